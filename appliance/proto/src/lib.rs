@@ -1,1 +1,15 @@
+//! What boxes agree on and decide.
+//!
+//! Everything here is a value or a pure machine: no socket, no file, no clock, no randomness of its own.
+//! Time and random generators are arguments, so that a test can run many boxes a million times.
+//! What crosses the network or rests on disk is defined here, once, with its version.
+#![warn(missing_docs)]
 
+pub mod ids;
+pub mod limits;
+pub mod problem;
+pub mod time;
+
+pub mod feed;
+pub mod sync;
+pub mod ticket;

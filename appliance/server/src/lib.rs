@@ -1,0 +1,4 @@
+//! The box: everything that runs as `storebox.service`.
+
+pub mod env;
+pub mod http;

@@ -1,0 +1,54 @@
+//! Every bound that boxes share, in one place.
+//!
+//! A limit that only one box cares about (threads, cache sizes, disk) is in its configuration instead.
+
+use std::time::Duration;
+
+/// The JSON of one masterdata record.
+pub const RECORD_BYTES_MAX: usize = 64 * 1024;
+/// Records in one block; a block is the unit of compression and of caching.
+pub const BLOCK_RECORDS_MAX: usize = 64;
+/// Content of one block before compression, at which it is closed.
+pub const BLOCK_BYTES_TARGET: usize = 24 * 1024;
+/// Content of one block before compression, never exceeded: a target plus one largest record.
+pub const BLOCK_BYTES_MAX: usize = BLOCK_BYTES_TARGET + RECORD_BYTES_MAX + 1024;
+/// Mean number of records between two key-dependent boundaries; a power of two.
+pub const SEGMENT_RECORDS_MEAN: usize = 1024;
+/// A segment is cut after this many records even without a boundary.
+pub const SEGMENT_RECORDS_MAX: usize = 4096;
+/// A segment is cut after this much content even without a boundary.
+pub const SEGMENT_CONTENT_MAX: usize = 8 * 1024 * 1024;
+/// The file of one segment, as fetched.
+pub const SEGMENT_BYTES_MAX: usize = SEGMENT_CONTENT_MAX + 1024 * 1024;
+/// Changes on one page of a run.
+pub const RUN_PAGE_RECORDS_MAX: usize = 4096;
+/// Segments of one model.
+pub const MANIFEST_SEGMENTS_MAX: usize = 65_536;
+/// A manifest, as fetched.
+pub const MANIFEST_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Models in one feed.
+pub const FEED_MODELS_MAX: usize = 256;
+/// Runs that a head names.
+pub const HEAD_RUNS_MAX: usize = 2048;
+/// A signed head, as fetched.
+pub const HEAD_BYTES_MAX: usize = 1024 * 1024;
+/// Records on one page of an answer.
+pub const PAGE_RECORDS_MAX: usize = 1000;
+
+/// The body of one transaction.
+pub const ENVELOPE_BYTES_MAX: usize = 256 * 1024;
+/// Transactions that one transaction may wait for.
+pub const DEPENDS_MAX: usize = 64;
+/// Transactions in one request, from a till or between boxes.
+pub const BATCH_ENVELOPES_MAX: usize = 256;
+/// All bodies of one request.
+pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The longest a waiting request is held open before it is answered empty.
+pub const LONG_POLL_MAX: Duration = Duration::from_secs(55);
+
+const _: () = assert!(SEGMENT_RECORDS_MEAN.is_power_of_two());
+const _: () = assert!(SEGMENT_RECORDS_MAX >= 2 * SEGMENT_RECORDS_MEAN);
+const _: () = assert!(BLOCK_BYTES_MAX > RECORD_BYTES_MAX);
+const _: () = assert!(SEGMENT_CONTENT_MAX > 2 * BLOCK_BYTES_MAX);
+const _: () = assert!(BATCH_BYTES_MAX >= 2 * ENVELOPE_BYTES_MAX);

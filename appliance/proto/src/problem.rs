@@ -1,0 +1,168 @@
+//! The one list of refusals, shared by both sides of the wire (RFC 9457).
+//!
+//! Clients act on `code` alone; `detail` is for a person and carries no secret.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal, $retry:literal;)*) => {
+        /// What was refused, and what to make of it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Code {
+            $($(#[$doc])* #[serde(rename = $text)] $name,)*
+        }
+
+        impl Code {
+            /// All codes, for documents and tests.
+            pub const ALL: &'static [Code] = &[$(Code::$name,)*];
+
+            /// The stable word that clients act on.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The HTTP status it travels with.
+            pub fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+
+            /// Whether the very same request may succeed later.
+            pub fn is_retryable(self) -> bool {
+                match self { $(Self::$name => $retry,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The body is not well-formed JSON or not UTF-8.
+    BodyMalformed = "body_malformed", 400, false;
+    /// A field is missing, unknown, of the wrong type or out of range; the detail names it.
+    FieldInvalid = "field_invalid", 422, false;
+    /// A query parameter is missing or wrong.
+    ParameterInvalid = "parameter_invalid", 400, false;
+    /// The body, record or batch is larger than its limit.
+    TooLarge = "too_large", 413, false;
+    /// No token, or one that nobody knows.
+    Unauthenticated = "unauthenticated", 401, false;
+    /// The token is known but has been revoked.
+    Revoked = "revoked", 401, false;
+    /// The identity is known but may not do this.
+    Forbidden = "forbidden", 403, false;
+    /// Nothing is at this path.
+    PathUnknown = "path_unknown", 404, false;
+    /// The path exists, the method does not.
+    MethodNotAllowed = "method_not_allowed", 405, false;
+    /// The body is not of a media type that this path takes.
+    MediaTypeUnsupported = "media_type_unsupported", 415, false;
+    /// No model of this name is registered.
+    ModelUnknown = "model_unknown", 404, false;
+    /// The model has no index on this field.
+    IndexUnknown = "index_unknown", 400, false;
+    /// No such record in the generation that answered.
+    RecordUnknown = "record_unknown", 404, false;
+    /// No feed of this name.
+    FeedUnknown = "feed_unknown", 404, false;
+    /// No such segment or manifest here (any more).
+    SegmentUnknown = "segment_unknown", 404, false;
+    /// The generation that the cursor belongs to is gone; start the listing again.
+    CursorExpired = "cursor_expired", 410, false;
+    /// The replica has no verified generation yet.
+    ReplicaEmpty = "replica_empty", 503, true;
+    /// A block of the replica is damaged and is being fetched again.
+    ReplicaDamaged = "replica_damaged", 503, true;
+    /// A refresh is needed before this terminal may log in (compatible mode).
+    RefreshRequired = "refresh_required", 503, true;
+    /// The terminal is not known to this box.
+    TerminalUnknown = "terminal_unknown", 404, false;
+    /// A terminal of this name exists already.
+    TerminalExists = "terminal_exists", 409, false;
+    /// No transaction with this key is known here.
+    TransactionUnknown = "transaction_unknown", 404, false;
+    /// The same key arrived earlier with another content; both are kept for a person.
+    KeyConflict = "key_conflict", 409, false;
+    /// The same terminal sequence number arrived earlier under another key.
+    SequenceConflict = "sequence_conflict", 409, false;
+    /// A transaction that this one depends on has not arrived.
+    DependencyMissing = "dependency_missing", 409, true;
+    /// A transaction that this one depends on was refused.
+    DependencyRefused = "dependency_refused", 409, false;
+    /// The receiver will never take this transaction; the detail says why.
+    TransactionRefused = "transaction_refused", 422, false;
+    /// The action does not fit the state of the transaction.
+    StateConflict = "state_conflict", 409, false;
+    /// The disk or the outbox is full: nothing was stored.
+    StorageFull = "storage_full", 507, true;
+    /// The store of transactions failed and takes nothing until the service restarts.
+    StorageFailed = "storage_failed", 503, true;
+    /// Too many requests or connections at once.
+    Busy = "busy", 503, true;
+    /// The box is stopping.
+    Stopping = "stopping", 503, true;
+    /// Not settled within the time that the caller wanted to wait; it is held and will be.
+    NotSettledYet = "not_settled_yet", 504, true;
+    /// Something broke on our side; the log has the chain.
+    Internal = "internal", 500, true;
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An RFC 9457 body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{code}: {detail}")]
+pub struct Problem {
+    /// Always `about:blank`: the code says what a URI would.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What clients act on.
+    pub code: Code,
+    /// What happened, to whom, and what to do next.
+    pub detail: String,
+    /// Whether the very same request may succeed later.
+    pub retryable: bool,
+}
+
+impl Problem {
+    /// A refusal with its explanation.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            kind: "about:blank".to_owned(),
+            status: code.status(),
+            code,
+            detail: detail.into(),
+            retryable: code.is_retryable(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_its_own_word_and_an_error_status() {
+        let mut words: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Code::ALL.len());
+        assert!(Code::ALL.iter().all(|code| (400..600).contains(&code.status())));
+    }
+
+    #[test]
+    fn a_problem_reads_as_rfc_9457() {
+        let problem = Problem::new(Code::StorageFull, "outbox holds 200000 tickets");
+        let json = serde_json::to_value(&problem).unwrap();
+        assert_eq!(json["type"], "about:blank");
+        assert_eq!(json["status"], 507);
+        assert_eq!(json["code"], "storage_full");
+        assert_eq!(serde_json::from_value::<Problem>(json).unwrap(), problem);
+    }
+}

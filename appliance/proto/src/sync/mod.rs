@@ -1,0 +1,1 @@
+//! The machines that decide what is fetched, shown and sent; none of them does it.

@@ -1,0 +1,3 @@
+//! HTTP: routes are assembled here, handlers live in the files of their subject.
+
+pub mod identity;
