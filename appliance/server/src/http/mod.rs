@@ -1,3 +1,4 @@
 //! HTTP: routes are assembled here, handlers live in the files of their subject.
 
 pub mod identity;
+pub mod problem;
