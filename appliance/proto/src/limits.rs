@@ -26,6 +26,12 @@ pub const RUN_PAGE_RECORDS_MAX: usize = 4096;
 pub const MANIFEST_SEGMENTS_MAX: usize = 65_536;
 /// A manifest, as fetched.
 pub const MANIFEST_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Feeds that a node knows, `local` included.
+pub const FEEDS_MAX: usize = 16;
+/// Indexed fields of one model.
+pub const MODEL_INDEXES_MAX: usize = 16;
+/// The name of an indexed field.
+pub const FIELD_NAME_BYTES_MAX: usize = 64;
 /// Models in one feed.
 pub const FEED_MODELS_MAX: usize = 256;
 /// Runs that a head names.
