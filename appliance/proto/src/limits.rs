@@ -38,6 +38,12 @@ pub const FEED_MODELS_MAX: usize = 256;
 pub const HEAD_RUNS_MAX: usize = 2048;
 /// A signed head, as fetched.
 pub const HEAD_BYTES_MAX: usize = 1024 * 1024;
+/// All manifests of one head.
+pub const FEED_MANIFESTS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Changes that one incremental refresh applies; beyond it the snapshot is taken.
+pub const INCREMENTAL_RECORDS_MAX: u64 = 250_000;
+/// Changes that are taken as such even if the snapshot has fewer records.
+pub const CHANGES_ALWAYS_TAKEN: u64 = 10_000;
 /// Records on one page of an answer.
 pub const PAGE_RECORDS_MAX: usize = 1000;
 
