@@ -46,7 +46,11 @@ impl Backoff {
     /// A change set did not fit: when the differing ranges may be fetched; the first time at once.
     pub(super) fn repair(&mut self, now: Instant) -> Instant {
         self.repairs = self.repairs.saturating_add(1);
-        if self.repairs == 1 { now } else { now + doubled(REPAIR_MIN, self.repairs - 2, REBUILD_EVERY) }
+        if self.repairs == 1 {
+            now
+        } else {
+            now + doubled(REPAIR_MIN, self.repairs - 2, REBUILD_EVERY)
+        }
     }
 
     /// Even that did not fit: when everything may be fetched anew.

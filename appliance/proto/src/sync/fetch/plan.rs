@@ -77,7 +77,7 @@ pub(super) struct Plan {
 impl Plan {
     /// Decides what the head asks for, given where the replica stands.
     pub(super) fn new(
-        head: Head,
+        mut head: Head,
         signed: Bytes,
         mode: Mode,
         base: Option<Position>,
@@ -88,6 +88,8 @@ impl Plan {
         if manifests > limits::FEED_MANIFESTS_BYTES_MAX {
             return Err(Refused::TooLarge { what: "manifests", bytes: manifests });
         }
+        let rank = |model: &ModelName| options.order.iter().position(|name| name == model);
+        head.models.sort_by_key(|model| rank(&model.model).unwrap_or(usize::MAX));
         let done = Progress { mode, ..Progress::default() };
         let mut plan = Self {
             head,
@@ -226,7 +228,11 @@ impl Plan {
     }
 
     /// The next object to ask for, while not too many are under way.
-    pub(super) fn next_request(&mut self, now: Instant, options: &Options) -> Option<(Hash32, u32)> {
+    pub(super) fn next_request(
+        &mut self,
+        now: Instant,
+        options: &Options,
+    ) -> Option<(Hash32, u32)> {
         if self.in_flight.len() >= options.in_flight_max {
             return None;
         }
@@ -250,10 +256,12 @@ impl Plan {
         options: &Options,
     ) -> Result<(), Refused> {
         let Some(&at) = self.by_name.get(name) else { return Ok(()) };
-        let queued = self.queue.len();
-        self.queue.retain(|waiting| *waiting != at);
-        if self.in_flight.remove(name).is_none() && self.queue.len() == queued {
-            return Ok(());
+        if self.in_flight.remove(name).is_none() {
+            let queued = self.queue.len();
+            self.queue.retain(|waiting| *waiting != at);
+            if self.queue.len() == queued {
+                return Ok(());
+            }
         }
         let need = self.needs[at].clone();
         self.done.objects += 1;
@@ -292,6 +300,9 @@ impl Plan {
 
     /// An object that was on the shelf proved bad and was taken away: asks for it (again).
     pub(super) fn lost(&mut self, name: &Hash32) -> bool {
+        if self.stage == Stage::Manifests {
+            return false;
+        }
         if self.wanted(name).is_some() {
             return true;
         }
@@ -332,21 +343,24 @@ impl Plan {
         self.in_flight.values().min().copied()
     }
 
+    /// Whether nothing is missing.
+    pub(super) fn is_complete(&self) -> bool {
+        self.stage == Stage::Content && self.queue.is_empty() && self.in_flight.is_empty()
+    }
+
     /// What to do, once nothing is missing.
-    pub(super) fn complete(&self) -> Option<Load> {
-        let here = self.stage == Stage::Content && self.queue.is_empty() && self.in_flight.is_empty();
-        here.then(|| {
-            let head = Box::new(self.head.clone());
-            match self.mode {
-                Mode::Incremental => Load::Changes { head, runs: self.runs.clone() },
-                Mode::Full | Mode::Rebuild => {
-                    let names = self.head.models.iter().map(|model| &model.manifest);
-                    let manifests =
-                        names.filter_map(|name| self.manifests.get(name).cloned()).collect();
-                    Load::Snapshot { head, manifests }
-                }
+    pub(super) fn load(&self) -> Load {
+        let mut head = Box::new(self.head.clone());
+        head.models.sort_by(|a, b| a.model.cmp(&b.model));
+        match self.mode {
+            Mode::Incremental => Load::Changes { head, runs: self.runs.clone() },
+            Mode::Full | Mode::Rebuild => {
+                let names = head.models.iter().map(|model| &model.manifest);
+                let manifests =
+                    names.filter_map(|name| self.manifests.get(name).cloned()).collect();
+                Load::Snapshot { head, manifests }
             }
-        })
+        }
     }
 
     /// What the log is told: models one by one, in load order.
