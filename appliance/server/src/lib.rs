@@ -3,11 +3,13 @@
 pub mod args;
 pub mod cli;
 pub mod config;
+pub mod db;
 pub mod env;
 pub mod files;
 pub mod http;
 pub mod key;
 pub mod logging;
+pub mod masterdata;
 pub mod metrics;
 pub mod node;
 pub mod notify;
