@@ -1,5 +1,7 @@
 //! The box: everything that runs as `storebox.service`.
 
+pub mod db;
 pub mod env;
+pub mod files;
 pub mod http;
 pub mod replica;

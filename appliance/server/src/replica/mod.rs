@@ -3,4 +3,7 @@
 //! `import` checks, `author` publishes, `source` fetches, `refresher` brings a replica up to date, `scrub` looks for
 //! damage, `history` remembers, `feed_changes` tells tills what changed.
 
+pub mod author;
+pub mod board;
 pub mod import;
+pub mod sweep;

@@ -40,7 +40,8 @@ fn rows(import: &Import, model: &str) -> Vec<(String, Option<String>)> {
 #[test]
 fn a_directory_of_files_is_read_whole_and_sorted() {
     let products = b"{\"id\":\"2\",\"name\":\"b\"}\n\n{\"name\":\"a\",\"id\":\"1\"}\n{\"id\":\"3\",\"active\":false}\n";
-    let brands = b"\xef\xbb\xbfid,name,active\r\nM2,\"Second, \"\"two\"\"\",Y\nM1,,true\nM3,Gone,N\n";
+    let brands =
+        b"\xef\xbb\xbfid,name,active\r\nM2,\"Second, \"\"two\"\"\",Y\nM1,,true\nM3,Gone,N\n";
     let files: [(&str, &[u8]); 4] = [
         ("Product.ndjson", products),
         ("Brand.csv", brands),
