@@ -5,5 +5,7 @@
 
 pub mod author;
 pub mod board;
+pub mod history;
 pub mod import;
+pub mod source;
 pub mod sweep;
