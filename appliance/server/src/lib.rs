@@ -13,6 +13,7 @@ pub mod masterdata;
 pub mod metrics;
 pub mod node;
 pub mod notify;
+pub mod replica;
 pub mod role;
 pub mod signal;
 pub mod status;
