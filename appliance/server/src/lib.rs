@@ -1,5 +1,6 @@
 //! The box: everything that runs as `storebox.service`.
 
+pub mod db;
 pub mod env;
 pub mod http;
 pub mod journal;
