@@ -7,6 +7,7 @@ pub mod db;
 pub mod env;
 pub mod files;
 pub mod http;
+pub mod journal;
 pub mod key;
 pub mod logging;
 pub mod masterdata;
