@@ -1,1 +1,1 @@
-
+//! What the tests share: data, seeds, worlds and real processes.
