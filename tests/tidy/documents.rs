@@ -14,7 +14,8 @@ fn prose_has_one_sentence_a_line() {
         let mut in_code = false;
         for (number, line) in source.lines() {
             in_code ^= line.trim_start().starts_with("```");
-            if !in_code && !line.starts_with('|') && has_two_sentences(line) {
+            let prose = !in_code && !line.trim_start().starts_with(['|', '-']);
+            if prose && has_two_sentences(line) {
                 offences.push(format!("{}:{number}", source.path));
             }
         }
