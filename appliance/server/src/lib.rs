@@ -2,3 +2,5 @@
 
 pub mod env;
 pub mod http;
+
+pub mod demo;
