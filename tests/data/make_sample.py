@@ -1,6 +1,6 @@
 """Cut the committed sample out of the whole data set: one shop of the chain and all that its tickets need.
 
-The sample holds every ticket of one store, the products and households on them, further products up to
+The sample holds every ticket of one store whose products the catalogue has and prices, the products and households on them, further products up to
 PRODUCTS_MIN, and of every other model the rows that refer only to what is in the sample.
 The same input gives the same files (with the same zstd).
 
@@ -51,10 +51,13 @@ def choose_products(products, wanted):
 
 def main(source, target):
     """Reads, chooses, writes and checks the size."""
+    products = read(source, "Product")
+    priced = {p["productId"] for p in read(source, "ProductPrice")}
+    known = {p["id"] for p in products} & priced
     tickets = [t for t in read(source, "tickets") if t["storeId"] == STORE]
+    tickets = [t for t in tickets if all(line["productId"] in known for line in t["lines"])]
     sold = {line["productId"] for t in tickets for line in t["lines"]}
     partners = {t["businessPartnerId"] for t in tickets}
-    products = read(source, "Product")
     ids = choose_products(products, sold)
     products = [p for p in products if p["id"] in ids]
     brands = {p["brandId"] for p in products if "brandId" in p}
@@ -76,8 +79,7 @@ def main(source, target):
         if c["week"] in CHANGE_WEEKS and c["record"]["productId"] in ids
     ]
     rows["tickets"] = tickets
-    priced = {p["productId"] for p in rows["ProductPrice"]}
-    assert sold <= priced, "every product on a ticket has a price"
+    assert sold <= {p["id"] for p in rows["Product"]}, "every product on a ticket is in the sample"
     assert partners == {b["id"] for b in rows["BusinessPartner"]}, "every customer is in the sample"
     target.mkdir(parents=True, exist_ok=True)
     total = sum(write(target, name, records) for name, records in sorted(rows.items()))
