@@ -12,7 +12,6 @@ use storebox_proto::ticket::settle::KeyedAnswer;
 use storebox_proto::ticket::{Answer, Envelope, Grade, Receipt};
 use storebox_proto::time::Timestamp;
 
-use crate::keys;
 use crate::tills::POISON;
 
 /// How the main server is broken on purpose, to show that the invariants notice.
@@ -116,7 +115,8 @@ impl Ledger {
     fn receipt(&self, key: TxKey, digest: Hash32, place: usize) -> Receipt {
         let at = Timestamp::from_unix_ms(0);
         let position = u64::try_from(place).unwrap();
-        Receipt::sign(key, digest, Grade::Settled, &self.node, position, at, keys::main())
+        let (node, signature) = (self.node.clone(), String::new());
+        Receipt { key, digest, grade: Grade::Settled, node, position, at, signature }
     }
 }
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 /// Where the sample is, from the root of the repository.
 const SAMPLE: &str = "tests/data/complete-journey";
 /// The models that head office imports, each in its file.
-pub(super) const MODELS: [&str; 13] = [
+pub const MODELS: [&str; 13] = [
     "BPCategory",
     "Brand",
     "BusinessPartner",
@@ -66,12 +66,12 @@ pub enum Error {
 /// A sale as the shop made it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Ticket {
-    pub(super) document_no: String,
-    pub(super) business_partner_id: String,
-    pub(super) order_date: String,
-    pub(super) lines: Vec<Map<String, Value>>,
-    pub(super) gross: String,
+pub struct Ticket {
+    pub document_no: String,
+    pub business_partner_id: String,
+    pub order_date: String,
+    pub lines: Vec<Map<String, Value>>,
+    pub gross: String,
 }
 
 #[derive(Deserialize)]
@@ -82,13 +82,13 @@ struct PriceChange {
 }
 
 /// A directory with the data.
-pub(super) struct Dataset {
+pub struct Dataset {
     folder: PathBuf,
 }
 
 impl Dataset {
     /// The directory that was named, or the sample of the repository.
-    pub(super) fn find(named: Option<&Path>) -> Result<Self, Error> {
+    pub fn find(named: Option<&Path>) -> Result<Self, Error> {
         let built_in = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
         let candidates = match named {
             Some(folder) => vec![folder.to_path_buf()],
@@ -101,7 +101,7 @@ impl Dataset {
     }
 
     /// Copies the files of all models into `target`, which head office then imports as a whole.
-    pub(super) fn lay_out_catalogue(&self, target: &Path) -> Result<(), Error> {
+    pub fn lay_out_catalogue(&self, target: &Path) -> Result<(), Error> {
         create(target)?;
         for model in MODELS {
             let name = format!("{model}.ndjson.zst");
@@ -112,7 +112,7 @@ impl Dataset {
     }
 
     /// Writes the price changes of the first weeks into `target/week-NN`, and says what is where.
-    pub(super) fn lay_out_weeks(&self, target: &Path, weeks: usize) -> Result<Vec<Week>, Error> {
+    pub fn lay_out_weeks(&self, target: &Path, weeks: usize) -> Result<Vec<Week>, Error> {
         let mut by_week: BTreeMap<u32, BTreeMap<String, Vec<Map<String, Value>>>> = BTreeMap::new();
         for change in self.read::<PriceChange>("changes", usize::MAX)? {
             let models = by_week.entry(change.week).or_default();
@@ -126,12 +126,12 @@ impl Dataset {
     }
 
     /// The first tickets, in order of time.
-    pub(super) fn tickets(&self, count: usize) -> Result<Vec<Ticket>, Error> {
+    pub fn tickets(&self, count: usize) -> Result<Vec<Ticket>, Error> {
         self.read("tickets", count)
     }
 
     /// The barcode of each of these products.
-    pub(super) fn barcodes(&self, of: &[Ticket]) -> Result<BTreeMap<String, String>, Error> {
+    pub fn barcodes(&self, of: &[Ticket]) -> Result<BTreeMap<String, String>, Error> {
         #[derive(Deserialize)]
         struct Product {
             id: String,
@@ -166,9 +166,9 @@ impl Dataset {
 }
 
 /// A directory with the changes of one week.
-pub(super) struct Week {
-    pub(super) folder: PathBuf,
-    pub(super) records: usize,
+pub struct Week {
+    pub folder: PathBuf,
+    pub records: usize,
 }
 
 fn write_week(

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Handle to a line; the relay ends when the last handle is dropped.
-pub(super) struct Line {
+pub struct Line {
     address: SocketAddr,
     up: watch::Sender<bool>,
     _relay: JoinSet<()>,
@@ -19,7 +19,7 @@ pub(super) struct Line {
 
 impl Line {
     /// Opens a line to `target` on a free port of loopback.
-    pub(super) async fn open(target: SocketAddr) -> io::Result<Self> {
+    pub async fn open(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (up, state) = watch::channel(true);
@@ -29,12 +29,12 @@ impl Line {
     }
 
     /// Where the shop's side connects to.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Cuts the line or brings it back.
-    pub(super) fn set_up(&self, up: bool) {
+    pub fn set_up(&self, up: bool) {
         self.up.send_replace(up);
     }
 }

@@ -197,7 +197,8 @@ impl Process {
 
     /// Runs a command of the program against this box and returns what it printed.
     pub fn ask(&self, arguments: &[&str]) -> Result<String, Error> {
-        let output = self.command().args(arguments).stdin(Stdio::null()).output();
+        let run = || self.command().args(arguments).stdin(Stdio::null()).output();
+        let output = tokio::task::block_in_place(run);
         let output = system(|| format!("start {:?}", self.executable), output)?;
         let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         if output.status.success() {
@@ -229,7 +230,12 @@ impl Process {
             return Ok(serde_json::from_slice(&bytes).unwrap_or(Value::Null));
         }
         let answer = format!("{status} {}", String::from_utf8_lossy(&bytes));
-        Err(Error::Answer { node: self.node.clone(), path: path.to_owned(), answer })
+        Err(self.odd_answer(path, answer))
+    }
+
+    /// The error of an answer that is not what it should be.
+    pub fn odd_answer(&self, path: &str, answer: String) -> Error {
+        Error::Answer { node: self.node.clone(), path: path.to_owned(), answer }
     }
 
     /// The last lines of the log.

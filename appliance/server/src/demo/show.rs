@@ -26,6 +26,8 @@ pub(super) struct Gauges {
     pub(super) waiting: u64,
     /// Masterdata records that the box holds verified.
     pub(super) records: u64,
+    /// Those of head office.
+    pub(super) records_total: u64,
     /// What the replica is doing, in words.
     pub(super) replica: String,
 }
@@ -35,7 +37,6 @@ pub(super) struct Show {
     started: Instant,
     out: Out,
     tickets: u64,
-    records: u64,
     sales: Rate,
 }
 
@@ -53,15 +54,15 @@ struct Bars {
 }
 
 impl Show {
-    /// A screen for this many tickets and masterdata records.
-    pub(super) fn open(tickets: u64, records: u64) -> Self {
+    /// A screen for this many tickets.
+    pub(super) fn open(tickets: u64) -> Self {
         let started = env::instant();
         let out = if io::stderr().is_terminal() {
-            Out::Live(Box::new(Bars::new(tickets, records)))
+            Out::Live(Box::new(Bars::new(tickets)))
         } else {
             Out::Plain { next: started }
         };
-        Self { started, out, tickets, records, sales: Rate::starting(started) }
+        Self { started, out, tickets, sales: Rate::starting(started) }
     }
 
     /// Says what happens now; stays on the screen.
@@ -86,11 +87,11 @@ impl Show {
                 *next = now + PLAIN_EVERY;
                 let elapsed = (now - self.started).as_secs_f64();
                 let line = if gauges.line_up { "line up " } else { "line CUT" };
-                let Gauges { sold, waiting, records, replica, .. } = gauges;
+                let Gauges { sold, waiting, records, records_total, replica, .. } = gauges;
                 print(&format!(
                     "{elapsed:6.1} s  {line}  sold {sold}/{}  {rate:.0} transactions/s  \
-                     outbox {waiting}  masterdata {records}/{}  {replica}",
-                    self.tickets, self.records
+                     outbox {waiting}  masterdata {records}/{records_total}  {replica}",
+                    self.tickets
                 ));
             }
             Out::Plain { .. } => {}
@@ -108,7 +109,7 @@ impl Show {
 }
 
 impl Bars {
-    fn new(tickets: u64, records: u64) -> Self {
+    fn new(tickets: u64) -> Self {
         let target = ProgressDrawTarget::stderr_with_hz(FRAMES_PER_SECOND);
         let all = MultiProgress::with_draw_target(target);
         let bar = |length, template: &str| {
@@ -118,7 +119,7 @@ impl Bars {
             bar
         };
         let line = bar(1, "line       {msg}");
-        let replica = bar(records, "masterdata {bar:40.cyan} {pos:>6}/{len} records  {msg}");
+        let replica = bar(1, "masterdata {bar:40.cyan} {pos:>6}/{len} records  {msg}");
         let sold = bar(tickets, "tickets    {bar:40.green} {pos:>6}/{len} sold  {msg}");
         let outbox = bar(1, "outbox     {bar:40.yellow} {pos:>6} waiting  {msg}");
         Self { all, line, tickets: sold, outbox, replica }
@@ -133,7 +134,7 @@ impl Bars {
         self.outbox.set_length(deepest);
         self.outbox.set_position(gauges.waiting);
         self.outbox.set_message(format!("at most {deepest}"));
-        self.replica.set_length(self.replica.length().unwrap_or(1).max(gauges.records));
+        self.replica.set_length(gauges.records_total.max(gauges.records).max(1));
         self.replica.set_position(gauges.records);
         self.replica.set_message(gauges.replica.clone());
     }

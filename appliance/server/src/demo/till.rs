@@ -29,13 +29,13 @@ const AGAIN_AFTER: Duration = Duration::from_millis(200);
 const ATTEMPTS_MAX: usize = 50;
 
 /// What all tills share.
-pub(super) struct Shop {
-    pub(super) client: reqwest::Client,
-    pub(super) base: String,
-    pub(super) box_key: VerifyingKey,
-    pub(super) barcodes: BTreeMap<String, String>,
-    pub(super) sold: AtomicU64,
-    pub(super) held: AtomicU64,
+pub struct Shop {
+    pub client: reqwest::Client,
+    pub base: String,
+    pub box_key: VerifyingKey,
+    pub barcodes: BTreeMap<String, String>,
+    pub sold: AtomicU64,
+    pub held: AtomicU64,
 }
 
 /// Why a till stopped.
@@ -62,24 +62,24 @@ pub enum Error {
 
 /// One transaction that the box has confirmed.
 #[derive(Debug, Clone)]
-pub(super) struct Sold {
-    pub(super) envelope: Envelope,
-    pub(super) digest: Hash32,
+pub struct Sold {
+    pub envelope: Envelope,
+    pub digest: Hash32,
 }
 
 /// What a till did in its day.
 #[derive(Debug, Default)]
-pub(super) struct Day {
-    pub(super) sold: Vec<Sold>,
-    pub(super) lookups: u64,
+pub struct Day {
+    pub sold: Vec<Sold>,
+    pub lookups: u64,
     /// Answers other than the catalogue's.
-    pub(super) wrong: u64,
-    pub(super) lookup_us: Vec<u64>,
-    pub(super) accept_us: Vec<u64>,
+    pub wrong: u64,
+    pub lookup_us: Vec<u64>,
+    pub accept_us: Vec<u64>,
 }
 
 /// A till and where it is in its day.
-pub(super) struct Till {
+pub struct Till {
     name: TerminalId,
     token: String,
     shop: Arc<Shop>,
@@ -90,13 +90,13 @@ pub(super) struct Till {
 
 impl Till {
     /// A till that has not sold yet.
-    pub(super) fn new(name: TerminalId, token: String, shop: Arc<Shop>) -> Self {
+    pub fn new(name: TerminalId, token: String, shop: Arc<Shop>) -> Self {
         let session = format!("{name}-1");
         Self { name, token, shop, sequence: 0, session, day: Day::default() }
     }
 
     /// Sells these tickets, one every `pace`, and closes the session at the end.
-    pub(super) async fn work(mut self, tickets: Vec<Ticket>, pace: Duration) -> Result<Day, Error> {
+    pub async fn work(mut self, tickets: Vec<Ticket>, pace: Duration) -> Result<Day, Error> {
         let mut beat = interval(pace);
         beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
         for (number, ticket) in tickets.iter().enumerate() {
@@ -259,7 +259,7 @@ impl Till {
 }
 
 /// A new key, as a till mints it.
-pub(super) fn mint_key() -> TxKey {
+pub fn mint_key() -> TxKey {
     let ms = u64::try_from(env::timestamp().unix_ms()).unwrap_or(0);
     let random = env::random::<10>();
     TxKey(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())

@@ -15,18 +15,18 @@ const TOLD_MAX: usize = 10;
 
 /// What the comparison found.
 #[derive(Debug, Default)]
-pub(super) struct Verdict {
-    pub(super) transactions: usize,
-    pub(super) tickets: usize,
-    pub(super) lines: usize,
+pub struct Verdict {
+    pub transactions: usize,
+    pub tickets: usize,
+    pub lines: usize,
     /// The sum of what head office holds, in cents.
-    pub(super) gross_cents: i64,
-    pub(super) differences: Vec<String>,
+    pub gross_cents: i64,
+    pub differences: Vec<String>,
 }
 
 impl Verdict {
     /// Whether nothing was lost, doubled, changed or reordered.
-    pub(super) fn holds(&self) -> bool {
+    pub fn holds(&self) -> bool {
         self.differences.is_empty() && self.transactions > 0
     }
 }
@@ -45,7 +45,7 @@ impl fmt::Display for Verdict {
 }
 
 /// Compares the tills' memory with the ledger in the order of the ledger.
-pub(super) fn compare(sold: &[Sold], ledger: &[Envelope]) -> Verdict {
+pub fn compare(sold: &[Sold], ledger: &[Envelope]) -> Verdict {
     let mut verdict = Verdict { transactions: ledger.len(), ..Verdict::default() };
     let by_key: BTreeMap<TxKey, &Sold> =
         sold.iter().map(|sold| (sold.envelope.key, sold)).collect();
