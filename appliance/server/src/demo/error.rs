@@ -28,9 +28,9 @@ pub enum Error {
     /// This program does not know its own file.
     #[error("find this program's own file")]
     Executable(#[source] io::Error),
-    /// The runtime could not be made.
-    #[error("start the runtime")]
-    Runtime(#[source] io::Error),
+    /// Ctrl-C cannot be noticed.
+    #[error("listen for signals")]
+    Signal(#[source] io::Error),
     /// A file or directory could not be made.
     #[error("write {path:?}")]
     File {
