@@ -26,12 +26,24 @@ pub const RUN_PAGE_RECORDS_MAX: usize = 4096;
 pub const MANIFEST_SEGMENTS_MAX: usize = 65_536;
 /// A manifest, as fetched.
 pub const MANIFEST_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Feeds that a node knows, `local` included.
+pub const FEEDS_MAX: usize = 16;
+/// Indexed fields of one model.
+pub const MODEL_INDEXES_MAX: usize = 16;
+/// The name of an indexed field.
+pub const FIELD_NAME_BYTES_MAX: usize = 64;
 /// Models in one feed.
 pub const FEED_MODELS_MAX: usize = 256;
 /// Runs that a head names.
 pub const HEAD_RUNS_MAX: usize = 2048;
 /// A signed head, as fetched.
 pub const HEAD_BYTES_MAX: usize = 1024 * 1024;
+/// All manifests of one head.
+pub const FEED_MANIFESTS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Changes that one incremental refresh applies; beyond it the snapshot is taken.
+pub const INCREMENTAL_RECORDS_MAX: u64 = 250_000;
+/// Changes that are taken as such even if the snapshot has fewer records.
+pub const CHANGES_ALWAYS_TAKEN: u64 = 10_000;
 /// Records on one page of an answer.
 pub const PAGE_RECORDS_MAX: usize = 1000;
 

@@ -6,6 +6,7 @@
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
+use crate::feed::position::Position;
 use crate::ids::{FeedId, Hash32, ModelName};
 use crate::limits::{
     FEED_MODELS_MAX, HEAD_BYTES_MAX, HEAD_RUNS_MAX, MANIFEST_BYTES_MAX, MANIFEST_SEGMENTS_MAX,
@@ -122,6 +123,11 @@ impl Head {
             Some(rule) => Err(HeadError::Rule { revision: self.revision, rule }),
             None => Ok(()),
         }
+    }
+
+    /// Where a replica stands that has reached this head.
+    pub fn position(&self) -> Position {
+        Position { epoch: self.epoch, revision: self.revision }
     }
 
     /// The model of this name.
