@@ -112,7 +112,7 @@ impl Replica {
             // What is told to the log has no consequence here.
             drop::<Event>(event);
         }
-        let Some(load) = self.fetch.poll_load() else { return false };
+        let Some((load, _signed)) = self.fetch.poll_load() else { return false };
         let outcome = match load {
             Load::Changes { head, runs } => take_changes(disk, &head, &runs),
             Load::Snapshot { head, manifests } => take_snapshot(disk, &head, &manifests),
@@ -132,6 +132,16 @@ impl Disk {
             let at = rng.random_range(0..rotten.len());
             rotten[at] ^= 1 << rng.random_range(0..8);
             *bytes = Bytes::from(rotten);
+        }
+    }
+
+    /// A record in service changes without anybody noticing, as bad memory does it.
+    pub(crate) fn rot_silently(&mut self, rng: &mut ChaCha8Rng) {
+        let Some(generation) = &mut self.generation else { return };
+        let records = generation.models.values_mut().next().expect("a feed has models");
+        let place = rng.random_range(0..records.len().max(1));
+        if let Some(body) = records.values_mut().nth(place) {
+            *body = Bytes::from_static(b"{\"rotten\":true}");
         }
     }
 
