@@ -1,0 +1,3 @@
+//! Terminals: who may come in, what they are told at login, and when their masterdata is refreshed.
+
+pub mod access;
