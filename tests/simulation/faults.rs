@@ -25,7 +25,9 @@ pub(crate) fn happen(world: &mut World) {
         0..6 => Fault::Line { store },
         6..8 => Fault::Main,
         8..13 => Fault::Crash { store },
-        13..15 => Fault::Clock { store, by_ms: world.rng.random_range(-9_000_000_000..9_000_000_000) },
+        13..15 => {
+            Fault::Clock { store, by_ms: world.rng.random_range(-9_000_000_000..9_000_000_000) }
+        }
         15..17 => Fault::Rot { store },
         17 => Fault::SilentRot { store },
         18 => Fault::NewTill { store },

@@ -57,7 +57,9 @@ impl Ledger {
     pub(crate) fn settle(&mut self, batch: &[Envelope]) -> Result<Vec<KeyedAnswer>, String> {
         batch
             .iter()
-            .map(|envelope| Ok(KeyedAnswer { key: envelope.key, answer: self.settle_one(envelope)? }))
+            .map(|envelope| {
+                Ok(KeyedAnswer { key: envelope.key, answer: self.settle_one(envelope)? })
+            })
             .collect()
     }
 
@@ -97,7 +99,8 @@ impl Ledger {
         if last.is_some_and(|last| last >= order) {
             return Err(format!("{key} came out of order in lane {}", envelope.lane));
         }
-        if let Some(missing) = envelope.depends_on.iter().find(|key| !self.places.contains_key(key)) {
+        if let Some(missing) = envelope.depends_on.iter().find(|key| !self.places.contains_key(key))
+        {
             return Err(format!("{key} came before {missing}, which it depends on"));
         }
         if let Some(session) = &envelope.session {

@@ -32,7 +32,8 @@ pub(crate) fn run_all(seeds: std::ops::Range<u64>, defect: Defect) -> Result<u64
             if seed >= seeds.end {
                 break;
             }
-            let world = run(seed, defect, false).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            let world =
+                run(seed, defect, false).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
             steps.fetch_add(world.trace.steps(), Ordering::Relaxed);
         }
         Ok(())

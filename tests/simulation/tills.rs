@@ -60,7 +60,8 @@ impl Till {
         } else {
             let number = format!("ticket:{}-{}-{}", self.id, self.epoch, self.sequence);
             let waits = !self.tickets.is_empty() && rng.random_ratio(1, 5);
-            let depends_on = if waits { vec![self.tickets[self.tickets.len() - 1].1] } else { vec![] };
+            let depends_on =
+                if waits { vec![self.tickets[self.tickets.len() - 1].1] } else { vec![] };
             ("Order", number.parse().unwrap(), depends_on)
         };
         let envelope = self.envelope(rng, clock, kind, lane.clone(), depends_on);

@@ -26,18 +26,35 @@ const LONG_POLL_MS: Ms = 30_000;
 
 /// What happens.
 pub(crate) enum Event {
-    Arrive { to: Place, from: Place, message: Message },
+    Arrive {
+        to: Place,
+        from: Place,
+        message: Message,
+    },
     /// A till sells, or repeats what was not confirmed.
-    Till { store: usize, till: usize },
+    Till {
+        store: usize,
+        till: usize,
+    },
     /// The journal's flush is done.
-    Flushed { store: usize, life: u32 },
+    Flushed {
+        store: usize,
+        life: u32,
+    },
     /// A machine wanted to be woken.
-    Wake { store: usize, life: u32 },
+    Wake {
+        store: usize,
+        life: u32,
+    },
     /// A held request for news has waited long enough.
-    PollEnds { poll: u64 },
+    PollEnds {
+        poll: u64,
+    },
     Publish,
     Fault,
-    Restart { store: usize },
+    Restart {
+        store: usize,
+    },
     /// Things stop going wrong.
     Quiet,
 }

@@ -10,11 +10,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Handle to a line; the relay ends when the last handle is dropped.
+/// Handle to a line; the relay ends with it.
 pub struct Line {
     address: SocketAddr,
-    up: watch::Sender<bool>,
+    state: watch::Sender<State>,
     _relay: JoinSet<()>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    up: bool,
+    target: SocketAddr,
 }
 
 impl Line {
@@ -22,10 +28,10 @@ impl Line {
     pub async fn open(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let (up, state) = watch::channel(true);
+        let (sender, state) = watch::channel(State { up: true, target });
         let mut relay = JoinSet::new();
-        relay.spawn(accept(listener, target, state));
-        Ok(Self { address, up, _relay: relay })
+        relay.spawn(accept(listener, state));
+        Ok(Self { address, state: sender, _relay: relay })
     }
 
     /// Where the shop's side connects to.
@@ -35,28 +41,34 @@ impl Line {
 
     /// Cuts the line or brings it back.
     pub fn set_up(&self, up: bool) {
-        self.up.send_replace(up);
+        self.state.send_modify(|state| state.up = up);
+    }
+
+    /// The far side has another address from now on, as after a restart on a free port.
+    pub fn set_target(&self, target: SocketAddr) {
+        self.state.send_modify(|state| state.target = target);
     }
 }
 
-async fn accept(listener: TcpListener, target: SocketAddr, state: watch::Receiver<bool>) {
+async fn accept(listener: TcpListener, state: watch::Receiver<State>) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((near, _)) = listener.accept().await else { continue };
         while connections.try_join_next().is_some() {}
-        if *state.borrow() {
+        let State { up, target } = *state.borrow();
+        if up {
             connections.spawn(carry(near, target, state.clone()));
         }
     }
 }
 
-async fn carry(mut near: TcpStream, target: SocketAddr, mut state: watch::Receiver<bool>) {
+async fn carry(mut near: TcpStream, target: SocketAddr, mut state: watch::Receiver<State>) {
     let Ok(mut far) = TcpStream::connect(target).await else { return };
     let _ = near.set_nodelay(true);
     let _ = far.set_nodelay(true);
     tokio::select! {
         _ = io::copy_bidirectional(&mut near, &mut far) => {}
-        _ = async { state.wait_for(|up| !up).await.is_err() } => {
+        _ = async { state.wait_for(|state| !state.up).await.is_err() } => {
             let _ = near.shutdown().await;
             let _ = far.shutdown().await;
         }

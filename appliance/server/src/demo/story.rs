@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -52,14 +52,8 @@ impl Story {
         show.say("starting head office and the shop's box");
         let executable = std::env::current_exe().map_err(Error::Executable)?;
         let stage = Stage::set(&executable, folder, "").await?;
-        let shop = Arc::new(Shop {
-            client: reqwest::Client::new(),
-            base: format!("http://{}", stage.store_address),
-            box_key: stage.store_key,
-            barcodes,
-            sold: AtomicU64::new(0),
-            held: AtomicU64::new(0),
-        });
+        let base = format!("http://{}", stage.store_address);
+        let shop = Arc::new(Shop::open(base, stage.store_key, barcodes));
         let gauges = Gauges { line_up: true, ..Gauges::default() };
         Ok((Self { stage, show, gauges, shop, report: Report::default() }, tickets))
     }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ed25519_dalek::VerifyingKey;
@@ -25,8 +25,10 @@ const NEW_CUSTOMER_EVERY: usize = 16;
 const OWN_PAYMENT_EVERY: usize = 5;
 /// Before a transaction that was not answered is sent again.
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
-/// How often a transaction is sent before the till reports failure.
-const ATTEMPTS_MAX: usize = 50;
+/// How often a request is sent before the till reports failure.
+const ATTEMPTS_MAX: usize = 100;
+/// How long the box may take for one answer.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// What all tills share.
 pub struct Shop {
@@ -36,6 +38,24 @@ pub struct Shop {
     pub barcodes: BTreeMap<String, String>,
     pub sold: AtomicU64,
     pub held: AtomicU64,
+    /// The shop closes: no till begins another ticket.
+    pub closing: AtomicBool,
+}
+
+impl Shop {
+    /// A shop that has not sold yet; its tills reach their box at `base`.
+    pub fn open(base: String, box_key: VerifyingKey, barcodes: BTreeMap<String, String>) -> Self {
+        let client = reqwest::Client::builder().timeout(ANSWER_MAX).build();
+        Self {
+            client: client.expect("a client without files or proxies can be built"),
+            base,
+            box_key,
+            barcodes,
+            sold: AtomicU64::new(0),
+            held: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+        }
+    }
 }
 
 /// Why a till stopped.
@@ -101,6 +121,9 @@ impl Till {
         beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
         for (number, ticket) in tickets.iter().enumerate() {
             beat.tick().await;
+            if self.shop.closing.load(Ordering::Relaxed) {
+                break;
+            }
             self.look_up(ticket).await?;
             self.sell(number + 1, ticket).await?;
             self.shop.sold.fetch_add(1, Ordering::Relaxed);
@@ -130,19 +153,13 @@ impl Till {
 
     async fn get(&mut self, path: &str) -> Result<Value, Error> {
         let asked = env::instant();
-        let request = self.shop.client.get(format!("{}{path}", self.shop.base));
-        let silent = |source| Error::Silent { what: path.to_owned(), source };
-        let response = request.bearer_auth(&self.token).send().await.map_err(silent)?;
-        let status = response.status();
-        let body = response.bytes().await.map_err(silent)?;
+        let url = format!("{}{path}", self.shop.base);
+        let request = self.shop.client.get(url).bearer_auth(&self.token);
+        let body = persist(request, path).await?;
         self.day.lookup_us.push(micros(asked.elapsed()));
         self.day.lookups += 1;
-        let answer = || format!("{status} {}", String::from_utf8_lossy(&body));
-        let refused = || Error::Answer { what: path.to_owned(), answer: answer() };
-        if !status.is_success() {
-            return Err(refused());
-        }
-        serde_json::from_slice(&body).map_err(|_| refused())
+        let odd = |_| Error::Answer { what: path.to_owned(), answer: text_of(&body) };
+        serde_json::from_slice(&body).map_err(odd)
     }
 
     async fn sell(&mut self, number: usize, ticket: &Ticket) -> Result<(), Error> {
@@ -208,32 +225,12 @@ impl Till {
 
     async fn post(&self, envelope: &Envelope) -> Result<Receipt, Error> {
         let url = format!("{}/v1/transactions", self.shop.base);
-        let body = envelope.canonical();
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let request = self.shop.client.post(&url).bearer_auth(&self.token);
-            let request = request.header("content-type", "application/json").body(body.clone());
-            let what = || format!("{} {}", envelope.kind, envelope.key);
-            match request.send().await {
-                Ok(response) if response.status().is_success() => {
-                    let body = response.bytes().await.unwrap_or_default();
-                    let refused = |_| Error::Answer {
-                        what: what(),
-                        answer: String::from_utf8_lossy(&body).into_owned(),
-                    };
-                    return serde_json::from_slice(&body).map_err(refused);
-                }
-                Ok(response) if response.status().is_client_error() || attempt >= ATTEMPTS_MAX => {
-                    let answer = response.text().await.unwrap_or_default();
-                    return Err(Error::Answer { what: what(), answer });
-                }
-                Err(source) if attempt >= ATTEMPTS_MAX => {
-                    return Err(Error::Silent { what: what(), source });
-                }
-                Ok(_) | Err(_) => sleep(AGAIN_AFTER).await,
-            }
-        }
+        let request = self.shop.client.post(url).bearer_auth(&self.token);
+        let request = request.header("content-type", "application/json");
+        let what = format!("{} {}", envelope.kind, envelope.key);
+        let body = persist(request.body(envelope.canonical()), &what).await?;
+        let odd = |_| Error::Answer { what, answer: text_of(&body) };
+        serde_json::from_slice(&body).map_err(odd)
     }
 
     fn envelope(&self, kind: &str, lane: &str, depends_on: Vec<TxKey>, content: Value) -> Envelope {
@@ -256,6 +253,37 @@ impl Till {
             payload,
         }
     }
+}
+
+/// Sends until the box answers with success; only a refusal of the request itself is final.
+async fn persist(request: reqwest::RequestBuilder, what: &str) -> Result<Vec<u8>, Error> {
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let again = request.try_clone().expect("a body in memory can be sent again");
+        match answer(again).await {
+            Ok((status, body)) if status.is_success() => return Ok(body),
+            Ok((status, body)) if status.is_client_error() || attempt >= ATTEMPTS_MAX => {
+                let answer = format!("{status} {}", text_of(&body));
+                return Err(Error::Answer { what: what.to_owned(), answer });
+            }
+            Err(source) if attempt >= ATTEMPTS_MAX => {
+                return Err(Error::Silent { what: what.to_owned(), source });
+            }
+            Ok(_) | Err(_) => sleep(AGAIN_AFTER).await,
+        }
+    }
+}
+
+async fn answer(
+    request: reqwest::RequestBuilder,
+) -> Result<(reqwest::StatusCode, Vec<u8>), reqwest::Error> {
+    let response = request.send().await?;
+    Ok((response.status(), response.bytes().await?.to_vec()))
+}
+
+fn text_of(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).into_owned()
 }
 
 /// A new key, as a till mints it.
