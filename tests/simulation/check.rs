@@ -66,6 +66,9 @@ impl World {
             if let Some(lost) = store.confirmed.iter().find(|key| !self.ledger.holds(key)) {
                 return Err(format!("{lost} was confirmed by store {number} and never settled"));
             }
+            if let Some(missing) = store.confirmed.iter().find(|key| !store.sales.archived(key)) {
+                return Err(format!("{missing} never reached the second sink of store {number}"));
+            }
             let generation = store.disk.generation.as_ref().expect("it is settled");
             if self.author.digests_at(generation.position) != Some(&digests(&generation.models)) {
                 return Err(format!("store {number} differs from the author at the end"));

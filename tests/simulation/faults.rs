@@ -1,11 +1,11 @@
-//! What goes wrong, by dice.
+//! What goes wrong, or just happens, by dice.
 
 use rand::RngExt;
 
 use crate::queue::Ms;
 use crate::world::{Event, World};
 
-/// One thing that went wrong, for the trace.
+/// One thing that happened, for the trace.
 #[derive(Debug)]
 pub(crate) enum Fault {
     Line { store: usize },
@@ -16,12 +16,13 @@ pub(crate) enum Fault {
     SilentRot { store: usize },
     NewTill { store: usize },
     NewEpoch,
+    Compaction { store: usize },
 }
 
-/// Lets one thing go wrong.
+/// Lets one thing happen.
 pub(crate) fn happen(world: &mut World) {
     let store = world.rng.random_range(0..world.stores.len());
-    let fault = match world.rng.random_range(0..20u32) {
+    let fault = match world.rng.random_range(0..22u32) {
         0..6 => Fault::Line { store },
         6..8 => Fault::Main,
         8..13 => Fault::Crash { store },
@@ -31,11 +32,16 @@ pub(crate) fn happen(world: &mut World) {
         15..17 => Fault::Rot { store },
         17 => Fault::SilentRot { store },
         18 => Fault::NewTill { store },
-        _ => Fault::NewEpoch,
+        19 => Fault::NewEpoch,
+        _ => Fault::Compaction { store },
     };
     world.suffer(&fault);
     match fault {
-        Fault::Line { store } => world.net.toggle(store),
+        Fault::Line { store } => {
+            if world.net.toggle(store) {
+                world.line_is_up(store);
+            }
+        }
         Fault::Main => {
             world.net.toggle_main();
             world.forget_polls();
@@ -45,6 +51,7 @@ pub(crate) fn happen(world: &mut World) {
         Fault::Rot { store } => world.stores[store].disk.rot(&mut world.rng),
         Fault::SilentRot { store } => world.stores[store].disk.rot_silently(&mut world.rng),
         Fault::NewTill { store } => world.stores[store].replace_till(&mut world.rng),
+        Fault::Compaction { store } => world.stores[store].sales.compact(),
         Fault::NewEpoch => {
             world.author.begin_epoch(&mut world.rng);
             world.tell_all();

@@ -22,8 +22,6 @@ pub(crate) enum Defect {
     NoDedupe,
     /// Confirms without storing, now and then.
     Forgetful,
-    /// Does not look at dependencies.
-    NoDependencies,
 }
 
 /// The ledger; all of it is durable.
@@ -48,19 +46,32 @@ impl Ledger {
         self.places.contains_key(key)
     }
 
-    /// What the main server says when it is asked for one key.
-    pub(crate) fn find(&self, key: &TxKey) -> Option<Receipt> {
-        self.places.get(key).map(|(place, digest)| self.receipt(*key, *digest, *place))
-    }
-
-    /// Settles a batch, or says which invariant was broken.
-    pub(crate) fn settle(&mut self, batch: &[Envelope]) -> Result<Vec<KeyedAnswer>, String> {
-        batch
-            .iter()
-            .map(|envelope| {
-                Ok(KeyedAnswer { key: envelope.key, answer: self.settle_one(envelope)? })
+    /// The receipts of these keys, up to the first that is not known.
+    pub(crate) fn known(&self, keys: &[TxKey]) -> Vec<Receipt> {
+        keys.iter()
+            .map_while(|key| {
+                let (place, digest) = self.places.get(key)?;
+                Some(self.receipt(*key, *digest, *place))
             })
             .collect()
+    }
+
+    /// Settles a batch in order, or says which invariant was broken.
+    pub(crate) fn settle(&mut self, batch: &[Envelope]) -> Result<Vec<KeyedAnswer>, String> {
+        let mut stopped: Vec<&Envelope> = Vec::new();
+        let mut answers = Vec::new();
+        for envelope in batch {
+            let answer = if stopped.iter().any(|before| must_follow(envelope, before)) {
+                later("something before it in the batch was not taken")
+            } else {
+                self.settle_one(envelope)?
+            };
+            if !matches!(answer, Answer::Taken { .. }) {
+                stopped.push(envelope);
+            }
+            answers.push(KeyedAnswer { key: envelope.key, answer });
+        }
+        Ok(answers)
     }
 
     fn settle_one(&mut self, envelope: &Envelope) -> Result<Answer, String> {
@@ -76,10 +87,8 @@ impl Ledger {
         if envelope.payload.contains_key(POISON) {
             return Ok(refuse(Code::TransactionRefused));
         }
-        let complete = envelope.depends_on.iter().all(|key| self.places.contains_key(key));
-        if !complete && self.defect != Defect::NoDependencies {
-            let problem = Problem::new(Code::DependencyMissing, "not here yet");
-            return Ok(Answer::Later { problem });
+        if !envelope.depends_on.iter().all(|key| self.places.contains_key(key)) {
+            return Ok(later("a dependency is not here yet"));
         }
         self.taken += 1;
         let place = self.entries.len();
@@ -121,6 +130,17 @@ impl Ledger {
         let (node, signature) = (self.node.clone(), String::new());
         Receipt { key, digest, grade: Grade::Settled, node, position, at, signature }
     }
+}
+
+/// Whether one transaction has to come behind another.
+fn must_follow(envelope: &Envelope, before: &Envelope) -> bool {
+    envelope.lane == before.lane
+        || envelope.depends_on.contains(&before.key)
+        || (envelope.kind.as_str() == CASH_UP && envelope.session == before.session)
+}
+
+fn later(why: &str) -> Answer {
+    Answer::Later { problem: Problem::new(Code::DependencyMissing, why) }
 }
 
 fn refuse(code: Code) -> Answer {

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use storebox_proto::feed::position::Position;
 use storebox_proto::ids::{Hash32, TxKey};
 use storebox_proto::ticket::settle::KeyedAnswer;
-use storebox_proto::ticket::{Envelope, Receipt};
+use storebox_proto::ticket::{Answer, Envelope, Receipt};
 
 use crate::queue::Ms;
 
@@ -28,8 +28,8 @@ pub(crate) enum Message {
     Object { name: Hash32, bytes: Option<Bytes> },
     Settle { batch: u64, envelopes: Vec<Envelope> },
     Settled { batch: u64, answers: Vec<KeyedAnswer> },
-    AskKey { key: TxKey },
-    Key { key: TxKey, receipt: Option<Receipt> },
+    AskKeys { batch: u64, keys: Vec<TxKey> },
+    Known { batch: u64, receipts: Vec<Receipt> },
 }
 
 impl fmt::Debug for Message {
@@ -46,9 +46,19 @@ impl fmt::Debug for Message {
                 let keys: Vec<&TxKey> = envelopes.iter().map(|envelope| &envelope.key).collect();
                 write!(f, "settle batch {batch} {keys:?}")
             }
-            Self::Settled { batch, answers } => write!(f, "settled batch {batch} {answers:?}"),
-            Self::AskKey { key } => write!(f, "have {key}?"),
-            Self::Key { key, receipt } => write!(f, "have {key}: {}", receipt.is_some()),
+            Self::Settled { batch, answers } => {
+                let taken = |answer: &KeyedAnswer| match answer.answer {
+                    Answer::Taken { .. } => 'T',
+                    Answer::Later { .. } => 'L',
+                    Answer::Refused { .. } => 'R',
+                };
+                write!(f, "settled batch {batch} {}", answers.iter().map(taken).collect::<String>())
+            }
+            Self::AskKeys { batch, keys } => write!(f, "question {batch}: have {keys:?}?"),
+            Self::Known { batch, receipts } => {
+                let keys: Vec<&TxKey> = receipts.iter().map(|receipt| &receipt.key).collect();
+                write!(f, "question {batch}: have {keys:?}")
+            }
         }
     }
 }
@@ -79,8 +89,10 @@ impl Net {
         Place::Main { life: self.main_life }
     }
 
-    pub(crate) fn toggle(&mut self, store: usize) {
+    /// Cuts a line or brings it back; tells whether it is up now.
+    pub(crate) fn toggle(&mut self, store: usize) -> bool {
         self.up[store] = !self.up[store];
+        self.up[store]
     }
 
     pub(crate) fn toggle_main(&mut self) {
@@ -113,7 +125,7 @@ impl Net {
         to_now && self.is_up(from, to)
     }
 
-    fn is_up(&self, from: &Place, to: &Place) -> bool {
+    pub(crate) fn is_up(&self, from: &Place, to: &Place) -> bool {
         let up = |place: &Place| match place {
             Place::Main { .. } => self.main_up,
             Place::Store { number, .. } => self.up[*number],

@@ -36,12 +36,12 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(number: usize, feed: &FeedId, rng: &mut ChaCha8Rng, now: Instant) -> Self {
+    pub(crate) fn new(number: usize, feed: &FeedId, rng: &mut ChaCha8Rng) -> Self {
         let disk = Disk::default();
         let count = rng.random_range(1..=3);
         let till = |till| {
             let id = format!("store-{number}-till-{till}").parse().unwrap();
-            Till::new(id, 0)
+            Till::new(id, rng.random_range(2..14))
         };
         Self {
             number,
@@ -50,7 +50,7 @@ impl Store {
             tills: (0..count).map(till).collect(),
             replica: Replica::start(feed, number as u64, &disk),
             disk,
-            sales: Sales::start(number, now),
+            sales: Sales::start(),
             confirmed: BTreeSet::new(),
             highest: None,
             woken_at: None,
@@ -81,18 +81,16 @@ impl Store {
         let Some(envelope) = waiting.or_else(|| self.tills[till].sell(rng, clock)) else {
             return (false, false);
         };
-        (self.up && self.sales.append(envelope, clock), true)
+        if self.up {
+            self.sales.append(envelope, clock);
+        }
+        (self.up, true)
     }
 
     /// The flush is done: tills hear of it, unless the answer is lost.
-    pub(crate) fn flushed(
-        &mut self,
-        now: Instant,
-        rng: &mut ChaCha8Rng,
-        lost: impl Fn(&mut ChaCha8Rng) -> bool,
-    ) {
-        for key in self.sales.flushed(now) {
-            if lost(rng) {
+    pub(crate) fn flushed(&mut self, rng: &mut ChaCha8Rng) {
+        for key in self.sales.flushed() {
+            if rng.random_ratio(1, 20) {
                 continue;
             }
             self.confirmed.insert(key);
@@ -103,18 +101,23 @@ impl Store {
     }
 
     /// A message arrived; tells whether a new generation came into service.
-    pub(crate) fn receive(&mut self, message: Message, now: Instant) -> bool {
+    pub(crate) fn receive(
+        &mut self,
+        message: Message,
+        now: Instant,
+        rng: &mut ChaCha8Rng,
+    ) -> bool {
         match message {
             Message::Head { bytes } => self.replica.head(bytes.as_ref(), &self.disk, now),
             Message::Object { name, bytes } => {
                 self.replica.object(&name, bytes.as_ref(), &mut self.disk, now);
             }
-            Message::Settled { batch, answers } => self.sales.settled_batch(batch, answers, now),
-            Message::Key { key, receipt } => self.sales.told(key, receipt, now),
+            Message::Settled { batch, answers } => self.sales.answered(batch, &answers, now, rng),
+            Message::Known { batch, receipts } => self.sales.told(batch, &receipts),
             Message::AskHead { .. }
             | Message::AskObject { .. }
             | Message::Settle { .. }
-            | Message::AskKey { .. } => {}
+            | Message::AskKeys { .. } => {}
         }
         self.load(now)
     }
@@ -123,9 +126,9 @@ impl Store {
         self.replica.load(&mut self.disk, now)
     }
 
-    pub(crate) fn wake(&mut self, now: Instant) {
+    pub(crate) fn wake(&mut self, now: Instant, rng: &mut ChaCha8Rng) {
         self.replica.timeout(now);
-        self.sales.timeout(now);
+        self.sales.timeout(now, rng);
     }
 
     /// When the next machine wants to be woken, if that is not arranged yet.
@@ -141,12 +144,12 @@ impl Store {
         self.sales.crash(rng);
     }
 
-    pub(crate) fn restart(&mut self, feed: &FeedId, now: Instant) {
+    pub(crate) fn restart(&mut self, feed: &FeedId) {
         self.up = true;
         self.life += 1;
         self.woken_at = None;
         self.replica = Replica::start(feed, self.number as u64, &self.disk);
-        self.sales.restart(now);
+        self.sales.restart();
     }
 
     /// A till is replaced by one that remembers nothing, between two transactions.

@@ -24,6 +24,9 @@ const QUIET_MS: Ms = 3 * 3_600_000;
 /// The longest that a request for news is held open.
 const LONG_POLL_MS: Ms = 30_000;
 
+/// Between two looks of a person at what was refused.
+const REPAIR_EVERY_MS: Ms = 40_000;
+
 /// What happens.
 pub(crate) enum Event {
     Arrive {
@@ -55,6 +58,8 @@ pub(crate) enum Event {
     Restart {
         store: usize,
     },
+    /// A person looks after what was refused.
+    Repair,
     /// Things stop going wrong.
     Quiet,
 }
@@ -88,7 +93,7 @@ impl World {
         let count = rng.random_range(1..=3);
         let zero = start();
         let stores: Vec<Store> =
-            (0..count).map(|number| Store::new(number, &author.feed, &mut rng, zero)).collect();
+            (0..count).map(|number| Store::new(number, &author.feed, &mut rng)).collect();
         let mut world = Self {
             zero,
             net: Net::new(count, &mut rng),
@@ -136,6 +141,7 @@ impl World {
         }
         self.queue.after(self.rng.random_range(0..20_000), Event::Publish);
         self.queue.after(self.rng.random_range(500..5000), Event::Fault);
+        self.queue.after(self.rng.random_range(0..REPAIR_EVERY_MS), Event::Repair);
         self.queue.after(TROUBLE_MS, Event::Quiet);
     }
 
@@ -154,6 +160,10 @@ impl World {
                 }
             }
             Event::Restart { store } => self.restart(store),
+            Event::Repair => {
+                (0..self.stores.len()).for_each(|store| self.repair(store));
+                self.queue.after(REPAIR_EVERY_MS, Event::Repair);
+            }
             Event::Quiet => self.become_quiet(),
         }
         Ok(())
@@ -169,7 +179,7 @@ impl World {
             Place::Store { number, life } => {
                 if self.stores[number].is_up(life) {
                     let now = self.now();
-                    let flipped = self.stores[number].receive(message, now);
+                    let flipped = self.stores[number].receive(message, now, &mut self.rng);
                     self.check_flip(number, flipped)?;
                     self.serve(number);
                 }
@@ -193,11 +203,13 @@ impl World {
                 let answers = self.ledger.settle(&envelopes)?;
                 Message::Settled { batch, answers }
             }
-            Message::AskKey { key } => Message::Key { key, receipt: self.ledger.find(&key) },
+            Message::AskKeys { batch, keys } => {
+                Message::Known { batch, receipts: self.ledger.known(&keys) }
+            }
             Message::Head { .. }
             | Message::Object { .. }
             | Message::Settled { .. }
-            | Message::Key { .. } => return Ok(()),
+            | Message::Known { .. } => return Ok(()),
         };
         self.send(self.net.main(), from, answer);
         Ok(())
@@ -274,9 +286,7 @@ impl World {
         if !self.stores[store].is_up(life) {
             return;
         }
-        let now = self.now();
-        let lost = |rng: &mut ChaCha8Rng| rng.random_ratio(1, 20);
-        self.stores[store].flushed(now, &mut self.rng, lost);
+        self.stores[store].flushed(&mut self.rng);
         self.note(format_args!("store {store} flushed"));
         self.serve(store);
     }
@@ -284,7 +294,7 @@ impl World {
     fn wake(&mut self, store: usize, life: u32) {
         if self.stores[store].is_up(life) {
             let now = self.now();
-            self.stores[store].wake(now);
+            self.stores[store].wake(now, &mut self.rng);
             self.serve(store);
         }
     }
@@ -304,12 +314,18 @@ impl World {
                 Request::Head { after, wait } => Message::AskHead { after, wait },
                 Request::Object { name, .. } => Message::AskObject { name },
             })
-            .chain(store.sales.requests(now))
+            .chain(store.sales.requests(now, &mut self.rng))
             .collect();
-        let (life, wakes_at) = (store.life, store.wakes_at());
+        let from = Place::Store { number, life: store.life };
         for request in requests {
-            self.send(Place::Store { number, life }, self.net.main(), request);
+            let refused = matches!(request, Message::Settle { .. } | Message::AskKeys { .. })
+                && !self.net.is_up(&from, &self.net.main());
+            if refused {
+                self.stores[number].sales.unreachable(now, &mut self.rng);
+            }
+            self.send(from, self.net.main(), request);
         }
+        let (life, wakes_at) = (self.stores[number].life, self.stores[number].wakes_at());
         if let Some(at) = wakes_at {
             let delay = u64::try_from((at - now).as_millis()).unwrap() + 1;
             self.stores[number].woken_at = Some(at);
@@ -327,7 +343,7 @@ impl World {
     fn restart(&mut self, store: usize) {
         let now = self.now();
         if !self.stores[store].up {
-            self.stores[store].restart(&self.author.feed, now);
+            self.stores[store].restart(&self.author.feed);
             self.note(format_args!("store {store} restarts"));
             self.serve(store);
         }
@@ -340,10 +356,25 @@ impl World {
         for store in 0..self.stores.len() {
             self.restart(store);
             self.stores[store].replica.wish(Wish::Incremental);
-            self.serve(store);
+            self.line_is_up(store);
         }
         // One more revision finds what rotted unnoticed.
         self.publish();
+    }
+
+    /// A box notices that its line is back.
+    pub(crate) fn line_is_up(&mut self, store: usize) {
+        self.stores[store].sales.link_up();
+        self.serve(store);
+    }
+
+    /// A person looks after what was refused in a store.
+    pub(crate) fn repair(&mut self, store: usize) {
+        if self.stores[store].up {
+            let clock = self.stores[store].clock(self.queue.now());
+            self.stores[store].sales.repair(clock);
+            self.serve(store);
+        }
     }
 
     /// Something goes wrong.
