@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use storebox_proto::ids::{ModelName, TxKey};
 
+use crate::demo;
+
 /// Storebox, the store server of a shop.
 #[derive(Debug, Parser)]
 #[command(name = "storebox", version, about, max_term_width = 100)]
@@ -59,6 +61,8 @@ pub enum Command {
     /// Other boxes that may replicate from this one and settle here.
     #[command(subcommand)]
     Node(Clients),
+    /// Show a shop that sells through an outage, on real data.
+    Demo(demo::Options),
 }
 
 /// What is done with waiting transactions.

@@ -4,6 +4,7 @@ pub mod args;
 pub mod cli;
 pub mod config;
 pub mod db;
+pub mod demo;
 pub mod env;
 pub mod files;
 pub mod http;

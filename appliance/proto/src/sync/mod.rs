@@ -1,6 +1,4 @@
-//! Machines that decide, without doing: which refresh, when at a till, what to fetch, what to send.
-//!
-//! Each takes `now` and events as arguments and is drained by its caller; none reads a clock, a disk or a socket.
+//! The machines that decide what is fetched, shown and sent; none of them does it.
 
 pub mod decide;
 pub mod deferral;

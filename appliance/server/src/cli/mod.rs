@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use crate::args::{Args, Command};
 use crate::config::{self, Config, ConfigError};
 use crate::terminal::access::{AccessError, Kind};
-use crate::{key, logging, node};
+use crate::{demo, key, logging, node};
 
 use client::CallError;
 
@@ -50,6 +50,9 @@ pub enum CommandError {
     /// The key cannot be read.
     #[error(transparent)]
     Key(#[from] key::KeyError),
+    /// The demo stopped early.
+    #[error(transparent)]
+    Demo(#[from] demo::Error),
     /// A file that was named cannot be read.
     #[error("read {path}")]
     File {
@@ -73,7 +76,7 @@ pub enum CommandError {
 /// Runs the command and tells how it went.
 pub fn main(args: Args) -> ExitCode {
     match dispatch(args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             complain(&logging::chain(&error));
             match error {
@@ -85,6 +88,7 @@ pub fn main(args: Args) -> ExitCode {
                 CommandError::Call(_)
                 | CommandError::Access(_)
                 | CommandError::Premises(_)
+                | CommandError::Demo(_)
                 | CommandError::File { .. }
                 | CommandError::Payload { .. } => ExitCode::FAILURE,
             }
@@ -92,22 +96,33 @@ pub fn main(args: Args) -> ExitCode {
     }
 }
 
-fn dispatch(args: Args) -> Result<(), CommandError> {
+fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(CommandError::Runtime)?;
-    if let Command::Run = args.command {
-        let config = load(&args)?;
-        logging::start(&config.log)?;
-        runtime.block_on(node::run(config))?;
-        return Ok(());
+    match args.command {
+        Command::Run => {
+            let config = load(&args)?;
+            logging::start(&config.log)?;
+            runtime.block_on(node::run(config))?;
+        }
+        Command::Demo(options) => return Ok(runtime.block_on(demo::run(&options))?),
+        Command::Status { .. }
+        | Command::Key
+        | Command::Import { .. }
+        | Command::Refresh { .. }
+        | Command::Outbox(_)
+        | Command::Terminal(_)
+        | Command::Node(_) => {
+            let data_dir = data_dir(&args)?;
+            runtime.block_on(command(args.command, &data_dir))?;
+        }
     }
-    let data_dir = data_dir(&args)?;
-    runtime.block_on(command(args.command, &data_dir))
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> {
     match command {
-        Command::Run => Ok(()),
+        Command::Run | Command::Demo(_) => Ok(()),
         Command::Status { json } => status::show(data_dir, json).await,
         Command::Key => {
             say(&key::public_text(&key::open(data_dir)?));
