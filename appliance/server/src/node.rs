@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use ed25519_dalek::SigningKey;
+use futures_util::FutureExt;
 
 use crate::config::Config;
 use crate::http::server::Server;
@@ -142,7 +143,10 @@ async fn serve(
     let notifier = Notifier::from_environment();
     notifier.ready(&format!("serving on {addresses}"));
     tracing::info!(node = %config.node, role = config.role.as_str(), addresses, "serving");
-    let line = move || summary(&panel.status());
+    let line = move || {
+        let panel = panel.clone();
+        async move { summary(&panel.status().await) }.boxed()
+    };
     let watchdog = notifier.run(supervisor.clone(), line, supervisor.root());
     supervisor.spawn_owner("watchdog", |_| watchdog);
     wait(supervisor, wishes).await;

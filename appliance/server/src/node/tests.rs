@@ -13,9 +13,27 @@ const ROUTES: &[(&str, Door)] = &[
     ("/healthz", Door::Open),
     ("/metrics", Door::Watcher),
     ("/readyz", Door::Open),
+    ("/sync/v1/feeds", Door::Node),
+    ("/sync/v1/feeds/{feed}/head", Door::Node),
+    ("/sync/v1/history", Door::Node),
+    ("/sync/v1/objects/{name}", Door::Node),
+    ("/v1/changes", Door::Shop),
+    ("/v1/feeds", Door::Operator),
+    ("/v1/history", Door::Operator),
+    ("/v1/import", Door::Operator),
+    ("/v1/import/changes", Door::Operator),
+    ("/v1/import/models/{model}", Door::Operator),
+    ("/v1/models", Door::Shop),
+    ("/v1/models/{model}/records", Door::Shop),
+    ("/v1/models/{model}/records/{id}", Door::Shop),
     ("/v1/nodes", Door::Operator),
     ("/v1/nodes/{name}", Door::Operator),
+    ("/v1/refresh", Door::Operator),
     ("/v1/status", Door::Open),
+    ("/v1/terminal/config", Door::Terminal),
+    ("/v1/terminal/idle", Door::Terminal),
+    ("/v1/terminal/login", Door::Terminal),
+    ("/v1/terminal/refreshed", Door::Terminal),
     ("/v1/terminals", Door::Operator),
     ("/v1/terminals/{name}", Door::Operator),
 ];
@@ -122,7 +140,7 @@ async fn what_anybody_sees_of_the_status_names_no_client() {
     let running = start("store").await;
     let now = Timestamp::from_unix_ms(1);
     running.built.access.add(Kind::Terminal, "till-1", [1; 32], now).unwrap();
-    assert_eq!(running.built.panel.status().clients.len(), 1);
+    assert_eq!(running.built.panel.status().await.clients.len(), 1);
     let url = format!("http://{}/v1/status", running.address);
     let text = reqwest::get(url).await.unwrap().text().await.unwrap();
     assert!(!text.contains("till-1") && text.contains("\"node\":\"storebox\""), "{text}");
