@@ -89,7 +89,7 @@ fn products(path: &str, dir: &Path, records: usize) -> Outcome {
     took("making the records, without storing them", start);
     let store = SegmentStore::open(&dir.join("segments"))?;
     let start = instant();
-    let mut writer = SnapshotWriter::new(&store, "Product".parse()?);
+    let mut writer = SnapshotWriter::new(&store, "Product".parse()?)?;
     for record in repeated(&products, records) {
         writer.push(&record)?;
     }
