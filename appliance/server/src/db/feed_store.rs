@@ -15,6 +15,7 @@ mod adopt;
 mod apply;
 mod directory;
 mod open;
+mod redefine;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
