@@ -4,3 +4,4 @@ pub mod db;
 pub mod env;
 pub mod http;
 pub mod journal;
+pub mod uplink;
