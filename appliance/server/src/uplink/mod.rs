@@ -11,11 +11,22 @@
 
 pub mod accept;
 pub mod documents;
+pub mod ledger;
+pub mod settle;
 pub mod settled;
+pub mod shipper;
 
+mod bookkeeper;
 mod command;
+mod index;
 mod keeper;
+mod line;
 
-pub use accept::{Accepted, Outbox, OutboxOpenError, OutboxOpened, OutboxOptions};
+pub use accept::{Outbox, OutboxOpenError, OutboxOpened, OutboxOptions};
 pub use command::{ConflictView, Entry, Known, OutboxFigures, Progress};
 pub use documents::{Document, LocalDocuments};
+pub use ledger::{
+    Ledger, LedgerEntry, LedgerFigures, LedgerOpenError, LedgerOpened, LedgerOptions,
+};
+pub use settle::Rules;
+pub use shipper::{Shipper, ShipperOptions};
