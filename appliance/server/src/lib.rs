@@ -21,3 +21,4 @@ pub mod signal;
 pub mod status;
 pub mod supervise;
 pub mod terminal;
+pub mod uplink;

@@ -41,7 +41,7 @@ use std::time::Instant;
 pub use accept::Admission;
 pub use checkpoint::{Checkpoint, RestoreError};
 pub use operate::{Audit, Conflict, OperateError, State, Summary};
-pub use record::{Event, Meta, Record, RecordError, Slot};
+pub use record::{By, Event, Meta, Record, RecordError, Slot};
 pub use sequences::{Have, Range};
 pub use ship::{Batch, Item, Verdict, Work};
 pub use sink::{Failure, Link, SinkDef, SinkStatus};
@@ -208,6 +208,17 @@ impl Outbox {
     /// Entries that the authoritative sink has not taken.
     pub fn held(&self) -> usize {
         self.entries.len() - self.settled
+    }
+
+    /// Entries that were ever accepted.
+    pub fn accepted(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// When the oldest entry was accepted that the authoritative sink has not taken.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        let oldest = self.entries.values().find(|entry| entry.phase != Phase::Settled);
+        oldest.map(|entry| entry.at)
     }
 
     /// Entries that wait for a person.
