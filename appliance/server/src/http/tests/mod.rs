@@ -59,7 +59,7 @@ impl Site {
         let defs: Vec<_> = registry.of_feed(&feed).cloned().collect();
         let mut manifests = Vec::new();
         for def in &defs {
-            let mut writer = SnapshotWriter::new(&segments, def.name.clone());
+            let mut writer = SnapshotWriter::new(&segments, def.name.clone()).unwrap();
             for number in 0..products * usize::from(def.name.as_str() == "Product") {
                 writer.push(&product(number, &format!("Apple {number}"))).unwrap();
             }
