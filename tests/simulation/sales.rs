@@ -108,9 +108,15 @@ impl Sales {
     /// What is to be sent now.
     pub(crate) fn requests(&mut self, now: Instant, rng: &mut ChaCha8Rng) -> Vec<Message> {
         self.archive_some(now, rng);
+        let main = self.main.clone();
+        let mut work = self.outbox.poll(&main, now);
+        while let Work::Stuck(record) = work {
+            self.write(&record);
+            work = self.outbox.poll(&main, now);
+        }
         let (items, message): (Vec<Item>, fn(u64, &Self, &[Item]) -> Message) =
-            match self.outbox.poll(&self.main.clone(), now) {
-                Work::Nothing => return vec![],
+            match work {
+                Work::Nothing | Work::Stuck(_) => return vec![],
                 Work::Wait { until, .. } => {
                     self.wait_until(until);
                     return vec![];

@@ -341,7 +341,6 @@ impl World {
     }
 
     fn restart(&mut self, store: usize) {
-        let now = self.now();
         if !self.stores[store].up {
             self.stores[store].restart(&self.author.feed);
             self.note(format_args!("store {store} restarts"));
