@@ -56,6 +56,21 @@ pub const BATCH_ENVELOPES_MAX: usize = 256;
 /// All bodies of one request.
 pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Transactions that one box holds; beyond that it refuses with `storage_full`.
+pub const HELD_MAX: usize = 200_000;
+/// Settled transactions that wait for a best-effort sink only; beyond that the sink is left behind.
+pub const PINNED_MAX: usize = 20_000;
+/// Contradicting transactions that are kept for a person.
+pub const CONFLICTS_MAX: usize = 256;
+/// Acts of operators that are remembered.
+pub const AUDIT_MAX: usize = 256;
+/// Terminals whose sequence numbers a box remembers.
+pub const SEQUENCE_TERMINALS_MAX: usize = 256;
+/// Epochs of one terminal whose sequence numbers a box remembers.
+pub const SEQUENCE_EPOCHS_MAX: usize = 2;
+/// Ranges of sequence numbers of one epoch; beyond that the oldest gap is forgotten.
+pub const SEQUENCE_RANGES_MAX: usize = 64;
+
 /// The longest a waiting request is held open before it is answered empty.
 pub const LONG_POLL_MAX: Duration = Duration::from_secs(55);
 

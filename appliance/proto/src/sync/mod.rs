@@ -3,3 +3,4 @@
 pub mod decide;
 pub mod deferral;
 pub mod fetch;
+pub mod outbox;

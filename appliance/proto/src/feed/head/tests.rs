@@ -59,7 +59,8 @@ fn a_head_of_a_stranger_or_with_a_changed_byte_is_refused() {
 
 #[test]
 fn a_head_that_breaks_a_rule_is_refused_with_the_rule() {
-    let broken: [(fn(&mut Head), &str); 8] = [
+    type Break = fn(&mut Head);
+    let broken: [(Break, &str); 8] = [
         (|head| head.revision = 0, "its revision or horizon is out of bounds"),
         (|head| head.horizon = 4, "its revision or horizon is out of bounds"),
         (|head| head.horizon = 2, "its runs do not lead from the horizon to the revision"),

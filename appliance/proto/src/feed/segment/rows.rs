@@ -138,10 +138,10 @@ fn take(content: &[u8], at: &mut usize, len: usize, row: usize) -> Result<u32, R
 
 fn varint(content: &mut Vec<u8>, mut value: usize) {
     while value >= 0x80 {
-        content.push((value & 0x7f) as u8 | 0x80);
+        content.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
     }
-    content.push((value & 0x7f) as u8);
+    content.push(value.to_le_bytes()[0]);
 }
 
 fn varint_len(value: usize) -> usize {
