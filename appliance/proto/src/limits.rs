@@ -42,6 +42,8 @@ pub const HEAD_BYTES_MAX: usize = 1024 * 1024;
 pub const FEED_MANIFESTS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Changes that one incremental refresh applies; beyond it the snapshot is taken.
 pub const INCREMENTAL_RECORDS_MAX: u64 = 250_000;
+/// Pages of changes that one incremental refresh applies, as fetched.
+pub const INCREMENTAL_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// Changes that are taken as such even if the snapshot has fewer records.
 pub const CHANGES_ALWAYS_TAKEN: u64 = 10_000;
 /// Records on one page of an answer.

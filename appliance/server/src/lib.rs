@@ -19,3 +19,4 @@ pub mod status;
 pub mod supervise;
 pub mod terminal;
 pub mod journal;
+pub mod replica;

@@ -39,7 +39,7 @@ use plan::Plan;
 
 pub use backoff::REBUILD_EVERY;
 pub use plan::Load;
-pub use words::{Event, Mode, Options, Outcome, Progress, Refused, Request, Shelf, Verdict, Wish};
+pub use words::{Event, Mode, Options, Outcome, Phase, Progress, Refused, Request, Shelf, Verdict, Wish};
 
 #[derive(Debug, Clone)]
 enum State {
@@ -293,6 +293,18 @@ impl Fetch {
         }
     }
 
+    /// What the machine is at.
+    pub fn phase(&self) -> Phase {
+        match &self.state {
+            State::Resting => Phase::Resting,
+            State::Asking { .. } if self.is_resting() => Phase::Resting,
+            State::Asking { .. } => Phase::Asking,
+            State::Fetching(_) => Phase::Fetching,
+            State::Loading { .. } => Phase::Loading,
+            State::Waiting { .. } => Phase::Waiting,
+        }
+    }
+
     /// What is in service.
     pub fn position(&self) -> Option<Position> {
         self.position
@@ -359,11 +371,15 @@ impl Fetch {
             return Mode::Full;
         }
         let records: u64 = head.models.iter().map(|model| model.count).sum();
-        let pages =
-            head.runs.iter().filter(|run| run.revision > base.revision).flat_map(|run| &run.pages);
-        let changes: u64 = pages.map(|page| u64::from(page.count)).sum();
+        let runs = head.runs.iter().filter(|run| run.revision > base.revision);
+        let (mut changes, mut bytes) = (0, 0);
+        for page in runs.flat_map(|run| &run.pages) {
+            changes += u64::from(page.count);
+            bytes += u64::from(page.bytes);
+        }
         let few = changes <= records.max(limits::CHANGES_ALWAYS_TAKEN)
-            && changes <= limits::INCREMENTAL_RECORDS_MAX;
+            && changes <= limits::INCREMENTAL_RECORDS_MAX
+            && bytes <= limits::INCREMENTAL_BYTES_MAX;
         if few { Mode::Incremental } else { Mode::Full }
     }
 

@@ -21,6 +21,23 @@ pub enum Mode {
     Rebuild,
 }
 
+/// What a machine is at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Phase {
+    /// Up to date as far as it knows.
+    #[default]
+    Resting,
+    /// Waits for a head.
+    Asking,
+    /// Fetches objects.
+    Fetching,
+    /// Verifies and switches.
+    Loading,
+    /// Waits before the next attempt.
+    Waiting,
+}
+
 /// What somebody wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wish {
@@ -124,7 +141,7 @@ pub enum Outcome {
     Switched,
     /// The content does not have the digests of the head.
     Mismatch,
-    /// These objects on the shelf were damaged and have been taken off it.
+    /// These objects on the shelf are damaged; they are fetched again and replaced.
     Damaged(Vec<Hash32>),
     /// The box itself could not do it (disk); the driver has logged why.
     Failed,
