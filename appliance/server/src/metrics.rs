@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::traffic::Traffic;
-use crate::status::{Board, Status};
+use crate::status::{Panel, Status};
 
 /// The media type of the OpenMetrics text format.
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -23,7 +23,7 @@ const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=u
 /// What the numbers are made of; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Metrics {
-    board: Board,
+    panel: Panel,
     traffic: Traffic,
 }
 
@@ -33,8 +33,8 @@ type Counters = Family<Labels, Counter>;
 
 impl Metrics {
     /// Numbers of this box.
-    pub fn new(board: Board, traffic: Traffic) -> Self {
-        Self { board, traffic }
+    pub fn new(panel: Panel, traffic: Traffic) -> Self {
+        Self { panel, traffic }
     }
 
     /// The route of this file.
@@ -44,7 +44,7 @@ impl Metrics {
 
     /// All numbers in the text format of OpenMetrics.
     fn text(&self) -> String {
-        let status = self.board.status();
+        let status = self.panel.status();
         let mut registry = Registry::with_prefix("storebox");
         add_box(&mut registry, &status);
         add_feeds(&mut registry, &status);
@@ -153,15 +153,15 @@ fn add_traffic(registry: &mut Registry, traffic: &Traffic) {
 mod tests {
     use super::*;
     use crate::config::Role;
-    use crate::status::{BoardBuilder, FeedStatus, OutboxStatus};
+    use crate::status::{FeedStatus, OutboxStatus, PanelBuilder};
     use crate::supervise::Supervisor;
     use storebox_proto::time::Timestamp;
 
     #[test]
     fn the_numbers_are_open_metrics() {
         let node = "store-1".parse().unwrap();
-        let mut board = BoardBuilder::new(node, Role::Store, String::new(), Supervisor::new());
-        board.add(|status| {
+        let mut panel = PanelBuilder::new(node, Role::Store, String::new(), Supervisor::new());
+        panel.add(|status| {
             status.outbox = Some(OutboxStatus { waiting: 14, ..OutboxStatus::default() });
             status.feeds.push(FeedStatus {
                 feed: "catalogue".to_owned(),
@@ -173,7 +173,7 @@ mod tests {
                 last_error: None,
             });
         });
-        let text = Metrics::new(board.finish(), Traffic::default()).text();
+        let text = Metrics::new(panel.finish(), Traffic::default()).text();
         assert!(text.contains("storebox_outbox_waiting 14\n"), "{text}");
         assert!(text.contains("storebox_feed_revision{feed=\"catalogue\"} 7\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");

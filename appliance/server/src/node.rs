@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::role::{self, RoleError};
 use crate::signal::Wishes;
-use crate::status::BoardBuilder;
+use crate::status::PanelBuilder;
 use crate::supervise::{Fatal, Supervisor};
 use crate::terminal::access::{Access, AccessError};
 
@@ -96,16 +96,16 @@ async fn serve(
     let key = key::open(&config.data_dir)?;
     let access = Access::open(&config.data_dir)?;
     let public_key = key::public_text(&key);
-    let mut board =
-        BoardBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
+    let mut panel =
+        PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
     let basics = Basics { config, key: &key, access: &access, supervisor };
-    let mut routers = role::start(&basics, &mut board).await?;
-    admin::report(&access, &mut board);
-    let board = board.finish();
+    let mut routers = role::start(&basics, &mut panel).await?;
+    admin::report(&access, &mut panel);
+    let panel = panel.finish();
     let traffic = Traffic::default();
-    let metrics = Metrics::new(board.clone(), traffic.clone());
+    let metrics = Metrics::new(panel.clone(), traffic.clone());
     routers.extend([
-        health::routes(board.clone()),
+        health::routes(panel.clone()),
         admin::routes(access.clone()),
         metrics.routes(),
         page::routes(),
@@ -119,7 +119,7 @@ async fn serve(
     let notifier = Notifier::from_environment();
     notifier.ready(&format!("serving on {addresses}"));
     tracing::info!(node = %config.node, role = config.role.as_str(), addresses, "serving");
-    let line = move || summary(&board.status());
+    let line = move || summary(&panel.status());
     let watchdog = notifier.run(supervisor.clone(), line, supervisor.root());
     supervisor.spawn_owner("watchdog", |_| watchdog);
     wait(supervisor, wishes).await;

@@ -1,6 +1,6 @@
 //! The state of a box in one answer, for the console, the command line and whoever watches.
 //!
-//! Each part adds what it knows through [`Board::add`]; nobody else needs to know the parts.
+//! Each part adds what it knows through [`Panel::add`]; nobody else needs to know the parts.
 //! What a passer-by may see is [`Status::summary`].
 
 use std::fmt;
@@ -169,7 +169,7 @@ type Part = Box<dyn Fn(&mut Status) + Send + Sync>;
 
 /// Collects the status of a box; cheap to clone once the box is built.
 #[derive(Clone)]
-pub struct Board {
+pub struct Panel {
     inner: Arc<Inner>,
 }
 
@@ -182,11 +182,11 @@ struct Inner {
     parts: Vec<Part>,
 }
 
-/// A board to which parts still add themselves.
-pub struct BoardBuilder(Inner);
+/// A panel to which parts still add themselves.
+pub struct PanelBuilder(Inner);
 
-impl BoardBuilder {
-    /// The board of this box, started now.
+impl PanelBuilder {
+    /// The panel of this box, started now.
     pub fn new(node: NodeId, role: Role, public_key: String, supervisor: Supervisor) -> Self {
         let (started, parts) = (env::instant(), Vec::new());
         Self(Inner { node, role, public_key, started, supervisor, parts })
@@ -198,12 +198,12 @@ impl BoardBuilder {
     }
 
     /// No part is added any more.
-    pub fn finish(self) -> Board {
-        Board { inner: Arc::new(self.0) }
+    pub fn finish(self) -> Panel {
+        Panel { inner: Arc::new(self.0) }
     }
 }
 
-impl Board {
+impl Panel {
     /// The state of the box now.
     pub fn status(&self) -> Status {
         let inner = &self.inner;
@@ -248,8 +248,8 @@ impl From<crate::supervise::TaskStatus> for TaskLine {
     }
 }
 
-impl fmt::Debug for Board {
+impl fmt::Debug for Panel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Board({})", self.inner.node)
+        write!(f, "Panel({})", self.inner.node)
     }
 }

@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::Refusal;
-use crate::status::{BoardBuilder, ClientStatus};
+use crate::status::{ClientStatus, PanelBuilder};
 use crate::terminal::access::{Access, AccessError, Kind, Listed};
 use crate::{env, logging};
 
@@ -40,10 +40,10 @@ pub fn routes(access: Access) -> OpenApiRouter {
         .with_state(access)
 }
 
-/// Lets the board name the clients that may come in.
-pub fn report(access: &Access, board: &mut BoardBuilder) {
+/// Lets the panel name the clients that may come in.
+pub fn report(access: &Access, panel: &mut PanelBuilder) {
     let access = access.clone();
-    board.add(move |status| {
+    panel.add(move |status| {
         for (kind, word) in [(Kind::Terminal, "terminal"), (Kind::Node, "node")] {
             let active = access.list(kind).into_iter().filter(|entry| entry.revoked.is_none());
             status.clients.extend(active.map(|entry| ClientStatus {

@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::identity::Identity;
-use crate::status::{Board, Status};
+use crate::status::{Panel, Status};
 
 /// Whether the box can do its job.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -21,12 +21,12 @@ struct Readiness {
 }
 
 /// The routes of this file.
-pub fn routes(board: Board) -> OpenApiRouter {
+pub fn routes(panel: Panel) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(healthz))
         .routes(routes!(readyz))
         .routes(routes!(status))
-        .with_state(board)
+        .with_state(panel)
 }
 
 /// Answers as long as the process serves requests.
@@ -40,8 +40,8 @@ async fn healthz() -> &'static str {
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, description = "It can.", body = Readiness),
     (status = 503, description = "It cannot; the reasons say why.", body = Readiness)))]
-async fn readyz(State(board): State<Board>) -> Response {
-    let Status { ready, reasons, .. } = board.status();
+async fn readyz(State(panel): State<Panel>) -> Response {
+    let Status { ready, reasons, .. } = panel.status();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, reasons })).into_response()
 }
@@ -49,8 +49,8 @@ async fn readyz(State(board): State<Board>) -> Response {
 /// The state of the box; clients and tasks are named to the operator only.
 #[utoipa::path(get, path = "/v1/status", tag = "health",
     responses((status = 200, description = "The state of the box.", body = Status)))]
-async fn status(State(board): State<Board>, caller: Option<Extension<Identity>>) -> Json<Status> {
-    let status = board.status();
+async fn status(State(panel): State<Panel>, caller: Option<Extension<Identity>>) -> Json<Status> {
+    let status = panel.status();
     match caller {
         Some(Extension(Identity::Operator)) => Json(status),
         Some(Extension(Identity::Terminal(_) | Identity::Node(_))) | None => Json(status.summary()),

@@ -2,12 +2,19 @@
 
 pub mod admin;
 pub mod auth;
+mod cursor;
+mod etag;
 mod guard;
 pub mod health;
 pub mod identity;
+pub mod masterdata;
 pub mod openapi;
 pub mod page;
 pub mod problem;
 mod refusal;
 pub mod server;
+pub mod terminal;
 pub mod traffic;
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::config::Role;
 use crate::node::Basics;
-use crate::status::BoardBuilder;
+use crate::status::PanelBuilder;
 
 mod main;
 mod store;
@@ -16,10 +16,10 @@ pub enum RoleError {}
 /// Starts the parts of the role and returns their routes.
 pub async fn start(
     basics: &Basics<'_>,
-    board: &mut BoardBuilder,
+    panel: &mut PanelBuilder,
 ) -> Result<Vec<OpenApiRouter>, RoleError> {
     match basics.config.role {
-        Role::Main => main::start(basics, board).await,
-        Role::Store => store::start(basics, board).await,
+        Role::Main => main::start(basics, panel).await,
+        Role::Store => store::start(basics, panel).await,
     }
 }

@@ -4,12 +4,12 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::RoleError;
 use crate::node::Basics;
-use crate::status::BoardBuilder;
+use crate::status::PanelBuilder;
 
 /// Starts the parts of the role.
 pub(super) async fn start(
     _basics: &Basics<'_>,
-    _board: &mut BoardBuilder,
+    _board: &mut PanelBuilder,
 ) -> Result<Vec<OpenApiRouter>, RoleError> {
     Ok(Vec::new())
 }
