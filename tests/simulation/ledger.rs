@@ -12,17 +12,8 @@ use storebox_proto::ticket::settle::KeyedAnswer;
 use storebox_proto::ticket::{Answer, Envelope, Grade, Receipt};
 use storebox_proto::time::Timestamp;
 
+use crate::defects::Defect;
 use crate::tills::POISON;
-
-/// How the main server is broken on purpose, to show that the invariants notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Defect {
-    None,
-    /// Stores what it has stored before.
-    NoDedupe,
-    /// Confirms without storing, now and then.
-    Forgetful,
-}
 
 /// The ledger; all of it is durable.
 pub(crate) struct Ledger {
@@ -61,7 +52,9 @@ impl Ledger {
         let mut stopped: Vec<&Envelope> = Vec::new();
         let mut answers = Vec::new();
         for envelope in batch {
-            let answer = if stopped.iter().any(|before| must_follow(envelope, before)) {
+            let held_back = self.defect != Defect::NoStop
+                && stopped.iter().any(|before| must_follow(envelope, before));
+            let answer = if held_back {
                 later("something before it in the batch was not taken")
             } else {
                 self.settle_one(envelope)?

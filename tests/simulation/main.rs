@@ -4,6 +4,7 @@
 
 mod author;
 mod check;
+mod defects;
 mod faults;
 mod keys;
 mod ledger;

@@ -9,6 +9,7 @@ use storebox_proto::feed::position::Position;
 use storebox_proto::ids::{FeedId, TxKey};
 use storebox_proto::time::Timestamp;
 
+use crate::defects::Defect;
 use crate::net::Message;
 use crate::queue::Ms;
 use crate::replica::{Disk, Replica};
@@ -33,10 +34,11 @@ pub(crate) struct Store {
     pub(crate) highest: Option<Position>,
     pub(crate) woken_at: Option<Instant>,
     clock_off_ms: i64,
+    defect: Defect,
 }
 
 impl Store {
-    pub(crate) fn new(number: usize, feed: &FeedId, rng: &mut ChaCha8Rng) -> Self {
+    pub(crate) fn new(number: usize, feed: &FeedId, defect: Defect, rng: &mut ChaCha8Rng) -> Self {
         let disk = Disk::default();
         let count = rng.random_range(1..=3);
         let till = |till| {
@@ -50,11 +52,12 @@ impl Store {
             tills: (0..count).map(till).collect(),
             replica: Replica::start(feed, number as u64, &disk),
             disk,
-            sales: Sales::start(),
+            sales: Sales::start(defect),
             confirmed: BTreeSet::new(),
             highest: None,
             woken_at: None,
             clock_off_ms: 0,
+            defect,
         }
     }
 
@@ -82,7 +85,11 @@ impl Store {
             return (false, false);
         };
         if self.up {
+            let key = envelope.key;
             self.sales.append(envelope, clock);
+            if self.defect == Defect::ConfirmsEarly {
+                self.confirm(key);
+            }
         }
         (self.up, true)
     }
@@ -93,20 +100,19 @@ impl Store {
             if rng.random_ratio(1, 20) {
                 continue;
             }
-            self.confirmed.insert(key);
-            for till in &mut self.tills {
-                till.pending.take_if(|pending| pending.key == key);
-            }
+            self.confirm(key);
+        }
+    }
+
+    fn confirm(&mut self, key: TxKey) {
+        self.confirmed.insert(key);
+        for till in &mut self.tills {
+            till.pending.take_if(|pending| pending.key == key);
         }
     }
 
     /// A message arrived; tells whether a new generation came into service.
-    pub(crate) fn receive(
-        &mut self,
-        message: Message,
-        now: Instant,
-        rng: &mut ChaCha8Rng,
-    ) -> bool {
+    pub(crate) fn receive(&mut self, message: Message, now: Instant, rng: &mut ChaCha8Rng) -> bool {
         match message {
             Message::Head { bytes } => self.replica.head(bytes.as_ref(), &self.disk, now),
             Message::Object { name, bytes } => {
@@ -123,7 +129,7 @@ impl Store {
     }
 
     fn load(&mut self, now: Instant) -> bool {
-        self.replica.load(&mut self.disk, now)
+        self.replica.load(&mut self.disk, self.defect, now)
     }
 
     pub(crate) fn wake(&mut self, now: Instant, rng: &mut ChaCha8Rng) {

@@ -10,8 +10,9 @@ use storebox_proto::ids::Hash32;
 use storebox_proto::sync::fetch::{Request, Wish};
 
 use crate::author::Author;
+use crate::defects::Defect;
 use crate::faults::{self, Fault};
-use crate::ledger::{Defect, Ledger};
+use crate::ledger::Ledger;
 use crate::net::{Message, Net, Place};
 use crate::queue::{Ms, Queue};
 use crate::store::Store;
@@ -93,7 +94,7 @@ impl World {
         let count = rng.random_range(1..=3);
         let zero = start();
         let stores: Vec<Store> =
-            (0..count).map(|number| Store::new(number, &author.feed, &mut rng)).collect();
+            (0..count).map(|number| Store::new(number, &author.feed, defect, &mut rng)).collect();
         let mut world = Self {
             zero,
             net: Net::new(count, &mut rng),

@@ -39,7 +39,9 @@ use plan::Plan;
 
 pub use backoff::REBUILD_EVERY;
 pub use plan::Load;
-pub use words::{Event, Mode, Options, Outcome, Phase, Progress, Refused, Request, Shelf, Verdict, Wish};
+pub use words::{
+    Event, Mode, Options, Outcome, Phase, Progress, Refused, Request, Shelf, Verdict, Wish,
+};
 
 #[derive(Debug, Clone)]
 enum State {

@@ -41,7 +41,7 @@ use std::time::Instant;
 pub use accept::Admission;
 pub use checkpoint::{Checkpoint, RestoreError};
 pub use operate::{Audit, Conflict, OperateError, State, Summary};
-pub use record::{Event, Meta, Record, RecordError, Slot};
+pub use record::{By, Event, Meta, Record, RecordError, Slot};
 pub use sequences::{Have, Range};
 pub use ship::{Batch, Item, Verdict, Work};
 pub use sink::{Failure, Link, SinkDef, SinkStatus};
