@@ -140,7 +140,7 @@ impl Base {
         }
         let damaged = || self.damaged(held, None);
         let name = held.entry.name;
-        let read = |len| self.store.read_at(name, 0, len).map_err(|_| damaged());
+        let read = |len| self.store.read_part(name, 0, len).map_err(|_| damaged());
         let mut bytes = read(HEADER_BYTES_USUAL)?;
         let prefix = &bytes[..bytes.len().min(HEADER_PREFIX_BYTES)];
         let len = Header::len_of(prefix).map_err(|_| damaged())?;
@@ -163,7 +163,7 @@ impl Base {
         let header = self.header(held)?;
         let damaged = || self.damaged(held, Some(short));
         let entry = header.blocks.get(number).ok_or_else(damaged)?;
-        let packed = self.store.read_at(name, entry.offset, entry.packed as usize);
+        let packed = self.store.read_part(name, entry.offset, entry.packed as usize);
         let packed = packed.map_err(|_| damaged())?;
         let block = Block::decode(entry, header.kind, &packed).map_err(|_| damaged())?;
         let block = Arc::new(block);

@@ -27,9 +27,12 @@ pub(super) fn sync_file_system(dir: &Path) -> io::Result<()> {
 /// Bytes that an ordinary user may still write on the file system of this directory.
 pub(super) fn free_bytes(dir: &Path) -> io::Result<u64> {
     let stat = nix::sys::statvfs::statvfs(dir).map_err(io::Error::from)?;
-    // The width of these fields differs between platforms.
-    let (blocks, size) = (stat.blocks_available(), stat.fragment_size());
-    Ok((blocks as u64).saturating_mul(size as u64))
+    Ok(product(stat.blocks_available(), stat.fragment_size()))
+}
+
+/// The width of the fields of `statvfs` differs between platforms.
+fn product(blocks: impl Into<u64>, size: impl Into<u64>) -> u64 {
+    blocks.into().saturating_mul(size.into())
 }
 
 /// Whether an error means that the disk is full.

@@ -193,7 +193,7 @@ impl SegmentStore {
     }
 
     /// A part of a file, fewer bytes if it ends before.
-    pub(super) fn read_at(&self, name: Hash32, at: u32, len: usize) -> Result<Vec<u8>, StoreError> {
+    pub fn read_part(&self, name: Hash32, at: u32, len: usize) -> Result<Vec<u8>, StoreError> {
         let file = self.open_file(name)?;
         let mut bytes = vec![0; len];
         let mut got = 0;

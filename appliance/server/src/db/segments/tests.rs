@@ -12,7 +12,7 @@ fn a_file_is_found_under_its_hash() {
     let bytes = Bytes::from_static(b"some bytes");
     let name = store.put(&bytes).unwrap();
     assert_eq!(store.read(name).unwrap(), bytes);
-    assert_eq!(store.read_at(name, 5, 100).unwrap(), b"bytes");
+    assert_eq!(store.read_part(name, 5, 100).unwrap(), b"bytes");
     assert_eq!(store.check(name), Health::Intact);
     assert_eq!(store.names().unwrap(), [name]);
     let missing = Hash32::of(b"other");
