@@ -5,12 +5,14 @@
 //! cargo run --release --example block_store -- sled <dir>
 //! cargo run --release --example block_store -- files <dir>
 //! cargo run --release --example block_store -- replica <dir>
+//! cargo run --release --example block_store -- look <dir>
 //! ```
 //!
 //! `products` repeats the products with changed ids and writes their segments;
 //! the others read these and print what they cost, each in its own process so that memory can be compared.
 //! The figures of one run are in decision 0002.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -18,11 +20,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use bytes::Bytes;
-use storebox::db::{BlockCache, FeedStore, Options, SegmentStore, Snapshot, SnapshotWriter};
+use storebox::db::{
+    BlockCache, ChangeSet, FeedStore, Options, SegmentStore, Snapshot, SnapshotWriter,
+};
 use storebox::env::instant;
 use storebox_proto::feed::segment::{BlockEntry, Header, Kind};
 use storebox_proto::feed::{
-    Block, IndexDef, IndexKind, Manifest, ModelDef, Record, Scope, Segment,
+    Block, Change, IndexDef, IndexKind, Manifest, ModelDef, Record, Scope, Segment,
 };
 use storebox_proto::ids::Hash32;
 use storebox_proto::time::Timestamp;
@@ -43,6 +47,7 @@ fn main() -> Outcome {
         ["sled", dir] => sled_blocks(Path::new(dir)),
         ["files", dir] => segment_files(Path::new(dir)),
         ["replica", dir] => replica(Path::new(dir)),
+        ["look", dir] => look(Path::new(dir)),
         _ => Err("see the first lines of examples/block_store.rs".into()),
     }
 }
@@ -89,7 +94,7 @@ fn products(path: &str, dir: &Path, records: usize) -> Outcome {
     took("making the records, without storing them", start);
     let store = SegmentStore::open(&dir.join("segments"))?;
     let start = instant();
-    let mut writer = SnapshotWriter::new(&store, "Product".parse()?);
+    let mut writer = SnapshotWriter::new(&store, "Product".parse()?)?;
     for record in repeated(&products, records) {
         writer.push(&record)?;
     }
@@ -200,16 +205,18 @@ fn look_up(
     Ok(())
 }
 
+/// The replica in `<dir>/feeds`, over the segments in `<dir>/segments`.
+fn open(dir: &Path, cache: &BlockCache) -> Result<FeedStore, Box<dyn std::error::Error>> {
+    let segments = SegmentStore::open(&dir.join("segments"))?;
+    let options = Options { cache: cache.clone(), ..Options::default() };
+    let (feeds, feed) = (dir.join("feeds"), "catalogue".parse()?);
+    Ok(FeedStore::open(&feeds, feed, vec![product()], segments, options)?.store)
+}
+
 fn replica(dir: &Path) -> Outcome {
-    let (segments, manifest) = load(dir)?;
+    let (_, manifest) = load(dir)?;
     fresh(dir, "feeds")?;
-    let cache = BlockCache::new(16 << 20);
-    let open = || {
-        let options = Options { cache: cache.clone(), ..Options::default() };
-        let feed = "catalogue".parse().expect("a feed's name");
-        FeedStore::open(&dir.join("feeds"), feed, vec![product()], segments.clone(), options)
-    };
-    let mut store = open()?.store;
+    let mut store = open(dir, &BlockCache::new(16 << 20))?;
     let published = Timestamp::from_unix_ms(0);
     let manifests = vec![manifest];
     let start = instant();
@@ -218,49 +225,89 @@ fn replica(dir: &Path) -> Outcome {
     tell("replica: segments on disk", megabytes(size_of(&dir.join("segments"))));
     tell("replica: generation on disk", megabytes(size_of(&dir.join("feeds"))));
     memory();
-    drop(store);
+    for (revision, count) in [(2, 10), (3, 1000)] {
+        let changes = changed(&store, revision, count)?;
+        let start = instant();
+        store.apply(changes, None)?;
+        took(&format!("replica: applying {count} scattered changes"), start);
+    }
     let start = instant();
-    let store = open()?.store;
-    took("replica: opening again", start);
+    store.fold()?;
+    took("replica: folding them into a new base", start);
+    memory();
+    Ok(())
+}
+
+/// Changes to records in random places.
+fn changed(
+    store: &FeedStore,
+    revision: u64,
+    count: u64,
+) -> Result<ChangeSet, Box<dyn std::error::Error>> {
+    let mut changes = BTreeMap::new();
+    for record in sample(store, count)? {
+        let body = String::from_utf8(record.body.to_vec())?;
+        let body = body.replacen("\"active\":true", &format!("\"active\":{revision}"), 1);
+        changes.insert(record.id.clone(), Change { id: record.id, body: Some(body.into()) });
+    }
+    let changes = BTreeMap::from([(product().name, changes.into_values().collect())]);
+    Ok(ChangeSet { epoch: 1, revision, published: Timestamp::from_unix_ms(0), changes })
+}
+
+/// Records in random places, the same in every run.
+fn sample(store: &FeedStore, count: u64) -> Result<Vec<Record>, Box<dyn std::error::Error>> {
+    let now = store.current().ok_or("the replica is empty")?;
+    let mut records = Vec::new();
+    for number in 0..count {
+        let id = (1_000_000 + 99_000 * spread(number, 100_000) / 1000).to_string().parse()?;
+        records.extend(now.list(&product().name, Some(&id), 1)?);
+    }
+    Ok(records)
+}
+
+fn look(dir: &Path) -> Outcome {
+    let cache = BlockCache::new(16 << 20);
+    let start = instant();
+    let store = open(dir, &cache)?;
+    took("look: opening", start);
     memory();
     let now = store.current().ok_or("the replica is empty")?;
-    let model = "Product".parse()?;
-    let sample: Vec<Record> = (0..2000u64)
-        .map(|number| {
-            let id = format!("{}", 10 + spread(number, 9)).parse().expect("digits are an id");
-            now.list(&model, Some(&id), 1 + spread(number, 999))
-        })
-        .filter_map(|page| page.ok()?.pop())
-        .collect();
+    let model = product().name;
+    let sample = sample(&store, 5000)?;
     let field = |record: &Record, name: &str| -> String {
         let value: serde_json::Value = serde_json::from_slice(&record.body).unwrap_or_default();
         value[name].as_str().unwrap_or_default().to_owned()
     };
-    let mut times = Vec::new();
-    for record in &sample {
-        let barcode = field(record, "barcode");
-        cache.clear();
-        let start = instant();
-        let found = now.find(&model, "barcode", &barcode, 2)?;
-        times.push(start.elapsed());
-        assert!(found == [record.clone()], "{barcode} leads to another product");
+    for (what, is_cold) in [("look: by barcode, no cache", true), ("look: by barcode", false)] {
+        let mut times = Vec::new();
+        for record in &sample {
+            let barcode = field(record, "barcode");
+            if is_cold {
+                cache.clear();
+            }
+            let start = instant();
+            let found = now.find(&model, "barcode", &barcode, 2)?;
+            times.push(start.elapsed());
+            assert!(found == [record.clone()], "{barcode} leads to another product");
+        }
+        percentiles(what, &mut times);
     }
-    percentiles("replica: by barcode, without cache", &mut times);
-    times.clear();
+    let mut times = Vec::new();
     for record in &sample {
         let name: String = field(record, "name").chars().take(4).collect();
         let start = instant();
         now.prefix(&model, "name", &name, 20)?;
         times.push(start.elapsed());
     }
-    percentiles("replica: 20 by the first letters of a name", &mut times);
-    times.clear();
+    percentiles("look: 20 by four letters of a name", &mut times);
+    let mut times = Vec::new();
     for record in &sample {
+        let name = field(record, "name").to_lowercase().replacen('e', "o", 1);
         let start = instant();
-        now.fuzzy(&model, "name", &field(record, "name").to_lowercase().replacen('e', "o", 1), 20)?;
+        now.fuzzy(&model, "name", &name, 20)?;
         times.push(start.elapsed());
     }
-    percentiles("replica: 20 by a mistyped name", &mut times);
+    percentiles("look: 20 by a mistyped name", &mut times);
     memory();
     Ok(())
 }

@@ -1,9 +1,5 @@
-//! Finding text that was mistyped: every word of the query within a small edit distance.
+//! Finding text that was mistyped: every word of the query within an edit or two.
 
-use std::collections::BTreeMap;
-
-use fst::Automaton;
-use fst::automaton::Levenshtein;
 use storebox_proto::feed::{IndexKind, Record};
 use storebox_proto::ids::{ModelName, RecordId};
 use storebox_proto::limits::PAGE_RECORDS_MAX;
@@ -13,17 +9,17 @@ use super::index::KeyMap;
 use super::overlay::OverlayIndex;
 use super::query::Searched;
 use super::text;
+use super::typo::Typo;
 
 /// Words of a query that are looked for; the rest is ignored.
 const QUERY_WORDS_MAX: usize = 4;
-/// A word up to this length may differ by one edit, a longer one by two.
-const SHORT_CHARS_MAX: usize = 5;
-/// Longer words of a query are cut, so that the automaton stays small.
-const QUERY_WORD_CHARS_MAX: usize = 32;
 /// Different spellings in the index that one word of the query may stand for.
 const SPELLINGS_MAX: usize = 256;
 /// Positions that one word of the query may stand for; the nearest spellings come first.
 const POSITIONS_MAX: usize = 200_000;
+
+/// What was found, ascending, and how far each is from the query.
+type Hits<K> = Vec<(K, u8)>;
 
 impl Generation {
     /// The records in whose text every word of the query occurs, give or take an edit or two; nearest first.
@@ -47,125 +43,81 @@ impl Generation {
             IndexKind::Exact => vec![text::key(text)],
             IndexKind::Text => text::words(&normal).take(QUERY_WORDS_MAX).collect(),
         };
-        let mut positions: Option<BTreeMap<u32, usize>> = None;
-        let mut changed: Option<BTreeMap<&RecordId, usize>> = None;
+        let mut positions: Option<Hits<u32>> = None;
+        let mut changed: Option<Hits<&RecordId>> = None;
         for word in words.into_iter().filter(|word| !word.is_empty()) {
-            let Some(near) = Near::new(word) else { continue };
-            positions = Some(both(positions, near.positions(base)));
-            let overlay = OverlayIndex::starting(overlay, "");
-            changed = Some(both(changed, near.ids(overlay)));
+            let typo = Typo::new(word);
+            positions = Some(both(positions, positions_near(&typo, base)));
+            let entries = OverlayIndex::starting(overlay, "");
+            changed = Some(both(changed, ids_near(&typo, entries)));
         }
-        nearest(&searched, positions.unwrap_or_default(), &changed.unwrap_or_default(), limit)
+        nearest(&searched, &positions.unwrap_or_default(), &changed.unwrap_or_default(), limit)
     }
 }
 
-/// The records behind positions and changed ids, nearest first, then by id.
+/// The records behind the hits, nearest first, then by id.
 fn nearest(
     searched: &Searched<'_>,
-    positions: BTreeMap<u32, usize>,
-    changed: &BTreeMap<&RecordId, usize>,
+    positions: &Hits<u32>,
+    changed: &Hits<&RecordId>,
     limit: usize,
 ) -> Result<Vec<Record>, ReadError> {
-    let mut order: Vec<(usize, u32)> =
-        positions.into_iter().map(|(position, distance)| (distance, position)).collect();
-    order.sort_unstable();
-    let mut found: Vec<(usize, Record)> = Vec::new();
-    for (distance, position) in order {
-        if found.len() == limit {
+    let farthest = positions.iter().map(|hit| hit.1).chain(changed.iter().map(|hit| hit.1)).max();
+    let mut found = Vec::new();
+    for far in 0..=farthest.unwrap_or_default() {
+        let mut tier = Vec::new();
+        for (position, _) in positions.iter().filter(|hit| hit.1 == far) {
+            if found.len() + tier.len() >= limit {
+                break;
+            }
+            tier.extend(searched.unchanged(*position)?);
+        }
+        let here = changed.iter().filter(|hit| hit.1 == far);
+        tier.extend(here.filter_map(|(id, _)| searched.changed(id)));
+        tier.sort_unstable_by(|a: &Record, b| a.id.cmp(&b.id));
+        found.extend(tier);
+        if found.len() >= limit {
             break;
         }
-        found.extend(searched.unchanged(position)?.map(|record| (distance, record)));
     }
-    let changed = changed
-        .iter()
-        .filter_map(|(id, distance)| searched.changed(id).map(|record| (*distance, record)));
-    found.extend(changed);
-    found.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.id.cmp(&b.1.id)));
     found.truncate(limit);
-    Ok(found.into_iter().map(|(_, record)| record).collect())
+    Ok(found)
 }
 
 /// What two words have in common, with the sum of the distances.
-fn both<K: Ord>(
-    before: Option<BTreeMap<K, usize>>,
-    mut now: BTreeMap<K, usize>,
-) -> BTreeMap<K, usize> {
+fn both<K: Ord>(before: Option<Hits<K>>, now: Hits<K>) -> Hits<K> {
     let Some(before) = before else { return now };
-    let common = before
-        .into_iter()
-        .filter_map(|(key, distance)| now.remove(&key).map(|other| (key, distance + other)));
+    let mut now = now.into_iter().peekable();
+    let common = before.into_iter().filter_map(|(key, far)| {
+        while now.next_if(|(other, _)| *other < key).is_some() {}
+        let (_, other) = now.next_if(|(other, _)| *other == key)?;
+        Some((key, far + other))
+    });
     common.collect()
 }
 
-/// One word of a query and everything near it.
-struct Near {
-    word: String,
-    automaton: Levenshtein,
+fn positions_near(typo: &Typo, map: &KeyMap) -> Hits<u32> {
+    let accepted = map.accepted(typo, SPELLINGS_MAX).into_iter();
+    let mut spellings: Vec<_> =
+        accepted.filter_map(|(key, list)| Some((typo.distance(&key)?, list))).collect();
+    spellings.sort_by_key(|(far, _)| *far);
+    let all = spellings.into_iter().flat_map(|(far, list)| list.map(move |at| (at, far)));
+    distinct(all.take(POSITIONS_MAX).collect())
 }
 
-impl Near {
-    /// Nothing if the automaton of the word would be too large even for a single edit.
-    fn new(word: &str) -> Option<Self> {
-        let word: String = word.chars().take(QUERY_WORD_CHARS_MAX).collect();
-        let edits = if word.chars().count() <= SHORT_CHARS_MAX { 1 } else { 2 };
-        let automaton = (1..=edits).rev().find_map(|edits| Levenshtein::new(&word, edits).ok())?;
-        Some(Self { word, automaton })
-    }
-
-    fn positions(&self, map: &KeyMap) -> BTreeMap<u32, usize> {
-        let accepted = map.accepted(&self.automaton, SPELLINGS_MAX);
-        let mut spellings: Vec<_> = accepted
-            .into_iter()
-            .map(|(key, postings)| (distance(&self.word, &key), postings))
-            .collect();
-        spellings.sort_by_key(|(distance, _)| *distance);
-        let mut positions = BTreeMap::new();
-        let all = spellings.into_iter().flat_map(|(far, list)| list.map(move |at| (at, far)));
-        for (position, far) in all.take(POSITIONS_MAX) {
-            positions.entry(position).or_insert(far);
-        }
-        positions
-    }
-
-    fn ids<'a>(
-        &self,
-        entries: impl Iterator<Item = &'a (String, RecordId)>,
-    ) -> BTreeMap<&'a RecordId, usize> {
-        let mut ids = BTreeMap::new();
-        for (key, id) in entries.filter(|(key, _)| self.accepts(key)) {
-            let far = distance(&self.word, key);
-            let nearest = ids.entry(id).or_insert(far);
-            *nearest = far.min(*nearest);
-        }
-        ids
-    }
-
-    fn accepts(&self, key: &str) -> bool {
-        let mut state = self.automaton.start();
-        for byte in key.bytes() {
-            state = self.automaton.accept(&state, byte);
-            if !self.automaton.can_match(&state) {
-                return false;
-            }
-        }
-        self.automaton.is_match(&state)
-    }
+fn ids_near<'a>(
+    typo: &Typo,
+    entries: impl Iterator<Item = &'a (String, RecordId)>,
+) -> Hits<&'a RecordId> {
+    distinct(entries.filter_map(|(key, id)| Some((id, typo.distance(key)?))).collect())
 }
 
-/// Edits between two words.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+/// Each key once, with its least distance.
+fn distinct<K: Ord>(mut hits: Hits<K>) -> Hits<K> {
+    // The hits are a few ascending lists one after the other, which a merging sort makes use of.
+    hits.sort();
+    hits.dedup_by(|later, kept| later.0 == kept.0);
+    hits
 }
 
 #[cfg(test)]
@@ -173,24 +125,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distances_are_counted_in_edits() {
-        for (a, b, expected) in [
-            ("milk", "milk", 0),
-            ("milk", "mlik", 2),
-            ("milk", "silk", 1),
-            ("", "ab", 2),
-            ("é", "e", 1),
-        ] {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-        }
-    }
-
-    #[test]
-    fn a_word_accepts_what_is_near() {
-        let near = Near::new("crushed").unwrap();
-        assert!(near.accepts("crushd"));
-        assert!(near.accepts("crusher"));
-        assert!(!near.accepts("brushes ice"));
-        assert!(!Near::new("milk").unwrap().accepts("mlik"));
+    fn what_two_words_share_is_kept_with_both_distances() {
+        let first = vec![(1, 0), (3, 1), (7, 2)];
+        assert_eq!(
+            both(Some(first.clone()), vec![(2, 0), (3, 1), (7, 0), (9, 0)]),
+            [(3, 2), (7, 2)]
+        );
+        assert_eq!(both(None, first.clone()), first);
+        assert_eq!(distinct(vec![(4, 1), (2, 2), (4, 0), (2, 1)]), [(2, 1), (4, 0)]);
     }
 }

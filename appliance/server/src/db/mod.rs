@@ -18,6 +18,7 @@ mod fuzzy;
 mod generation;
 mod model;
 mod query;
+mod typo;
 
 mod assemble;
 mod contain;

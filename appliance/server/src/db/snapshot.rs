@@ -34,8 +34,8 @@ pub enum SnapshotError {
     /// The model has more segments than a manifest may name.
     #[error("more than {MANIFEST_SEGMENTS_MAX} segments")]
     Segments,
-    /// A thread that packs ended early.
-    #[error("a packing thread ended early")]
+    /// A thread that packs did not start or ended early.
+    #[error("a packing thread did not start or ended early")]
     Worker,
 }
 
@@ -61,19 +61,19 @@ pub struct SnapshotWriter {
 
 impl SnapshotWriter {
     /// A writer of an empty model.
-    pub fn new(store: &SegmentStore, model: ModelName) -> Self {
+    pub fn new(store: &SegmentStore, model: ModelName) -> Result<Self, SnapshotError> {
         let count = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX);
-        Self {
+        Ok(Self {
             store: store.clone(),
             manifest: Manifest { model: model.clone(), segments: Vec::new() },
             cutter: Cutter::default(),
             draft: Draft::snapshot(model),
-            workers: (0..count).map(|_| Worker::start()).collect(),
+            workers: (0..count).map(|_| Worker::start()).collect::<Result<_, _>>()?,
             waiting: VecDeque::new(),
             sent: 0,
             pending: Vec::new(),
             pending_bytes: 0,
-        }
+        })
     }
 
     /// Adds the next record.
@@ -133,17 +133,18 @@ impl SnapshotWriter {
 }
 
 impl Worker {
-    fn start() -> Self {
+    fn start() -> Result<Self, SnapshotError> {
         let (drafts, inbox) = sync_channel::<Draft>(AHEAD_MAX);
         let (outbox, packed) = sync_channel(AHEAD_MAX);
-        let thread = std::thread::spawn(move || {
+        let pack = move || {
             let mut packer = Packer::new(PACK_LEVEL);
             for draft in inbox {
                 if outbox.send(draft.pack(&mut packer)).is_err() {
                     return;
                 }
             }
-        });
-        Self { drafts, packed, thread }
+        };
+        let thread = std::thread::Builder::new().name("pack".to_owned()).spawn(pack);
+        Ok(Self { drafts, packed, thread: thread.map_err(|_| SnapshotError::Worker)? })
     }
 }

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod damage;
+mod queries;
 mod service;
 
 use std::collections::BTreeMap;

@@ -19,7 +19,7 @@ fn sets() -> impl Strategy<Value = Sets> {
 fn from_scratch(content: &BTreeMap<RecordId, Bytes>) -> Manifest {
     let dir = tempfile::tempdir().unwrap();
     let segments = SegmentStore::open(dir.path()).unwrap();
-    let mut writer = SnapshotWriter::new(&segments, product());
+    let mut writer = SnapshotWriter::new(&segments, product()).unwrap();
     for (id, body) in content {
         writer.push(&Record { id: id.clone(), body: body.clone() }).unwrap();
     }
