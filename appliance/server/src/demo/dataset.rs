@@ -145,6 +145,11 @@ impl Dataset {
         Ok(products.map(|product| (product.id, product.barcode)).collect())
     }
 
+    /// All records of a model.
+    pub fn records(&self, model: &str) -> Result<Vec<Map<String, Value>>, Error> {
+        self.read(model, usize::MAX)
+    }
+
     fn read<T: for<'a> Deserialize<'a>>(&self, name: &str, count: usize) -> Result<Vec<T>, Error> {
         let path = self.folder.join(format!("{name}.ndjson.zst"));
         let file =
