@@ -5,6 +5,7 @@
 mod author;
 mod check;
 mod defects;
+mod desk;
 mod faults;
 mod keys;
 mod ledger;

@@ -53,11 +53,11 @@ pub(crate) struct Replica {
 
 impl Replica {
     /// The machine as it is after a start: it knows what the disk holds.
-    pub(crate) fn start(feed: &FeedId, number: u64, disk: &Disk) -> Self {
+    pub(crate) fn start(feed: &FeedId, number: u64, follow: bool, disk: &Disk) -> Self {
         let options = Options {
             in_flight_max: 3,
             page_timeout: Duration::from_secs(8),
-            follow: true,
+            follow,
             snapshot_bytes_max: 1 << 30,
             seed: number,
             order: vec![],
@@ -107,12 +107,13 @@ impl Replica {
         std::iter::from_fn(|| self.fetch.poll_request(now)).collect()
     }
 
+    /// What the machine tells the log.
+    pub(crate) fn events(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.fetch.poll_event()).collect()
+    }
+
     /// Carries out a load, if the machine has one; tells whether a new generation is in service.
     pub(crate) fn load(&mut self, disk: &mut Disk, defect: Defect, now: Instant) -> bool {
-        while let Some(event) = self.fetch.poll_event() {
-            // What is told to the log has no consequence here.
-            drop::<Event>(event);
-        }
         let Some((load, _signed)) = self.fetch.poll_load() else { return false };
         let outcome = match load {
             Load::Changes { head, runs } => take_changes(disk, &head, &runs, defect),

@@ -7,9 +7,12 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use storebox_proto::feed::position::Position;
 use storebox_proto::ids::{FeedId, TxKey};
+use storebox_proto::sync::deferral::IdleReason;
+use storebox_proto::sync::fetch::Wish;
 use storebox_proto::time::Timestamp;
 
 use crate::defects::Defect;
+use crate::desk::Desk;
 use crate::net::Message;
 use crate::queue::Ms;
 use crate::replica::{Disk, Replica};
@@ -28,6 +31,7 @@ pub(crate) struct Store {
     pub(crate) disk: Disk,
     pub(crate) replica: Replica,
     pub(crate) sales: Sales,
+    pub(crate) desk: Desk,
     /// What tills were told to be held.
     pub(crate) confirmed: BTreeSet<TxKey>,
     /// The highest position that was ever in service.
@@ -41,6 +45,7 @@ impl Store {
     pub(crate) fn new(number: usize, feed: &FeedId, defect: Defect, rng: &mut ChaCha8Rng) -> Self {
         let disk = Disk::default();
         let count = rng.random_range(1..=3);
+        let desk = Desk::new(rng);
         let till = |till| {
             let id = format!("store-{number}-till-{till}").parse().unwrap();
             Till::new(id, rng.random_range(2..14))
@@ -50,9 +55,10 @@ impl Store {
             life: 1,
             up: true,
             tills: (0..count).map(till).collect(),
-            replica: Replica::start(feed, number as u64, &disk),
+            replica: Replica::start(feed, number as u64, desk.follows, &disk),
             disk,
             sales: Sales::start(defect),
+            desk,
             confirmed: BTreeSet::new(),
             highest: None,
             woken_at: None,
@@ -112,7 +118,13 @@ impl Store {
     }
 
     /// A message arrived; tells whether a new generation came into service.
-    pub(crate) fn receive(&mut self, message: Message, now: Instant, rng: &mut ChaCha8Rng) -> bool {
+    pub(crate) fn receive(
+        &mut self,
+        message: Message,
+        now: Instant,
+        clock: Timestamp,
+        rng: &mut ChaCha8Rng,
+    ) -> bool {
         match message {
             Message::Head { bytes } => self.replica.head(bytes.as_ref(), &self.disk, now),
             Message::Object { name, bytes } => {
@@ -125,15 +137,14 @@ impl Store {
             | Message::Settle { .. }
             | Message::AskKeys { .. } => {}
         }
-        self.load(now)
+        let flipped = self.replica.load(&mut self.disk, self.defect, now);
+        self.desk.observe(&self.replica.events(), clock);
+        flipped
     }
 
-    fn load(&mut self, now: Instant) -> bool {
-        self.replica.load(&mut self.disk, self.defect, now)
-    }
-
-    pub(crate) fn wake(&mut self, now: Instant, rng: &mut ChaCha8Rng) {
+    pub(crate) fn wake(&mut self, now: Instant, clock: Timestamp, rng: &mut ChaCha8Rng) {
         self.replica.timeout(now);
+        self.desk.observe(&self.replica.events(), clock);
         self.sales.timeout(now, rng);
     }
 
@@ -142,6 +153,38 @@ impl Store {
         let wakes = [self.replica.wakes_at(), self.sales.wakes_at()];
         let next = wakes.into_iter().flatten().min();
         next.filter(|at| self.woken_at != Some(*at))
+    }
+
+    /// The tills log in after a start.
+    pub(crate) fn login(&mut self, clock: Timestamp) {
+        let wish = self.desk.login(self.disk.generation.is_none(), clock);
+        self.follow_up(wish);
+    }
+
+    /// The timers of the tills; whoever has nothing left to sell has time.
+    pub(crate) fn tick(&mut self, now: Instant, clock: Timestamp) -> Result<(), String> {
+        if self.desk.follows {
+            return Ok(());
+        }
+        let wish = self.desk.tick(self.disk.generation.is_none(), now, clock)?;
+        self.follow_up(wish);
+        if self.tills.iter().all(|till| till.left == 0) {
+            self.idle(now)?;
+        }
+        Ok(())
+    }
+
+    /// A ticket was closed.
+    pub(crate) fn idle(&mut self, now: Instant) -> Result<(), String> {
+        let wish = self.desk.idle(IdleReason::TicketClosed, now)?;
+        self.follow_up(wish);
+        Ok(())
+    }
+
+    fn follow_up(&mut self, wish: Option<Wish>) {
+        if let Some(wish) = wish {
+            self.replica.wish(wish);
+        }
     }
 
     /// The plug is pulled.
@@ -154,7 +197,7 @@ impl Store {
         self.up = true;
         self.life += 1;
         self.woken_at = None;
-        self.replica = Replica::start(feed, self.number as u64, &self.disk);
+        self.replica = Replica::start(feed, self.number as u64, self.desk.follows, &self.disk);
         self.sales.restart();
     }
 

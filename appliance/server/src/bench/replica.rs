@@ -80,7 +80,7 @@ fn publish(
 ) -> Result<(SegmentStore, Manifest), Error> {
     let segments = SegmentStore::open(&dir.join("segments"))?;
     let begun = env::instant();
-    let mut writer = SnapshotWriter::new(&segments, catalogue::model().name);
+    let mut writer = SnapshotWriter::new(&segments, catalogue::model().name)?;
     for record in catalogue.records(count) {
         writer.push(&record)?;
     }
