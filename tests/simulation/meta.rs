@@ -16,17 +16,17 @@ fn one_seed_twice_gives_the_same_trace() {
 
 #[test]
 fn every_defect_is_caught_and_named() {
-    let defects = [
-        (Defect::NoDedupe, "settled twice"),
-        (Defect::Forgetful, "takes"),
-        (Defect::NoStop, "came"),
-        (Defect::ConfirmsEarly, "has lost it"),
-        (Defect::Unverified, "differs from the author"),
-        (Defect::NoOrder, "came"),
+    let defects: [(Defect, &[&str]); 6] = [
+        (Defect::NoDedupe, &["settled twice"]),
+        (Defect::Forgetful, &["for settled, it is not", "came out of order", "came before"]),
+        (Defect::NoStop, &["came out of order", "came behind"]),
+        (Defect::ConfirmsEarly, &["has lost it"]),
+        (Defect::Unverified, &["differs from the author"]),
+        (Defect::NoOrder, &["came out of order", "came behind"]),
     ];
-    for (defect, words) in defects {
+    for (defect, names) in defects {
         let failure = seeds::run_all(0..400, defect).expect_err("the defect was not noticed");
-        let named = failure.broken.contains(words);
+        let named = names.iter().any(|name| failure.broken.contains(name));
         assert!(named, "{defect:?}: seed={} found {}", failure.seed, failure.broken);
     }
 }

@@ -161,14 +161,19 @@ impl Store {
         self.follow_up(wish);
     }
 
-    /// The timers of the tills; whoever has nothing left to sell has time.
-    pub(crate) fn tick(&mut self, now: Instant, clock: Timestamp) -> Result<(), String> {
+    /// The timers of the tills; who has nothing left to sell has time, sooner or later.
+    pub(crate) fn tick(
+        &mut self,
+        now: Instant,
+        clock: Timestamp,
+        has_time: bool,
+    ) -> Result<(), String> {
         if self.desk.follows {
             return Ok(());
         }
         let wish = self.desk.tick(self.disk.generation.is_none(), now, clock)?;
         self.follow_up(wish);
-        if self.tills.iter().all(|till| till.left == 0) {
+        if has_time && self.tills.iter().all(|till| till.left == 0) {
             self.idle(now)?;
         }
         Ok(())

@@ -300,8 +300,11 @@ impl World {
         }
         self.stores[store].flushed(&mut self.rng);
         self.note(format_args!("store {store} flushed"));
-        let now = self.now();
-        self.stores[store].idle(now)?;
+        // Most flushes are in the middle of a ticket.
+        if self.rng.random_ratio(1, 12) {
+            let now = self.now();
+            self.stores[store].idle(now)?;
+        }
         self.serve(store);
         Ok(())
     }
@@ -311,7 +314,8 @@ impl World {
         for store in 0..self.stores.len() {
             if self.stores[store].up {
                 let clock = self.stores[store].clock(self.queue.now());
-                self.stores[store].tick(now, clock)?;
+                let has_time = self.rng.random_ratio(1, 6);
+                self.stores[store].tick(now, clock, has_time)?;
                 self.serve(store);
             }
         }
