@@ -53,6 +53,9 @@ pub enum DiskError {
     /// The disk is full; the handle is dead until a new generation is written.
     #[error("the disk is full")]
     Full,
+    /// Another process holds the database.
+    #[error("another process has it open")]
+    Locked,
     /// sled or the file system refuses.
     #[error("write or read the database: {0}")]
     Engine(String),
@@ -154,10 +157,11 @@ impl Disk {
         let db = loop {
             match contain(|| config.open()).map_err(DiskError::Panicked)? {
                 Ok(db) => break db,
-                Err(sled::Error::Io(error))
-                    if error.to_string().contains("acquire lock") && tries < LOCK_TRIES =>
-                {
+                Err(sled::Error::Io(error)) if error.to_string().contains("acquire lock") => {
                     tries += 1;
+                    if tries == LOCK_TRIES {
+                        return Err(DiskError::Locked);
+                    }
                     std::thread::sleep(LOCK_WAIT);
                 }
                 Err(error) => return Err(error.into()),

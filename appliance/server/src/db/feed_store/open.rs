@@ -10,7 +10,7 @@ use arc_swap::ArcSwapOption;
 use storebox_proto::feed::{Change, ModelDef};
 use storebox_proto::ids::{FeedId, ModelName};
 
-use super::directory::{CURRENT, load_index, save_index};
+use super::directory::{CURRENT, load_index, make_reserve, save_index, spend_reserve};
 use super::{FeedStore, Options};
 use crate::db::base::{Base, IndexState};
 use crate::db::disk::{Disk, DiskError, Loaded, LoadedModel};
@@ -26,6 +26,12 @@ pub enum OpenError {
     /// The disk is full, and the database does not open without space.
     #[error("open {path}: the disk is full")]
     DiskFull {
+        /// The replica's directory.
+        path: PathBuf,
+    },
+    /// Another process has it open.
+    #[error("open {path}: another process has it open")]
+    Busy {
         /// The replica's directory.
         path: PathBuf,
     },
@@ -82,11 +88,23 @@ impl FeedStore {
             disk: None,
             next_directory: named.as_ref().map_or(1, |(_, number)| number + 1),
         };
-        let Some((path, number)) = named else { return Ok(Opened { store, incident: None }) };
-        match store.load(&path) {
-            Ok(()) => Ok(Opened { store, incident: None }),
-            Err(DiskError::Full) => Err(OpenError::DiskFull { path }),
-            Err(error) => {
+        let loaded = match &named {
+            None => Ok(()),
+            Some((path, _)) => match store.load(path) {
+                Err(DiskError::Full) if spend_reserve(&root) => store.load(path),
+                loaded => loaded,
+            },
+        };
+        if !matches!(loaded, Err(DiskError::Full)) {
+            make_reserve(&root);
+        }
+        let (Some((path, number)), Err(error)) = (named, loaded) else {
+            return Ok(Opened { store, incident: None });
+        };
+        match error {
+            DiskError::Full => Err(OpenError::DiskFull { path }),
+            DiskError::Locked => Err(OpenError::Busy { path }),
+            DiskError::Engine(_) | DiskError::Panicked(_) | DiskError::Damaged(_) => {
                 store.disk = None;
                 let set_aside = set_aside(&root, &path, number);
                 let incident = Incident { found: error.to_string(), set_aside };
