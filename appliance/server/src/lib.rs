@@ -22,3 +22,4 @@ pub mod signal;
 pub mod status;
 pub mod supervise;
 pub mod terminal;
+pub mod uplink;

@@ -210,6 +210,17 @@ impl Outbox {
         self.entries.len() - self.settled
     }
 
+    /// Entries that were ever accepted.
+    pub fn accepted(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// When the oldest entry was accepted that the authoritative sink has not taken.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        let oldest = self.entries.values().find(|entry| entry.phase != Phase::Settled);
+        oldest.map(|entry| entry.at)
+    }
+
     /// Entries that wait for a person.
     pub fn quarantined(&self) -> usize {
         let entries = self.order.unsettled_positions();

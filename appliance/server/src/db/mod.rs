@@ -25,6 +25,7 @@ mod contain;
 mod disk;
 mod durable;
 mod feed_store;
+mod keyed;
 mod plan;
 mod snapshot;
 
@@ -36,5 +37,6 @@ pub use feed_store::{
     OpenError, Opened, Options, Prepared, RangeRef, Snapshot,
 };
 pub use generation::{Generation, ReadError};
+pub use keyed::{Keyed, KeyedOpened};
 pub use segments::{Health, Lease, SegmentStore, StoreError};
 pub use snapshot::{SnapshotError, SnapshotWriter};
