@@ -7,6 +7,7 @@ use storebox_proto::problem::Problem;
 
 use crate::db;
 use crate::demo::dataset;
+use crate::uplink::OutboxOpenError;
 
 /// Why a measurement could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,9 @@ pub enum Error {
     /// The replica gave another answer than the data.
     #[error("find {0} in the replica")]
     Wrong(String),
+    /// The outbox could not be opened.
+    #[error("open the outbox")]
+    Outbox(#[from] OutboxOpenError),
     /// The outbox refused.
     #[error("hand over a transaction")]
     Refused(#[from] Problem),

@@ -2,6 +2,7 @@
 //!
 //! Each part runs in a process of its own, so that memory is that part's and no cache is warm by accident.
 
+mod accepts;
 mod catalogue;
 mod error;
 mod machine;

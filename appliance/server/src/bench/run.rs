@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::catalogue::Catalogue;
 use super::options::{Options, Part};
-use super::{Error, machine, replica};
+use super::{Error, accepts, machine, replica};
 use crate::demo::dataset::Dataset;
 use crate::demo::say;
 use crate::env;
@@ -35,7 +35,7 @@ async fn measure(part: Part, data: &Dataset, dir: &Path) -> Result<(), Error> {
         Part::Replica100k => replica::build_and_read(&Catalogue::load(data)?, 100_000, dir),
         Part::Replica1m => replica::build_and_read(&Catalogue::load(data)?, 1_000_000, dir),
         Part::Memory300k => replica::memory(data, 300_000, dir),
-        Part::Accepts => Ok(()),
+        Part::Accepts => accepts::measure(data, dir).await,
     }
 }
 
