@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
-use serde_json::{Value, json};
 use storebox_proto::sync::outbox::SinkDef;
 use storebox_proto::ticket::Envelope;
 use tokio::task::JoinSet;
@@ -80,13 +79,6 @@ async fn produce(
 }
 
 fn envelope(ticket: &Ticket, producer: usize, sequence: u64) -> Envelope {
-    let content = json!({
-        "documentNo": ticket.document_no,
-        "businessPartnerId": ticket.business_partner_id,
-        "orderDate": ticket.order_date,
-        "lines": ticket.lines,
-        "gross": ticket.gross,
-    });
     let rule = "made from letters, digits, ':' and '-'";
     Envelope {
         key: mint_key(),
@@ -99,9 +91,6 @@ fn envelope(ticket: &Ticket, producer: usize, sequence: u64) -> Envelope {
         session: Some(format!("till-{producer}-1")),
         occurred_at: env::timestamp(),
         clock: env::clock_confidence(),
-        payload: match content {
-            Value::Object(fields) => fields,
-            _ => unreachable!("a literal object"),
-        },
+        payload: ticket.content(),
     }
 }

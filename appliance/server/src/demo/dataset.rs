@@ -74,6 +74,22 @@ pub struct Ticket {
     pub gross: String,
 }
 
+impl Ticket {
+    /// The content of its transaction.
+    pub fn content(&self) -> Map<String, Value> {
+        let text = |text: &str| Value::String(text.to_owned());
+        let lines = self.lines.iter().cloned().map(Value::Object).collect();
+        let fields = [
+            ("documentNo", text(&self.document_no)),
+            ("businessPartnerId", text(&self.business_partner_id)),
+            ("orderDate", text(&self.order_date)),
+            ("lines", Value::Array(lines)),
+            ("gross", text(&self.gross)),
+        ];
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
 #[derive(Deserialize)]
 struct PriceChange {
     week: u32,
