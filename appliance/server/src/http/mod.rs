@@ -9,12 +9,15 @@ pub mod health;
 pub mod identity;
 pub mod masterdata;
 pub mod openapi;
+pub mod outbox;
 pub mod page;
 pub mod problem;
 mod refusal;
 pub mod server;
+pub mod settle;
 pub mod terminal;
 pub mod traffic;
+pub mod transactions;
 
 #[cfg(test)]
 mod tests;

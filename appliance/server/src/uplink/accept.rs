@@ -83,12 +83,6 @@ pub struct OutboxOpened {
     pub thread: JoinHandle<()>,
 }
 
-/// An accepted transaction that the caller may wait for.
-pub struct Accepted {
-    /// This box's receipt.
-    pub receipt: Receipt,
-}
-
 /// The outbox; cheap to clone.
 #[derive(Clone)]
 pub struct Outbox {
@@ -233,8 +227,8 @@ impl Outbox {
     }
 
     /// Offers a refused transaction again, or lets a cash-up go without missing numbers.
-    pub async fn retry(&self, key: TxKey, who: &str) -> Result<(), Problem> {
-        self.act(Act::Retry(key), who).await
+    pub async fn retry(&self, key: TxKey, by: By) -> Result<(), Problem> {
+        self.act(Act::Retry(key), by).await
     }
 
     /// Gives a refused transaction another payload and offers it again.
@@ -242,7 +236,7 @@ impl Outbox {
         &self,
         key: TxKey,
         payload: Map<String, Value>,
-        who: &str,
+        by: By,
     ) -> Result<(), Problem> {
         let entry = self.show(key).await?;
         let unreadable = |error: serde_json::Error| {
@@ -256,12 +250,12 @@ impl Outbox {
             return Err(malformed(&EnvelopeError::TooLarge { bytes, max }));
         }
         let meta = Meta::of(&envelope, &bytes);
-        self.act(Act::Repair { meta, bytes: bytes.into() }, who).await
+        self.act(Act::Repair { meta, bytes: bytes.into() }, by).await
     }
 
     /// A person has dealt with a contradicting envelope.
-    pub async fn dismiss(&self, number: u64, who: &str) -> Result<(), Problem> {
-        self.act(Act::Dismiss(number), who).await
+    pub async fn dismiss(&self, number: u64, by: By) -> Result<(), Problem> {
+        self.act(Act::Dismiss(number), by).await
     }
 
     /// The outbox in numbers.
@@ -296,8 +290,7 @@ impl Outbox {
         self.ask(|answer| Command::Report { sink, news, now, answer }).await
     }
 
-    async fn act(&self, act: Act, who: &str) -> Result<(), Problem> {
-        let by = By::new(who, env::timestamp());
+    async fn act(&self, act: Act, by: By) -> Result<(), Problem> {
         self.ask(|answer| Command::Act { act, by, answer }).await?
     }
 

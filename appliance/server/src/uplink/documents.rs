@@ -206,12 +206,14 @@ impl LocalDocuments {
             ages.push((age.to_vec(), key.to_vec()));
             true
         });
+        if let Err(error) = scanned {
+            tracing::warn!(%error, "kept documents cannot be read");
+            return;
+        }
         let surplus = ages.len().saturating_sub(KEPT_MAX);
         for (age, key) in ages.iter().take(surplus) {
             let removed = self.kept.remove(BY_ID, key).and_then(|()| self.kept.remove(BY_AGE, age));
-            if let Err(error) =
-                removed.and(scanned.as_ref().map(|_| ()).map_err(|_| DiskError::Full))
-            {
+            if let Err(error) = removed {
                 tracing::warn!(%error, "kept documents cannot be pruned");
                 return;
             }

@@ -9,6 +9,7 @@ use storebox_proto::ids::NodeId;
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::sync::outbox::{Failure, Item, Verdict};
 use storebox_proto::ticket::{Answer, Grade, Receipt, SettleAnswer};
+use tokio::time::sleep;
 
 use super::shipper::ShipperOptions;
 
@@ -17,8 +18,13 @@ const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// The longest a batch may take; the receiver flushes once.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// An idle connection is not trusted for longer: a line that was cut does not always say so.
+const IDLE_MAX: Duration = Duration::from_secs(10);
 /// The longest a look for the line may take.
 const PROBE_MAX: Duration = Duration::from_secs(1);
+
+/// So many looks without an answer mean that the line is gone.
+const SILENT_MAX: u32 = 3;
 
 /// The way to one sink.
 pub(super) struct Line {
@@ -38,6 +44,8 @@ impl Line {
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_MAX)
             .timeout(ANSWER_MAX)
+            .pool_max_idle_per_host(1)
+            .pool_idle_timeout(IDLE_MAX)
             .no_proxy()
             .build()?;
         Ok(Self { client, options })
@@ -47,6 +55,15 @@ impl Line {
     pub(super) async fn probe(&self) -> bool {
         let request = self.client.get(self.address("healthz")).timeout(PROBE_MAX);
         request.send().await.is_ok()
+    }
+
+    /// Ends when the other side no longer answers, as seen beside a request that takes long.
+    pub(super) async fn lost(&self) {
+        let mut silent = 0;
+        while silent < SILENT_MAX {
+            sleep(PROBE_MAX).await;
+            silent = if self.probe().await { 0 } else { silent + 1 };
+        }
     }
 
     /// Sends a batch.
@@ -116,7 +133,7 @@ impl Line {
         let trusted = &self.options.trusted;
         receipt.key == item.key
             && receipt.digest == item.digest
-            && receipt.grade >= Grade::Settled
+            && (receipt.grade >= Grade::Settled || !self.options.authoritative)
             && (trusted.is_empty() || trusted.iter().any(|key| receipt.is_signed_by(key)))
     }
 

@@ -6,10 +6,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 use storebox_proto::ids::{NodeId, SinkId};
 use storebox_proto::problem::Problem;
 use storebox_proto::sync::outbox::{Failure, Item, Work};
+use storebox_proto::ticket::Receipt;
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +51,8 @@ impl fmt::Debug for Token {
 pub struct ShipperOptions {
     /// The sink, as the outbox knows it.
     pub sink: SinkId,
+    /// Whether its word settles; must be what the outbox was told.
+    pub authoritative: bool,
     /// Where it listens, such as `http://main:8080`.
     pub url: String,
     /// What it knows this box by.
@@ -64,6 +68,7 @@ pub struct Shipper {
     outbox: Outbox,
     sink: SinkId,
     node: NodeId,
+    authoritative: bool,
     line: Line,
     wake: watch::Receiver<u64>,
 }
@@ -79,8 +84,8 @@ impl Shipper {
     /// A shipper that is not running yet.
     pub fn new(outbox: Outbox, options: ShipperOptions) -> Result<Self, reqwest::Error> {
         let (sink, node) = (options.sink.clone(), options.node.clone());
-        let wake = outbox.wake();
-        Ok(Self { outbox, sink, node, line: Line::new(options)?, wake })
+        let (authoritative, wake) = (options.authoritative, outbox.wake());
+        Ok(Self { outbox, sink, node, authoritative, line: Line::new(options)?, wake })
     }
 
     /// Carries until the box stops.
@@ -164,9 +169,13 @@ impl Shipper {
             return News::Failed(Failure::Unavailable);
         };
         let body = batch_body(&self.node, &envelopes);
-        match self.line.send(items, body).await {
+        let answered = tokio::select! {
+            answered = self.line.send(items, body) => answered,
+            () = self.line.lost() => Err(Failure::Lost),
+        };
+        match answered {
             Ok(Heard { answers, receipts }) => {
-                self.keep(&receipts, items, &envelopes);
+                self.keep(&receipts, items, envelopes).await;
                 tracing::debug!(sink = %self.sink, sent = items.len(), taken = receipts.len(), "batch");
                 News::Answers { answers, receipts }
             }
@@ -184,12 +193,12 @@ impl Shipper {
             }
         }
         if let Some(envelopes) = self.read(&locations[..receipts.len()]).await {
-            self.keep(&receipts, items, &envelopes);
+            self.keep(&receipts, items, envelopes).await;
         }
         News::Known { receipts }
     }
 
-    async fn read(&self, locations: &[Option<Location>]) -> Option<Vec<bytes::Bytes>> {
+    async fn read(&self, locations: &[Option<Location>]) -> Option<Vec<Bytes>> {
         let (reader, locations) = (self.outbox.reader(), locations.to_vec());
         let read = tokio::task::spawn_blocking(move || {
             let envelopes = locations.iter().map(|at| read_envelope(&reader, at.as_ref()?));
@@ -198,17 +207,20 @@ impl Shipper {
         read.await.ok().flatten()
     }
 
-    fn keep(
-        &self,
-        receipts: &[(u64, storebox_proto::ticket::Receipt)],
-        items: &[Item],
-        envelopes: &[bytes::Bytes],
-    ) {
+    /// Documents outlive their place in the journal, which goes as soon as the receipts are reported.
+    async fn keep(&self, receipts: &[(u64, Receipt)], items: &[Item], envelopes: Vec<Bytes>) {
+        if !self.authoritative {
+            return;
+        }
+        let taken = |item: &Item| receipts.iter().any(|(position, _)| *position == item.position);
+        let settled = items.iter().zip(envelopes).filter(|(item, _)| taken(item));
+        let settled: Vec<_> = settled.map(|(item, envelope)| (item.position, envelope)).collect();
         let documents = self.outbox.documents();
-        for (item, envelope) in items.iter().zip(envelopes) {
-            if receipts.iter().any(|(position, _)| *position == item.position) {
-                documents.keep(item.position, envelope);
-            }
+        let kept = tokio::task::spawn_blocking(move || {
+            settled.iter().for_each(|(position, envelope)| documents.keep(*position, envelope));
+        });
+        if let Err(error) = kept.await {
+            tracing::warn!(%error, "settled documents cannot be kept");
         }
     }
 

@@ -75,6 +75,6 @@ impl Outbox {
 impl By {
     /// Who did it, and when.
     pub fn new(who: impl Into<String>, at: crate::time::Timestamp) -> Self {
-        Self { who: who.into(), at }
+        Self { who: who.into(), at, reason: String::new() }
     }
 }

@@ -99,6 +99,9 @@ pub struct By {
     pub who: String,
     /// When.
     pub at: Timestamp,
+    /// Why, in the person's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
 }
 
 /// The place and state of an entry.
