@@ -7,6 +7,7 @@ mod etag;
 mod guard;
 pub mod health;
 pub mod identity;
+pub mod ledger;
 pub mod masterdata;
 pub mod openapi;
 pub mod outbox;
