@@ -23,6 +23,8 @@ pub(crate) struct Ledger {
     places: BTreeMap<TxKey, (usize, Hash32)>,
     lanes: BTreeMap<LaneId, u64>,
     closed: BTreeSet<String>,
+    /// Keys that were refused and have not been taken since.
+    refused: BTreeSet<TxKey>,
     taken: u64,
 }
 
@@ -30,7 +32,16 @@ impl Ledger {
     pub(crate) fn new(defect: Defect) -> Self {
         let (places, lanes, closed) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let node = "main".parse().unwrap();
-        Self { node, defect, entries: vec![], places, lanes, closed, taken: 0 }
+        Self {
+            node,
+            defect,
+            entries: vec![],
+            places,
+            lanes,
+            closed,
+            refused: BTreeSet::new(),
+            taken: 0,
+        }
     }
 
     pub(crate) fn holds(&self, key: &TxKey) -> bool {
@@ -64,6 +75,17 @@ impl Ledger {
             }
             answers.push(KeyedAnswer { key: envelope.key, answer });
         }
+        for answer in &answers {
+            match &answer.answer {
+                Answer::Taken { .. } => {
+                    self.refused.remove(&answer.key);
+                }
+                Answer::Refused { .. } if !self.places.contains_key(&answer.key) => {
+                    self.refused.insert(answer.key);
+                }
+                Answer::Refused { .. } | Answer::Later { .. } => {}
+            }
+        }
         Ok(answers)
     }
 
@@ -76,6 +98,9 @@ impl Ledger {
                 return Ok(refuse(Code::KeyConflict));
             }
             return Ok(Answer::Taken { receipt: self.receipt(envelope.key, digest, place) });
+        }
+        if envelope.depends_on.iter().any(|key| self.refused.contains(key)) {
+            return Ok(refuse(Code::DependencyRefused));
         }
         if envelope.payload.contains_key(POISON) {
             return Ok(refuse(Code::TransactionRefused));
