@@ -32,7 +32,8 @@ async fn campaign(seed: u64, kills: u64) -> anyhow::Result<String> {
     for _ in 0..3 {
         shop.open_till(Duration::from_millis(20))?;
     }
-    let mut weeks = shop.data.lay_out_weeks(folder.path(), 13)?.into_iter().cycle();
+    let weeks = shop.data.lay_out_weeks(folder.path(), 13)?;
+    let mut weeks = weeks.iter().cycle();
     let mut of_main = 0;
     for kill in 0..kills {
         wait::moment(Duration::from_millis(rng.random_range(0..LIFE_MAX_MS))).await;

@@ -12,17 +12,8 @@ use storebox_proto::ticket::settle::KeyedAnswer;
 use storebox_proto::ticket::{Answer, Envelope, Grade, Receipt};
 use storebox_proto::time::Timestamp;
 
+use crate::defects::Defect;
 use crate::tills::POISON;
-
-/// How the main server is broken on purpose, to show that the invariants notice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Defect {
-    None,
-    /// Stores what it has stored before.
-    NoDedupe,
-    /// Confirms without storing, now and then.
-    Forgetful,
-}
 
 /// The ledger; all of it is durable.
 pub(crate) struct Ledger {
@@ -32,6 +23,8 @@ pub(crate) struct Ledger {
     places: BTreeMap<TxKey, (usize, Hash32)>,
     lanes: BTreeMap<LaneId, u64>,
     closed: BTreeSet<String>,
+    /// Keys that were refused and have not been taken since.
+    refused: BTreeSet<TxKey>,
     taken: u64,
 }
 
@@ -39,7 +32,16 @@ impl Ledger {
     pub(crate) fn new(defect: Defect) -> Self {
         let (places, lanes, closed) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
         let node = "main".parse().unwrap();
-        Self { node, defect, entries: vec![], places, lanes, closed, taken: 0 }
+        Self {
+            node,
+            defect,
+            entries: vec![],
+            places,
+            lanes,
+            closed,
+            refused: BTreeSet::new(),
+            taken: 0,
+        }
     }
 
     pub(crate) fn holds(&self, key: &TxKey) -> bool {
@@ -61,7 +63,9 @@ impl Ledger {
         let mut stopped: Vec<&Envelope> = Vec::new();
         let mut answers = Vec::new();
         for envelope in batch {
-            let answer = if stopped.iter().any(|before| must_follow(envelope, before)) {
+            let held_back = self.defect != Defect::NoStop
+                && stopped.iter().any(|before| must_follow(envelope, before));
+            let answer = if held_back {
                 later("something before it in the batch was not taken")
             } else {
                 self.settle_one(envelope)?
@@ -70,6 +74,17 @@ impl Ledger {
                 stopped.push(envelope);
             }
             answers.push(KeyedAnswer { key: envelope.key, answer });
+        }
+        for answer in &answers {
+            match &answer.answer {
+                Answer::Taken { .. } => {
+                    self.refused.remove(&answer.key);
+                }
+                Answer::Refused { .. } if !self.places.contains_key(&answer.key) => {
+                    self.refused.insert(answer.key);
+                }
+                Answer::Refused { .. } | Answer::Later { .. } => {}
+            }
         }
         Ok(answers)
     }
@@ -83,6 +98,9 @@ impl Ledger {
                 return Ok(refuse(Code::KeyConflict));
             }
             return Ok(Answer::Taken { receipt: self.receipt(envelope.key, digest, place) });
+        }
+        if envelope.depends_on.iter().any(|key| self.refused.contains(key)) {
+            return Ok(refuse(Code::DependencyRefused));
         }
         if envelope.payload.contains_key(POISON) {
             return Ok(refuse(Code::TransactionRefused));

@@ -4,6 +4,8 @@
 
 mod author;
 mod check;
+mod defects;
+mod desk;
 mod faults;
 mod keys;
 mod ledger;

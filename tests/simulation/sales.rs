@@ -16,6 +16,7 @@ use storebox_proto::ticket::settle::KeyedAnswer;
 use storebox_proto::ticket::{Answer, Envelope, Receipt};
 use storebox_proto::time::Timestamp;
 
+use crate::defects::Defect;
 use crate::net::Message;
 use crate::tills::POISON;
 
@@ -58,11 +59,13 @@ pub(crate) struct Sales {
     /// What this box takes for settled.
     settled: BTreeSet<TxKey>,
     changed: bool,
+    defect: Defect,
 }
 
 impl Sales {
-    pub(crate) fn start() -> Self {
-        let (main, archive): (SinkId, SinkId) = ("main".parse().unwrap(), "archive".parse().unwrap());
+    pub(crate) fn start(defect: Defect) -> Self {
+        let (main, archive): (SinkId, SinkId) =
+            ("main".parse().unwrap(), "archive".parse().unwrap());
         Self {
             outbox: empty_outbox(&main, &archive),
             main,
@@ -78,6 +81,7 @@ impl Sales {
             archived: BTreeSet::new(),
             settled: BTreeSet::new(),
             changed: false,
+            defect,
         }
     }
 
@@ -108,21 +112,31 @@ impl Sales {
     /// What is to be sent now.
     pub(crate) fn requests(&mut self, now: Instant, rng: &mut ChaCha8Rng) -> Vec<Message> {
         self.archive_some(now, rng);
-        let (items, message): (Vec<Item>, fn(u64, &Self, &[Item]) -> Message) =
-            match self.outbox.poll(&self.main.clone(), now) {
-                Work::Nothing => return vec![],
-                Work::Wait { until, .. } => {
-                    self.wait_until(until);
-                    return vec![];
-                }
-                Work::Send(Batch { items }) => (items, |batch, sales, items| {
-                    let envelope = |item: &Item| sales.envelopes[&item.position].clone();
-                    Message::Settle { batch, envelopes: items.iter().map(envelope).collect() }
-                }),
-                Work::Ask(items) => (items, |batch, _, items| {
-                    Message::AskKeys { batch, keys: items.iter().map(|item| item.key).collect() }
-                }),
-            };
+        let main = self.main.clone();
+        let mut work = self.outbox.poll(&main, now);
+        while let Work::Stuck(record) = work {
+            self.write(&record);
+            work = self.outbox.poll(&main, now);
+        }
+        let (items, message): (Vec<Item>, fn(u64, &Self, &[Item]) -> Message) = match work {
+            Work::Nothing | Work::Stuck(_) => return vec![],
+            Work::Wait { until, .. } => {
+                self.wait_until(until);
+                return vec![];
+            }
+            Work::Send(Batch { items }) => (items, |batch, sales, items| {
+                let envelope = |item: &Item| sales.envelopes[&item.position].clone();
+                Message::Settle { batch, envelopes: items.iter().map(envelope).collect() }
+            }),
+            Work::Ask(items) => (items, |batch, _, items| Message::AskKeys {
+                batch,
+                keys: items.iter().map(|item| item.key).collect(),
+            }),
+        };
+        let mut items = items;
+        if self.defect == Defect::NoOrder {
+            items.reverse();
+        }
         self.numbers += 1;
         let message = message(self.numbers, self, &items);
         let sent = Sent { number: self.numbers, items, until: now + ANSWER_MAX };

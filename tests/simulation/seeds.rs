@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-use crate::ledger::Defect;
+use crate::defects::Defect;
 use crate::world::World;
 
 /// A seed whose run broke an invariant.

@@ -7,8 +7,12 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use storebox_proto::feed::position::Position;
 use storebox_proto::ids::{FeedId, TxKey};
+use storebox_proto::sync::deferral::IdleReason;
+use storebox_proto::sync::fetch::Wish;
 use storebox_proto::time::Timestamp;
 
+use crate::defects::Defect;
+use crate::desk::Desk;
 use crate::net::Message;
 use crate::queue::Ms;
 use crate::replica::{Disk, Replica};
@@ -27,18 +31,21 @@ pub(crate) struct Store {
     pub(crate) disk: Disk,
     pub(crate) replica: Replica,
     pub(crate) sales: Sales,
+    pub(crate) desk: Desk,
     /// What tills were told to be held.
     pub(crate) confirmed: BTreeSet<TxKey>,
     /// The highest position that was ever in service.
     pub(crate) highest: Option<Position>,
     pub(crate) woken_at: Option<Instant>,
     clock_off_ms: i64,
+    defect: Defect,
 }
 
 impl Store {
-    pub(crate) fn new(number: usize, feed: &FeedId, rng: &mut ChaCha8Rng) -> Self {
+    pub(crate) fn new(number: usize, feed: &FeedId, defect: Defect, rng: &mut ChaCha8Rng) -> Self {
         let disk = Disk::default();
         let count = rng.random_range(1..=3);
+        let desk = Desk::new(rng);
         let till = |till| {
             let id = format!("store-{number}-till-{till}").parse().unwrap();
             Till::new(id, rng.random_range(2..14))
@@ -48,13 +55,15 @@ impl Store {
             life: 1,
             up: true,
             tills: (0..count).map(till).collect(),
-            replica: Replica::start(feed, number as u64, &disk),
+            replica: Replica::start(feed, number as u64, desk.follows, &disk),
             disk,
-            sales: Sales::start(),
+            sales: Sales::start(defect),
+            desk,
             confirmed: BTreeSet::new(),
             highest: None,
             woken_at: None,
             clock_off_ms: 0,
+            defect,
         }
     }
 
@@ -82,7 +91,11 @@ impl Store {
             return (false, false);
         };
         if self.up {
+            let key = envelope.key;
             self.sales.append(envelope, clock);
+            if self.defect == Defect::ConfirmsEarly {
+                self.confirm(key);
+            }
         }
         (self.up, true)
     }
@@ -93,10 +106,14 @@ impl Store {
             if rng.random_ratio(1, 20) {
                 continue;
             }
-            self.confirmed.insert(key);
-            for till in &mut self.tills {
-                till.pending.take_if(|pending| pending.key == key);
-            }
+            self.confirm(key);
+        }
+    }
+
+    fn confirm(&mut self, key: TxKey) {
+        self.confirmed.insert(key);
+        for till in &mut self.tills {
+            till.pending.take_if(|pending| pending.key == key);
         }
     }
 
@@ -105,6 +122,7 @@ impl Store {
         &mut self,
         message: Message,
         now: Instant,
+        clock: Timestamp,
         rng: &mut ChaCha8Rng,
     ) -> bool {
         match message {
@@ -119,15 +137,14 @@ impl Store {
             | Message::Settle { .. }
             | Message::AskKeys { .. } => {}
         }
-        self.load(now)
+        let flipped = self.replica.load(&mut self.disk, self.defect, now);
+        self.desk.observe(&self.replica.events(), clock);
+        flipped
     }
 
-    fn load(&mut self, now: Instant) -> bool {
-        self.replica.load(&mut self.disk, now)
-    }
-
-    pub(crate) fn wake(&mut self, now: Instant, rng: &mut ChaCha8Rng) {
+    pub(crate) fn wake(&mut self, now: Instant, clock: Timestamp, rng: &mut ChaCha8Rng) {
         self.replica.timeout(now);
+        self.desk.observe(&self.replica.events(), clock);
         self.sales.timeout(now, rng);
     }
 
@@ -136,6 +153,43 @@ impl Store {
         let wakes = [self.replica.wakes_at(), self.sales.wakes_at()];
         let next = wakes.into_iter().flatten().min();
         next.filter(|at| self.woken_at != Some(*at))
+    }
+
+    /// The tills log in after a start.
+    pub(crate) fn login(&mut self, clock: Timestamp) {
+        let wish = self.desk.login(self.disk.generation.is_none(), clock);
+        self.follow_up(wish);
+    }
+
+    /// The timers of the tills; who has nothing left to sell has time, sooner or later.
+    pub(crate) fn tick(
+        &mut self,
+        now: Instant,
+        clock: Timestamp,
+        has_time: bool,
+    ) -> Result<(), String> {
+        if self.desk.follows {
+            return Ok(());
+        }
+        let wish = self.desk.tick(self.disk.generation.is_none(), now, clock)?;
+        self.follow_up(wish);
+        if has_time && self.tills.iter().all(|till| till.left == 0) {
+            self.idle(now)?;
+        }
+        Ok(())
+    }
+
+    /// A ticket was closed.
+    pub(crate) fn idle(&mut self, now: Instant) -> Result<(), String> {
+        let wish = self.desk.idle(IdleReason::TicketClosed, now)?;
+        self.follow_up(wish);
+        Ok(())
+    }
+
+    fn follow_up(&mut self, wish: Option<Wish>) {
+        if let Some(wish) = wish {
+            self.replica.wish(wish);
+        }
     }
 
     /// The plug is pulled.
@@ -148,7 +202,7 @@ impl Store {
         self.up = true;
         self.life += 1;
         self.woken_at = None;
-        self.replica = Replica::start(feed, self.number as u64, &self.disk);
+        self.replica = Replica::start(feed, self.number as u64, self.desk.follows, &self.disk);
         self.sales.restart();
     }
 

@@ -7,11 +7,12 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use storebox_proto::feed::position::Position;
 use storebox_proto::ids::Hash32;
-use storebox_proto::sync::fetch::{Request, Wish};
+use storebox_proto::sync::fetch::Request;
 
 use crate::author::Author;
+use crate::defects::Defect;
 use crate::faults::{self, Fault};
-use crate::ledger::{Defect, Ledger};
+use crate::ledger::Ledger;
 use crate::net::{Message, Net, Place};
 use crate::queue::{Ms, Queue};
 use crate::store::Store;
@@ -27,6 +28,9 @@ const LONG_POLL_MS: Ms = 30_000;
 /// Between two looks of a person at what was refused.
 const REPAIR_EVERY_MS: Ms = 40_000;
 
+/// Between two looks of the tills at their timers.
+const TICK_MS: Ms = 5000;
+
 /// What happens.
 pub(crate) enum Event {
     Arrive {
@@ -39,6 +43,8 @@ pub(crate) enum Event {
         store: usize,
         till: usize,
     },
+    /// The timers of all tills.
+    Tick,
     /// The journal's flush is done.
     Flushed {
         store: usize,
@@ -93,7 +99,7 @@ impl World {
         let count = rng.random_range(1..=3);
         let zero = start();
         let stores: Vec<Store> =
-            (0..count).map(|number| Store::new(number, &author.feed, &mut rng)).collect();
+            (0..count).map(|number| Store::new(number, &author.feed, defect, &mut rng)).collect();
         let mut world = Self {
             zero,
             net: Net::new(count, &mut rng),
@@ -137,8 +143,11 @@ impl World {
                 let delay = self.rng.random_range(0..2000);
                 self.queue.after(delay, Event::Till { store, till });
             }
+            let clock = self.stores[store].clock(0);
+            self.stores[store].login(clock);
             self.serve(store);
         }
+        self.queue.after(TICK_MS, Event::Tick);
         self.queue.after(self.rng.random_range(0..20_000), Event::Publish);
         self.queue.after(self.rng.random_range(500..5000), Event::Fault);
         self.queue.after(self.rng.random_range(0..REPAIR_EVERY_MS), Event::Repair);
@@ -149,7 +158,8 @@ impl World {
         match event {
             Event::Arrive { to, from, message } => self.arrive(to, from, message)?,
             Event::Till { store, till } => self.till(store, till),
-            Event::Flushed { store, life } => self.flushed(store, life),
+            Event::Flushed { store, life } => self.flushed(store, life)?,
+            Event::Tick => self.tick()?,
             Event::Wake { store, life } => self.wake(store, life),
             Event::PollEnds { poll } => self.end_poll(poll),
             Event::Publish => self.publish(),
@@ -179,7 +189,9 @@ impl World {
             Place::Store { number, life } => {
                 if self.stores[number].is_up(life) {
                     let now = self.now();
-                    let flipped = self.stores[number].receive(message, now, &mut self.rng);
+                    let clock = self.stores[number].clock(self.queue.now());
+                    let store = &mut self.stores[number];
+                    let flipped = store.receive(message, now, clock, &mut self.rng);
                     self.check_flip(number, flipped)?;
                     self.serve(number);
                 }
@@ -282,19 +294,40 @@ impl World {
         }
     }
 
-    fn flushed(&mut self, store: usize, life: u32) {
+    fn flushed(&mut self, store: usize, life: u32) -> Result<(), String> {
         if !self.stores[store].is_up(life) {
-            return;
+            return Ok(());
         }
         self.stores[store].flushed(&mut self.rng);
         self.note(format_args!("store {store} flushed"));
+        // Most flushes are in the middle of a ticket.
+        if self.rng.random_ratio(1, 12) {
+            let now = self.now();
+            self.stores[store].idle(now)?;
+        }
         self.serve(store);
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<(), String> {
+        let now = self.now();
+        for store in 0..self.stores.len() {
+            if self.stores[store].up {
+                let clock = self.stores[store].clock(self.queue.now());
+                let has_time = self.rng.random_ratio(1, 6);
+                self.stores[store].tick(now, clock, has_time)?;
+                self.serve(store);
+            }
+        }
+        self.queue.after(TICK_MS, Event::Tick);
+        Ok(())
     }
 
     fn wake(&mut self, store: usize, life: u32) {
         if self.stores[store].is_up(life) {
             let now = self.now();
-            self.stores[store].wake(now, &mut self.rng);
+            let clock = self.stores[store].clock(self.queue.now());
+            self.stores[store].wake(now, clock, &mut self.rng);
             self.serve(store);
         }
     }
@@ -341,9 +374,10 @@ impl World {
     }
 
     fn restart(&mut self, store: usize) {
-        let now = self.now();
         if !self.stores[store].up {
             self.stores[store].restart(&self.author.feed);
+            let clock = self.stores[store].clock(self.queue.now());
+            self.stores[store].login(clock);
             self.note(format_args!("store {store} restarts"));
             self.serve(store);
         }
@@ -355,7 +389,6 @@ impl World {
         self.net.heal();
         for store in 0..self.stores.len() {
             self.restart(store);
-            self.stores[store].replica.wish(Wish::Incremental);
             self.line_is_up(store);
         }
         // One more revision finds what rotted unnoticed.

@@ -8,7 +8,11 @@ use anyhow::bail;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Looks until the condition holds; fails with `what` after `patience`.
-pub async fn until<F>(what: &str, patience: Duration, mut holds: impl FnMut() -> F) -> anyhow::Result<()>
+pub async fn until<F>(
+    what: &str,
+    patience: Duration,
+    mut holds: impl FnMut() -> F,
+) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<bool>>,
 {

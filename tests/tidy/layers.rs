@@ -3,29 +3,34 @@
 use crate::source::{self, Source};
 
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
-const SERVER: [(&str, u8, Siblings); 22] = [
+const SERVER: [(&str, u8, Siblings); 27] = [
     ("env", 0, Siblings::Apart),
+    ("files", 0, Siblings::Apart),
+    ("http::identity", 0, Siblings::Apart),
     ("config", 1, Siblings::Together),
-    ("args", 1, Siblings::Together),
+    ("key", 1, Siblings::Together),
     ("logging", 1, Siblings::Together),
     ("notify", 1, Siblings::Together),
     ("signal", 1, Siblings::Together),
-    ("metrics", 1, Siblings::Together),
+    ("status", 1, Siblings::Together),
     ("supervise", 1, Siblings::Together),
     ("journal", 2, Siblings::Apart),
     ("db", 2, Siblings::Apart),
-    ("replica", 3, Siblings::Apart),
-    ("uplink", 3, Siblings::Apart),
-    ("terminal", 3, Siblings::Apart),
-    ("http", 4, Siblings::Apart),
-    ("role", 5, Siblings::Apart),
-    ("node", 6, Siblings::Apart),
-    ("cli", 7, Siblings::Together),
-    ("demo", 7, Siblings::Together),
-    ("bench", 7, Siblings::Together),
-    ("lib", 8, Siblings::Apart),
-    ("main", 8, Siblings::Together),
-    ("storebox", 8, Siblings::Together),
+    ("masterdata", 3, Siblings::Apart),
+    ("replica", 4, Siblings::Apart),
+    ("uplink", 4, Siblings::Apart),
+    ("terminal", 4, Siblings::Apart),
+    ("http", 5, Siblings::Apart),
+    ("metrics", 6, Siblings::Apart),
+    ("role", 7, Siblings::Apart),
+    ("node", 8, Siblings::Apart),
+    ("args", 9, Siblings::Together),
+    ("cli", 9, Siblings::Together),
+    ("demo", 9, Siblings::Together),
+    ("bench", 9, Siblings::Together),
+    ("lib", 10, Siblings::Apart),
+    ("main", 10, Siblings::Together),
+    ("storebox", 10, Siblings::Together),
 ];
 
 /// The modules of the protocol crate likewise.
@@ -124,9 +129,12 @@ fn upward_uses(
     for (number, line) in source.lines() {
         let code = line.split("//").next().unwrap_or_default();
         for used in modules_named(code) {
-            let Some((used_rank, _)) = rank(ranks, used) else { continue };
+            let top = used.split("::").next().unwrap_or(used);
+            let Some((used_rank, _)) = rank(ranks, used).or_else(|| rank(ranks, top)) else {
+                continue;
+            };
             let together = used_rank == own_rank && own_siblings == Siblings::Together;
-            if used != own && used_rank >= own_rank && !together {
+            if top != own && used_rank >= own_rank && !together {
                 offences.push(format!("{}:{number} uses {used}", source.path));
             }
         }
@@ -134,15 +142,37 @@ fn upward_uses(
     offences
 }
 
-/// Every `x` of `crate::x`, and of `crate::{x, y}` on one line.
+/// Every `x::y` of `crate::x::y`, and every `x` of `crate::{x, y}` on one line.
 fn modules_named(code: &str) -> Vec<&str> {
     let mut found = Vec::new();
     for rest in code.split("crate::").skip(1) {
-        let end = |c: char| !c.is_ascii_alphanumeric() && c != '_';
         match rest.strip_prefix('{') {
-            Some(list) => found.extend(list.split(',').filter_map(|x| x.trim().split(end).next())),
-            None => found.extend(rest.split(end).next()),
+            Some(list) => found.extend(list.split(',').map(|item| path(item.trim(), 1))),
+            None => found.push(path(rest, 2)),
         }
     }
     found
+}
+
+/// The first names of a path.
+fn path(code: &str, names: usize) -> &str {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut end = 0;
+    for _ in 0..names {
+        let start = if end == 0 { 0 } else { end + 2 };
+        let Some(rest) = code.get(start..) else { break };
+        let length = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+        if length == 0 || (end > 0 && !code[end..].starts_with("::")) {
+            break;
+        }
+        end = start + length;
+    }
+    &code[..end]
+}
+
+#[test]
+fn paths_are_read_as_far_as_they_matter() {
+    assert_eq!(modules_named("use crate::http::identity::Identity;"), ["http::identity"]);
+    assert_eq!(modules_named("use crate::{env, files};"), ["env", "files"]);
+    assert_eq!(modules_named("crate::env::instant() + crate::key"), ["env::instant", "key"]);
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use storebox_proto::ids::{ModelName, TxKey};
 
-use crate::demo;
+use crate::{bench, demo};
 
 /// Storebox, the store server of a shop.
 #[derive(Debug, Parser)]
@@ -63,6 +63,8 @@ pub enum Command {
     Node(Clients),
     /// Show a shop that sells through an outage, on real data.
     Demo(demo::Options),
+    /// Measure this machine: replica, lookups, durable transactions, memory.
+    Bench(bench::Options),
 }
 
 /// What is done with waiting transactions.

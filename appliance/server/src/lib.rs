@@ -1,6 +1,7 @@
 //! The box: everything that runs as `storebox.service`.
 
 pub mod args;
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod db;

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use crate::args::{Args, Command};
 use crate::config::{self, Config, ConfigError};
 use crate::terminal::access::{AccessError, Kind};
-use crate::{demo, key, logging, node};
+use crate::{bench, demo, key, logging, node};
 
 use client::CallError;
 
@@ -53,6 +53,9 @@ pub enum CommandError {
     /// The demo stopped early.
     #[error(transparent)]
     Demo(#[from] demo::Error),
+    /// A measurement could not be made.
+    #[error(transparent)]
+    Bench(#[from] bench::Error),
     /// A file that was named cannot be read.
     #[error("read {path}")]
     File {
@@ -89,6 +92,7 @@ pub fn main(args: Args) -> ExitCode {
                 | CommandError::Access(_)
                 | CommandError::Premises(_)
                 | CommandError::Demo(_)
+                | CommandError::Bench(_)
                 | CommandError::File { .. }
                 | CommandError::Payload { .. } => ExitCode::FAILURE,
             }
@@ -105,6 +109,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
             logging::start(&config.log)?;
             runtime.block_on(node::run(config))?;
         }
+        Command::Bench(options) => runtime.block_on(bench::run(&options))?,
         Command::Demo(options) => return Ok(runtime.block_on(demo::run(&options))?),
         Command::Status { .. }
         | Command::Key
@@ -122,7 +127,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
 
 async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> {
     match command {
-        Command::Run | Command::Demo(_) => Ok(()),
+        Command::Run | Command::Demo(_) | Command::Bench(_) => Ok(()),
         Command::Status { json } => status::show(data_dir, json).await,
         Command::Key => {
             say(&key::public_text(&key::open(data_dir)?));

@@ -74,6 +74,22 @@ pub struct Ticket {
     pub gross: String,
 }
 
+impl Ticket {
+    /// The content of its transaction.
+    pub fn content(&self) -> Map<String, Value> {
+        let text = |text: &str| Value::String(text.to_owned());
+        let lines = self.lines.iter().cloned().map(Value::Object).collect();
+        let fields = [
+            ("documentNo", text(&self.document_no)),
+            ("businessPartnerId", text(&self.business_partner_id)),
+            ("orderDate", text(&self.order_date)),
+            ("lines", Value::Array(lines)),
+            ("gross", text(&self.gross)),
+        ];
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
 #[derive(Deserialize)]
 struct PriceChange {
     week: u32,
@@ -143,6 +159,11 @@ impl Dataset {
         let products = self.read::<Product>("Product", usize::MAX)?;
         let products = products.into_iter().filter(|product| sold.contains(product.id.as_str()));
         Ok(products.map(|product| (product.id, product.barcode)).collect())
+    }
+
+    /// All records of a model.
+    pub fn records(&self, model: &str) -> Result<Vec<Map<String, Value>>, Error> {
+        self.read(model, usize::MAX)
     }
 
     fn read<T: for<'a> Deserialize<'a>>(&self, name: &str, count: usize) -> Result<Vec<T>, Error> {

@@ -11,6 +11,7 @@ const PAGE: usize = 500;
 #[derive(Deserialize)]
 struct Page {
     entries: Vec<Entry>,
+    next: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -21,16 +22,18 @@ struct Entry {
 
 /// Every settled transaction, in the order of settling.
 pub async fn read(main: &Process) -> Result<Vec<Envelope>, Error> {
-    let mut all = Vec::new();
-    let mut after = 0;
+    let mut all: Vec<Entry> = Vec::new();
+    let mut after = String::new();
     loop {
-        let path = format!("/v1/ledger?after={after}&limit={PAGE}");
+        let path = format!("/v1/ledger?limit={PAGE}{after}");
         let answer = main.control("GET", &path, None).await?;
         let text = answer.to_string();
         let page: Page =
             serde_json::from_value(answer).map_err(|_| main.odd_answer(&path, text))?;
-        let Some(last) = page.entries.last() else { return Ok(all) };
-        after = last.position;
-        all.extend(page.entries.into_iter().map(|entry| entry.envelope));
+        all.extend(page.entries);
+        let Some(next) = page.next else { break };
+        after = format!("&after={next}");
     }
+    all.sort_by_key(|entry| entry.position);
+    Ok(all.into_iter().map(|entry| entry.envelope).collect())
 }

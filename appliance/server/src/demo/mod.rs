@@ -20,3 +20,4 @@ pub mod verdict;
 pub use error::Error;
 pub use options::Options;
 pub use run::run;
+pub use show::say;

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Error;
 use super::dataset::Dataset;
 use super::options::Options;
-use super::show::print;
+use super::show::say;
 use super::stage::Folder;
 use super::story::Story;
 
@@ -34,14 +34,14 @@ async fn play(options: &Options) -> Result<ExitCode, Error> {
     story.sell(options, tickets, &weeks).await?;
     story.settle().await?;
     let (stage, report) = story.end();
-    print(&report.to_string());
+    say(&report.to_string());
     let holds = report.holds();
-    print(if holds { "VERDICT       it holds" } else { "VERDICT       IT DOES NOT HOLD" });
+    say(if holds { "VERDICT       it holds" } else { "VERDICT       IT DOES NOT HOLD" });
     if options.once {
         return Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    print(&format!("\nthe shop's box goes on serving at http://{}/", stage.store_address));
-    print(&format!("head office at                   http://{}/", stage.main_address));
-    print("Ctrl-C ends both.");
+    say(&format!("\nthe shop's box goes on serving at http://{}/", stage.store_address));
+    say(&format!("head office at                   http://{}/", stage.main_address));
+    say("Ctrl-C ends both.");
     std::future::pending().await
 }

@@ -73,7 +73,7 @@ impl Show {
             Out::Live(bars) => {
                 let _ = bars.all.println(line);
             }
-            Out::Plain { .. } => print(&line),
+            Out::Plain { .. } => say(&line),
         }
     }
 
@@ -88,7 +88,7 @@ impl Show {
                 let elapsed = (now - self.started).as_secs_f64();
                 let line = if gauges.line_up { "line up " } else { "line CUT" };
                 let Gauges { sold, waiting, records, records_total, replica, .. } = gauges;
-                print(&format!(
+                say(&format!(
                     "{elapsed:6.1} s  {line}  sold {sold}/{}  {rate:.0} transactions/s  \
                      outbox {waiting}  masterdata {records}/{records_total}  {replica}",
                     self.tickets
@@ -164,7 +164,7 @@ impl Rate {
 }
 
 /// Writes a line to the standard output; a reader that went away is no reason to stop.
-pub(super) fn print(line: &str) {
+pub fn say(line: &str) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 

@@ -165,26 +165,24 @@ impl Till {
     async fn sell(&mut self, number: usize, ticket: &Ticket) -> Result<(), Error> {
         let mut waits_for = Vec::new();
         if number.is_multiple_of(NEW_CUSTOMER_EVERY) {
-            let customer = json!({"name": format!("Customer of ticket {}", ticket.document_no)});
+            let name = format!("Customer of ticket {}", ticket.document_no);
+            let customer = fields([("name", json!(name))]);
             let lane = format!("customer:{}-{number}", self.name);
             waits_for
                 .push(self.hand_over("ChangedBusinessPartners", &lane, vec![], customer).await?);
         }
         let lane = format!("ticket:{}", ticket.document_no);
         let pays_apart = number.is_multiple_of(OWN_PAYMENT_EVERY);
-        let mut content = json!({
-            "documentNo": ticket.document_no,
-            "businessPartnerId": ticket.business_partner_id,
-            "orderDate": ticket.order_date,
-            "lines": ticket.lines,
-            "gross": ticket.gross,
-        });
+        let mut content = ticket.content();
         if !pays_apart {
-            content["payments"] = json!([{"method": "cash", "amount": ticket.gross}]);
+            let payment = json!([{"method": "cash", "amount": ticket.gross}]);
+            content.insert("payments".to_owned(), payment);
         }
         let order = self.hand_over("Order", &lane, waits_for, content).await?;
         if pays_apart {
-            let payment = json!({"order": order, "method": "card", "amount": ticket.gross});
+            let amount = json!(ticket.gross);
+            let payment =
+                fields([("order", json!(order)), ("method", json!("card")), ("amount", amount)]);
             self.hand_over("Payment", &lane, vec![order], payment).await?;
         }
         Ok(())
@@ -192,7 +190,8 @@ impl Till {
 
     async fn cash_up(&mut self) -> Result<(), Error> {
         let lane = format!("session:{}", self.session);
-        let content = json!({"session": self.session, "until": self.sequence});
+        let until = json!(self.sequence);
+        let content = fields([("session", json!(self.session)), ("until", until)]);
         self.hand_over(CASH_UP, &lane, vec![], content).await.map(|_| ())
     }
 
@@ -202,10 +201,10 @@ impl Till {
         kind: &str,
         lane: &str,
         depends_on: Vec<TxKey>,
-        content: Value,
+        payload: Map<String, Value>,
     ) -> Result<TxKey, Error> {
         self.sequence += 1;
-        let envelope = self.envelope(kind, lane, depends_on, content);
+        let envelope = self.envelope(kind, lane, depends_on, payload);
         let digest = envelope.digest();
         let asked = env::instant();
         let receipt = self.post(&envelope).await?;
@@ -233,11 +232,13 @@ impl Till {
         serde_json::from_slice(&body).map_err(odd)
     }
 
-    fn envelope(&self, kind: &str, lane: &str, depends_on: Vec<TxKey>, content: Value) -> Envelope {
-        let payload = match content {
-            Value::Object(fields) => fields,
-            other => Map::from_iter([("value".to_owned(), other)]),
-        };
+    fn envelope(
+        &self,
+        kind: &str,
+        lane: &str,
+        depends_on: Vec<TxKey>,
+        payload: Map<String, Value>,
+    ) -> Envelope {
         let rule = "made from letters, digits, ':' and '-'";
         Envelope {
             key: mint_key(),
@@ -291,6 +292,10 @@ pub fn mint_key() -> TxKey {
     let ms = u64::try_from(env::timestamp().unix_ms()).unwrap_or(0);
     let random = env::random::<10>();
     TxKey(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())
+}
+
+fn fields<const N: usize>(of: [(&str, Value); N]) -> Map<String, Value> {
+    of.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 fn micros(time: Duration) -> u64 {

@@ -9,6 +9,7 @@ pub mod feeds;
 mod guard;
 pub mod health;
 pub mod identity;
+pub mod ledger;
 pub mod masterdata;
 pub mod openapi;
 pub mod outbox;
