@@ -1,1 +1,1 @@
-
+//! A box's disk: lay out, build, sign, flash, switch.

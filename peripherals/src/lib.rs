@@ -1,1 +1,1 @@
-
+//! Any till device on any port.

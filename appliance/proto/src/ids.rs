@@ -29,13 +29,18 @@ macro_rules! name {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// Whether a text is such a name, without making one.
+            pub fn allows(value: &str) -> bool {
+                let allowed: fn(char) -> bool = $allowed;
+                (1..=$max).contains(&value.len()) && value.chars().all(allowed)
+            }
         }
 
         impl FromStr for $name {
             type Err = InvalidName;
             fn from_str(value: &str) -> Result<Self, Self::Err> {
-                let allowed: fn(char) -> bool = $allowed;
-                if (1..=$max).contains(&value.len()) && value.chars().all(allowed) {
+                if Self::allows(value) {
                     return Ok(Self(value.to_owned()));
                 }
                 let value = value.chars().take(64).collect();

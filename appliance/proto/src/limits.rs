@@ -26,12 +26,26 @@ pub const RUN_PAGE_RECORDS_MAX: usize = 4096;
 pub const MANIFEST_SEGMENTS_MAX: usize = 65_536;
 /// A manifest, as fetched.
 pub const MANIFEST_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Feeds that a node knows, `local` included.
+pub const FEEDS_MAX: usize = 16;
+/// Indexed fields of one model.
+pub const MODEL_INDEXES_MAX: usize = 16;
+/// The name of an indexed field.
+pub const FIELD_NAME_BYTES_MAX: usize = 64;
 /// Models in one feed.
 pub const FEED_MODELS_MAX: usize = 256;
 /// Runs that a head names.
 pub const HEAD_RUNS_MAX: usize = 2048;
 /// A signed head, as fetched.
 pub const HEAD_BYTES_MAX: usize = 1024 * 1024;
+/// All manifests of one head.
+pub const FEED_MANIFESTS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Changes that one incremental refresh applies; beyond it the snapshot is taken.
+pub const INCREMENTAL_RECORDS_MAX: u64 = 250_000;
+/// Pages of changes that one incremental refresh applies, as fetched.
+pub const INCREMENTAL_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Changes that are taken as such even if the snapshot has fewer records.
+pub const CHANGES_ALWAYS_TAKEN: u64 = 10_000;
 /// Records on one page of an answer.
 pub const PAGE_RECORDS_MAX: usize = 1000;
 
@@ -43,6 +57,21 @@ pub const DEPENDS_MAX: usize = 64;
 pub const BATCH_ENVELOPES_MAX: usize = 256;
 /// All bodies of one request.
 pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Transactions that one box holds; beyond that it refuses with `storage_full`.
+pub const HELD_MAX: usize = 200_000;
+/// Settled transactions that wait for a best-effort sink only; beyond that the sink is left behind.
+pub const PINNED_MAX: usize = 20_000;
+/// Contradicting transactions that are kept for a person.
+pub const CONFLICTS_MAX: usize = 256;
+/// Acts of operators that are remembered.
+pub const AUDIT_MAX: usize = 256;
+/// Terminals whose sequence numbers a box remembers.
+pub const SEQUENCE_TERMINALS_MAX: usize = 256;
+/// Epochs of one terminal whose sequence numbers a box remembers.
+pub const SEQUENCE_EPOCHS_MAX: usize = 2;
+/// Ranges of sequence numbers of one epoch; beyond that the oldest gap is forgotten.
+pub const SEQUENCE_RANGES_MAX: usize = 64;
 
 /// The longest a waiting request is held open before it is answered empty.
 pub const LONG_POLL_MAX: Duration = Duration::from_secs(55);

@@ -1,0 +1,346 @@
+//! What to send, in which order: the outbox of a box as a machine without effects.
+//!
+//! The caller writes what the machine decides ([`Record`]) into a journal and applies it; after a restart it applies
+//! the same records again and has the same machine.
+//!
+//! ```text
+//!            admit                   taken                all sinks have it
+//! envelope ───────▶ open ───────────────────────▶ settled ─────────────────▶ gone
+//!                   │  ▲
+//!           refused ▼  │ retry, repair (a person)
+//!                quarantined
+//! ```
+//!
+//! Invariants:
+//! - An entry leaves only after the authoritative sink has taken it.
+//! - Within a lane nothing is offered while something before it is not taken and not in the same batch before it.
+//! - Nothing is offered while something that it depends on is held here, not taken and not in the same batch
+//!   before it.
+//! - A cash-up is offered only when nothing else of its session is held here and its terminal has no gap below it.
+//! - What waits in a circle goes to quarantine, so that somebody looks at it.
+//! - A quarantined entry stops what has to come after it, and nothing else.
+//! - One key has one content; what contradicts is kept for a person and changes nothing.
+//! - A best-effort sink gets everything in the order of acceptance, and is left behind, loudly, before it can
+//!   fill the disk.
+//! - All decisions follow from what was given, in order; no clock, no map without order.
+
+mod accept;
+mod checkpoint;
+mod operate;
+mod order;
+mod record;
+mod sequences;
+mod ship;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
+
+pub use accept::Admission;
+pub use checkpoint::{Checkpoint, RestoreError};
+pub use operate::{Audit, Conflict, OperateError, State, Summary};
+pub use record::{By, Event, Meta, Record, RecordError, Slot};
+pub use sequences::{Have, Range};
+pub use ship::{Batch, Item, Verdict, Work};
+pub use sink::{Failure, Link, SinkDef, SinkStatus};
+
+use crate::ids::{Hash32, SinkId, TerminalId, TxKey};
+use crate::limits;
+use crate::problem::Problem;
+use crate::time::Timestamp;
+use order::Order;
+use sequences::Sequences;
+use sink::Sink;
+
+/// Bounds that a test may want to be smaller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Entries in all.
+    pub held_max: usize,
+    /// Settled entries that wait for best-effort sinks.
+    pub pinned_max: usize,
+    /// Envelopes in one batch.
+    pub batch_envelopes_max: usize,
+    /// Bytes of envelopes in one batch.
+    pub batch_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            held_max: limits::HELD_MAX,
+            pinned_max: limits::PINNED_MAX,
+            batch_envelopes_max: limits::BATCH_ENVELOPES_MAX,
+            batch_bytes_max: limits::BATCH_BYTES_MAX,
+        }
+    }
+}
+
+/// Why sinks cannot be used together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SinksError {
+    /// Not exactly one is authoritative.
+    #[error("{found} sinks are authoritative, it has to be exactly one")]
+    Authoritative {
+        /// How many are.
+        found: usize,
+    },
+    /// Two have the same name.
+    #[error("sink {sink} is defined twice")]
+    Twice {
+        /// The name.
+        sink: SinkId,
+    },
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    meta: Meta,
+    at: Timestamp,
+    /// Where it stands in its lane; its position, unless a later number of the same terminal came first.
+    rank: u64,
+    phase: Phase,
+    /// A person said that it shall not wait for missing numbers.
+    forced: bool,
+    /// The digest that the till knows, if the content was repaired since.
+    first: Option<Hash32>,
+    /// Its sequence number was new.
+    is_new_number: bool,
+    attempts: u32,
+    not_before: Option<Instant>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Quarantined(Problem),
+    Settled,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Epoch {
+    seen: Sequences,
+    /// Held numbers and their positions.
+    held: BTreeMap<u64, u64>,
+}
+
+/// The machine.
+#[derive(Debug, Clone)]
+pub struct Outbox {
+    limits: Limits,
+    /// The position of the next entry.
+    next: u64,
+    entries: BTreeMap<u64, Entry>,
+    keys: BTreeMap<TxKey, u64>,
+    order: Order,
+    /// Entries that may be offered to the authoritative sink, as far as order allows.
+    open: BTreeSet<u64>,
+    /// Open entries that wait for a person or for a missing number.
+    parked: BTreeSet<u64>,
+    settled: usize,
+    terminals: BTreeMap<TerminalId, BTreeMap<u32, Epoch>>,
+    /// The authoritative one first.
+    sinks: Vec<Sink>,
+    conflicts: BTreeMap<u64, Conflict>,
+    next_conflict: u64,
+    audit: VecDeque<Audit>,
+    released: Vec<u64>,
+}
+
+impl Outbox {
+    /// An empty outbox.
+    pub fn new(limits: Limits, sinks: Vec<SinkDef>) -> Result<Self, SinksError> {
+        let found = sinks.iter().filter(|sink| sink.authoritative).count();
+        if found != 1 {
+            return Err(SinksError::Authoritative { found });
+        }
+        let mut names = BTreeSet::new();
+        if let Some(twice) = sinks.iter().find(|sink| !names.insert(sink.id.clone())) {
+            return Err(SinksError::Twice { sink: twice.id.clone() });
+        }
+        let mut sinks: Vec<Sink> = sinks.into_iter().map(Sink::new).collect();
+        sinks.sort_by_key(|sink| !sink.authoritative);
+        Ok(Self {
+            limits,
+            next: 1,
+            entries: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            order: Order::default(),
+            open: BTreeSet::new(),
+            parked: BTreeSet::new(),
+            settled: 0,
+            terminals: BTreeMap::new(),
+            sinks,
+            conflicts: BTreeMap::new(),
+            next_conflict: 1,
+            audit: VecDeque::new(),
+            released: Vec::new(),
+        })
+    }
+
+    /// Makes a record part of the state; the only way in which lasting state changes.
+    pub fn apply(&mut self, record: &Record) {
+        match (&record.event, &record.meta) {
+            (Event::Held(slot), Some(meta)) => self.hold(slot, meta.clone()),
+            (Event::Settled { positions }, _) => self.settle(positions),
+            (Event::Quarantined { position, problem }, _) => self.quarantine(*position, problem),
+            (Event::Retried { position, forced, by }, _) => self.retried(*position, *forced, by),
+            (Event::Repaired { position, by }, Some(meta)) => self.repaired(*position, by, meta),
+            (Event::Delivered { sink, positions }, _) => self.delivered(sink, positions),
+            (Event::LeftBehind { sink, to, left }, _) => self.left_behind(sink, *to, *left),
+            (Event::Conflicted { number, code, at }, Some(meta)) => {
+                self.conflicted(*number, *code, *at, meta);
+            }
+            (Event::Dismissed { number, by }, _) => self.dismissed(*number, by),
+            (Event::Held(_) | Event::Repaired { .. } | Event::Conflicted { .. }, None) => {
+                debug_assert!(false, "a decoded record has its envelope");
+            }
+        }
+    }
+
+    /// Positions that are no longer needed since the last call.
+    pub fn poll_released(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.released)
+    }
+
+    /// Entries that the authoritative sink has not taken.
+    pub fn held(&self) -> usize {
+        self.entries.len() - self.settled
+    }
+
+    /// Entries that were ever accepted.
+    pub fn accepted(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// When the oldest entry was accepted that the authoritative sink has not taken.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        let oldest = self.entries.values().find(|entry| entry.phase != Phase::Settled);
+        oldest.map(|entry| entry.at)
+    }
+
+    /// Entries that wait for a person.
+    pub fn quarantined(&self) -> usize {
+        let entries = self.order.unsettled_positions();
+        entries.filter(|position| self.is_quarantined(*position)).count()
+    }
+
+    /// The position of a key that is held, or settled and still needed here.
+    pub fn position(&self, key: &TxKey) -> Option<u64> {
+        self.keys.get(key).copied()
+    }
+
+    /// What order and receipts need to know of an entry, the digest that the till knows, and when it was accepted.
+    pub fn entry(&self, position: u64) -> Option<(&Meta, Hash32, Timestamp)> {
+        let entry = self.entries.get(&position)?;
+        Some((&entry.meta, entry.first.unwrap_or(entry.meta.digest), entry.at))
+    }
+
+    /// All positions, ascending.
+    pub fn positions(&self) -> impl Iterator<Item = u64> + '_ {
+        self.entries.keys().copied()
+    }
+
+    fn is_quarantined(&self, position: u64) -> bool {
+        let entry = self.entries.get(&position);
+        entry.is_some_and(|entry| matches!(entry.phase, Phase::Quarantined(_)))
+    }
+
+    fn hold(&mut self, slot: &Slot, meta: Meta) {
+        let position = slot.position;
+        self.unlink(position);
+        let is_new_number = self.see_number(&meta, position);
+        let phase = match (&slot.problem, slot.settled) {
+            (_, true) => Phase::Settled,
+            (Some(problem), false) => Phase::Quarantined(problem.clone()),
+            (None, false) => Phase::Open,
+        };
+        self.next = self.next.max(position + 1);
+        self.keys.insert(meta.key, position);
+        match phase {
+            Phase::Settled => {
+                self.settled += 1;
+                self.forget_held_number(&meta, position);
+            }
+            Phase::Quarantined(_) => self.order.insert(position, slot.rank, &meta),
+            Phase::Open => {
+                self.order.insert(position, slot.rank, &meta);
+                self.open.insert(position);
+            }
+        }
+        let entry = Entry {
+            meta,
+            at: slot.at,
+            rank: slot.rank,
+            phase,
+            forced: slot.forced,
+            first: slot.first,
+            is_new_number,
+            attempts: 0,
+            not_before: None,
+        };
+        self.entries.insert(position, entry);
+        self.unpark();
+        self.release_if_done(position);
+    }
+
+    /// Takes an entry out of every list.
+    fn unlink(&mut self, position: u64) -> Option<Entry> {
+        let entry = self.entries.remove(&position)?;
+        self.keys.remove(&entry.meta.key);
+        self.order.remove(position, entry.rank, &entry.meta);
+        self.open.remove(&position);
+        self.parked.remove(&position);
+        self.forget_held_number(&entry.meta, position);
+        if entry.phase == Phase::Settled {
+            self.settled -= 1;
+        }
+        Some(entry)
+    }
+
+    fn settle(&mut self, positions: &[u64]) {
+        for position in positions {
+            let Some(entry) = self.entries.get_mut(position) else { continue };
+            if entry.phase == Phase::Settled {
+                continue;
+            }
+            entry.phase = Phase::Settled;
+            self.settled += 1;
+            let (rank, meta) = (entry.rank, entry.meta.clone());
+            self.order.remove(*position, rank, &meta);
+            self.open.remove(position);
+            self.parked.remove(position);
+            self.forget_held_number(&meta, *position);
+            for waiting in self.order.waiting_for(&meta) {
+                if let Some(entry) = self.entries.get_mut(&waiting) {
+                    entry.not_before = None;
+                }
+            }
+            self.release_if_done(*position);
+        }
+        self.unpark();
+    }
+
+    fn quarantine(&mut self, position: u64, problem: &Problem) {
+        let Some(entry) = self.entries.get_mut(&position) else { return };
+        if entry.phase != Phase::Settled {
+            entry.phase = Phase::Quarantined(problem.clone());
+            self.open.remove(&position);
+            self.parked.remove(&position);
+        }
+    }
+
+    fn release_if_done(&mut self, position: u64) {
+        let settled = self.entries.get(&position).is_some_and(|e| e.phase == Phase::Settled);
+        if settled && !self.sinks.iter().any(|sink| sink.needs(position)) {
+            self.unlink(position);
+            self.released.push(position);
+        }
+    }
+
+    fn unpark(&mut self) {
+        self.open.append(&mut self.parked);
+    }
+}

@@ -1,0 +1,107 @@
+//! Taking envelopes in.
+
+use super::record::{Event, Meta, Record, Slot};
+use super::{Outbox, limits};
+use crate::ids::Hash32;
+use crate::problem::Code;
+use crate::time::Timestamp;
+
+/// What to do with an envelope that was handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admission {
+    /// Write and apply this, then answer.
+    New {
+        /// Where it will be.
+        position: u64,
+        /// What to write.
+        record: Record,
+    },
+    /// It is here already: the first answer again.
+    Again {
+        /// Where it is.
+        position: u64,
+        /// When it was accepted.
+        at: Timestamp,
+        /// The digest that the till knows.
+        digest: Hash32,
+    },
+    /// It contradicts what is here.
+    Conflict {
+        /// What it contradicts.
+        code: Code,
+        /// To be written and applied, if it is kept.
+        record: Option<Record>,
+    },
+    /// No room for more.
+    Full {
+        /// How many are held.
+        held: usize,
+    },
+}
+
+impl Outbox {
+    /// Decides about an envelope; nothing changes until the record is applied.
+    pub fn admit(&self, meta: &Meta, at: Timestamp) -> Admission {
+        if let Some(position) = self.keys.get(&meta.key)
+            && let Some((_, digest, first_at)) = self.entry(*position)
+        {
+            if digest == meta.digest {
+                return Admission::Again { position: *position, at: first_at, digest };
+            }
+            return self.contradict(meta, Code::KeyConflict, at);
+        }
+        let held = self.epoch(meta).and_then(|epoch| epoch.held.get(&meta.sequence));
+        if held.is_some() {
+            return self.contradict(meta, Code::SequenceConflict, at);
+        }
+        if self.entries.len() >= self.limits.held_max {
+            return Admission::Full { held: self.entries.len() };
+        }
+        let position = self.next;
+        let rank = self.rank_for(position, meta);
+        let slot =
+            Slot { position, rank, at, first: None, problem: None, forced: false, settled: false };
+        let record = Record { event: Event::Held(slot), meta: Some(meta.clone()) };
+        Admission::New { position, record }
+    }
+
+    /// The envelope contradicts another one: keep it for a person, unless it is kept already.
+    pub fn contradict(&self, meta: &Meta, code: Code, at: Timestamp) -> Admission {
+        let known = |conflict: &super::Conflict| {
+            conflict.meta.key == meta.key && conflict.meta.digest == meta.digest
+        };
+        let is_full = self.conflicts.len() >= limits::CONFLICTS_MAX;
+        if is_full || self.conflicts.values().any(known) {
+            return Admission::Conflict { code, record: None };
+        }
+        let event = Event::Conflicted { number: self.next_conflict, code, at };
+        let record = Some(Record { event, meta: Some(meta.clone()) });
+        Admission::Conflict { code, record }
+    }
+
+    /// Undoes [`Outbox::apply`] of an accepted or contradicting envelope that could not be written.
+    ///
+    /// Several are withdrawn in reverse order.
+    pub fn withdraw(&mut self, record: &Record) {
+        match &record.event {
+            Event::Held(slot) => {
+                let Some(entry) = self.unlink(slot.position) else { return };
+                if entry.is_new_number {
+                    self.forget_number(&entry.meta);
+                }
+                self.next = slot.position;
+            }
+            Event::Conflicted { number, .. } => {
+                self.conflicts.remove(number);
+                self.next_conflict = *number;
+            }
+            Event::Settled { .. }
+            | Event::Quarantined { .. }
+            | Event::Retried { .. }
+            | Event::Repaired { .. }
+            | Event::Delivered { .. }
+            | Event::LeftBehind { .. }
+            | Event::Dismissed { .. } => {}
+        }
+    }
+}

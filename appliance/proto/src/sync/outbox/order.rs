@@ -1,0 +1,133 @@
+//! What has to come before what: lanes, dependencies, cash sessions.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::record::Meta;
+use super::{Outbox, Phase};
+use crate::ids::{LaneId, TxKey};
+use crate::ticket::envelope::CASH_UP;
+
+/// Rank, number of the terminal, position: the order within a lane.
+type Place = (u64, u64, u64);
+
+/// Entries that the authoritative sink has not taken, by what orders them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Order {
+    lanes: BTreeMap<LaneId, BTreeSet<Place>>,
+    sessions: BTreeMap<String, BTreeSet<u64>>,
+    dependents: BTreeMap<TxKey, BTreeSet<u64>>,
+}
+
+/// What an entry waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blocker {
+    /// Another entry.
+    Entry(u64),
+    /// A number of its terminal that has not arrived.
+    Number,
+}
+
+impl Order {
+    pub(super) fn insert(&mut self, position: u64, rank: u64, meta: &Meta) {
+        let place = (rank, meta.sequence, position);
+        self.lanes.entry(meta.lane.clone()).or_default().insert(place);
+        if let Some(session) = &meta.session {
+            self.sessions.entry(session.clone()).or_default().insert(position);
+        }
+        for key in &meta.depends_on {
+            self.dependents.entry(*key).or_default().insert(position);
+        }
+    }
+
+    pub(super) fn remove(&mut self, position: u64, rank: u64, meta: &Meta) {
+        remove_from(&mut self.lanes, &meta.lane, &(rank, meta.sequence, position));
+        if let Some(session) = &meta.session {
+            remove_from(&mut self.sessions, session, &position);
+        }
+        for key in &meta.depends_on {
+            remove_from(&mut self.dependents, key, &position);
+        }
+    }
+
+    /// Entries that may go on now that this one was taken.
+    pub(super) fn waiting_for(&self, meta: &Meta) -> Vec<u64> {
+        let dependents = self.dependents.get(&meta.key).into_iter().flatten().copied();
+        let next = self.lanes.get(&meta.lane).and_then(|lane| lane.first());
+        dependents.chain(next.map(|(_, _, position)| *position)).collect()
+    }
+
+    pub(super) fn unsettled_positions(&self) -> impl Iterator<Item = u64> + '_ {
+        self.lanes.values().flatten().map(|(_, _, position)| *position)
+    }
+
+    fn before_in_lane(&self, position: u64, rank: u64, meta: &Meta) -> Option<u64> {
+        let lane = self.lanes.get(&meta.lane)?;
+        let (_, _, before) = lane.range(..(rank, meta.sequence, position)).next_back()?;
+        Some(*before)
+    }
+}
+
+fn remove_from<K: Ord, V: Ord>(lists: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(list) = lists.get_mut(key) {
+        list.remove(value);
+        if list.is_empty() {
+            lists.remove(key);
+        }
+    }
+}
+
+impl Outbox {
+    /// The place in the lane for a new entry: in front of later numbers of the same terminal that came first.
+    pub(super) fn rank_for(&self, position: u64, meta: &Meta) -> u64 {
+        let mut rank = position;
+        for (other_rank, sequence, other) in
+            self.order.lanes.get(&meta.lane).into_iter().flatten().rev()
+        {
+            let Some(entry) = self.entries.get(other) else { continue };
+            if entry.meta.terminal == meta.terminal && entry.meta.epoch == meta.epoch {
+                if *sequence < meta.sequence {
+                    break;
+                }
+                rank = *other_rank;
+            }
+        }
+        rank
+    }
+
+    /// What an entry waits for, if these are sent before it in the same batch.
+    pub(super) fn blocker(&self, position: u64, batch: &BTreeSet<u64>) -> Option<Blocker> {
+        let entry = self.entries.get(&position)?;
+        let meta = &entry.meta;
+        if let Some(before) = self.order.before_in_lane(position, entry.rank, meta)
+            && !batch.contains(&before)
+        {
+            return Some(Blocker::Entry(before));
+        }
+        for key in &meta.depends_on {
+            if let Some(needed) = self.keys.get(key)
+                && !batch.contains(needed)
+                && self.entries.get(needed).is_some_and(|needed| needed.phase != Phase::Settled)
+            {
+                return Some(Blocker::Entry(*needed));
+            }
+        }
+        if meta.kind.as_str() == CASH_UP { self.session_blocker(position, batch) } else { None }
+    }
+
+    fn session_blocker(&self, position: u64, batch: &BTreeSet<u64>) -> Option<Blocker> {
+        let entry = self.entries.get(&position)?;
+        let session = self.order.sessions.get(entry.meta.session.as_ref()?);
+        for other in session.into_iter().flatten().filter(|other| **other != position) {
+            let Some(member) = self.entries.get(other) else { continue };
+            let is_later_in_lane = member.meta.lane == entry.meta.lane
+                && (member.rank, member.meta.sequence) > (entry.rank, entry.meta.sequence);
+            let is_later_cash_up = member.meta.kind.as_str() == CASH_UP && *other > position;
+            if !batch.contains(other) && !is_later_in_lane && !is_later_cash_up {
+                return Some(Blocker::Entry(*other));
+            }
+        }
+        let epoch = self.epoch(&entry.meta)?;
+        let gap = !entry.forced && epoch.seen.has_gap_below(entry.meta.sequence);
+        gap.then_some(Blocker::Number)
+    }
+}

@@ -1,0 +1,144 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use storebox_proto::ids::{ModelName, TxKey};
+
+use crate::{bench, demo};
+
+/// Storebox, the store server of a shop.
+#[derive(Debug, Parser)]
+#[command(name = "storebox", version, about, max_term_width = 100)]
+pub struct Args {
+    /// The configuration file.
+    #[arg(long, global = true, default_value = "/etc/storebox/storebox.toml", value_name = "FILE")]
+    pub config: PathBuf,
+    /// The data directory of the box to talk to, instead of what the configuration says.
+    #[arg(long, global = true, env = "STOREBOX_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the box until it is told to stop.
+    Run,
+    /// Show the state of the running box on one screen.
+    Status {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the public key of this box; the key is made if there is none yet.
+    Key,
+    /// Take masterdata in (role main): a directory of NDJSON, NDJSON.zst or CSV files, one per model.
+    Import {
+        /// The directory, as the running box sees it.
+        dir: PathBuf,
+        /// The files hold changes; without this they hold all records of their models.
+        #[arg(long)]
+        changes: bool,
+    },
+    /// Refresh masterdata now (role store).
+    Refresh {
+        /// Fetch and verify everything instead of the changes.
+        #[arg(long)]
+        full: bool,
+        /// Only the feed that this model belongs to.
+        #[arg(long)]
+        model: Option<ModelName>,
+    },
+    /// Transactions that wait for head office.
+    #[command(subcommand)]
+    Outbox(Outbox),
+    /// Tills and other clients.
+    #[command(subcommand)]
+    Terminal(Clients),
+    /// Other boxes that may replicate from this one and settle here.
+    #[command(subcommand)]
+    Node(Clients),
+    /// Show a shop that sells through an outage, on real data.
+    Demo(demo::Options),
+    /// Measure this machine: replica, lookups, durable transactions, memory.
+    Bench(bench::Options),
+}
+
+/// What is done with waiting transactions.
+#[derive(Debug, Subcommand)]
+pub enum Outbox {
+    /// List them, oldest first.
+    List {
+        /// Only those that wait for a person.
+        #[arg(long)]
+        quarantined: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one with its history.
+    Show {
+        /// Its key.
+        key: TxKey,
+    },
+    /// Offer a refused one again as it is.
+    Retry {
+        /// Its key.
+        key: TxKey,
+    },
+    /// Replace the content of a refused one and offer it again; both contents are kept.
+    Repair {
+        /// Its key.
+        key: TxKey,
+        /// A file with the new payload, a JSON object.
+        file: PathBuf,
+        /// Who repairs it.
+        #[arg(long)]
+        by: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// What is done with clients.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Clients {
+    /// Let one in; its token is printed once and kept nowhere.
+    Add {
+        /// Its name: 1 to 32 of a-z, 0-9 and '-'.
+        name: String,
+    },
+    /// List them.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take the token of one away.
+    Revoke {
+        /// Its name.
+        name: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_configuration_may_follow_the_command() {
+        let args = Args::try_parse_from(["storebox", "run", "--config", "a.toml"]).unwrap();
+        assert_eq!(args.config, PathBuf::from("a.toml"));
+        assert!(Args::try_parse_from(["storebox", "outbox", "show", "no-key"]).is_err());
+    }
+}

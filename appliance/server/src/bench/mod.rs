@@ -1,0 +1,16 @@
+//! Measurements of the machine that this runs on; no test depends on them.
+//!
+//! Each part runs in a process of its own, so that memory is that part's and no cache is warm by accident.
+
+mod accepts;
+mod catalogue;
+mod error;
+mod machine;
+mod options;
+mod replica;
+mod run;
+mod table;
+
+pub use error::Error;
+pub use options::Options;
+pub use run::run;

@@ -1,0 +1,46 @@
+//! What can be chosen on the command line.
+
+use std::path::PathBuf;
+
+/// The choices of the measurements.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// A directory with the data set; without it, the sample of the repository.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where files are written, on the disk that is to be measured.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+    /// One part only.
+    #[arg(long, value_enum)]
+    pub part: Option<Part>,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Building and reading a replica of 100,000 records.
+    Replica100k,
+    /// Building and reading a replica of 1,000,000 records.
+    Replica1m,
+    /// Memory of an open replica of 300,000 records.
+    Memory300k,
+    /// Transactions taken durably by 1, 8 and 64 producers.
+    Accepts,
+}
+
+impl Part {
+    /// All of them, in the order of the report.
+    pub(super) const ALL: [Self; 4] =
+        [Self::Replica100k, Self::Replica1m, Self::Memory300k, Self::Accepts];
+
+    /// The word on the command line.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Replica100k => "replica100k",
+            Self::Replica1m => "replica1m",
+            Self::Memory300k => "memory300k",
+            Self::Accepts => "accepts",
+        }
+    }
+}

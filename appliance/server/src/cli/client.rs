@@ -1,0 +1,101 @@
+//! Talking to the running box through its control socket.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::{Client, Method, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use storebox_proto::problem::Problem;
+
+use crate::node;
+
+/// Imports and refreshes of a whole catalogue take minutes on a small box.
+const ANSWER_MAX: Duration = Duration::from_secs(3600);
+
+/// Why a call fails.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// No box runs on this data directory.
+    #[error("no box runs on {data_dir}; start one with `storebox run`")]
+    NotRunning {
+        /// The directory.
+        data_dir: PathBuf,
+    },
+    /// The call itself failed.
+    #[error("ask the running box")]
+    Transport(#[source] reqwest::Error),
+    /// The box refuses.
+    #[error("refused: {0}")]
+    Refused(Problem),
+    /// The box answers something that is not understood.
+    #[error("the box answered {status}, which is not understood")]
+    Answer {
+        /// The HTTP status.
+        status: u16,
+    },
+}
+
+/// A line to the running box.
+#[derive(Debug)]
+pub(super) struct Control {
+    client: Client,
+}
+
+impl Control {
+    /// The box that runs on this data directory.
+    pub(super) fn open(data_dir: &Path) -> Result<Self, CallError> {
+        let socket = node::control_socket(data_dir);
+        if std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            return Err(CallError::NotRunning { data_dir: data_dir.to_owned() });
+        }
+        let client = Client::builder().unix_socket(socket).timeout(ANSWER_MAX).build();
+        Ok(Self { client: client.map_err(CallError::Transport)? })
+    }
+
+    /// Asks and reads the answer.
+    pub(super) async fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, CallError> {
+        read(self.send(Method::GET, path, None::<&()>).await?).await
+    }
+
+    /// Sends a body and reads the answer.
+    pub(super) async fn post<A: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<A, CallError> {
+        read(self.send(Method::POST, path, Some(body)).await?).await
+    }
+
+    /// Removes what is at a path.
+    pub(super) async fn delete(&self, path: &str) -> Result<(), CallError> {
+        self.send(Method::DELETE, path, None::<&()>).await.map(|_| ())
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<Response, CallError> {
+        let request = self.client.request(method, format!("http://localhost{path}"));
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        let response = request.send().await.map_err(CallError::Transport)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        match response.json::<Problem>().await {
+            Ok(problem) => Err(CallError::Refused(problem)),
+            Err(_) => Err(CallError::Answer { status: status.as_u16() }),
+        }
+    }
+}
+
+async fn read<A: DeserializeOwned>(response: Response) -> Result<A, CallError> {
+    let status = response.status().as_u16();
+    response.json().await.map_err(|_| CallError::Answer { status })
+}

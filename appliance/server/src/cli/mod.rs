@@ -1,0 +1,168 @@
+//! The commands: what `storebox` does when a person or systemd calls it.
+//!
+//! Commands about a running box talk to its control socket; the few that also make sense without one say so.
+
+mod client;
+mod clients;
+mod masterdata;
+mod outbox;
+mod status;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::args::{Args, Command};
+use crate::config::{self, Config, ConfigError};
+use crate::terminal::access::{AccessError, Kind};
+use crate::{bench, demo, key, logging, node};
+
+use client::CallError;
+
+/// sysexits(3): the configuration is wrong; systemd need not try again.
+const EXIT_CONFIG: u8 = 78;
+/// sysexits(3): something broke on our side.
+const EXIT_SOFTWARE: u8 = 70;
+
+/// Why a command does not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Log lines have nowhere to go.
+    #[error(transparent)]
+    Logging(#[from] logging::LoggingError),
+    /// The runtime cannot start.
+    #[error("start the runtime")]
+    Runtime(#[source] std::io::Error),
+    /// The box does not run (any more).
+    #[error(transparent)]
+    Node(#[from] node::NodeError),
+    /// The running box refuses or does not answer.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The list of clients cannot be changed.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The data directory cannot be taken.
+    #[error(transparent)]
+    Premises(#[from] node::PremisesError),
+    /// The key cannot be read.
+    #[error(transparent)]
+    Key(#[from] key::KeyError),
+    /// The demo stopped early.
+    #[error(transparent)]
+    Demo(#[from] demo::Error),
+    /// A measurement could not be made.
+    #[error(transparent)]
+    Bench(#[from] bench::Error),
+    /// A file that was named cannot be read.
+    #[error("read {path}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file that was named does not hold a JSON object.
+    #[error("{path} does not hold a JSON object")]
+    Payload {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// Runs the command and tells how it went.
+pub fn main(args: Args) -> ExitCode {
+    match dispatch(args) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&logging::chain(&error));
+            match error {
+                CommandError::Config(_) => ExitCode::from(EXIT_CONFIG),
+                CommandError::Logging(_)
+                | CommandError::Runtime(_)
+                | CommandError::Node(_)
+                | CommandError::Key(_) => ExitCode::from(EXIT_SOFTWARE),
+                CommandError::Call(_)
+                | CommandError::Access(_)
+                | CommandError::Premises(_)
+                | CommandError::Demo(_)
+                | CommandError::Bench(_)
+                | CommandError::File { .. }
+                | CommandError::Payload { .. } => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(CommandError::Runtime)?;
+    match args.command {
+        Command::Run => {
+            let config = load(&args)?;
+            logging::start(&config.log)?;
+            runtime.block_on(node::run(config))?;
+        }
+        Command::Bench(options) => runtime.block_on(bench::run(&options))?,
+        Command::Demo(options) => return Ok(runtime.block_on(demo::run(&options))?),
+        Command::Status { .. }
+        | Command::Key
+        | Command::Import { .. }
+        | Command::Refresh { .. }
+        | Command::Outbox(_)
+        | Command::Terminal(_)
+        | Command::Node(_) => {
+            let data_dir = data_dir(&args)?;
+            runtime.block_on(command(args.command, &data_dir))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> {
+    match command {
+        Command::Run | Command::Demo(_) | Command::Bench(_) => Ok(()),
+        Command::Status { json } => status::show(data_dir, json).await,
+        Command::Key => {
+            say(&key::public_text(&key::open(data_dir)?));
+            Ok(())
+        }
+        Command::Import { dir, changes } => masterdata::import(data_dir, &dir, changes).await,
+        Command::Refresh { full, model } => masterdata::refresh(data_dir, full, model).await,
+        Command::Outbox(what) => outbox::run(data_dir, what).await,
+        Command::Terminal(what) => clients::run(data_dir, Kind::Terminal, what).await,
+        Command::Node(what) => clients::run(data_dir, Kind::Node, what).await,
+    }
+}
+
+fn load(args: &Args) -> Result<Config, ConfigError> {
+    let mut config = config::load(&args.config)?;
+    if let Some(data_dir) = &args.data_dir {
+        config.data_dir.clone_from(data_dir);
+    }
+    Ok(config)
+}
+
+/// The data directory that was named, else the configured one.
+fn data_dir(args: &Args) -> Result<PathBuf, ConfigError> {
+    match &args.data_dir {
+        Some(data_dir) => Ok(data_dir.clone()),
+        None => Ok(config::load(&args.config)?.data_dir),
+    }
+}
+
+/// Prints the answer of a command; this and the demo are what standard output is for.
+#[expect(clippy::print_stdout, reason = "the answer of a command")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+fn complain(text: &str) {
+    eprintln!("storebox: {text}");
+}

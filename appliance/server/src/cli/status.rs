@@ -1,0 +1,101 @@
+//! `status`: the box on one screen.
+
+use std::path::Path;
+
+use super::client::Control;
+use super::{CommandError, say};
+use crate::status::Status;
+
+/// Shows the status of the running box.
+pub(super) async fn show(data_dir: &Path, json: bool) -> Result<(), CommandError> {
+    let status: Status = Control::open(data_dir)?.get("/v1/status").await?;
+    match json {
+        true => say(&serde_json::to_string_pretty(&status).expect("a status is JSON")),
+        false => say(&screen(&status)),
+    }
+    Ok(())
+}
+
+fn screen(status: &Status) -> String {
+    let mut lines = vec![
+        format!("{} ({}), storebox {}", status.node, status.role, status.version),
+        format!("up {}, now {}", duration(status.uptime_s), status.now),
+        match status.ready {
+            true => "ready".to_owned(),
+            false => format!("NOT READY: {}", status.reasons.join("; ")),
+        },
+    ];
+    feeds(status, &mut lines);
+    transactions(status, &mut lines);
+    for line in &status.lines {
+        let word = if line.up { "up" } else { "DOWN" };
+        lines.push(format!("line {:<14} {word}  {}  {}", line.service, line.to, line.detail));
+    }
+    for client in &status.clients {
+        let seen = client.last_seen.map_or("not yet".to_owned(), |seen| seen.to_string());
+        lines.push(format!("{:<8} {:<24} last seen {seen}", client.kind, client.name));
+    }
+    for task in status.tasks.iter().filter(|task| task.state != "running" || task.restarts > 0) {
+        let error = task.last_error.as_deref().unwrap_or("no error");
+        lines.push(format!(
+            "task {}: {}, {} restarts, {error}",
+            task.name, task.state, task.restarts
+        ));
+    }
+    lines.join("\n")
+}
+
+fn feeds(status: &Status, lines: &mut Vec<String>) {
+    for feed in &status.feeds {
+        let age = status.now.unix_ms().saturating_sub(feed.published.unix_ms()) / 1000;
+        let age = duration(u64::try_from(age).unwrap_or(0));
+        let at = format!("{}.{}", feed.epoch, feed.revision);
+        lines.push(format!(
+            "feed {:<14} revision {at}, {} records, published {age} ago, {}",
+            feed.feed, feed.records, feed.state
+        ));
+        if let Some(error) = &feed.last_error {
+            lines.push(format!("     last refresh failed: {error}"));
+        }
+    }
+}
+
+fn transactions(status: &Status, lines: &mut Vec<String>) {
+    if let Some(outbox) = &status.outbox {
+        let oldest = outbox.oldest_s.map_or(String::new(), |s| format!(", oldest {}", duration(s)));
+        lines.push(format!(
+            "outbox {} waiting{oldest}, {} settled of {}, {} quarantined",
+            outbox.waiting, outbox.settled, outbox.accepted, outbox.quarantined
+        ));
+    }
+    if let Some(ledger) = &status.ledger {
+        lines.push(format!("ledger {} settled, {} refused", ledger.settled, ledger.refused));
+    }
+}
+
+/// The two largest units, such as `2 h 5 min`.
+fn duration(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
+    let mut rest = seconds;
+    let mut parts = Vec::new();
+    for (unit, word) in units {
+        if rest >= unit {
+            parts.push(format!("{} {word}", rest / unit));
+            rest %= unit;
+        }
+    }
+    parts.truncate(2);
+    if parts.is_empty() { "0 s".to_owned() } else { parts.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_reads_in_two_units() {
+        assert_eq!(duration(0), "0 s");
+        assert_eq!(duration(7505), "2 h 5 min");
+        assert_eq!(duration(86_400), "1 d");
+    }
+}

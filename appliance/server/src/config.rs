@@ -1,0 +1,114 @@
+//! The configuration: one documented TOML file, overridden by the environment, parsed once.
+//!
+//! A bad value is refused at the start with file, line, key and reason; nothing is guessed and no unknown
+//! key is passed over, so that a typing error cannot silently leave a default in force.
+//! `storebox.toml` beside this crate is the documented default; a test holds both together.
+
+mod load;
+mod rules;
+mod sections;
+
+pub use load::{ConfigError, Override, Place, load, parse};
+pub use sections::{
+    Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox, Role, Sink,
+    TerminalDefaults,
+};
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use storebox_proto::ids::NodeId;
+
+/// The documented default, as shipped.
+pub const DEFAULT_TOML: &str = include_str!("../storebox.toml");
+
+/// All settings of a box.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What this box is.
+    pub role: Role,
+    /// Its name.
+    pub node: NodeId,
+    /// Where it keeps everything.
+    pub data_dir: PathBuf,
+    /// Listeners and their limits.
+    pub http: Http,
+    /// The main server of a store.
+    pub main: Main,
+    /// Further places for transactions.
+    #[serde(rename = "sink")]
+    pub sinks: Vec<Sink>,
+    /// The replica.
+    pub masterdata: Masterdata,
+    /// Transactions that wait.
+    pub outbox: Outbox,
+    /// What terminals get that masterdata does not describe.
+    pub terminal: TerminalDefaults,
+    /// What is logged.
+    pub log: Log,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            role: Role::Store,
+            node: "storebox".parse().expect("a literal that keeps the rule for node names"),
+            data_dir: PathBuf::from("/var/lib/storebox"),
+            http: Http::default(),
+            main: Main::default(),
+            sinks: Vec::new(),
+            masterdata: Masterdata::default(),
+            outbox: Outbox::default(),
+            terminal: TerminalDefaults::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(value: &toml::Value, at: &str, found: &mut Vec<String>) {
+        if let toml::Value::Table(table) = value {
+            for (key, below) in table {
+                let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                found.push(path.clone());
+                keys(below, &path, found);
+            }
+        }
+    }
+
+    #[test]
+    fn the_documented_file_is_the_default() {
+        let parsed = parse("storebox.toml", DEFAULT_TOML, &[]).unwrap();
+        assert_eq!(parsed, Config::default());
+    }
+
+    #[test]
+    fn every_key_is_documented() {
+        let whole = toml::Value::try_from(Config::default()).unwrap();
+        let documented: toml::Value = toml::from_str(DEFAULT_TOML).unwrap();
+        let (mut wanted, mut shown) = (Vec::new(), Vec::new());
+        keys(&whole, "", &mut wanted);
+        keys(&documented, "", &mut shown);
+        wanted.retain(|key| key != "sink");
+        assert_eq!(wanted, shown);
+        let sink = "id = \"a\"\nurl = \"http://a\"\n";
+        let sink = toml::Table::try_from(toml::from_str::<Sink>(sink).unwrap()).unwrap();
+        for key in sink.keys() {
+            assert!(DEFAULT_TOML.contains(&format!("# {key} = ")), "[[sink]] {key} undocumented");
+        }
+    }
+
+    #[test]
+    fn every_key_has_a_comment_above_it() {
+        let mut commented = false;
+        for line in DEFAULT_TOML.lines() {
+            let is_key = line.starts_with(|c: char| c.is_ascii_lowercase());
+            assert!(!is_key || commented, "{line:?} has no comment");
+            commented = line.starts_with('#') || (commented && is_key);
+        }
+    }
+}

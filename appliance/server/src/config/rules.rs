@@ -1,0 +1,123 @@
+//! Bounds of values and rules between keys; types and names were checked by parsing.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use storebox_proto::limits;
+
+use super::{Config, Role};
+
+/// A rule that a configuration breaks.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Broken {
+    /// The key to change.
+    pub(super) key: &'static str,
+    /// What is wrong with it.
+    pub(super) reason: String,
+}
+
+impl Broken {
+    fn new(key: &'static str, reason: impl Into<String>) -> Self {
+        Self { key, reason: reason.into() }
+    }
+}
+
+/// All rules, the first broken one is reported.
+pub(super) fn check(config: &Config) -> Result<(), Broken> {
+    check_http(config)?;
+    within("masterdata.overlay_max", config.masterdata.overlay_max, 100..=1_000_000)?;
+    within("masterdata.cache_bytes", config.masterdata.cache_bytes, 1 << 20..=1 << 32)?;
+    within("masterdata.scrub_hours", config.masterdata.scrub_hours, 0..=8760)?;
+    within("outbox.entries_max", config.outbox.entries_max, 1..=10_000_000)?;
+    within("outbox.reserve_bytes", config.outbox.reserve_bytes, 1 << 20..=1 << 40)?;
+    let page_max = u32::try_from(limits::PAGE_RECORDS_MAX).expect("a page is far below 4 billion");
+    within("terminal.batch_size", config.terminal.batch_size, 1..=page_max)?;
+    for (key, minutes) in [
+        ("terminal.full_minutes", config.terminal.full_minutes),
+        ("terminal.incremental_minutes", config.terminal.incremental_minutes),
+        ("terminal.popup_minutes", config.terminal.popup_minutes),
+    ] {
+        within(key, minutes, 0..=527_040)?;
+    }
+    check_main(config)?;
+    check_sinks(config)
+}
+
+fn check_http(config: &Config) -> Result<(), Broken> {
+    let http = &config.http;
+    within("http.connections_max", http.connections_max, 4..=65_536)?;
+    within("http.connections_per_address_max", http.connections_per_address_max, 1..=65_536)?;
+    within("http.head_timeout_s", http.head_timeout_s, 1..=60)?;
+    within("http.body_timeout_s", http.body_timeout_s, 1..=600)?;
+    within("http.idle_timeout_s", http.idle_timeout_s, 1..=3600)?;
+    within("http.write_timeout_s", http.write_timeout_s, 1..=600)?;
+    within("http.request_timeout_s", http.request_timeout_s, 60..=3600)?;
+    let body_min = limits::BATCH_BYTES_MAX;
+    within("http.body_bytes_max", http.body_bytes_max, body_min..=64 * 1024 * 1024)?;
+    if (1..=16).contains(&http.listen.len()) {
+        Ok(())
+    } else {
+        Err(Broken::new("http.listen", "must have 1 to 16 addresses"))
+    }
+}
+
+fn within<T: PartialOrd + Display>(
+    key: &'static str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<(), Broken> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (low, high) = range.into_inner();
+    Err(Broken::new(key, format!("{value} is not within {low} and {high}")))
+}
+
+fn check_main(config: &Config) -> Result<(), Broken> {
+    let main = &config.main;
+    if main.url.is_empty() {
+        return Ok(());
+    }
+    if config.role == Role::Main {
+        return Err(Broken::new("main.url", "a box of role \"main\" has no main server"));
+    }
+    check_url("main.url", &main.url)?;
+    if main.public_key.0.is_none() {
+        let reason = "needed with main.url: `storebox key` prints it on the main server";
+        return Err(Broken::new("main.public_key", reason));
+    }
+    if main.token_file.as_os_str().is_empty() {
+        let reason = "needed with main.url: holds what `storebox node add` printed there";
+        return Err(Broken::new("main.token_file", reason));
+    }
+    Ok(())
+}
+
+fn check_sinks(config: &Config) -> Result<(), Broken> {
+    for sink in &config.sinks {
+        check_url("sink", &sink.url)?;
+    }
+    let has_main = usize::from(!config.main.url.is_empty());
+    let places = config.sinks.len() + has_main;
+    let authoritative = config.sinks.iter().filter(|sink| sink.authoritative).count() + has_main;
+    if places > 0 && authoritative != 1 {
+        let reason = format!("{authoritative} places are authoritative, exactly one must be");
+        return Err(Broken::new("sink", reason));
+    }
+    if has_main == 1 && config.sinks.iter().any(|sink| sink.id.as_str() == "main") {
+        return Err(Broken::new("sink", "the id main is taken by [main]"));
+    }
+    let mut ids: Vec<_> = config.sinks.iter().map(|sink| &sink.id).collect();
+    ids.sort_unstable();
+    match ids.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Broken::new("sink", format!("the id {} is used twice", pair[0]))),
+        None => Ok(()),
+    }
+}
+
+fn check_url(key: &'static str, url: &str) -> Result<(), Broken> {
+    if url.starts_with("http://") {
+        return Ok(());
+    }
+    Err(Broken::new(key, format!("{url:?} does not start with http://")))
+}

@@ -1,0 +1,282 @@
+//! The sections of the configuration file, each with its defaults.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ed25519_dalek::VerifyingKey;
+use serde::{Deserialize, Serialize};
+use storebox_proto::ids::SinkId;
+use storebox_proto::limits;
+
+/// What a box is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Authors masterdata and settles transactions.
+    Main,
+    /// Stands in a shop.
+    Store,
+}
+
+impl Role {
+    /// The word in the file and in answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Main => "main",
+            Self::Store => "store",
+        }
+    }
+}
+
+/// Listeners and their limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// Addresses; port 0 takes any free one.
+    #[serde(deserialize_with = "one_or_many")]
+    pub listen: Vec<SocketAddr>,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// Connections at once from one address.
+    pub connections_per_address_max: usize,
+    /// Seconds for a request head.
+    pub head_timeout_s: u64,
+    /// Seconds for a request body.
+    pub body_timeout_s: u64,
+    /// Seconds between requests.
+    pub idle_timeout_s: u64,
+    /// Seconds that an answer may stay unread.
+    pub write_timeout_s: u64,
+    /// Seconds for a whole request.
+    pub request_timeout_s: u64,
+    /// Largest request body.
+    pub body_bytes_max: usize,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 8080))],
+            connections_max: 512,
+            connections_per_address_max: 64,
+            head_timeout_s: 5,
+            body_timeout_s: 30,
+            idle_timeout_s: 75,
+            write_timeout_s: 30,
+            request_timeout_s: 75,
+            body_bytes_max: limits::BATCH_BYTES_MAX + 512 * 1024,
+        }
+    }
+}
+
+impl Http {
+    /// Time for a request head.
+    pub fn head_timeout(&self) -> Duration {
+        Duration::from_secs(self.head_timeout_s)
+    }
+
+    /// Time for a request body.
+    pub fn body_timeout(&self) -> Duration {
+        Duration::from_secs(self.body_timeout_s)
+    }
+
+    /// Time between requests.
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_secs(self.idle_timeout_s)
+    }
+
+    /// Time for an answer to be read.
+    pub fn write_timeout(&self) -> Duration {
+        Duration::from_secs(self.write_timeout_s)
+    }
+
+    /// Time for a whole request.
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_secs(self.request_timeout_s)
+    }
+}
+
+/// `listen` takes one address or a list of them.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<SocketAddr>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "an address such as \"127.0.0.1:8080\", or a list of them")]
+    enum Listen {
+        One(SocketAddr),
+        Many(Vec<SocketAddr>),
+    }
+    Ok(match Listen::deserialize(from)? {
+        Listen::One(address) => vec![address],
+        Listen::Many(addresses) => addresses,
+    })
+}
+
+/// A public key as text; empty means none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyText(pub Option<VerifyingKey>);
+
+/// The text is not a public key.
+#[derive(Debug, thiserror::Error)]
+#[error("must be the 64 hexadecimal digits of an Ed25519 public key")]
+pub struct InvalidKey;
+
+impl TryFrom<String> for KeyText {
+    type Error = InvalidKey;
+    fn try_from(text: String) -> Result<Self, InvalidKey> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(&text, &mut bytes).map_err(|_| InvalidKey)?;
+        VerifyingKey::from_bytes(&bytes).map(|key| Self(Some(key))).map_err(|_| InvalidKey)
+    }
+}
+
+impl From<KeyText> for String {
+    fn from(key: KeyText) -> Self {
+        key.0.map(|key| hex::encode(key.as_bytes())).unwrap_or_default()
+    }
+}
+
+/// The main server of a store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Main {
+    /// Where it is; empty: nowhere.
+    pub url: String,
+    /// Who signs its masterdata.
+    pub public_key: KeyText,
+    /// Holds the token that it gave this box.
+    pub token_file: PathBuf,
+}
+
+/// A further place for transactions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sink {
+    /// Its name.
+    pub id: SinkId,
+    /// Where it is.
+    pub url: String,
+    /// Whether its receipt is the one that counts.
+    #[serde(default)]
+    pub authoritative: bool,
+    /// Holds the token that it gave this box.
+    #[serde(default)]
+    pub token_file: PathBuf,
+    /// Who signs its receipts.
+    #[serde(default)]
+    pub public_key: KeyText,
+}
+
+/// When a replica follows its author.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// At once.
+    Follow,
+    /// When a terminal or the timer asks.
+    Scheduled,
+}
+
+/// The replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Masterdata {
+    /// When it follows its author.
+    pub mode: Mode,
+    /// Changed records beside the base.
+    pub overlay_max: usize,
+    /// Memory for decoded blocks.
+    pub cache_bytes: u64,
+    /// Hours for one verification of everything; 0 is never.
+    pub scrub_hours: u64,
+}
+
+impl Default for Masterdata {
+    fn default() -> Self {
+        let cache_bytes = 16 * 1024 * 1024;
+        Self { mode: Mode::Follow, overlay_max: 20_000, cache_bytes, scrub_hours: 24 }
+    }
+}
+
+/// Transactions that wait.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Outbox {
+    /// How many may wait.
+    pub entries_max: usize,
+    /// Disk space kept free for them.
+    pub reserve_bytes: u64,
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self { entries_max: limits::HELD_MAX, reserve_bytes: 16 * 1024 * 1024 }
+    }
+}
+
+/// What terminals get that masterdata does not describe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TerminalDefaults {
+    /// Minutes between full refreshes; 0 is undefined.
+    pub full_minutes: u32,
+    /// Minutes between incremental refreshes; 0 is undefined.
+    pub incremental_minutes: u32,
+    /// The preference "No Auto Incremental Load at Login".
+    pub no_auto_incremental_at_login: bool,
+    /// Minutes until an announced refresh shows a window; 0 is at once.
+    pub popup_minutes: u32,
+    /// Records on a page.
+    pub batch_size: u32,
+    /// The original's refusal after a failed full refresh.
+    pub refuse_login_after_failed_full: bool,
+}
+
+impl Default for TerminalDefaults {
+    fn default() -> Self {
+        Self {
+            full_minutes: 0,
+            incremental_minutes: 10,
+            no_auto_incremental_at_login: false,
+            popup_minutes: 5,
+            batch_size: 500,
+            refuse_login_after_failed_full: false,
+        }
+    }
+}
+
+/// A log level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// The box cannot do its job.
+    Error,
+    /// A technician may be called.
+    Warn,
+    /// What the shop would notice.
+    Info,
+    /// Decisions.
+    Debug,
+    /// Bytes.
+    Trace,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// Of everything.
+    pub level: Level,
+    /// Of single modules.
+    pub modules: BTreeMap<String, Level>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: Level::Info, modules: BTreeMap::new() }
+    }
+}

@@ -1,0 +1,182 @@
+//! Who may reach which path: one table, checked before any handler runs.
+//!
+//! A path that is not in the table is for the operator alone, so that a new route is closed until somebody
+//! opens it here.
+//! Handlers get the [`Identity`]; what a terminal may see of another terminal's is their business.
+
+use axum::http::{HeaderMap, header};
+use storebox_proto::problem::Code;
+use storebox_proto::time::Timestamp;
+
+use super::identity::Identity;
+use super::problem::Refusal;
+use super::server::Peer;
+use crate::terminal::access::{Access, Stranger};
+
+/// Who may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Anybody: says nothing that a passer-by may not know.
+    Open,
+    /// The operator, other boxes, and programs on this machine: what collects metrics.
+    Watcher,
+    /// Terminals only: the answer is about the terminal that asks.
+    Terminal,
+    /// Terminals and the operator.
+    Shop,
+    /// Other boxes and the operator.
+    Node,
+    /// The operator.
+    Operator,
+}
+
+/// The table; the first line whose path fits decides.
+const DOORS: &[(&str, Door)] = &[
+    ("/healthz", Door::Open),
+    ("/readyz", Door::Open),
+    ("/openapi.json", Door::Open),
+    ("/v1/status", Door::Open),
+    ("/metrics", Door::Watcher),
+    ("/v1/terminal", Door::Terminal),
+    ("/v1/models", Door::Shop),
+    ("/v1/changes", Door::Shop),
+    ("/v1/documents", Door::Shop),
+    ("/v1/transactions", Door::Shop),
+    ("/sync/v1", Door::Node),
+];
+
+/// Who may reach this path.
+pub fn door(path: &str) -> Door {
+    if path == "/" {
+        return Door::Open;
+    }
+    let fits = |prefix: &str| {
+        path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    DOORS.iter().find(|(prefix, _)| fits(prefix)).map_or(Door::Operator, |(_, door)| *door)
+}
+
+impl Door {
+    fn lets_in(self, identity: Option<&Identity>, peer: Peer) -> bool {
+        use Identity::{Node, Operator, Terminal};
+        match (self, identity) {
+            (Self::Open, _) | (_, Some(Operator)) if self != Self::Terminal => true,
+            (Self::Terminal | Self::Shop, Some(Terminal(_))) => true,
+            (Self::Node | Self::Watcher, Some(Node(_))) => true,
+            (Self::Watcher, None) => peer.is_this_machine(),
+            (_, None | Some(Terminal(_) | Node(_) | Operator)) => false,
+        }
+    }
+}
+
+/// Finds out who asks and whether they may.
+pub fn admit(
+    access: &Access,
+    path: &str,
+    headers: &HeaderMap,
+    peer: Peer,
+    now: Timestamp,
+) -> Result<Option<Identity>, Refusal> {
+    let identity = match (peer, token(headers)?) {
+        (Peer::Control, _) => Some(Identity::Operator),
+        (Peer::Network(_), None) => None,
+        (Peer::Network(_), Some(token)) => match access.who(token, now) {
+            Ok(identity) => Some(identity),
+            Err(Stranger::Unknown) => {
+                return Err(refuse(Code::Unauthenticated, "nobody has this token"));
+            }
+            Err(Stranger::Revoked) => return Err(refuse(Code::Revoked, "this token was revoked")),
+        },
+    };
+    let door = door(path);
+    if door.lets_in(identity.as_ref(), peer) {
+        return Ok(identity);
+    }
+    match identity {
+        None => {
+            Err(refuse(Code::Unauthenticated, "send the header `Authorization: Bearer <token>`"))
+        }
+        Some(_) => Err(refuse(Code::Forbidden, door.rule())),
+    }
+}
+
+impl Door {
+    fn rule(self) -> &'static str {
+        match self {
+            Self::Open => "this path is open to anybody",
+            Self::Watcher => {
+                "this path is for the operator, other boxes and programs on this machine"
+            }
+            Self::Terminal => "this path is for terminals",
+            Self::Shop => "this path is for terminals and the operator",
+            Self::Node => "this path is for other boxes",
+            Self::Operator => "this path is for the operator, through the control socket",
+        }
+    }
+}
+
+fn refuse(code: Code, detail: &str) -> Refusal {
+    Refusal::new(code, detail)
+}
+
+fn token(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+    match token {
+        Some(token) => Ok(Some(token.trim())),
+        None => Err(refuse(Code::Unauthenticated, "the scheme of Authorization must be Bearer")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terminal::access::Kind;
+
+    #[test]
+    fn a_path_that_nobody_opened_is_for_the_operator() {
+        assert_eq!(door("/v1/outbox"), Door::Operator);
+        assert_eq!(door("/v1/terminals"), Door::Operator);
+        assert_eq!(door("/v1/terminal/login"), Door::Terminal);
+        assert_eq!(door("/v1/models/Product/records/1"), Door::Shop);
+        assert_eq!(door("/healthz/secret"), Door::Open);
+        assert_eq!(door("/"), Door::Open);
+        assert_eq!(door("//"), Door::Operator);
+    }
+
+    #[test]
+    fn each_identity_passes_its_own_doors_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let access = Access::open(dir.path()).unwrap();
+        let now = Timestamp::from_unix_ms(1);
+        let till = access.add(Kind::Terminal, "till-1", [1; 32], now).unwrap();
+        let node = access.add(Kind::Node, "store-1", [2; 32], now).unwrap();
+        let far = Peer::Network("192.0.2.1:5".parse().unwrap());
+        let near = Peer::Network("127.0.0.1:5".parse().unwrap());
+        let code = |path: &str, token: Option<&str>, peer| {
+            let mut headers = HeaderMap::new();
+            if let Some(token) = token {
+                headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+            }
+            admit(&access, path, &headers, peer, now).err().map(|refusal| refusal.0.code)
+        };
+        for (path, nobody, as_till, as_node, as_operator) in [
+            ("/healthz", true, true, true, true),
+            ("/metrics", false, false, true, true),
+            ("/v1/terminal/config", false, true, false, false),
+            ("/v1/transactions", false, true, false, true),
+            ("/sync/v1/feeds", false, false, true, true),
+            ("/v1/refresh", false, false, false, true),
+        ] {
+            assert_eq!(code(path, None, far).is_none(), nobody, "{path}");
+            assert_eq!(code(path, Some(&till), far).is_none(), as_till, "{path}");
+            assert_eq!(code(path, Some(&node), far).is_none(), as_node, "{path}");
+            assert_eq!(code(path, None, Peer::Control).is_none(), as_operator, "{path}");
+        }
+        assert_eq!(code("/metrics", None, near), None);
+        assert_eq!(code("/metrics", Some(&till), near), Some(Code::Forbidden));
+        assert_eq!(code("/healthz", Some("sbt_00"), near), Some(Code::Unauthenticated));
+        access.revoke(Kind::Terminal, "till-1", now).unwrap();
+        assert_eq!(code("/v1/models", Some(&till), far), Some(Code::Revoked));
+    }
+}

@@ -1,0 +1,303 @@
+//! Masterdata for tills: by id, by an indexed field, by prefix, by likeness, and listed in order.
+//!
+//! Records leave as the bytes that are stored; nothing is parsed or formatted on the way.
+//! Each answer names the feed and the revision of the one generation that it comes from.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use storebox_proto::feed::{IndexDef, Record, Scope};
+use storebox_proto::ids::RecordId;
+use storebox_proto::limits::PAGE_RECORDS_MAX;
+use storebox_proto::problem::Code;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::cursor::Cursor;
+use super::etag;
+use super::problem::Refusal;
+use crate::db::{Generation, ReadError};
+use crate::masterdata::{Masterdata, NotReadable, View, position_of};
+
+/// Records of an answer when the caller does not say.
+const LIMIT_DEFAULT: usize = 100;
+/// Epoch of the feed that answered.
+const EPOCH: &str = "storebox-epoch";
+/// The feed that answered.
+const FEED: &str = "storebox-feed";
+/// Revision of the feed that answered.
+const REVISION: &str = "storebox-revision";
+
+/// A model as clients see it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct ModelInfo {
+    /// Its name.
+    name: String,
+    /// The feed it travels in.
+    feed: String,
+    /// `central` or `local`.
+    #[schema(value_type = String)]
+    scope: Scope,
+    /// What it can be searched by, besides the id.
+    #[schema(value_type = Vec<Object>)]
+    indexes: Vec<IndexDef>,
+    /// Records in the current generation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<u64>,
+    /// Digest of the current generation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    digest: Option<String>,
+    /// Where its feed stands, as `epoch.revision`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<String>,
+}
+
+/// What is searched for; without a field, the model is listed in the order of its ids.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(default, deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Search {
+    /// An indexed field.
+    field: Option<String>,
+    /// The field has this value.
+    value: Option<String>,
+    /// The field starts with this.
+    prefix: Option<String>,
+    /// The field is like this, a typing error or two away.
+    fuzzy: Option<String>,
+    /// Go on behind the listing whose answer had this as `next`.
+    after: Option<String>,
+    /// At most so many records, 1 to 1000.
+    limit: Option<usize>,
+}
+
+/// The routes of this file.
+pub fn routes(masterdata: Masterdata) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(models))
+        .routes(routes!(record))
+        .routes(routes!(records))
+        .with_state(masterdata)
+}
+
+/// All models with their indexes and counts.
+#[utoipa::path(get, path = "/v1/models", tag = "masterdata",
+    responses((status = 200, description = "All models.", body = Vec<ModelInfo>)))]
+async fn models(State(masterdata): State<Masterdata>) -> Json<Vec<ModelInfo>> {
+    let info = |def: &storebox_proto::feed::ModelDef| {
+        let view = masterdata.view(def.name.as_str()).ok();
+        let generation = view.map(|view| view.generation);
+        let of = generation.as_deref();
+        ModelInfo {
+            name: def.name.to_string(),
+            feed: def.feed.to_string(),
+            scope: def.scope,
+            indexes: def.indexes.clone(),
+            records: of.and_then(|generation| generation.count(&def.name)),
+            digest: of.and_then(|generation| Some(generation.digest(&def.name)?.to_string())),
+            position: of.map(|generation| position_of(generation).to_string()),
+        }
+    };
+    Json(masterdata.registry().iter().map(info).collect())
+}
+
+/// One record by its id.
+#[utoipa::path(get, path = "/v1/models/{model}/records/{id}", tag = "masterdata",
+    params(("model" = String, Path), ("id" = String, Path)),
+    responses((status = 200, description = "The record.", body = Object),
+              (status = 304, description = "The caller has it.")))]
+async fn record(
+    State(masterdata): State<Masterdata>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Refusal> {
+    let Path((model, id)) = path.map_err(|error| parameter(error.body_text()))?;
+    let id: RecordId = id.parse().map_err(|error| parameter(format!("{error}")))?;
+    let View { model, generation } = masterdata.view(&model).map_err(not_readable)?;
+    match generation.get(&model, &id).map_err(not_read)? {
+        Some(record) => Ok(answer(&generation, record.body, &headers)),
+        None => {
+            let detail = format!("no {model} has the id {id:?} at {}", position_of(&generation));
+            Err(Refusal::new(Code::RecordUnknown, detail))
+        }
+    }
+}
+
+/// Records by an indexed field, or all of a model in the order of their ids.
+#[utoipa::path(get, path = "/v1/models/{model}/records", tag = "masterdata",
+    params(("model" = String, Path), Search),
+    responses((status = 200, description = "`records`, and in a listing that goes on, `next`.", body = Object),
+              (status = 304, description = "The caller has it.")))]
+async fn records(
+    State(masterdata): State<Masterdata>,
+    path: Result<Path<String>, PathRejection>,
+    search: Result<Query<Search>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Refusal> {
+    let Path(model) = path.map_err(|error| parameter(error.body_text()))?;
+    let Query(search) = search.map_err(|error| parameter(error.body_text()))?;
+    let limit = search.limit.unwrap_or(LIMIT_DEFAULT);
+    if !(1..=PAGE_RECORDS_MAX).contains(&limit) {
+        return Err(parameter(format!("limit must be 1 to {PAGE_RECORDS_MAX}")));
+    }
+    match search {
+        Search {
+            field: Some(field),
+            value: Some(value),
+            prefix: None,
+            fuzzy: None,
+            after: None,
+            ..
+        } => {
+            let View { model, generation } = masterdata.view(&model).map_err(not_readable)?;
+            let found = generation.find(&model, &field, &value, limit).map_err(not_read)?;
+            Ok(answer(&generation, page(&found, None), &headers))
+        }
+        Search {
+            field: Some(field),
+            value: None,
+            prefix: Some(prefix),
+            fuzzy: None,
+            after: None,
+            ..
+        } => {
+            let view = masterdata.view(&model).map_err(not_readable)?;
+            aside(view, headers, move |View { model, generation }| {
+                Ok(page(&generation.prefix(model, &field, &prefix, limit)?, None))
+            })
+            .await
+        }
+        Search {
+            field: Some(field),
+            value: None,
+            prefix: None,
+            fuzzy: Some(text),
+            after: None,
+            ..
+        } => {
+            let view = masterdata.view(&model).map_err(not_readable)?;
+            aside(view, headers, move |View { model, generation }| {
+                Ok(page(&generation.fuzzy(model, &field, &text, limit)?, None))
+            })
+            .await
+        }
+        Search { field: None, value: None, prefix: None, fuzzy: None, after, .. } => {
+            list(masterdata, &model, after, limit, headers).await
+        }
+        Search { .. } => Err(parameter(
+            "give `field` with one of `value`, `prefix` and `fuzzy`, or neither and optionally `after`",
+        )),
+    }
+}
+
+async fn list(
+    masterdata: Masterdata,
+    model: &str,
+    after: Option<String>,
+    limit: usize,
+    headers: HeaderMap,
+) -> Result<Response<Body>, Refusal> {
+    let cursor: Option<Cursor> = match after {
+        Some(text) => Some(text.parse().map_err(|error| parameter(format!("after: {error}")))?),
+        None => None,
+    };
+    let view = match &cursor {
+        Some(cursor) => masterdata.view_at(model, cursor.position),
+        None => masterdata.view(model),
+    };
+    let view = view.map_err(not_readable)?;
+    aside(view, headers, move |View { model, generation }| {
+        let after = cursor.as_ref().map(|cursor| &cursor.last);
+        let found = generation.list(model, after, limit)?;
+        let goes_on = found.len() == limit;
+        let last = found.last().filter(|_| goes_on).map(|record| record.id.clone());
+        let next = last.map(|last| Cursor { position: position_of(generation), last });
+        if next.is_some() {
+            masterdata.keep(generation);
+        }
+        Ok(page(&found, next.as_ref()))
+    })
+    .await
+}
+
+/// Reads that touch many blocks do not hold up the requests that touch one.
+async fn aside(
+    view: View,
+    headers: HeaderMap,
+    read: impl FnOnce(&View) -> Result<Bytes, ReadError> + Send + 'static,
+) -> Result<Response<Body>, Refusal> {
+    let work = tokio::task::spawn_blocking(move || {
+        let body = read(&view)?;
+        Ok(answer(&view.generation, body, &headers))
+    });
+    let stopping = |_| Refusal::new(Code::Stopping, "the box is stopping");
+    work.await.map_err(stopping)?.map_err(not_read)
+}
+
+/// `{"records":[…]}`, put together from stored bytes.
+fn page(records: &[Record], next: Option<&Cursor>) -> Bytes {
+    const OPEN: &[u8] = b"{\"records\":[";
+    let next = next.map_or(String::new(), |next| format!(",\"next\":\"{next}\""));
+    let bodies: usize = records.iter().map(|record| record.body.len() + 1).sum();
+    let mut page = Vec::with_capacity(OPEN.len() + bodies + next.len() + 2);
+    page.extend_from_slice(OPEN);
+    for (index, record) in records.iter().enumerate() {
+        if index > 0 {
+            page.push(b',');
+        }
+        page.extend_from_slice(&record.body);
+    }
+    page.push(b']');
+    page.extend_from_slice(next.as_bytes());
+    page.push(b'}');
+    page.into()
+}
+
+fn answer(generation: &Generation, body: Bytes, headers: &HeaderMap) -> Response<Body> {
+    let etag = etag::of(&body);
+    let known = etag::is_known(headers, &etag);
+    let mut response = Response::new(if known { Body::empty() } else { Body::from(body) });
+    let head = response.headers_mut();
+    if !known {
+        head.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    head.insert(header::ETAG, etag);
+    let feed = HeaderValue::from_str(generation.feed().as_str());
+    head.insert(FEED, feed.expect("the name of a feed is plain ASCII"));
+    head.insert(EPOCH, HeaderValue::from(generation.epoch()));
+    head.insert(REVISION, HeaderValue::from(generation.revision()));
+    if known {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    response
+}
+
+fn parameter(detail: impl Into<String>) -> Refusal {
+    Refusal::new(Code::ParameterInvalid, detail)
+}
+
+fn not_readable(why: NotReadable) -> Refusal {
+    let code = match &why {
+        NotReadable::Unknown(_) | NotReadable::Local(_) => Code::ModelUnknown,
+        NotReadable::Empty(_) => Code::ReplicaEmpty,
+        NotReadable::Expired => Code::CursorExpired,
+    };
+    Refusal::new(code, why.to_string())
+}
+
+fn not_read(error: ReadError) -> Refusal {
+    let code = match &error {
+        ReadError::ModelUnknown { .. } => Code::ModelUnknown,
+        ReadError::IndexUnknown { .. } => Code::IndexUnknown,
+        ReadError::Damaged { .. } => {
+            tracing::error!(%error, "a read met damage");
+            Code::ReplicaDamaged
+        }
+    };
+    Refusal::new(code, error.to_string())
+}

@@ -1,0 +1,293 @@
+//! The listeners: an accept loop of our own, because a ready-made one has no patience to lose.
+//!
+//! `axum::serve` keeps a connection whose head never ends; here heads, bodies, unread answers, rests between
+//! requests and the number of connections are all bounded (the times are in the configuration).
+//! Everything that a client hears as a refusal is an RFC 9457 answer, also what the framework refuses.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Request, Response, header};
+use http_body_util::Limited;
+use hyper::body::{Body as _, Incoming};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use storebox_proto::problem::Code;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use super::guard::{Guarded, Phase, PromptBody};
+use super::traffic::Traffic;
+use super::{auth, refusal};
+use crate::config::Http;
+use crate::env;
+use crate::supervise::{Pulse, Supervisor};
+use crate::terminal::access::Access;
+
+/// A request head beyond this is refused by hyper with 431.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Requests that are under way when the box stops may take this long.
+const DRAIN: Duration = Duration::from_secs(4);
+/// Imports and full refreshes of a large chain end within this.
+const OPERATOR_MAX: Duration = Duration::from_secs(3600);
+/// The accept loops show a sign of life this often.
+const BEAT: Duration = Duration::from_secs(5);
+/// After a failed accept (no file descriptors left) the loop rests.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Where a request came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// Through a listener on the network.
+    Network(SocketAddr),
+    /// Through the control socket, whose file mode lets only the operator in.
+    Control,
+}
+
+impl Peer {
+    /// Whether the client runs on this machine.
+    pub fn is_this_machine(self) -> bool {
+        match self {
+            Self::Network(address) => address.ip().to_canonical().is_loopback(),
+            Self::Control => true,
+        }
+    }
+}
+
+/// What serves all connections.
+#[derive(Debug)]
+pub struct Server {
+    /// Who may come in.
+    pub access: Access,
+    /// All routes.
+    pub router: Router,
+    /// The times and numbers.
+    pub limits: Http,
+    /// What is counted.
+    pub traffic: Traffic,
+}
+
+impl Server {
+    /// Starts an accept loop per listener.
+    pub fn start(self, supervisor: &Supervisor, network: Vec<TcpListener>, control: UnixListener) {
+        let seats = Arc::new(Seats::new(&self.limits));
+        let house = Arc::new(self);
+        for listener in network {
+            let address = listener.local_addr().map_or_else(|_| "?".to_owned(), |a| a.to_string());
+            let name = format!("http {address}");
+            let (house, seats) = (Arc::clone(&house), Arc::clone(&seats));
+            let (pulse, children) = (supervisor.pulse(name.as_str()), supervisor.clone());
+            supervisor.spawn_owner(name, |stop| async move {
+                while let Some((stream, from)) = next(&pulse, &stop, || listener.accept()).await {
+                    let Some(seat) = Seats::take(&seats, from.ip()) else {
+                        house.traffic.turned_away();
+                        continue;
+                    };
+                    // Answers are written whole; waiting for more to send would only delay them.
+                    let _ = stream.set_nodelay(true);
+                    let visit =
+                        converse(stream, Peer::Network(from), Arc::clone(&house), stop.clone());
+                    children.spawn_short(async move {
+                        visit.await;
+                        drop(seat);
+                    });
+                }
+            });
+        }
+        let (pulse, children) = (supervisor.pulse("http control"), supervisor.clone());
+        supervisor.spawn_owner("http control", |stop| async move {
+            while let Some((stream, _)) = next(&pulse, &stop, || control.accept()).await {
+                let visit = converse(stream, Peer::Control, Arc::clone(&house), stop.clone());
+                children.spawn_short(visit);
+            }
+        });
+    }
+
+    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        let (mut head, body) = request.into_parts();
+        let admitted =
+            auth::admit(&self.access, head.uri.path(), &head.headers, peer, env::timestamp());
+        let identity = match admitted {
+            Ok(identity) => identity,
+            Err(refused) => return axum::response::IntoResponse::into_response(refused),
+        };
+        if let Some(identity) = identity {
+            head.extensions.insert(identity);
+        }
+        let length = head.headers.get(header::CONTENT_LENGTH);
+        let length = length.and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
+        let max = self.limits.body_bytes_max;
+        let is_too_long = |length| usize::try_from(length).map_or(true, |length| length > max);
+        let body = match peer {
+            _ if body.is_end_stream() => Body::empty(),
+            // The operator's imports are as large as a catalogue; they have limits of their own.
+            Peer::Control => Body::new(PromptBody::new(body, OPERATOR_MAX)),
+            Peer::Network(_) if length.is_some_and(is_too_long) => {
+                return refusal::answer(Code::TooLarge, format!("a body may have {max} bytes"));
+            }
+            Peer::Network(_) => {
+                Body::new(Limited::new(PromptBody::new(body, self.limits.body_timeout()), max))
+            }
+        };
+        let patience = match peer {
+            Peer::Control => OPERATOR_MAX,
+            Peer::Network(_) => self.limits.request_timeout(),
+        };
+        let has_body = !body.is_end_stream();
+        let mut request = Request::from_parts(head, body);
+        if has_body {
+            DefaultBodyLimit::max(max).apply(&mut request);
+        }
+        let answer = self.router.clone().call(request);
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(response)) => refusal::complete(response, has_body).await,
+            Ok(Err(never)) => match never {},
+            Err(_) => refusal::answer(Code::Busy, "the request took too long and was given up"),
+        }
+    }
+}
+
+/// The next connection, or nothing when the box stops.
+async fn next<T, F>(
+    pulse: &Pulse,
+    stop: &CancellationToken,
+    mut accept: impl FnMut() -> F,
+) -> Option<T>
+where
+    F: Future<Output = std::io::Result<T>>,
+{
+    enum Event<T> {
+        Stop,
+        Beat,
+        Came(std::io::Result<T>),
+    }
+    loop {
+        let event = tokio::select! {
+            () = stop.cancelled() => Event::Stop,
+            came = accept() => Event::Came(came),
+            () = tokio::time::sleep(BEAT) => Event::Beat,
+        };
+        pulse.beat();
+        match event {
+            Event::Stop => return None,
+            Event::Beat => {}
+            Event::Came(Ok(connection)) => return Some(connection),
+            Event::Came(Err(error)) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+}
+
+/// One connection from its first byte to its last; dropping it closes the connection.
+async fn converse<S>(stream: S, peer: Peer, house: Arc<Server>, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let phase = Phase::new();
+    let limits = &house.limits;
+    let stream = Guarded::new(stream, phase.clone(), limits.head_timeout(), limits.write_timeout());
+    let visit = Visit { house: Arc::clone(&house), peer, phase };
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle_timeout())
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), visit);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(DRAIN, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, ?peer, "connection ended");
+    }
+}
+
+struct Visit {
+    house: Arc<Server>,
+    peer: Peer,
+    phase: Phase,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Visit {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.phase.enter();
+        let (house, peer, phase) = (Arc::clone(&self.house), self.peer, self.phase.clone());
+        Box::pin(async move {
+            let response = house.answer(request, peer).await;
+            house.traffic.answered(response.status());
+            phase.leave();
+            Ok(response)
+        })
+    }
+}
+
+/// The connections that may be open at once.
+#[derive(Debug)]
+struct Seats {
+    taken: Mutex<Taken>,
+    max: usize,
+    per_address_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    total: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// A place for one connection, given back on drop.
+#[derive(Debug)]
+struct Seat {
+    seats: Arc<Seats>,
+    address: IpAddr,
+}
+
+impl Seats {
+    fn new(limits: &Http) -> Self {
+        let (max, per_address_max) = (limits.connections_max, limits.connections_per_address_max);
+        Self { taken: Mutex::default(), max, per_address_max }
+    }
+
+    fn take(seats: &Arc<Self>, address: IpAddr) -> Option<Seat> {
+        let mut taken = seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = taken.by_address.get(&address).copied().unwrap_or(0);
+        if taken.total >= seats.max || here >= seats.per_address_max {
+            return None;
+        }
+        taken.total += 1;
+        taken.by_address.insert(address, here + 1);
+        Some(Seat { seats: Arc::clone(seats), address })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.total -= 1;
+        match taken.by_address.get_mut(&self.address) {
+            Some(here) if *here > 1 => *here -= 1,
+            Some(_) | None => {
+                taken.by_address.remove(&self.address);
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Transactions between boxes: the receiving side.
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::{Extension, Json};
+use storebox_proto::ids::{NodeId, TxKey};
+use storebox_proto::limits::{BATCH_BYTES_MAX, ENVELOPE_BYTES_MAX};
+use storebox_proto::problem::{Code, Problem};
+use storebox_proto::ticket::{Answer, SettleAnswer, SettleRequest};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::identity::Identity;
+use super::problem::Refusal;
+use crate::uplink::Ledger;
+
+/// A full batch with its frame.
+const BODY_BYTES_MAX: usize = BATCH_BYTES_MAX + ENVELOPE_BYTES_MAX;
+
+/// The routes of a main server.
+pub fn routes(ledger: Ledger) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(settle))
+        .routes(routes!(receipt))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(ledger)
+}
+
+/// Settle a batch; the answers come in its order, after what they say is on the disk.
+#[utoipa::path(post, path = "/sync/v1/transactions", tag = "sync",
+    request_body(content = Object, description = "`node` and `envelopes`, in the order of acceptance."),
+    responses((status = 200, description = "`answers`: for each envelope taken, later or refused.", body = Object)))]
+async fn settle(
+    State(ledger): State<Ledger>,
+    Extension(identity): Extension<Identity>,
+    body: Bytes,
+) -> Result<Json<SettleAnswer>, Refusal> {
+    let caller = node(identity)?;
+    let request: SettleRequest = serde_json::from_slice(&body).map_err(|error| {
+        let code = match error.classify() {
+            serde_json::error::Category::Data => Code::FieldInvalid,
+            serde_json::error::Category::Io
+            | serde_json::error::Category::Syntax
+            | serde_json::error::Category::Eof => Code::BodyMalformed,
+        };
+        Refusal::new(code, format!("batch is not understood: {error}"))
+    })?;
+    Ok(Json(ledger.receive(&caller, request).await?))
+}
+
+/// Whether a transaction is settled; asked after a time-out, before it is sent again.
+#[utoipa::path(get, path = "/sync/v1/transactions/{key}", tag = "sync",
+    params(("key" = String, Path)),
+    responses((status = 200, description = "It is: `result` is `taken`, with the receipt.", body = Object),
+              (status = 404, description = "It is not.")))]
+async fn receipt(
+    State(ledger): State<Ledger>,
+    Extension(identity): Extension<Identity>,
+    Path(key): Path<String>,
+) -> Result<Json<Answer>, Refusal> {
+    node(identity)?;
+    let key: TxKey = parse_key(&key)?;
+    match ledger.receipt(key).await? {
+        Some(receipt) => Ok(Json(Answer::Taken { receipt })),
+        None => {
+            let detail = format!("transaction {key} is not in the ledger");
+            Err(Refusal::new(Code::TransactionUnknown, detail))
+        }
+    }
+}
+
+fn node(identity: Identity) -> Result<NodeId, Refusal> {
+    match identity {
+        Identity::Node(node) => Ok(node),
+        Identity::Terminal(_) | Identity::Operator => {
+            Err(Refusal::new(Code::Forbidden, "this path is for other boxes"))
+        }
+    }
+}
+
+/// A key from a path.
+pub(super) fn parse_key(text: &str) -> Result<TxKey, Problem> {
+    text.parse().map_err(|error| Problem::new(Code::ParameterInvalid, format!("{error}")))
+}

@@ -1,0 +1,38 @@
+//! What the listeners count, without a lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::http::StatusCode;
+
+/// Counters of all listeners; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Traffic(Arc<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    by_class: [AtomicU64; 6],
+    turned_away: AtomicU64,
+}
+
+impl Traffic {
+    pub(super) fn answered(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).min(5);
+        self.0.by_class[class].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn turned_away(&self) {
+        self.0.turned_away.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Answers by class of status, `2xx` to `5xx`.
+    pub fn answers(&self) -> [(&'static str, u64); 4] {
+        let count = |class: usize| self.0.by_class[class].load(Ordering::Relaxed);
+        [("2xx", count(2)), ("3xx", count(3)), ("4xx", count(4)), ("5xx", count(5))]
+    }
+
+    /// Connections that were closed because too many were open.
+    pub fn refused_connections(&self) -> u64 {
+        self.0.turned_away.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,72 @@
+//! Reading single records from any thread, without a copy of them in memory.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::disk::Disk;
+use super::log::Location;
+use super::{record, segment};
+
+/// Why a record could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The segment is gone or holds something else by now: the record was moved or is no longer needed.
+    #[error("record {sequence} is no longer in segment {segment}")]
+    Gone {
+        /// The record.
+        sequence: u64,
+        /// Where it was.
+        segment: u64,
+    },
+    /// The disk did not give the bytes.
+    #[error("read record {sequence} from segment {segment}")]
+    Io {
+        /// The record.
+        sequence: u64,
+        /// Where it is.
+        segment: u64,
+        /// What the disk said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Reads records by their location; cheap to clone.
+#[derive(Clone)]
+pub struct Reader {
+    disk: Arc<dyn Disk>,
+    dir: Arc<Path>,
+}
+
+impl Reader {
+    pub(super) fn new(disk: Arc<dyn Disk>, dir: PathBuf) -> Self {
+        Self { disk, dir: dir.into() }
+    }
+
+    /// The body of the record at this location, checked.
+    pub fn read(&self, location: &Location) -> Result<Bytes, ReadError> {
+        let Location { segment, sequence, .. } = *location;
+        let mut bytes = vec![0; location.length as usize];
+        let path = self.dir.join(segment::file_name(segment));
+        let read = self.disk.open(&path);
+        let read = read.and_then(|file| file.read_exact_at(&mut bytes, location.offset));
+        match read {
+            Ok(()) => {}
+            Err(error) if is_absence(&error) => return Err(ReadError::Gone { sequence, segment }),
+            Err(source) => return Err(ReadError::Io { sequence, segment, source }),
+        }
+        match record::parse(&bytes, 0, None) {
+            Some(found) if found.header.sequence == sequence => {
+                Ok(Bytes::from(bytes).slice(found.body()))
+            }
+            Some(_) | None => Err(ReadError::Gone { sequence, segment }),
+        }
+    }
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof)
+}

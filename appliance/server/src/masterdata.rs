@@ -1,0 +1,155 @@
+//! All masterdata of the box as readers see it: each model in the generation that its feed is in.
+//!
+//! A listing goes on in the generation that it began in, for as long as that is kept; the number of kept
+//! generations and the time are bounded, because each holds its indexes in memory.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+use storebox_proto::feed::{Position, Registry, Scope};
+use storebox_proto::ids::{FeedId, ModelName, RecordId};
+use tokio_util::sync::CancellationToken;
+
+use crate::db::{Generation, ReadError};
+use crate::env;
+use crate::replica::readers::Readers;
+
+/// Generations that are kept for listings, besides the current ones.
+const KEPT_MAX: usize = 4;
+/// A listing that is not continued for this long must start again.
+const KEPT_FOR: Duration = Duration::from_secs(120);
+/// How often outdated generations are let go.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// Why a model cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotReadable {
+    /// The registry does not have it.
+    #[error("no model is called {0:?}")]
+    Unknown(String),
+    /// It is born in the shop and is not masterdata.
+    #[error("model {0} is local; its records are under /v1/documents")]
+    Local(ModelName),
+    /// Its feed has no verified generation yet.
+    #[error("feed {0} was not replicated yet")]
+    Empty(FeedId),
+    /// The generation that a listing began in is gone.
+    #[error("the listing is too old, start it again")]
+    Expired,
+}
+
+/// The reader of all feeds; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Masterdata {
+    readers: Readers,
+    kept: Arc<Mutex<Vec<Kept>>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    generation: Arc<Generation>,
+    used: Instant,
+}
+
+/// A model's reader: which model, and the generation that answers.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The model.
+    pub model: ModelName,
+    /// What answers.
+    pub generation: Arc<Generation>,
+}
+
+impl Masterdata {
+    /// Reads what these readers see.
+    pub fn new(readers: Readers) -> Self {
+        Self { readers, kept: Arc::default() }
+    }
+
+    /// All models, those that came as masterdata included.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.readers.registry()
+    }
+
+    /// All feeds with what readers see of them now.
+    pub fn feeds(&self) -> Vec<(FeedId, Option<Arc<Generation>>)> {
+        let feeds = self.readers.feeds().into_iter();
+        feeds.map(|feed| (feed.clone(), self.readers.generation(&feed))).collect()
+    }
+
+    /// A model in its current generation.
+    pub fn view(&self, model: &str) -> Result<View, NotReadable> {
+        let unknown = || NotReadable::Unknown(model.chars().take(64).collect());
+        let model: ModelName = model.parse().map_err(|_| unknown())?;
+        let registry = self.readers.registry();
+        let def = registry.get(&model).ok_or_else(unknown)?;
+        match (def.scope, self.readers.generation(&def.feed)) {
+            (Scope::Local, _) => Err(NotReadable::Local(model)),
+            (Scope::Central, Some(generation)) => Ok(View { model, generation }),
+            (Scope::Central, None) => Err(NotReadable::Empty(def.feed.clone())),
+        }
+    }
+
+    /// A model in the generation that a listing began in.
+    pub fn view_at(&self, model: &str, position: Position) -> Result<View, NotReadable> {
+        let current = self.view(model)?;
+        if position_of(&current.generation) == position {
+            return Ok(current);
+        }
+        let mut kept = self.kept();
+        let same = |kept: &&mut Kept| {
+            position_of(&kept.generation) == position
+                && kept.generation.feed() == current.generation.feed()
+        };
+        let found = kept.iter_mut().find(same).ok_or(NotReadable::Expired)?;
+        found.used = env::instant();
+        Ok(View { model: current.model, generation: Arc::clone(&found.generation) })
+    }
+
+    /// Keeps the generation of a listing that goes on.
+    pub fn keep(&self, generation: &Arc<Generation>) {
+        let used = env::instant();
+        let mut kept = self.kept();
+        kept.retain(|kept| used.saturating_duration_since(kept.used) < KEPT_FOR);
+        if let Some(known) = kept.iter_mut().find(|kept| Arc::ptr_eq(&kept.generation, generation))
+        {
+            known.used = used;
+            return;
+        }
+        if kept.len() >= KEPT_MAX {
+            kept.sort_by_key(|kept| kept.used);
+            kept.remove(0);
+        }
+        kept.push(Kept { generation: Arc::clone(generation), used });
+    }
+
+    /// A record of the estate by id or by an indexed field; what cannot be read is not there.
+    pub fn look(&self, model: &str, field: &str, value: &str) -> Option<Map<String, Value>> {
+        let View { model, generation } = self.view(model).ok()?;
+        let found: Result<Option<_>, ReadError> = match field {
+            "id" => value.parse::<RecordId>().map_or(Ok(None), |id| generation.get(&model, &id)),
+            field => generation.find(&model, field, value, 1).map(|mut found| found.pop()),
+        };
+        serde_json::from_slice(&found.ok()??.body).ok()
+    }
+
+    /// Lets go of generations that no listing asked for lately; nothing is lost when this is dropped.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut sweep = tokio::time::interval(SWEEP_EVERY);
+        while stop.run_until_cancelled(sweep.tick()).await.is_some() {
+            let now = env::instant();
+            self.kept().retain(|kept| now.saturating_duration_since(kept.used) < KEPT_FOR);
+        }
+    }
+
+    /// What is behind the lock is a list of handles: whole even if a thread died while holding it.
+    fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a generation stands.
+pub fn position_of(generation: &Generation) -> Position {
+    Position { epoch: generation.epoch(), revision: generation.revision() }
+}

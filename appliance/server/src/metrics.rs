@@ -1,0 +1,181 @@
+//! Numbers for Prometheus, gathered when somebody asks.
+//!
+//! Everything that a gauge needs is in the status of the box already, so nothing is counted twice and no part
+//! has to know this module.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::http::traffic::Traffic;
+use crate::status::{Panel, Status};
+
+/// The media type of the OpenMetrics text format.
+const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What the numbers are made of; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    panel: Panel,
+    traffic: Traffic,
+}
+
+type Labels = Vec<(&'static str, String)>;
+type Gauges = Family<Labels, Gauge>;
+type Counters = Family<Labels, Counter>;
+
+impl Metrics {
+    /// Numbers of this box.
+    pub fn new(panel: Panel, traffic: Traffic) -> Self {
+        Self { panel, traffic }
+    }
+
+    /// The route of this file.
+    pub fn routes(self) -> OpenApiRouter {
+        OpenApiRouter::new().routes(routes!(metrics)).with_state(self)
+    }
+
+    /// All numbers in the text format of OpenMetrics.
+    async fn text(&self) -> String {
+        let status = self.panel.status().await;
+        let mut registry = Registry::with_prefix("storebox");
+        add_box(&mut registry, &status);
+        add_feeds(&mut registry, &status);
+        add_transactions(&mut registry, &status);
+        add_tasks(&mut registry, &status);
+        add_traffic(&mut registry, &self.traffic);
+        let mut text = String::new();
+        encode(&mut text, &registry).expect("writing to a string never fails");
+        text
+    }
+}
+
+/// Numbers for Prometheus, for the operator, other boxes and programs on this machine.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200,
+    description = "OpenMetrics text.", body = String, content_type = "application/openmetrics-text")))]
+async fn metrics(State(metrics): State<Metrics>) -> Response {
+    ([(header::CONTENT_TYPE, MEDIA_TYPE)], metrics.text().await).into_response()
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let gauge = Gauge::<i64>::default();
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+    registry.register(name, help, gauge);
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let counter = Counter::<u64>::default();
+    counter.inc_by(value);
+    registry.register(name, help, counter);
+}
+
+fn gauges(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    values: impl Iterator<Item = (Labels, u64)>,
+) {
+    let family = Gauges::default();
+    for (labels, value) in values {
+        family.get_or_create(&labels).set(i64::try_from(value).unwrap_or(i64::MAX));
+    }
+    registry.register(name, help, family);
+}
+
+fn add_box(registry: &mut Registry, status: &Status) {
+    gauge(registry, "ready", "Whether the box can do its job", u64::from(status.ready));
+    gauge(registry, "uptime_seconds", "Time since the start", status.uptime_s);
+    let labels = vec![
+        ("node", status.node.clone()),
+        ("role", status.role.clone()),
+        ("version", status.version.clone()),
+    ];
+    gauges(registry, "build", "What runs here", std::iter::once((labels, 1)));
+}
+
+fn add_feeds(registry: &mut Registry, status: &Status) {
+    let of = |feed: &str| vec![("feed", feed.to_owned())];
+    let revisions = status.feeds.iter().map(|feed| (of(&feed.feed), feed.revision));
+    gauges(registry, "feed_revision", "Revision that readers see", revisions);
+    let records = status.feeds.iter().map(|feed| (of(&feed.feed), feed.records));
+    gauges(registry, "feed_records", "Records of a feed", records);
+    let failed =
+        status.feeds.iter().map(|feed| (of(&feed.feed), u64::from(feed.last_error.is_some())));
+    gauges(registry, "feed_failed", "Whether the last refresh failed", failed);
+    let lines = status.lines.iter().map(|line| {
+        (vec![("to", line.to.clone()), ("service", line.service.clone())], u64::from(line.up))
+    });
+    gauges(registry, "line_up", "Whether another server answers", lines);
+}
+
+fn add_transactions(registry: &mut Registry, status: &Status) {
+    if let Some(outbox) = &status.outbox {
+        gauge(registry, "outbox_waiting", "Transactions not yet settled", outbox.waiting);
+        let oldest = outbox.oldest_s.unwrap_or(0);
+        gauge(registry, "outbox_oldest_seconds", "Age of the oldest of them", oldest);
+        let quarantined = outbox.quarantined;
+        gauge(registry, "outbox_quarantined", "Transactions that wait for a person", quarantined);
+        counter(registry, "outbox_accepted", "Transactions accepted", outbox.accepted);
+        counter(registry, "outbox_settled", "Transactions settled", outbox.settled);
+    }
+    if let Some(ledger) = &status.ledger {
+        counter(registry, "ledger_settled", "Transactions in the ledger", ledger.settled);
+        counter(registry, "ledger_refused", "Transactions refused", ledger.refused);
+    }
+}
+
+fn add_tasks(registry: &mut Registry, status: &Status) {
+    let family = Counters::default();
+    for task in &status.tasks {
+        family.get_or_create(&vec![("task", task.name.clone())]).inc_by(task.restarts);
+    }
+    registry.register("task_restarts", "Restarts of a task", family);
+}
+
+fn add_traffic(registry: &mut Registry, traffic: &Traffic) {
+    let family = Counters::default();
+    for (class, count) in traffic.answers() {
+        family.get_or_create(&vec![("status", class.to_owned())]).inc_by(count);
+    }
+    registry.register("http_answers", "Answers by class of status", family);
+    let refused = traffic.refused_connections();
+    counter(registry, "http_refused_connections", "Connections beyond the limit", refused);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Role;
+    use crate::status::{FeedStatus, OutboxStatus, PanelBuilder};
+    use crate::supervise::Supervisor;
+    use storebox_proto::time::Timestamp;
+
+    #[tokio::test]
+    async fn the_numbers_are_open_metrics() {
+        let node = "store-1".parse().unwrap();
+        let mut panel = PanelBuilder::new(node, Role::Store, String::new(), Supervisor::new());
+        panel.add(|status| {
+            status.outbox = Some(OutboxStatus { waiting: 14, ..OutboxStatus::default() });
+            status.feeds.push(FeedStatus {
+                feed: "catalogue".to_owned(),
+                epoch: 1,
+                revision: 7,
+                published: Timestamp::from_unix_ms(0),
+                records: 92_331,
+                state: "following".to_owned(),
+                last_error: None,
+            });
+        });
+        let text = Metrics::new(panel.finish(), Traffic::default()).text().await;
+        assert!(text.contains("storebox_outbox_waiting 14\n"), "{text}");
+        assert!(text.contains("storebox_feed_revision{feed=\"catalogue\"} 7\n"), "{text}");
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+}

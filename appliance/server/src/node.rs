@@ -1,0 +1,186 @@
+//! The composition root: the one place that knows all parts of a box, builds them and takes them down.
+//!
+//! Start: data directory, key, clients, the role's parts, listeners, "ready".
+//! Stop: no new connections, requests finish, owners close their state; after [`STOP_MAX`] the process exits
+//! anyway, because everything that counts is on disk already.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use axum::Router;
+use ed25519_dalek::SigningKey;
+use futures_util::FutureExt;
+
+use crate::config::Config;
+use crate::http::server::Server;
+use crate::http::traffic::Traffic;
+use crate::http::{admin, health, openapi, page};
+use crate::key::{self, KeyError};
+use crate::logging;
+use crate::metrics::Metrics;
+use crate::notify::Notifier;
+use crate::role::{self, RoleError};
+use crate::signal::Wishes;
+use crate::status::{Panel, PanelBuilder, Status};
+use crate::supervise::{Fatal, Supervisor};
+use crate::terminal::access::{Access, AccessError};
+
+mod premises;
+
+pub use premises::{CONTROL_SOCKET, Premises, PremisesError};
+
+/// All of a stop takes no longer.
+const STOP_MAX: Duration = Duration::from_secs(9);
+
+/// Why a box does not run (any more).
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The data directory or a listener cannot be used.
+    #[error(transparent)]
+    Premises(#[from] PremisesError),
+    /// The box has no key.
+    #[error("open the key of the box")]
+    Key(#[from] KeyError),
+    /// The clients cannot be read.
+    #[error("read who may come in")]
+    Access(#[from] AccessError),
+    /// A part of the role does not start.
+    #[error("start the role")]
+    Role(#[from] RoleError),
+    /// Signals cannot be heard.
+    #[error("listen for signals")]
+    Signals(#[source] io::Error),
+    /// A task that must live has ended.
+    #[error(transparent)]
+    Fatal(#[from] Fatal),
+}
+
+/// What every role builds on.
+pub struct Basics<'a> {
+    /// The settings.
+    pub config: &'a Config,
+    /// The key pair of the box.
+    pub key: &'a SigningKey,
+    /// Who may come in.
+    pub access: &'a Access,
+    /// Where tasks start.
+    pub supervisor: &'a Supervisor,
+}
+
+/// Runs a box until it is told to stop or cannot go on.
+pub async fn run(config: Config) -> Result<(), NodeError> {
+    let mut wishes = Wishes::listen().map_err(NodeError::Signals)?;
+    let premises = Premises::enter(&config.data_dir)?;
+    let supervisor = Supervisor::new();
+    let outcome = serve(&config, &premises, &supervisor, &mut wishes).await;
+    let late = supervisor.stop(STOP_MAX).await;
+    if !late.is_empty() {
+        tracing::warn!(
+            tasks = late.join(", "),
+            "stopped without waiting for these tasks any longer"
+        );
+    }
+    outcome?;
+    if let Some(fatal) = supervisor.fatal() {
+        return Err(fatal.into());
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// A box whose parts run and whose routes are known, before it listens.
+struct Built {
+    access: Access,
+    router: Router,
+    panel: Panel,
+    traffic: Traffic,
+    #[cfg(test)]
+    document: utoipa::openapi::OpenApi,
+}
+
+async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeError> {
+    let key = key::open(&config.data_dir)?;
+    let access = Access::open(&config.data_dir)?;
+    let public_key = key::public_text(&key);
+    let mut panel =
+        PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
+    let basics = Basics { config, key: &key, access: &access, supervisor };
+    let mut routers = role::start(&basics, &mut panel).await?;
+    admin::report(&access, &mut panel);
+    let panel = panel.finish();
+    let traffic = Traffic::default();
+    let metrics = Metrics::new(panel.clone(), traffic.clone());
+    routers.extend([
+        health::routes(panel.clone()),
+        admin::routes(access.clone()),
+        metrics.routes(),
+        page::routes(),
+    ]);
+    let (router, _document) = openapi::assemble(routers);
+    Ok(Built {
+        access,
+        router,
+        panel,
+        traffic,
+        #[cfg(test)]
+        document: _document,
+    })
+}
+
+async fn serve(
+    config: &Config,
+    premises: &Premises,
+    supervisor: &Supervisor,
+    wishes: &mut Wishes,
+) -> Result<(), NodeError> {
+    let Built { access, router, panel, traffic, .. } = build(config, supervisor).await?;
+    let network = premises.listen(&config.http.listen).await?;
+    let control = premises.control()?;
+    let addresses = premises.announce(&network)?;
+    let server = Server { access, router, limits: config.http.clone(), traffic };
+    server.start(supervisor, network, control);
+    let notifier = Notifier::from_environment();
+    notifier.ready(&format!("serving on {addresses}"));
+    tracing::info!(node = %config.node, role = config.role.as_str(), addresses, "serving");
+    let line = move || {
+        let panel = panel.clone();
+        async move { summary(&panel.status().await) }.boxed()
+    };
+    let watchdog = notifier.run(supervisor.clone(), line, supervisor.root());
+    supervisor.spawn_owner("watchdog", |_| watchdog);
+    wait(supervisor, wishes).await;
+    Ok(())
+}
+
+/// One line for `systemctl status`.
+fn summary(status: &Status) -> String {
+    let waiting = status.outbox.as_ref().map_or(0, |outbox| outbox.waiting);
+    match status.reasons.first() {
+        Some(reason) => format!("not ready: {reason}"),
+        None if waiting > 0 => format!("serving, {waiting} transactions wait for head office"),
+        None => "serving".to_owned(),
+    }
+}
+
+async fn wait(supervisor: &Supervisor, wishes: &mut Wishes) {
+    let root = supervisor.root();
+    if let Some(signal) = root.run_until_cancelled(wishes.next()).await {
+        tracing::info!(signal, "stopping");
+    }
+}
+
+/// Where commands of this box's operator go.
+pub fn control_socket(data_dir: &Path) -> std::path::PathBuf {
+    data_dir.join(CONTROL_SOCKET)
+}
+
+impl NodeError {
+    /// The error with all its causes.
+    pub fn chain(&self) -> String {
+        logging::chain(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! The heads that this box offers, and who waits for the next one.
+//!
+//! Author and refresher post here; the routes between boxes and the tills' change feed wait here.
+//! A head is posted only after it is on disk and everything that it needs is in service.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use storebox_proto::feed::{Head, Position};
+use storebox_proto::ids::FeedId;
+use tokio::sync::watch;
+
+/// A head on offer.
+#[derive(Debug, Clone)]
+pub struct Posted {
+    /// The head, opened and checked.
+    pub head: Arc<Head>,
+    /// Its signed bytes.
+    pub bytes: Bytes,
+}
+
+impl Posted {
+    /// Epoch and revision.
+    pub fn position(&self) -> Position {
+        self.head.position()
+    }
+}
+
+type Slot = watch::Sender<Option<Posted>>;
+
+/// All heads; a cheap handle.
+#[derive(Debug, Clone, Default)]
+pub struct Board {
+    slots: Arc<Mutex<BTreeMap<FeedId, Slot>>>,
+}
+
+impl Board {
+    /// A board for these feeds; others are added when something is posted for them.
+    pub fn new(feeds: impl IntoIterator<Item = FeedId>) -> Self {
+        let slots = feeds.into_iter().map(|feed| (feed, watch::channel(None).0)).collect();
+        Self { slots: Arc::new(Mutex::new(slots)) }
+    }
+
+    /// Offers a head and wakes those who wait.
+    pub fn post(&self, feed: &FeedId, posted: Posted) {
+        self.slot(feed, true).expect("the slot is made").send_replace(Some(posted));
+    }
+
+    /// The feeds that are known, by name.
+    pub fn feeds(&self) -> Vec<FeedId> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Whether there is such a feed, with a head or still without.
+    pub fn knows(&self, feed: &FeedId) -> bool {
+        self.slot(feed, false).is_some()
+    }
+
+    /// The head on offer.
+    pub fn current(&self, feed: &FeedId) -> Option<Posted> {
+        self.slot(feed, false).and_then(|slot| slot.borrow().clone())
+    }
+
+    /// Watches a feed; nothing if it is not known.
+    pub fn watch(&self, feed: &FeedId) -> Option<watch::Receiver<Option<Posted>>> {
+        self.slot(feed, false).map(|slot| slot.subscribe())
+    }
+
+    /// A head other than this one, at once or within the time; dropping the future loses nothing.
+    pub async fn newer(
+        &self,
+        feed: &FeedId,
+        after: Option<Position>,
+        within: Duration,
+    ) -> Option<Posted> {
+        let mut watch = self.watch(feed)?;
+        let differs = |posted: &Option<Posted>| {
+            posted.as_ref().is_some_and(|posted| Some(posted.position()) != after)
+        };
+        let found = tokio::time::timeout(within, watch.wait_for(differs)).await;
+        found.ok().and_then(Result::ok).and_then(|posted| posted.clone())
+    }
+
+    fn slot(&self, feed: &FeedId, make: bool) -> Option<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if make && !slots.contains_key(feed) {
+            slots.insert(feed.clone(), watch::channel(None).0);
+        }
+        slots.get(feed).cloned()
+    }
+}

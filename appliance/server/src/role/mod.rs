@@ -1,0 +1,78 @@
+//! What a role mounts: which tasks run and which routes are served.
+
+mod main;
+mod replica;
+mod store;
+mod transactions;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::config::Role;
+use crate::db::StoreError;
+use crate::node::Basics;
+use crate::replica::author::AuthorError;
+use crate::replica::refresher::RefresherError;
+use crate::replica::source::SourceRefused;
+use crate::status::PanelBuilder;
+use crate::uplink::{LedgerOpenError, OutboxOpenError};
+
+/// Why a role does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RoleError {
+    /// The segments cannot be used.
+    #[error("open the segment store")]
+    Segments(#[from] StoreError),
+    /// A file that the role needs cannot be used.
+    #[error("use {path}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The author does not start.
+    #[error("open the author")]
+    Author(#[from] AuthorError),
+    /// The replicas do not open.
+    #[error("open the replicas")]
+    Replicas(#[from] RefresherError),
+    /// The main server cannot be addressed.
+    #[error("use the main server")]
+    Source(#[from] SourceRefused),
+    /// The outbox does not open.
+    #[error("open the outbox")]
+    Outbox(#[from] OutboxOpenError),
+    /// The ledger does not open.
+    #[error("open the ledger")]
+    Ledger(#[from] LedgerOpenError),
+    /// The HTTP client does not start.
+    #[error("start the HTTP client")]
+    Client(#[source] reqwest::Error),
+}
+
+/// A token is 68 characters; a file with much more is not one.
+const TOKEN_FILE_MAX: u64 = 1024;
+
+/// Starts the parts of the role and returns their routes.
+pub async fn start(
+    basics: &Basics<'_>,
+    panel: &mut PanelBuilder,
+) -> Result<Vec<OpenApiRouter>, RoleError> {
+    match basics.config.role {
+        Role::Main => main::start(basics, panel).await,
+        Role::Store => store::start(basics, panel).await,
+    }
+}
+
+/// The token in a file, without the line's end.
+fn token(file: &Path) -> Result<String, RoleError> {
+    let fail = |source| RoleError::File { path: file.to_owned(), source };
+    if std::fs::metadata(file).map_err(fail)?.len() > TOKEN_FILE_MAX {
+        return Err(fail(std::io::Error::other("too large for a token")));
+    }
+    Ok(std::fs::read_to_string(file).map_err(fail)?.trim().to_owned())
+}

@@ -1,0 +1,46 @@
+//! The shop: replicates masterdata, serves tills, keeps their transactions until they are settled.
+
+use std::time::Duration;
+
+use storebox_proto::feed::Registry;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::replica::{self, Feeding, Ground};
+use super::{RoleError, token, transactions};
+use crate::config::Main;
+use crate::http::feeds;
+use crate::node::Basics;
+use crate::replica::board::Board;
+use crate::replica::source::{HttpSource, Source};
+use crate::status::PanelBuilder;
+
+/// One object of a feed arrives within this, or is asked for again.
+const OBJECT_MAX: Duration = Duration::from_secs(30);
+
+/// Starts the parts of the role.
+pub(super) async fn start(
+    basics: &Basics<'_>,
+    panel: &mut PanelBuilder,
+) -> Result<Vec<OpenApiRouter>, RoleError> {
+    let ground = Ground::open(basics)?;
+    let feeding = feeding(&basics.config.main)?;
+    let (_, mut routers) = replica::start(basics, &ground, feeding, panel)?;
+    let Ground { segments, board, history } = ground;
+    let shutdown = basics.supervisor.root();
+    routers.push(feeds::routes(feeds::Sync { board, segments, history, shutdown }));
+    let (_, transactions) = transactions::start_outbox(basics, panel)?;
+    routers.extend(transactions);
+    Ok(routers)
+}
+
+/// Without a main server the replicas keep what they have.
+fn feeding(main: &Main) -> Result<Feeding, RoleError> {
+    let keys: Vec<_> = main.public_key.0.into_iter().collect();
+    if main.url.is_empty() {
+        let source = Source::Local(Board::new(Registry::built_in().feeds()));
+        return Ok(Feeding { source, address: None, keys, author_sweeps: false });
+    }
+    let source = HttpSource::new(&main.url, &token(&main.token_file)?, OBJECT_MAX)?;
+    let address = Some(main.url.clone());
+    Ok(Feeding { source: Source::Http(source), address, keys, author_sweeps: false })
+}

@@ -1,0 +1,293 @@
+//! The state of a box in one answer, for the console, the command line and whoever watches.
+//!
+//! Each part adds what it knows through [`Panel::add`]; nobody else needs to know the parts.
+//! What a passer-by may see is [`Status::summary`].
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use storebox_proto::ids::NodeId;
+use storebox_proto::time::{ClockConfidence, Timestamp};
+
+use crate::config::Role;
+use crate::env;
+use crate::supervise::Supervisor;
+
+/// The owner of a state that does not answer within this is stuck.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// The state of a box.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Its name.
+    pub node: String,
+    /// `main` or `store`.
+    pub role: String,
+    /// The program's version.
+    pub version: String,
+    /// Its public key.
+    pub public_key: String,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+    /// Its clock.
+    #[schema(value_type = String)]
+    pub now: Timestamp,
+    /// How far that clock may be believed.
+    #[schema(value_type = String)]
+    pub clock: ClockConfidence,
+    /// Whether it can do its job.
+    pub ready: bool,
+    /// Why it cannot.
+    pub reasons: Vec<String>,
+    /// Its masterdata.
+    pub feeds: Vec<FeedStatus>,
+    /// Transactions that wait for head office (role `store`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outbox: Option<OutboxStatus>,
+    /// Transactions that were settled (role `main`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerStatus>,
+    /// The lines to other servers.
+    pub lines: Vec<LineStatus>,
+    /// Its clients; for the operator only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<ClientStatus>,
+    /// Its tasks; for the operator only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskLine>,
+}
+
+/// A feed of a box.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FeedStatus {
+    /// Its name.
+    pub feed: String,
+    /// The life of its author.
+    pub epoch: u64,
+    /// What readers see.
+    pub revision: u64,
+    /// When the author published that.
+    #[schema(value_type = String)]
+    pub published: Timestamp,
+    /// Records of all its models.
+    pub records: u64,
+    /// What the refresher is doing, such as `following` or `fetching 3 of 90`.
+    pub state: String,
+    /// Why the last refresh failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// The outbox of a box.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OutboxStatus {
+    /// Transactions that the authoritative sink has not settled.
+    pub waiting: u64,
+    /// The age of the oldest of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_s: Option<u64>,
+    /// Transactions that wait for a person.
+    pub quarantined: u64,
+    /// Transactions accepted since the journal began.
+    pub accepted: u64,
+    /// Transactions settled since the journal began.
+    pub settled: u64,
+}
+
+/// The ledger of a main server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerStatus {
+    /// Transactions in it.
+    pub settled: u64,
+    /// Transactions that were refused or are in conflict.
+    pub refused: u64,
+}
+
+/// The line to another server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LineStatus {
+    /// Where it leads.
+    pub to: String,
+    /// What for: `masterdata` or `transactions`.
+    pub service: String,
+    /// Whether the last attempt was answered.
+    pub up: bool,
+    /// In words.
+    pub detail: String,
+}
+
+/// A terminal or node of a box.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientStatus {
+    /// `terminal` or `node`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// When its token was used last since the box started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub last_seen: Option<Timestamp>,
+}
+
+/// A task of a box.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskLine {
+    /// Its name.
+    pub name: String,
+    /// `running`, `pausing` or `ended`.
+    pub state: String,
+    /// How often it was started again.
+    pub restarts: u64,
+    /// Why it failed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+impl Status {
+    /// What anybody on the network may see: no client and no task is named.
+    pub fn summary(mut self) -> Self {
+        self.clients.clear();
+        self.tasks.clear();
+        self
+    }
+
+    /// Adds a reason why the box is not ready.
+    pub fn not_ready(&mut self, reason: impl Into<String>) {
+        self.ready = false;
+        self.reasons.push(reason.into());
+    }
+}
+
+/// What a part adds to the status.
+enum Part {
+    /// It knows at once.
+    Known(Box<dyn Fn(&mut Status) + Send + Sync>),
+    /// It must ask the owner of a state.
+    Asked(Box<dyn Fn(Status) -> BoxFuture<'static, Status> + Send + Sync>),
+}
+
+/// Collects the status of a box; cheap to clone once the box is built.
+#[derive(Clone)]
+pub struct Panel {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    node: NodeId,
+    role: Role,
+    public_key: String,
+    started: Instant,
+    supervisor: Supervisor,
+    parts: Vec<Part>,
+}
+
+/// A panel to which parts still add themselves.
+pub struct PanelBuilder(Inner);
+
+impl PanelBuilder {
+    /// The panel of this box, started now.
+    pub fn new(node: NodeId, role: Role, public_key: String, supervisor: Supervisor) -> Self {
+        let (started, parts) = (env::instant(), Vec::new());
+        Self(Inner { node, role, public_key, started, supervisor, parts })
+    }
+
+    /// Lets a part say what it knows.
+    pub fn add(&mut self, part: impl Fn(&mut Status) + Send + Sync + 'static) {
+        self.0.parts.push(Part::Known(Box::new(part)));
+    }
+
+    /// Lets a part ask for what it knows.
+    ///
+    /// If `ask` does not answer in time, the box is not ready: `silent` says who is stuck.
+    pub fn ask<A, F, Fut>(
+        &mut self,
+        silent: &'static str,
+        ask: F,
+        put: impl Fn(&mut Status, A) + Send + Sync + Clone + 'static,
+    ) where
+        A: Send,
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Option<A>> + Send + 'static,
+    {
+        self.0.parts.push(Part::Asked(Box::new(move |mut status| {
+            let (answer, put) = (ask(), put.clone());
+            Box::pin(async move {
+                match tokio::time::timeout(ANSWER_MAX, answer).await {
+                    Ok(Some(answer)) => put(&mut status, answer),
+                    Ok(None) | Err(_) => status.not_ready(silent),
+                }
+                status
+            })
+        })));
+    }
+
+    /// No part is added any more.
+    pub fn finish(self) -> Panel {
+        Panel { inner: Arc::new(self.0) }
+    }
+}
+
+impl Panel {
+    /// The state of the box now.
+    pub async fn status(&self) -> Status {
+        let inner = &self.inner;
+        let uptime = env::instant().saturating_duration_since(inner.started);
+        let mut status = Status {
+            node: inner.node.to_string(),
+            role: inner.role.as_str().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            public_key: inner.public_key.clone(),
+            uptime_s: uptime.as_secs(),
+            now: env::timestamp(),
+            clock: env::clock_confidence(),
+            ready: true,
+            reasons: Vec::new(),
+            feeds: Vec::new(),
+            outbox: None,
+            ledger: None,
+            lines: Vec::new(),
+            clients: Vec::new(),
+            tasks: inner.supervisor.tasks().into_iter().map(TaskLine::from).collect(),
+        };
+        if inner.supervisor.root().is_cancelled() {
+            status.not_ready("the box is stopping");
+        }
+        for part in &inner.parts {
+            match part {
+                Part::Known(tell) => tell(&mut status),
+                Part::Asked(ask) => status = ask(status).await,
+            }
+        }
+        status
+    }
+}
+
+impl From<crate::supervise::TaskStatus> for TaskLine {
+    fn from(task: crate::supervise::TaskStatus) -> Self {
+        use crate::supervise::State;
+        let state = match task.state {
+            State::Running => "running",
+            State::Pausing => "pausing",
+            State::Ended => "ended",
+        };
+        let (name, restarts, last_error) = (task.name, task.restarts, task.last_error);
+        Self { name, state: state.to_owned(), restarts, last_error }
+    }
+}
+
+impl fmt::Debug for Panel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Panel({})", self.inner.node)
+    }
+}

@@ -1,0 +1,392 @@
+//! Who may come in: tokens of terminals and of other boxes.
+//!
+//! A token is 256 random bits, shown once; only its BLAKE3 hash is kept, so that the file is worth nothing to
+//! a thief.
+//! All entries live in one small file that is replaced whole; readers use a copy in memory and never wait.
+//! Revoked entries stay, so that their token is told apart from one that never was, and so that a terminal
+//! that is added again gets the next epoch.
+//! Enrolment and roles will add fields to [`Entry`]; what asks for a token stays [`Access::who`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+use storebox_proto::ids::{Hash32, InvalidName, NodeId, TerminalId};
+use storebox_proto::time::Timestamp;
+
+use crate::files;
+use crate::http::identity::Identity;
+
+/// Its name within the data directory.
+pub const FILE: &str = "access.json";
+/// Entries of a box, revoked ones included; a chain's main server has one per box.
+pub const ENTRIES_MAX: usize = 20_000;
+/// The only version so far.
+const VERSION: u32 = 1;
+
+/// What kind of client a token belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A till or other client.
+    Terminal,
+    /// Another box.
+    Node,
+}
+
+impl Kind {
+    /// Begins its tokens, so that a leaked one is recognised.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Terminal => "sbt_",
+            Self::Node => "sbn_",
+        }
+    }
+}
+
+/// One client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// The hash of its token.
+    pub hash: Hash32,
+    /// How often a client of this name was added; a till starts its sequence anew in each epoch.
+    pub epoch: u32,
+    /// When it was added.
+    pub added: Timestamp,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Timestamp>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    version: u32,
+    entries: Vec<Entry>,
+}
+
+/// An entry in memory, with what is not worth a write to flash.
+#[derive(Debug)]
+struct Holder {
+    entry: Entry,
+    identity: Identity,
+    hash: blake3::Hash,
+    seen_ms: AtomicI64,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    by_name: BTreeMap<(Kind, String), Arc<Holder>>,
+    by_hash: HashMap<[u8; 32], Arc<Holder>>,
+}
+
+/// An entry as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// How often a client of this name was added.
+    pub epoch: u32,
+    /// When it was added.
+    #[schema(value_type = String)]
+    pub added: Timestamp,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub revoked: Option<Timestamp>,
+    /// When its token was used last since the box started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub last_seen: Option<Timestamp>,
+}
+
+/// Why an entry cannot be changed.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The file cannot be read or written.
+    #[error("{file}: cannot be used")]
+    File {
+        /// Which file.
+        file: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file holds something else.
+    #[error("{file}: is not a list of clients")]
+    Content {
+        /// Which file.
+        file: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The file was written by a newer version.
+    #[error("{file}: has version {version}, this program knows 1")]
+    Version {
+        /// Which file.
+        file: String,
+        /// What it says.
+        version: u32,
+    },
+    /// The name breaks its rule.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// The name is in use.
+    #[error("{0} exists already; revoke it first")]
+    Exists(String),
+    /// The name is not in use.
+    #[error("{0} does not exist")]
+    Unknown(String),
+    /// Too many entries.
+    #[error("{ENTRIES_MAX} clients are known, one more is not taken")]
+    Full,
+}
+
+/// Why a token does not let anybody in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stranger {
+    /// Nobody has this token.
+    Unknown,
+    /// Its client was revoked.
+    Revoked,
+}
+
+/// All clients; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Access {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    book: ArcSwap<Book>,
+    /// Held while the file is replaced, so that changes happen one after the other.
+    writing: Mutex<()>,
+}
+
+impl Access {
+    /// Reads the clients of the box.
+    pub fn open(data_dir: &Path) -> Result<Self, AccessError> {
+        let path = data_dir.join(FILE);
+        let file = path.display().to_string();
+        let entries = match std::fs::read(&path) {
+            Ok(bytes) => parse(file, &bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(source) => return Err(AccessError::File { file, source }),
+        };
+        let mut book = Book::default();
+        for entry in entries {
+            book.put(Arc::new(Holder::new(entry, i64::MIN)?));
+        }
+        let inner = Inner { path, book: ArcSwap::from_pointee(book), writing: Mutex::new(()) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whose token this is; remembers when it was used.
+    pub fn who(&self, token: &str, now: Timestamp) -> Result<Identity, Stranger> {
+        let hash = blake3::hash(token.as_bytes());
+        let book = self.inner.book.load();
+        let holder = book.by_hash.get(hash.as_bytes()).ok_or(Stranger::Unknown)?;
+        // The map was searched by a hash that a caller cannot steer; the last word compares in constant time.
+        if holder.hash != hash {
+            return Err(Stranger::Unknown);
+        }
+        if holder.entry.revoked.is_some() {
+            return Err(Stranger::Revoked);
+        }
+        holder.seen_ms.store(now.unix_ms(), Ordering::Relaxed);
+        Ok(holder.identity.clone())
+    }
+
+    /// Adds a client and returns its token, which is not kept.
+    pub fn add(
+        &self,
+        kind: Kind,
+        name: &str,
+        secret: [u8; 32],
+        now: Timestamp,
+    ) -> Result<String, AccessError> {
+        let token = format!("{}{}", kind.prefix(), hex::encode(secret));
+        let hash = Hash32::of(token.as_bytes());
+        self.change(|book| {
+            let known = book.by_name.get(&(kind, name.to_owned()));
+            if known.is_some_and(|holder| holder.entry.revoked.is_none()) {
+                return Err(AccessError::Exists(name.to_owned()));
+            }
+            if known.is_none() && book.by_name.len() >= ENTRIES_MAX {
+                return Err(AccessError::Full);
+            }
+            let epoch = known.map_or(1, |holder| holder.entry.epoch.saturating_add(1));
+            Ok(Entry { kind, name: name.to_owned(), hash, epoch, added: now, revoked: None })
+        })?;
+        Ok(token)
+    }
+
+    /// Takes a client's token away.
+    pub fn revoke(&self, kind: Kind, name: &str, now: Timestamp) -> Result<(), AccessError> {
+        self.change(|book| {
+            let holder = book.by_name.get(&(kind, name.to_owned()));
+            let active = holder.filter(|holder| holder.entry.revoked.is_none());
+            let holder = active.ok_or_else(|| AccessError::Unknown(name.to_owned()))?;
+            Ok(Entry { revoked: Some(now), ..holder.entry.clone() })
+        })
+    }
+
+    /// All clients of a kind, by name.
+    pub fn list(&self, kind: Kind) -> Vec<Listed> {
+        let book = self.inner.book.load();
+        let of_kind = book.by_name.values().filter(|holder| holder.entry.kind == kind);
+        of_kind.map(|holder| holder.listed()).collect()
+    }
+
+    /// The epoch of a terminal that may come in.
+    pub fn epoch(&self, terminal: &TerminalId) -> Option<u32> {
+        let book = self.inner.book.load();
+        let holder = book.by_name.get(&(Kind::Terminal, terminal.as_str().to_owned()))?;
+        holder.entry.revoked.is_none().then_some(holder.entry.epoch)
+    }
+
+    /// Makes one entry, writes all of them, and only then lets readers see it.
+    fn change(
+        &self,
+        make: impl FnOnce(&Book) -> Result<Entry, AccessError>,
+    ) -> Result<(), AccessError> {
+        let _writing = self.inner.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.inner.book.load_full();
+        let entry = make(&old)?;
+        let mut book = Book::default();
+        let replaced = (entry.kind, entry.name.clone());
+        for (name, holder) in old.by_name.iter().filter(|(name, _)| **name != replaced) {
+            debug_assert_eq!(name.0, holder.entry.kind);
+            book.put(Arc::clone(holder));
+        }
+        let seen = old.by_name.get(&replaced).map(|holder| holder.seen_ms.load(Ordering::Relaxed));
+        book.put(Arc::new(Holder::new(entry, seen.unwrap_or(i64::MIN))?));
+        let entries = book.by_name.values().map(|holder| holder.entry.clone()).collect();
+        let stored = Stored { version: VERSION, entries };
+        let bytes = serde_json::to_vec_pretty(&stored).expect("names, numbers and hashes are JSON");
+        let file = self.inner.path.display().to_string();
+        files::replace(&self.inner.path, &bytes, files::PRIVATE)
+            .map_err(|source| AccessError::File { file, source })?;
+        self.inner.book.store(Arc::new(book));
+        Ok(())
+    }
+}
+
+fn parse(file: String, bytes: &[u8]) -> Result<Vec<Entry>, AccessError> {
+    let stored: Stored = match serde_json::from_slice(bytes) {
+        Ok(stored) => stored,
+        Err(source) => return Err(AccessError::Content { file, source }),
+    };
+    if stored.version != VERSION {
+        return Err(AccessError::Version { file, version: stored.version });
+    }
+    Ok(stored.entries)
+}
+
+impl Book {
+    fn put(&mut self, holder: Arc<Holder>) {
+        let name = (holder.entry.kind, holder.entry.name.clone());
+        self.by_hash.insert(holder.entry.hash.0, Arc::clone(&holder));
+        self.by_name.insert(name, holder);
+    }
+}
+
+impl Holder {
+    fn new(entry: Entry, seen_ms: i64) -> Result<Self, InvalidName> {
+        let identity = match entry.kind {
+            Kind::Terminal => Identity::Terminal(entry.name.parse::<TerminalId>()?),
+            Kind::Node => Identity::Node(entry.name.parse::<NodeId>()?),
+        };
+        let hash = blake3::Hash::from_bytes(entry.hash.0);
+        Ok(Self { entry, identity, hash, seen_ms: AtomicI64::new(seen_ms) })
+    }
+
+    fn listed(&self) -> Listed {
+        let seen = self.seen_ms.load(Ordering::Relaxed);
+        Listed {
+            name: self.entry.name.clone(),
+            epoch: self.entry.epoch,
+            added: self.entry.added,
+            revoked: self.entry.revoked,
+            last_seen: (seen != i64::MIN).then(|| Timestamp::from_unix_ms(seen)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_unix_ms(ms)
+    }
+
+    #[test]
+    fn a_token_lets_its_terminal_in_across_restarts() {
+        let dir = tempfile::tempdir().unwrap();
+        let access = Access::open(dir.path()).unwrap();
+        let token = access.add(Kind::Terminal, "till-1", [7; 32], at(1)).unwrap();
+        let till = Identity::Terminal("till-1".parse().unwrap());
+        assert_eq!(access.who(&token, at(2)), Ok(till.clone()));
+        assert_eq!(access.list(Kind::Terminal)[0].last_seen, Some(at(2)));
+        let again = Access::open(dir.path()).unwrap();
+        assert_eq!(again.who(&token, at(3)), Ok(till));
+        assert_eq!(again.who("sbt_wrong", at(3)), Err(Stranger::Unknown));
+        let file = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
+        assert!(!file.contains(&hex::encode([7; 32])), "the token itself is never stored");
+    }
+
+    #[test]
+    fn a_revoked_terminal_stays_out_and_returns_in_the_next_epoch() {
+        let dir = tempfile::tempdir().unwrap();
+        let access = Access::open(dir.path()).unwrap();
+        let old = access.add(Kind::Terminal, "till-1", [1; 32], at(1)).unwrap();
+        assert!(matches!(
+            access.add(Kind::Terminal, "till-1", [2; 32], at(1)),
+            Err(AccessError::Exists(_))
+        ));
+        access.revoke(Kind::Terminal, "till-1", at(2)).unwrap();
+        assert_eq!(access.who(&old, at(3)), Err(Stranger::Revoked));
+        assert!(matches!(
+            access.revoke(Kind::Terminal, "till-1", at(3)),
+            Err(AccessError::Unknown(_))
+        ));
+        let new = access.add(Kind::Terminal, "till-1", [2; 32], at(4)).unwrap();
+        assert!(access.who(&new, at(5)).is_ok());
+        assert_eq!(access.who(&old, at(5)), Err(Stranger::Unknown));
+        assert_eq!(access.epoch(&"till-1".parse().unwrap()), Some(2));
+    }
+
+    #[test]
+    fn a_terminal_and_a_node_may_share_a_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let access = Access::open(dir.path()).unwrap();
+        access.add(Kind::Terminal, "a", [1; 32], at(1)).unwrap();
+        let token = access.add(Kind::Node, "a", [2; 32], at(1)).unwrap();
+        assert_eq!(access.who(&token, at(1)), Ok(Identity::Node("a".parse().unwrap())));
+        assert!(access.add(Kind::Node, "Not A Name", [3; 32], at(1)).is_err());
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), b"{\"version\":").unwrap();
+        assert!(matches!(Access::open(dir.path()), Err(AccessError::Content { .. })));
+        std::fs::write(dir.path().join(FILE), b"{\"version\":2,\"entries\":[]}").unwrap();
+        assert!(matches!(Access::open(dir.path()), Err(AccessError::Version { version: 2, .. })));
+        assert!(dir.path().join(FILE).exists());
+    }
+}

@@ -1,0 +1,6 @@
+//! Terminals: who may come in, what they are told at login, and when their masterdata is refreshed.
+
+pub mod access;
+pub mod desk;
+pub mod past;
+pub mod profile;

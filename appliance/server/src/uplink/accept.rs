@@ -1,0 +1,390 @@
+//! The outbox of a box as the rest of the program sees it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use ed25519_dalek::SigningKey;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Map, Value};
+use storebox_proto::ids::{NodeId, SinkId, TerminalId, TxKey};
+use storebox_proto::limits::ENVELOPE_BYTES_MAX;
+use storebox_proto::problem::{Code, Problem};
+use storebox_proto::sync::outbox::{
+    self, By, Event, Have, Limits, Meta, Record, SinkDef, SinksError, Summary,
+};
+use storebox_proto::ticket::{Envelope, EnvelopeError, Grade, Receipt};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::command::{
+    Accept, Act, Command, ConflictView, Entry, Given, Known, News, OutboxFigures, Progress, Taken,
+};
+use super::documents::{Held, LocalDocuments, document_id};
+use super::keeper::{Keeper, RECORD, read_envelope};
+use super::settled::SettledKeys;
+use crate::db::DiskError;
+use crate::env;
+use crate::journal::{self, Disk, Journal, Reader, RealDisk, record::CHECKPOINT};
+
+/// How an outbox is set up.
+#[derive(Clone)]
+pub struct OutboxOptions {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// The disk underneath.
+    pub disk: Arc<dyn Disk>,
+    /// Sizes of the journal.
+    pub journal: journal::Options,
+    /// Bounds of what is held.
+    pub limits: Limits,
+    /// Where it all goes; exactly one is authoritative.
+    pub sinks: Vec<SinkDef>,
+    /// Who signs receipts.
+    pub node: NodeId,
+    /// With which key.
+    pub signer: SigningKey,
+}
+
+impl OutboxOptions {
+    /// The usual sizes, on the real disk.
+    pub fn new(dir: PathBuf, sinks: Vec<SinkDef>, node: NodeId, signer: SigningKey) -> Self {
+        let (journal, limits) = (journal::Options::default(), Limits::default());
+        Self { dir, disk: Arc::new(RealDisk), journal, limits, sinks, node, signer }
+    }
+}
+
+/// Why an outbox cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboxOpenError {
+    /// The sinks do not fit together.
+    #[error("use the configured sinks")]
+    Sinks(#[from] SinksError),
+    /// The journal cannot be opened.
+    #[error("open the outbox journal")]
+    Journal(#[from] journal::OpenError),
+    /// Not even an empty map can be begun.
+    #[error("open the memory of settled transactions")]
+    Memory(#[from] DiskError),
+    /// The system gives no thread.
+    #[error("start the outbox thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// An open outbox.
+pub struct OutboxOpened {
+    /// The handle.
+    pub outbox: Outbox,
+    /// What was created in this shop.
+    pub documents: LocalDocuments,
+    /// What was wrong, for the log and the console; what is readable is there.
+    pub incidents: Vec<String>,
+    /// The thread; it ends after [`Outbox::stop`].
+    pub thread: JoinHandle<()>,
+}
+
+/// The outbox; cheap to clone.
+#[derive(Clone)]
+pub struct Outbox {
+    sender: mpsc::Sender<Command>,
+    wake: watch::Receiver<u64>,
+    reader: Reader,
+    documents: LocalDocuments,
+    node: NodeId,
+    signer: Arc<SigningKey>,
+}
+
+impl Outbox {
+    /// Opens the outbox and starts its thread.
+    pub fn open(options: OutboxOptions) -> Result<OutboxOpened, OutboxOpenError> {
+        let OutboxOptions { dir, disk, journal, limits, sinks, node, signer } = options;
+        let machine = outbox::Outbox::new(limits, sinks)?;
+        let (settled, forgotten) = SettledKeys::open(&dir.join("settled"))?;
+        let mut replay = Replay::new(machine);
+        let opened = Journal::open(disk, &dir.join("journal"), journal, 0, &mut |record| {
+            replay.take(&record)
+        })?;
+        let mut journal = opened.journal;
+        let reader = journal.reader();
+        let held = Held::default();
+        let (documents, lost) =
+            LocalDocuments::open(&dir.join("documents"), held.clone(), reader.clone())?;
+        let rng = ChaCha8Rng::from_seed(env::random());
+        let mut keeper = Keeper::new(replay.machine, settled, held, reader.clone(), rng);
+        let incidents = opened.incidents.iter().map(ToString::to_string);
+        let lost = [forgotten, lost].into_iter().flatten();
+        let lost = lost.map(|error| format!("a memory was begun anew: {error}"));
+        let incidents = incidents.chain(lost).chain(replay.incidents).collect();
+        keeper.find(replay.locations, replay.conflicts, &mut journal);
+        let wake = keeper.wake.subscribe();
+        let (sender, thread) =
+            journal::start("outbox", keeper, journal).map_err(OutboxOpenError::Thread)?;
+        documents.prune();
+        let signer = Arc::new(signer);
+        let outbox = Self { sender, wake, reader, documents: documents.clone(), node, signer };
+        Ok(OutboxOpened { outbox, documents, incidents, thread })
+    }
+
+    /// Takes a transaction; the receipt comes after it is on the disk.
+    pub async fn accept(&self, envelope: Envelope) -> Result<Receipt, Problem> {
+        envelope.check().map_err(|error| malformed(&error))?;
+        let bytes = envelope.canonical();
+        if bytes.len() > ENVELOPE_BYTES_MAX {
+            let (bytes, max) = (bytes.len(), ENVELOPE_BYTES_MAX);
+            return Err(malformed(&EnvelopeError::TooLarge { bytes, max }));
+        }
+        let meta = Meta::of(&envelope, &bytes);
+        let (document, at) = (document_id(&envelope), env::timestamp());
+        let taken = self
+            .ask(|answer| Command::Accept(Accept { meta, bytes, at, document, answer }))
+            .await??;
+        Ok(self.sign(&taken))
+    }
+
+    /// Waits until the main server has it.
+    pub async fn settled(&self, key: TxKey) -> Result<Receipt, Problem> {
+        self.ask(|answer| Command::Watch { key, answer }).await.map_err(|problem| {
+            let busy = "too many callers wait for transactions to be settled";
+            if self.sender.is_closed() { problem } else { Problem::new(Code::Busy, busy) }
+        })
+    }
+
+    /// How far a transaction is.
+    pub async fn progress(&self, key: TxKey) -> Result<Progress, Problem> {
+        let known = self.known(key).await?;
+        if let Some(settled) = known.settled {
+            let super::settled::Settled { digest, position, at, receipt } = settled;
+            let own = self.sign(&Taken { key, digest, position, at });
+            let (grade, settled) = (receipt.grade, Some(receipt));
+            return Ok(Progress { key, grade, receipt: own, settled });
+        }
+        let taken = self.look(move |keeper| {
+            let position = keeper.outbox.position(&key)?;
+            let (_, digest, at) = keeper.outbox.entry(position)?;
+            Some(Taken { key, digest, position, at })
+        });
+        let taken = taken.await?.ok_or_else(|| unknown(&key))?;
+        Ok(Progress { key, grade: Grade::Held, receipt: self.sign(&taken), settled: None })
+    }
+
+    /// What is known of a key.
+    pub async fn known(&self, key: TxKey) -> Result<Known, Problem> {
+        self.look(move |keeper| Known {
+            summary: keeper.outbox.position(&key).and_then(|at| keeper.outbox.summary(at)),
+            settled: keeper.settled.get(&key),
+        })
+        .await
+    }
+
+    /// Which numbers of a terminal have arrived, and which are missing.
+    pub async fn have(&self, terminal: TerminalId) -> Result<Vec<Have>, Problem> {
+        self.look(move |keeper| keeper.outbox.have(&terminal)).await
+    }
+
+    /// What is held, behind this position.
+    pub async fn list(
+        &self,
+        after: u64,
+        quarantined: bool,
+        count_max: usize,
+    ) -> Result<Vec<Summary>, Problem> {
+        self.look(move |keeper| keeper.outbox.list(after, quarantined, count_max)).await
+    }
+
+    /// One transaction with its content.
+    pub async fn show(&self, key: TxKey) -> Result<Entry, Problem> {
+        let found = self.look(move |keeper| {
+            let position = keeper.outbox.position(&key)?;
+            let summary = keeper.outbox.summary(position)?;
+            let audit = keeper.outbox.audit().filter(|audit| audit.key == key).cloned().collect();
+            Some((summary, audit, keeper.locations.get(&position).copied()))
+        });
+        let (summary, audit, location) = found.await?.ok_or_else(|| unknown(&key))?;
+        let envelope = location.and_then(|location| read_envelope(&self.reader, &location));
+        let envelope = envelope.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        Ok(Entry { summary, envelope: envelope.unwrap_or(Value::Null), audit })
+    }
+
+    /// Envelopes that contradict others.
+    pub async fn conflicts(&self) -> Result<Vec<ConflictView>, Problem> {
+        let found = self.look(|keeper| {
+            let conflicts = keeper.outbox.conflicts();
+            let place = |number| keeper.conflict_locations.get(&number).copied();
+            conflicts.map(|conflict| (conflict.clone(), place(conflict.number))).collect::<Vec<_>>()
+        });
+        let view = |(conflict, location): (outbox::Conflict, Option<_>)| {
+            let envelope = location.and_then(|location| read_envelope(&self.reader, &location));
+            let envelope = envelope.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            ConflictView {
+                number: conflict.number,
+                code: conflict.code,
+                at: conflict.at,
+                key: conflict.meta.key,
+                envelope: envelope.unwrap_or(Value::Null),
+            }
+        };
+        Ok(found.await?.into_iter().map(view).collect())
+    }
+
+    /// Offers a refused transaction again, or lets a cash-up go without missing numbers.
+    pub async fn retry(&self, key: TxKey, by: By) -> Result<(), Problem> {
+        self.act(Act::Retry(key), by).await
+    }
+
+    /// Gives a refused transaction another payload and offers it again.
+    pub async fn repair(
+        &self,
+        key: TxKey,
+        payload: Map<String, Value>,
+        by: By,
+    ) -> Result<(), Problem> {
+        let entry = self.show(key).await?;
+        let unreadable = |error: serde_json::Error| {
+            Problem::new(Code::Internal, format!("transaction {key} cannot be read: {error}"))
+        };
+        let mut envelope: Envelope = serde_json::from_value(entry.envelope).map_err(unreadable)?;
+        envelope.payload = payload;
+        let bytes = envelope.canonical();
+        if bytes.len() > ENVELOPE_BYTES_MAX {
+            let (bytes, max) = (bytes.len(), ENVELOPE_BYTES_MAX);
+            return Err(malformed(&EnvelopeError::TooLarge { bytes, max }));
+        }
+        let meta = Meta::of(&envelope, &bytes);
+        self.act(Act::Repair { meta, bytes: bytes.into() }, by).await
+    }
+
+    /// A person has dealt with a contradicting envelope.
+    pub async fn dismiss(&self, number: u64, by: By) -> Result<(), Problem> {
+        self.act(Act::Dismiss(number), by).await
+    }
+
+    /// The outbox in numbers.
+    pub async fn figures(&self) -> Result<OutboxFigures, Problem> {
+        self.look(Keeper::figures).await
+    }
+
+    /// Finishes what is being written and ends the thread; later calls are told that the box stops.
+    pub async fn stop(&self) {
+        let _ = self.sender.send(Command::Stop).await;
+    }
+
+    pub(super) fn wake(&self) -> watch::Receiver<u64> {
+        self.wake.clone()
+    }
+
+    pub(super) fn reader(&self) -> Reader {
+        self.reader.clone()
+    }
+
+    pub(super) fn documents(&self) -> LocalDocuments {
+        self.documents.clone()
+    }
+
+    pub(super) async fn poll(&self, sink: &SinkId) -> Result<Given, Problem> {
+        let (sink, now) = (sink.clone(), env::instant());
+        self.ask(|answer| Command::Poll { sink, now, answer }).await
+    }
+
+    pub(super) async fn report(&self, sink: &SinkId, news: News) -> Result<(), Problem> {
+        let (sink, now) = (sink.clone(), env::instant());
+        self.ask(|answer| Command::Report { sink, news, now, answer }).await
+    }
+
+    async fn act(&self, act: Act, by: By) -> Result<(), Problem> {
+        self.ask(|answer| Command::Act { act, by, answer }).await?
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Keeper) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.ask(|answer| {
+            Command::Look(Box::new(move |keeper| {
+                let _ = answer.send(look(keeper));
+            }))
+        })
+        .await
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Problem> {
+        let (answer, answered) = oneshot::channel();
+        let stopping = |()| Problem::new(Code::Stopping, "the box is stopping; ask again soon");
+        self.sender.send(command(answer)).await.map_err(|_| stopping(()))?;
+        answered.await.map_err(|_| stopping(()))
+    }
+
+    fn sign(&self, taken: &Taken) -> Receipt {
+        let Taken { key, digest, position, at } = *taken;
+        Receipt::sign(key, digest, Grade::Held, &self.node, position, at, &self.signer)
+    }
+}
+
+/// What the journal's records add up to.
+struct Replay {
+    machine: outbox::Outbox,
+    locations: std::collections::BTreeMap<u64, journal::Location>,
+    conflicts: std::collections::BTreeMap<u64, journal::Location>,
+    incidents: Vec<String>,
+}
+
+impl Replay {
+    fn new(machine: outbox::Outbox) -> Self {
+        let (locations, conflicts) = Default::default();
+        Self { machine, locations, conflicts, incidents: Vec::new() }
+    }
+
+    fn take(&mut self, replayed: &journal::Replayed<'_>) {
+        let sequence = replayed.location.sequence;
+        if replayed.kind == CHECKPOINT {
+            if let Err(error) = self.machine.restore(replayed.body) {
+                self.incidents.push(format!("outbox record {sequence}: {error}"));
+            }
+            return;
+        }
+        let record = match Record::decode(replayed.body) {
+            Ok(record) if replayed.kind == RECORD => record,
+            Ok(_) => return,
+            Err(error) => {
+                self.incidents.push(format!("outbox record {sequence}: {error}"));
+                return;
+            }
+        };
+        self.machine.apply(&record);
+        match &record.event {
+            Event::Held(slot) => {
+                self.locations.insert(slot.position, replayed.location);
+            }
+            Event::Repaired { position, .. } => {
+                self.locations.insert(*position, replayed.location);
+            }
+            Event::Conflicted { number, .. } => {
+                self.conflicts.insert(*number, replayed.location);
+            }
+            Event::Settled { .. }
+            | Event::Quarantined { .. }
+            | Event::Retried { .. }
+            | Event::Delivered { .. }
+            | Event::LeftBehind { .. }
+            | Event::Dismissed { .. } => {}
+        }
+        for position in self.machine.poll_released() {
+            self.locations.remove(&position);
+        }
+    }
+}
+
+fn malformed(error: &EnvelopeError) -> Problem {
+    let code = match error {
+        EnvelopeError::TooLarge { .. } => Code::TooLarge,
+        EnvelopeError::Malformed(_) => Code::BodyMalformed,
+        EnvelopeError::Field { .. } => Code::FieldInvalid,
+    };
+    Problem::new(code, error.to_string())
+}
+
+fn unknown(key: &TxKey) -> Problem {
+    Problem::new(Code::TransactionUnknown, format!("transaction {key} is not known to this box"))
+}

@@ -1,0 +1,250 @@
+//! What was created in this shop, visible to all its tills at once.
+//!
+//! While a transaction is held, its document is read from the journal.
+//! When it is settled, its document is kept here until the central record arrives, or until there are too many.
+//! Whoever reads a model asks the replica first: the central version wins.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use storebox_proto::ids::{ModelName, RecordId, TerminalId, TxKey, TxKind};
+use storebox_proto::sync::outbox::{Meta, Slot};
+use storebox_proto::ticket::{Envelope, Grade};
+use storebox_proto::time::Timestamp;
+
+use super::keeper::read_envelope;
+use crate::db::{DiskError, Keyed};
+use crate::journal::{Location, Reader};
+
+/// Settled documents that are kept until the central record arrives.
+const KEPT_MAX: usize = 20_000;
+const BY_ID: u8 = b'd';
+const BY_AGE: u8 = b'o';
+
+/// A document that was created here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    /// What it is.
+    #[schema(value_type = String)]
+    pub kind: TxKind,
+    /// Its id: the payload's `id`, or the key of the transaction.
+    pub id: String,
+    /// The transaction that created it.
+    #[schema(value_type = String)]
+    pub key: TxKey,
+    /// Who created it.
+    #[schema(value_type = String)]
+    pub terminal: TerminalId,
+    /// When it was accepted.
+    #[schema(value_type = String)]
+    pub at: Timestamp,
+    /// `held` or `settled`.
+    #[schema(value_type = String)]
+    pub grade: Grade,
+    /// The content.
+    #[schema(value_type = Object)]
+    pub payload: Map<String, Value>,
+}
+
+/// The id under which other tills find what an envelope creates.
+pub fn document_id(envelope: &Envelope) -> String {
+    let id = envelope.payload.get("id").and_then(Value::as_str);
+    match id.filter(|id| id.parse::<RecordId>().is_ok()) {
+        Some(id) => id.to_owned(),
+        None => envelope.key.to_string(),
+    }
+}
+
+/// Documents whose transactions are held; the keeper writes it, everybody reads it.
+#[derive(Clone, Default)]
+pub(super) struct Held(Arc<RwLock<HeldMaps>>);
+
+#[derive(Default)]
+struct HeldMaps {
+    by_id: BTreeMap<(TxKind, String), HeldDocument>,
+    by_position: BTreeMap<u64, (TxKind, String)>,
+}
+
+#[derive(Clone)]
+struct HeldDocument {
+    position: u64,
+    at: Timestamp,
+    location: Location,
+}
+
+impl Held {
+    pub(super) fn insert(&self, meta: &Meta, slot: &Slot, id: String, location: Location) {
+        let mut maps = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let name = (meta.kind.clone(), id);
+        maps.by_position.insert(slot.position, name.clone());
+        let document = HeldDocument { position: slot.position, at: slot.at, location };
+        maps.by_id.insert(name, document);
+    }
+
+    pub(super) fn moved(&self, position: u64, location: Location) {
+        let mut maps = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let HeldMaps { by_id, by_position } = &mut *maps;
+        if let Some(held) = by_position.get(&position).and_then(|name| by_id.get_mut(name))
+            && held.position == position
+        {
+            held.location = location;
+        }
+    }
+
+    pub(super) fn remove(&self, position: u64) {
+        let mut maps = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(name) = maps.by_position.remove(&position) else { return };
+        if maps.by_id.get(&name).is_some_and(|held| held.position == position) {
+            maps.by_id.remove(&name);
+        }
+    }
+}
+
+/// Documents that were created in this shop; cheap to clone.
+#[derive(Clone)]
+pub struct LocalDocuments {
+    held: Held,
+    kept: Arc<Keyed>,
+    reader: Reader,
+}
+
+impl LocalDocuments {
+    pub(super) fn open(
+        dir: &Path,
+        held: Held,
+        reader: Reader,
+    ) -> Result<(Self, Option<DiskError>), DiskError> {
+        let opened = Keyed::open(dir)?;
+        let kept = Arc::new(opened.keyed);
+        Ok((Self { held, kept, reader }, opened.lost))
+    }
+
+    /// One document; reads the disk.
+    pub fn load(&self, kind: &TxKind, id: &str) -> Option<Document> {
+        let held = {
+            let maps = self.held.0.read().unwrap_or_else(PoisonError::into_inner);
+            maps.by_id.get(&(kind.clone(), id.to_owned())).cloned()
+        };
+        if let Some(document) = held.and_then(|held| self.read_held(id, &held)) {
+            return Some(document);
+        }
+        match self.kept.get(BY_ID, &key_of(kind, id)) {
+            Ok(bytes) => serde_json::from_slice(&bytes?).ok(),
+            Err(error) => {
+                tracing::warn!(%error, "kept documents cannot be read");
+                None
+            }
+        }
+    }
+
+    /// Documents of a kind in the order of their ids, behind `after`; reads the disk.
+    pub fn list(&self, kind: &TxKind, after: Option<&str>, count_max: usize) -> Vec<Document> {
+        let mut ids: Vec<String> = {
+            let maps = self.held.0.read().unwrap_or_else(PoisonError::into_inner);
+            let start = (kind.clone(), after.unwrap_or_default().to_owned());
+            let names = maps.by_id.range((Bound::Excluded(start), Bound::Unbounded));
+            let names = names.take_while(|((of, _), _)| of == kind).take(count_max);
+            names.map(|((_, id), _)| id.clone()).collect()
+        };
+        let prefix = key_of(kind, "");
+        let after = after.map(|id| key_of(kind, id));
+        let mut count = 0;
+        let scanned = self.kept.scan(BY_ID, &prefix, after.as_deref(), &mut |key, _| {
+            ids.push(String::from_utf8_lossy(&key[prefix.len()..]).into_owned());
+            count += 1;
+            count < count_max
+        });
+        if let Err(error) = scanned {
+            tracing::warn!(%error, "kept documents cannot be read");
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids.truncate(count_max);
+        ids.iter().filter_map(|id| self.load(kind, id)).collect()
+    }
+
+    /// The central record has arrived: what was kept for it goes.
+    pub fn give_way(&self, model: &ModelName, id: &RecordId) {
+        let Some(kind) = kind_for(model) else { return };
+        if let Err(error) = self.kept.remove(BY_ID, &key_of(&kind, id.as_str())) {
+            tracing::warn!(%error, "kept document cannot be removed");
+        }
+    }
+
+    /// The transaction is about to be settled: its document outlives its place in the journal.
+    pub(super) fn keep(&self, position: u64, envelope: &[u8]) {
+        let Ok(envelope) = serde_json::from_slice::<Envelope>(envelope) else { return };
+        let id = document_id(&envelope);
+        let key = key_of(&envelope.kind, &id);
+        let document = Document {
+            kind: envelope.kind,
+            id,
+            key: envelope.key,
+            terminal: envelope.terminal,
+            at: envelope.occurred_at,
+            grade: Grade::Settled,
+            payload: envelope.payload,
+        };
+        let bytes = serde_json::to_vec(&document).expect("plain data with string keys");
+        let age = position.to_be_bytes();
+        let put =
+            self.kept.put(BY_ID, &key, &bytes).and_then(|()| self.kept.put(BY_AGE, &age, &key));
+        if let Err(error) = put {
+            tracing::warn!(%error, "settled document cannot be kept");
+        }
+    }
+
+    /// Lets the oldest kept documents go when there are too many; for when there is time.
+    pub(super) fn prune(&self) {
+        let mut ages = Vec::new();
+        let scanned = self.kept.scan(BY_AGE, &[], None, &mut |age, key| {
+            ages.push((age.to_vec(), key.to_vec()));
+            true
+        });
+        if let Err(error) = scanned {
+            tracing::warn!(%error, "kept documents cannot be read");
+            return;
+        }
+        let surplus = ages.len().saturating_sub(KEPT_MAX);
+        for (age, key) in ages.iter().take(surplus) {
+            let removed = self.kept.remove(BY_ID, key).and_then(|()| self.kept.remove(BY_AGE, age));
+            if let Err(error) = removed {
+                tracing::warn!(%error, "kept documents cannot be pruned");
+                return;
+            }
+        }
+    }
+
+    fn read_held(&self, id: &str, held: &HeldDocument) -> Option<Document> {
+        let envelope = read_envelope(&self.reader, &held.location)?;
+        let envelope: Envelope = serde_json::from_slice(&envelope).ok()?;
+        Some(Document {
+            kind: envelope.kind,
+            id: id.to_owned(),
+            key: envelope.key,
+            terminal: envelope.terminal,
+            at: held.at,
+            grade: Grade::Held,
+            payload: envelope.payload,
+        })
+    }
+}
+
+fn key_of(kind: &TxKind, id: &str) -> Vec<u8> {
+    [kind.as_str().as_bytes(), &[0], id.as_bytes()].concat()
+}
+
+/// Which kind of local document a central model makes superfluous.
+fn kind_for(model: &ModelName) -> Option<TxKind> {
+    let kind = match model.as_str() {
+        "BusinessPartner" => "ChangedBusinessPartners",
+        "BPLocation" => "ChangedBPlocation",
+        other => other,
+    };
+    kind.parse().ok()
+}

@@ -1,0 +1,187 @@
+//! The ledger's index by key: a cache of what the ledger's journal says, checked against it at each start.
+//!
+//! At the start of each journal segment the index notes how many transactions it knows and a sum over them.
+//! When it is opened, everything is counted and summed again: an index that lost or invented something is thrown away
+//! and built anew from the journal, because a key that is missing here would be taken twice.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use storebox_proto::ids::{Hash32, NodeId, TxKey};
+use storebox_proto::problem::Code;
+use storebox_proto::time::Timestamp;
+
+use crate::db::{DiskError, Keyed};
+use crate::journal::Location;
+
+const BY_KEY: u8 = b'k';
+const MARK: u8 = b'w';
+
+/// What the ledger knows of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Line {
+    /// It is in the ledger.
+    #[serde(rename = "t")]
+    Taken(TakenLine),
+    /// It was refused; it may come again.
+    #[serde(rename = "r")]
+    Refused {
+        /// Why.
+        code: Code,
+    },
+}
+
+/// A transaction in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct TakenLine {
+    #[serde(rename = "d")]
+    pub(super) digest: Hash32,
+    #[serde(rename = "p")]
+    pub(super) position: u64,
+    #[serde(rename = "a")]
+    pub(super) at: Timestamp,
+    #[serde(rename = "n")]
+    pub(super) node: NodeId,
+    #[serde(rename = "l")]
+    pub(super) place: (u64, u64, u32, u64),
+}
+
+impl TakenLine {
+    pub(super) fn location(&self) -> Location {
+        let (segment, offset, length, sequence) = self.place;
+        Location { segment, offset, length, sequence }
+    }
+}
+
+/// What the index has to be equal to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    /// Everything in segments before this one is indexed.
+    segment: u64,
+    count: u64,
+    sum: u64,
+}
+
+pub(super) struct Index {
+    keyed: Keyed,
+    count: u64,
+    sum: u64,
+}
+
+/// An index, and from which segment on the journal has to be read.
+pub(super) struct IndexOpened {
+    pub(super) index: Index,
+    pub(super) from: u64,
+    /// Why it is built anew.
+    pub(super) lost: Option<String>,
+}
+
+impl Index {
+    pub(super) fn open(dir: &Path) -> Result<IndexOpened, DiskError> {
+        let opened = Keyed::open(dir)?;
+        let lost = opened.lost.map(|error| error.to_string());
+        match check(&opened.keyed) {
+            Ok(Mark { segment, count, sum }) if lost.is_none() => {
+                let index = Self { keyed: opened.keyed, count, sum };
+                Ok(IndexOpened { index, from: segment, lost: None })
+            }
+            checked => {
+                drop(opened.keyed);
+                let keyed = Keyed::anew(dir)?;
+                let lost = lost.or_else(|| checked.err());
+                Ok(IndexOpened { index: Self { keyed, count: 0, sum: 0 }, from: 0, lost })
+            }
+        }
+    }
+
+    pub(super) fn get(&self, key: &TxKey) -> Result<Option<Line>, DiskError> {
+        let bytes = self.keyed.get(BY_KEY, key.0.as_bytes())?;
+        let line = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
+        line.map_err(|_| DiskError::Damaged("a line of the ledger's index is not understood"))
+    }
+
+    /// Adds a transaction of the journal; twice is as good as once.
+    pub(super) fn take(&mut self, key: &TxKey, line: TakenLine) -> Result<(), DiskError> {
+        if let Some(Line::Taken(known)) = self.get(key)? {
+            self.count -= 1;
+            self.sum = self.sum.wrapping_sub(weight(key.0.as_bytes(), &known));
+        }
+        self.count += 1;
+        self.sum = self.sum.wrapping_add(weight(key.0.as_bytes(), &line));
+        self.put(key, &Line::Taken(line))
+    }
+
+    /// Notes a refusal, unless the transaction was taken.
+    pub(super) fn refuse(&mut self, key: &TxKey, code: Code) -> Result<(), DiskError> {
+        match self.get(key)? {
+            Some(Line::Taken(_)) => Ok(()),
+            Some(Line::Refused { .. }) | None => self.put(key, &Line::Refused { code }),
+        }
+    }
+
+    /// Everything in segments before this one is indexed and durable.
+    pub(super) fn mark(&self, segment: u64) -> Result<(), DiskError> {
+        self.keyed.commit()?;
+        let mark = Mark { segment, count: self.count, sum: self.sum };
+        let bytes = serde_json::to_vec(&mark).expect("plain numbers");
+        self.keyed.put(MARK, &[], &bytes)
+    }
+
+    /// Transactions in the ledger.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Shows the transactions behind this key, in the order of their keys, until `each` says no.
+    pub(super) fn scan(
+        &self,
+        after: Option<&TxKey>,
+        each: &mut dyn FnMut(TxKey, TakenLine) -> bool,
+    ) -> Result<(), DiskError> {
+        let after = after.map(|key| *key.0.as_bytes());
+        self.keyed.scan(BY_KEY, &[], after.as_ref().map(|key| &key[..]), &mut |key, bytes| {
+            let key = uuid::Uuid::from_slice(key).map(TxKey);
+            match (key, serde_json::from_slice(bytes)) {
+                (Ok(key), Ok(Line::Taken(line))) => each(key, line),
+                _ => true,
+            }
+        })
+    }
+
+    fn put(&self, key: &TxKey, line: &Line) -> Result<(), DiskError> {
+        let bytes = serde_json::to_vec(line).expect("plain data with string keys");
+        self.keyed.put(BY_KEY, key.0.as_bytes(), &bytes)
+    }
+}
+
+/// The mark, if the index is what it says.
+fn check(keyed: &Keyed) -> Result<Mark, String> {
+    let text = |error: DiskError| error.to_string();
+    let Some(bytes) = keyed.get(MARK, &[]).map_err(text)? else { return Ok(Mark::default()) };
+    let mark: Mark = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    let (mut count, mut sum) = (0_u64, 0_u64);
+    keyed
+        .scan(BY_KEY, &[], None, &mut |key, bytes| {
+            if let Ok(Line::Taken(line)) = serde_json::from_slice::<Line>(bytes)
+                && line.place.0 < mark.segment
+            {
+                count += 1;
+                sum = sum.wrapping_add(weight(key, &line));
+            }
+            true
+        })
+        .map_err(text)?;
+    if (count, sum) == (mark.count, mark.sum) {
+        Ok(mark)
+    } else {
+        Err(format!("the index has {count} transactions, its mark says {}", mark.count))
+    }
+}
+
+fn weight(key: &[u8], line: &TakenLine) -> u64 {
+    let mut bytes = key.to_vec();
+    bytes.extend_from_slice(&line.digest.0);
+    bytes.extend_from_slice(&line.position.to_le_bytes());
+    let hash = Hash32::of(&bytes).0;
+    u64::from_le_bytes(hash[..8].try_into().expect("a hash has 32 bytes"))
+}

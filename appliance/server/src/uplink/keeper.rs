@@ -1,0 +1,565 @@
+//! The one owner of outbox and journal; runs on the committer's thread.
+//!
+//! What is accepted is applied at once, so that the next one in the group sees it, and withdrawn if the group cannot
+//! be written.
+//! Everything else is applied after the group was written.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use rand_chacha::ChaCha8Rng;
+use storebox_proto::ids::{SinkId, TxKey};
+use storebox_proto::problem::{Code, Problem};
+use storebox_proto::sync::outbox::{
+    Admission, By, Event, Meta, OperateError, Outbox, Record, Work,
+};
+use storebox_proto::ticket::Receipt;
+use tokio::sync::{oneshot, watch};
+
+use super::command::{Accept, Act, Command, Given, News, OutboxFigures, Taken};
+use super::documents::{Held, document_id};
+use super::settled::{Settled, SettledKeys};
+use crate::journal::{CommitError, Group, Journal, Location, Owner, Reader, Usage};
+
+/// The kind of the outbox's records in the journal.
+pub(super) const RECORD: u8 = 1;
+/// Callers that wait for a transaction to be settled.
+const WATCHERS_MAX: usize = 1024;
+
+pub(super) struct Keeper {
+    pub(super) outbox: Outbox,
+    pub(super) settled: SettledKeys,
+    pub(super) documents: Held,
+    pub(super) locations: BTreeMap<u64, Location>,
+    pub(super) conflict_locations: BTreeMap<u64, Location>,
+    pub(super) reader: Reader,
+    pub(super) usage: Usage,
+    pub(super) rng: ChaCha8Rng,
+    pub(super) wake: watch::Sender<u64>,
+    watchers: BTreeMap<TxKey, Vec<oneshot::Sender<Receipt>>>,
+    pending: Vec<Pending>,
+    /// Decided between groups; goes into the next one.
+    unwritten: Vec<Record>,
+    /// What only looks, and waits for the group to be on disk.
+    later: Vec<Command>,
+    is_stopping: bool,
+}
+
+/// What a group is about, in the order of its commands.
+enum Pending {
+    Accept {
+        answer: oneshot::Sender<Result<Taken, Problem>>,
+        result: Result<Taken, Problem>,
+        written: Option<(usize, Record)>,
+        document: Option<String>,
+    },
+    /// To be applied, written or not: the sink's word does not depend on our disk.
+    Heard {
+        records: Vec<Record>,
+        receipts: Vec<(u64, Receipt)>,
+        answer: oneshot::Sender<()>,
+    },
+    Act {
+        record: Record,
+        index: usize,
+        answer: oneshot::Sender<Result<(), Problem>>,
+    },
+    Carried {
+        position: u64,
+        index: usize,
+    },
+    CarriedConflict {
+        number: u64,
+        index: usize,
+    },
+}
+
+impl Keeper {
+    pub(super) fn new(
+        outbox: Outbox,
+        settled: SettledKeys,
+        documents: Held,
+        reader: Reader,
+        rng: ChaCha8Rng,
+    ) -> Self {
+        Self {
+            outbox,
+            settled,
+            documents,
+            locations: BTreeMap::new(),
+            conflict_locations: BTreeMap::new(),
+            reader,
+            usage: Usage::default(),
+            rng,
+            wake: watch::Sender::new(0),
+            watchers: BTreeMap::new(),
+            pending: Vec::new(),
+            unwritten: Vec::new(),
+            later: Vec::new(),
+            is_stopping: false,
+        }
+    }
+
+    /// Takes over what the journal's records added up to.
+    pub(super) fn find(
+        &mut self,
+        locations: BTreeMap<u64, Location>,
+        conflicts: BTreeMap<u64, Location>,
+        journal: &mut Journal,
+    ) {
+        for (position, location) in locations {
+            let Some(event) = self.outbox.carry(position) else { continue };
+            journal.claim(&location);
+            self.locations.insert(position, location);
+            let envelope = read_envelope(&self.reader, &location);
+            let envelope = envelope.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            if let (Event::Held(slot), Some(envelope)) = (event, envelope)
+                && let Some((meta, _, _)) = self.outbox.entry(position)
+            {
+                self.documents.insert(meta, &slot, document_id(&envelope), location);
+            }
+        }
+        for (number, location) in conflicts {
+            if self.outbox.carry_conflict(number).is_some() {
+                journal.claim(&location);
+                self.conflict_locations.insert(number, location);
+            }
+        }
+        self.usage = journal.usage();
+    }
+
+    pub(super) fn figures(&self) -> OutboxFigures {
+        let waiting = self.outbox.held() as u64;
+        let accepted = self.outbox.accepted();
+        let oldest = self.outbox.oldest();
+        OutboxFigures {
+            waiting,
+            oldest,
+            quarantined: self.outbox.quarantined() as u64,
+            conflicts: self.outbox.conflicts().count() as u64,
+            accepted,
+            settled: accepted - waiting,
+            usage: self.usage,
+            sinks: self.outbox.sinks(),
+        }
+    }
+
+    fn accept(&mut self, accept: Accept, group: &mut Group) {
+        let Accept { meta, bytes, at, document, answer } = accept;
+        let key = meta.key;
+        let admission = match self.settled_before(&meta) {
+            Some(Ok(taken)) => {
+                return self.answer_later(answer, Ok(taken));
+            }
+            Some(Err(())) => self.outbox.contradict(&meta, Code::KeyConflict, at),
+            None => self.outbox.admit(&meta, at),
+        };
+        let (result, record) = match admission {
+            Admission::New { position, record } => {
+                (Ok(Taken { key, digest: meta.digest, position, at }), Some(record))
+            }
+            Admission::Again { position, at, digest } => {
+                (Ok(Taken { key, digest, position, at }), None)
+            }
+            Admission::Conflict { code, record } => (Err(conflict(code, &key)), record),
+            Admission::Full { held } => (Err(full(held)), None),
+        };
+        let is_new = result.is_ok() && record.is_some();
+        let written = record.map(|record| {
+            let index = group.push(RECORD, &[&record.event.encode_head(), &bytes]);
+            self.outbox.apply(&record);
+            (index, record)
+        });
+        let document = is_new.then_some(document);
+        self.pending.push(Pending::Accept { answer, result, written, document });
+    }
+
+    fn answer_later(
+        &mut self,
+        answer: oneshot::Sender<Result<Taken, Problem>>,
+        result: Result<Taken, Problem>,
+    ) {
+        self.pending.push(Pending::Accept { answer, result, written: None, document: None });
+    }
+
+    /// What was settled under this key and is no longer held: the same, or something else.
+    fn settled_before(&self, meta: &Meta) -> Option<Result<Taken, ()>> {
+        if self.outbox.position(&meta.key).is_some() {
+            return None;
+        }
+        let Settled { digest, position, at, .. } = self.settled.get(&meta.key)?;
+        let same = digest == meta.digest;
+        Some(if same { Ok(Taken { key: meta.key, digest, position, at }) } else { Err(()) })
+    }
+
+    fn hear(
+        &mut self,
+        sink: &SinkId,
+        news: News,
+        now: Instant,
+    ) -> (Vec<Record>, Vec<(u64, Receipt)>) {
+        match news {
+            News::Answers { answers, receipts } => {
+                (self.outbox.handle_answers(sink, &answers, now, &mut self.rng), receipts)
+            }
+            News::Known { receipts } => {
+                let known: Vec<u64> = receipts.iter().map(|(position, _)| *position).collect();
+                (self.outbox.handle_known(sink, &known), receipts)
+            }
+            News::Failed(failure) => {
+                (self.outbox.handle_failure(sink, failure, now, &mut self.rng), Vec::new())
+            }
+            News::LinkUp => {
+                self.outbox.handle_link_up(sink);
+                (Vec::new(), Vec::new())
+            }
+            News::Restarted => {
+                self.outbox.handle_restart(sink);
+                (Vec::new(), Vec::new())
+            }
+        }
+    }
+
+    fn act(
+        &mut self,
+        act: Act,
+        by: By,
+        answer: oneshot::Sender<Result<(), Problem>>,
+        group: &mut Group,
+    ) {
+        let (decided, bytes) = match act {
+            Act::Retry(key) => (self.outbox.retry(&key, by), None),
+            Act::Repair { meta, bytes } => (self.outbox.repair(meta, by), Some(bytes)),
+            Act::Dismiss(number) => (self.outbox.dismiss(number, by), None),
+        };
+        match decided {
+            Ok(record) => {
+                let head = record.event.encode_head();
+                let index = group.push(RECORD, &[&head, bytes.as_deref().unwrap_or_default()]);
+                self.pending.push(Pending::Act { record, index, answer });
+            }
+            Err(error) => {
+                let code = match error {
+                    OperateError::Unknown(_) | OperateError::ConflictUnknown(_) => {
+                        Code::TransactionUnknown
+                    }
+                    OperateError::NotQuarantined(_) | OperateError::NotOnlyPayload(_) => {
+                        Code::StateConflict
+                    }
+                };
+                let _ = answer.send(Err(Problem::new(code, error.to_string())));
+            }
+        }
+    }
+
+    fn poll(&mut self, sink: &SinkId, now: Instant) -> Given {
+        loop {
+            let work = self.outbox.poll(sink, now);
+            let items: &[_] = match &work {
+                Work::Stuck(record) => {
+                    tracing::warn!(?record, "transactions wait for each other");
+                    self.outbox.apply(record);
+                    self.unwritten.push((**record).clone());
+                    continue;
+                }
+                Work::Send(batch) => &batch.items,
+                Work::Ask(items) => items,
+                Work::Nothing | Work::Wait { .. } => &[],
+            };
+            let locations =
+                items.iter().map(|item| self.locations.get(&item.position).copied()).collect();
+            return Given { work, locations };
+        }
+    }
+
+    fn look(&mut self, command: Command) {
+        match command {
+            Command::Poll { sink, now, answer } => {
+                let given = self.poll(&sink, now);
+                let _ = answer.send(given);
+            }
+            Command::Watch { key, answer } => self.watch(key, answer),
+            Command::Look(look) => look(self),
+            Command::Stop => self.is_stopping = true,
+            Command::Accept(_) | Command::Report { .. } | Command::Act { .. } => {
+                unreachable!("commands that write are taken into the group")
+            }
+        }
+    }
+
+    fn watch(&mut self, key: TxKey, answer: oneshot::Sender<Receipt>) {
+        if let Some(settled) = self.settled.get(&key) {
+            let _ = answer.send(settled.receipt);
+            return;
+        }
+        if self.watchers.len() >= WATCHERS_MAX {
+            self.watchers.retain(|_, waiting| {
+                waiting.retain(|answer| !answer.is_closed());
+                !waiting.is_empty()
+            });
+        }
+        if self.watchers.len() < WATCHERS_MAX {
+            self.watchers.entry(key).or_default().push(answer);
+        }
+    }
+
+    fn finish(
+        &mut self,
+        pending: Pending,
+        written: Result<&[Location], &Problem>,
+        journal: &mut Journal,
+    ) {
+        match (pending, written) {
+            (Pending::Accept { answer, result, written: record, document }, Ok(locations)) => {
+                if let Some((index, record)) = record {
+                    self.place(&record, locations[index], journal, document);
+                }
+                let _ = answer.send(result);
+            }
+            (Pending::Accept { answer, result, written: record, .. }, Err(problem)) => {
+                if let Some((_, record)) = &record {
+                    self.outbox.withdraw(record);
+                }
+                let unwritten = record.is_some() && result.is_ok();
+                let _ = answer.send(if unwritten { Err(problem.clone()) } else { result });
+            }
+            (Pending::Heard { records, receipts, answer }, _) => {
+                for record in &records {
+                    self.note_settled(record, &receipts);
+                    tell(record, &self.outbox);
+                    self.outbox.apply(record);
+                }
+                let _ = answer.send(());
+            }
+            (Pending::Act { record, index, answer }, Ok(locations)) => {
+                tracing::info!(event = ?record.event, "operator acted on a transaction");
+                self.outbox.apply(&record);
+                self.place(&record, locations[index], journal, None);
+                let _ = answer.send(Ok(()));
+            }
+            (Pending::Act { answer, .. }, Err(problem)) => {
+                let _ = answer.send(Err(problem.clone()));
+            }
+            (Pending::Carried { position, index }, Ok(locations)) => {
+                self.move_to(position, locations[index], journal);
+            }
+            (Pending::CarriedConflict { number, index }, Ok(locations)) => {
+                let old = self.conflict_locations.insert(number, locations[index]);
+                replace(old, locations[index], journal);
+            }
+            (Pending::Carried { .. } | Pending::CarriedConflict { .. }, Err(_)) => {}
+        }
+    }
+
+    /// Where the envelope of a record is from now on.
+    fn place(
+        &mut self,
+        record: &Record,
+        location: Location,
+        journal: &mut Journal,
+        document: Option<String>,
+    ) {
+        match &record.event {
+            Event::Held(slot) => {
+                self.move_to(slot.position, location, journal);
+                if let (Some(id), Some(meta)) = (document, &record.meta) {
+                    self.documents.insert(meta, slot, id, location);
+                }
+            }
+            Event::Repaired { position, .. } => self.move_to(*position, location, journal),
+            Event::Conflicted { number, .. } => {
+                let old = self.conflict_locations.insert(*number, location);
+                replace(old, location, journal);
+            }
+            Event::Dismissed { number, .. } => {
+                if let Some(old) = self.conflict_locations.remove(number) {
+                    journal.forget(&old);
+                }
+            }
+            Event::Settled { .. }
+            | Event::Quarantined { .. }
+            | Event::Retried { .. }
+            | Event::Delivered { .. }
+            | Event::LeftBehind { .. } => {}
+        }
+    }
+
+    fn move_to(&mut self, position: u64, location: Location, journal: &mut Journal) {
+        let old = self.locations.insert(position, location);
+        replace(old, location, journal);
+        self.documents.moved(position, location);
+    }
+
+    fn note_settled(&mut self, record: &Record, receipts: &[(u64, Receipt)]) {
+        let Event::Settled { positions } = &record.event else { return };
+        for position in positions {
+            let receipt = receipts.iter().find(|(known, _)| known == position);
+            let (Some((_, receipt)), Some((meta, digest, at))) =
+                (receipt, self.outbox.entry(*position))
+            else {
+                continue;
+            };
+            let key = meta.key;
+            let settled = Settled { digest, position: *position, at, receipt: receipt.clone() };
+            self.settled.put(&key, &settled);
+            for watcher in self.watchers.remove(&key).into_iter().flatten() {
+                let _ = watcher.send(receipt.clone());
+            }
+        }
+    }
+
+    fn let_go(&mut self, journal: &mut Journal) {
+        while let Some(record) = self.outbox.overdue() {
+            tracing::error!(event = ?record.event, "sink was left behind: it is too far back");
+            self.outbox.apply(&record);
+            self.unwritten.push(record);
+        }
+        for position in self.outbox.poll_released() {
+            self.documents.remove(position);
+            if let Some(location) = self.locations.remove(&position) {
+                journal.forget(&location);
+            }
+        }
+    }
+}
+
+impl Owner for Keeper {
+    type Command = Command;
+
+    fn take(&mut self, command: Command, group: &mut Group) {
+        for record in std::mem::take(&mut self.unwritten) {
+            group.push_release(RECORD, &[&record.event.encode_head()]);
+        }
+        match command {
+            Command::Accept(accept) => self.accept(accept, group),
+            Command::Report { sink, news, now, answer } => {
+                let (records, receipts) = self.hear(&sink, news, now);
+                for record in &records {
+                    group.push_release(RECORD, &[&record.event.encode_head()]);
+                }
+                self.pending.push(Pending::Heard { records, receipts, answer });
+            }
+            Command::Act { act, by, answer } => self.act(act, by, answer, group),
+            Command::Poll { .. } | Command::Watch { .. } | Command::Look(_) | Command::Stop => {
+                self.later.push(command);
+            }
+        }
+    }
+
+    fn done(&mut self, written: Result<Vec<Location>, CommitError>, journal: &mut Journal) {
+        let changes = !self.pending.is_empty();
+        let pending = std::mem::take(&mut self.pending);
+        match &written {
+            Ok(locations) => {
+                for pending in pending {
+                    self.finish(pending, Ok(locations), journal);
+                }
+            }
+            Err(error) => {
+                let problem = not_stored(error);
+                for pending in pending.into_iter().rev() {
+                    self.finish(pending, Err(&problem), journal);
+                }
+            }
+        }
+        self.let_go(journal);
+        self.usage = journal.usage();
+        for command in std::mem::take(&mut self.later) {
+            self.look(command);
+        }
+        if changes {
+            self.wake.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn checkpoint(&mut self) -> Vec<u8> {
+        self.outbox.checkpoint()
+    }
+
+    fn rewrite(&mut self, segment: u64, group: &mut Group) {
+        let within = |location: &&Location| location.segment == segment;
+        let held = self.locations.iter().filter(|(_, location)| within(location));
+        for (position, location) in held {
+            let Some(event) = self.outbox.carry(*position) else { continue };
+            let Some(bytes) = read_envelope(&self.reader, location) else { continue };
+            let index = group.push(RECORD, &[&event.encode_head(), &bytes]);
+            self.pending.push(Pending::Carried { position: *position, index });
+        }
+        let kept = self.conflict_locations.iter().filter(|(_, location)| within(location));
+        for (number, location) in kept {
+            let Some(event) = self.outbox.carry_conflict(*number) else { continue };
+            let Some(bytes) = read_envelope(&self.reader, location) else { continue };
+            let index = group.push(RECORD, &[&event.encode_head(), &bytes]);
+            self.pending.push(Pending::CarriedConflict { number: *number, index });
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.is_stopping
+    }
+}
+
+/// The envelope at this location.
+pub(super) fn read_envelope(reader: &Reader, location: &Location) -> Option<bytes::Bytes> {
+    let body = match reader.read(location) {
+        Ok(body) => body,
+        Err(error) => {
+            tracing::warn!(%error, "transaction cannot be read from the journal");
+            return None;
+        }
+    };
+    let envelope = Record::envelope(&body).ok()?;
+    Some(body.slice_ref(envelope))
+}
+
+fn replace(old: Option<Location>, new: Location, journal: &mut Journal) {
+    journal.claim(&new);
+    if let Some(old) = old {
+        journal.forget(&old);
+    }
+}
+
+fn tell(record: &Record, outbox: &Outbox) {
+    if let Event::Quarantined { position, problem } = &record.event
+        && let Some((meta, _, _)) = outbox.entry(*position)
+    {
+        let (ticket, code) = (meta.key, problem.code);
+        tracing::warn!(%ticket, %code, detail = problem.detail, "transaction was refused and waits");
+    }
+}
+
+fn conflict(code: Code, key: &TxKey) -> Problem {
+    let detail = match code {
+        Code::SequenceConflict => "its sequence number belongs to another transaction",
+        _ => "the same key was accepted with another content",
+    };
+    Problem::new(
+        code,
+        format!("transaction {key}: {detail}; both are kept for a person to look at"),
+    )
+}
+
+fn full(held: usize) -> Problem {
+    let detail = format!(
+        "outbox holds {held} transactions, its limit; nothing was stored: keep the transaction, \
+         check the line to head office, and send it again"
+    );
+    Problem::new(Code::StorageFull, detail)
+}
+
+pub(super) fn not_stored(error: &CommitError) -> Problem {
+    match error {
+        CommitError::Full => Problem::new(
+            Code::StorageFull,
+            "disk and reserve are full; nothing was stored: keep the transaction, free space on the \
+             box or restore the line to head office, and send it again",
+        ),
+        CommitError::Failed(_) | CommitError::Poisoned => {
+            tracing::error!(%error, "store of transactions failed");
+            Problem::new(
+                Code::StorageFailed,
+                "the disk failed; nothing is stored until the service is started again",
+            )
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The ledger of the main server: what is in it is settled, for ever, once.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use ed25519_dalek::SigningKey;
+use storebox_proto::ids::{Hash32, NodeId, TxKey};
+use storebox_proto::problem::{Code, Problem};
+use storebox_proto::sync::outbox::Meta;
+use storebox_proto::ticket::{Envelope, Grade, Receipt};
+use storebox_proto::time::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::bookkeeper::{
+    Bookkeeper, CONFLICT, Candidate, Checkpoint, Command, Head, Outcome, REFUSED, Settlement, TAKEN,
+};
+use super::index::{Index, Line, TakenLine};
+use super::settle::Rules;
+use crate::db::DiskError;
+use crate::env;
+use crate::journal::{self, Disk, Journal, Location, Reader, RealDisk, Usage, record::CHECKPOINT};
+
+/// A ledger keeps everything, so its segments are large.
+const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How a ledger is set up.
+#[derive(Clone)]
+pub struct LedgerOptions {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// The disk underneath.
+    pub disk: Arc<dyn Disk>,
+    /// Sizes of the journal.
+    pub journal: journal::Options,
+    /// Who signs receipts.
+    pub node: NodeId,
+    /// With which key.
+    pub signer: SigningKey,
+    /// What a payload has to be like.
+    pub rules: Rules,
+}
+
+impl LedgerOptions {
+    /// The usual sizes, on the real disk, taking every payload.
+    pub fn new(dir: PathBuf, node: NodeId, signer: SigningKey) -> Self {
+        let journal = journal::Options {
+            segment_bytes: SEGMENT_BYTES,
+            spares_max: 1,
+            deletes: false,
+            ..journal::Options::default()
+        };
+        Self { dir, disk: Arc::new(RealDisk), journal, node, signer, rules: Rules::default() }
+    }
+}
+
+/// Why a ledger cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerOpenError {
+    /// The journal cannot be opened.
+    #[error("open the ledger's journal")]
+    Journal(#[from] journal::OpenError),
+    /// Not even an empty index can be begun.
+    #[error("open the ledger's index")]
+    Index(#[from] DiskError),
+    /// The system gives no thread.
+    #[error("start the ledger thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// An open ledger.
+pub struct LedgerOpened {
+    /// The handle.
+    pub ledger: Ledger,
+    /// What was wrong, for the log and the console; what is readable is there.
+    pub incidents: Vec<String>,
+    /// The thread; it ends after [`Ledger::stop`].
+    pub thread: JoinHandle<()>,
+}
+
+/// The ledger in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LedgerFigures {
+    /// Transactions in it.
+    pub settled: u64,
+    /// Refusals and contradictions since the ledger began.
+    pub refused: u64,
+    /// The journal.
+    pub usage: Usage,
+}
+
+/// A settled transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LedgerEntry {
+    /// Its key.
+    pub key: TxKey,
+    /// Its number in the ledger.
+    pub position: u64,
+    /// When it was settled.
+    pub at: Timestamp,
+    /// Which box sent it.
+    pub node: NodeId,
+    /// Its content.
+    pub envelope: Envelope,
+}
+
+/// The ledger; cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    sender: mpsc::Sender<Command>,
+    reader: Reader,
+    news: watch::Receiver<u64>,
+    node: NodeId,
+    signer: Arc<SigningKey>,
+    pub(super) rules: Rules,
+}
+
+impl Ledger {
+    /// Opens the ledger and starts its thread.
+    pub fn open(options: LedgerOptions) -> Result<LedgerOpened, LedgerOpenError> {
+        let LedgerOptions { dir, disk, journal, node, signer, rules } = options;
+        let found = Index::open(&dir.join("index"))?;
+        let mut incidents: Vec<String> = found.lost.into_iter().collect();
+        let mut replay = Replay { index: found.index, next: 1, refused: 0, incidents: Vec::new() };
+        let opened =
+            Journal::open(disk, &dir.join("journal"), journal, found.from, &mut |record| {
+                replay.take(&record);
+            })?;
+        incidents.extend(opened.incidents.iter().map(ToString::to_string));
+        incidents.append(&mut replay.incidents);
+        let journal = opened.journal;
+        let reader = journal.reader();
+        let Replay { index, next, refused, .. } = replay;
+        let keeper = Bookkeeper::new(index, next, refused, journal.usage());
+        let news = keeper.news.subscribe();
+        let (sender, thread) =
+            journal::start("ledger", keeper, journal).map_err(LedgerOpenError::Thread)?;
+        let ledger = Self { sender, reader, news, node, signer: Arc::new(signer), rules };
+        Ok(LedgerOpened { ledger, incidents, thread })
+    }
+
+    /// Settles a batch in order; the outcomes come after everything taken is on the disk.
+    pub(super) async fn settle(
+        &self,
+        node: &NodeId,
+        batch: Vec<Candidate>,
+    ) -> Result<Vec<Outcome>, Problem> {
+        let (node, at) = (node.clone(), env::timestamp());
+        self.ask(|answer| Command::Settle { node, at, batch, answer }).await
+    }
+
+    /// The receipt of a settled transaction, if it is in the ledger.
+    pub async fn receipt(&self, key: TxKey) -> Result<Option<Receipt>, Problem> {
+        let line = self.line(key).await?;
+        Ok(line.map(|TakenLine { digest, position, at, .. }| {
+            self.sign(key, &Settlement { digest, position, at })
+        }))
+    }
+
+    /// A settled transaction with its content; reads the disk.
+    pub async fn load(&self, key: TxKey) -> Result<Option<LedgerEntry>, Problem> {
+        let Some(line) = self.line(key).await? else { return Ok(None) };
+        self.read(key, &line).map(Some)
+    }
+
+    /// Settled transactions in the order of their keys, behind `after`; reads the disk.
+    pub async fn list(
+        &self,
+        after: Option<TxKey>,
+        count_max: usize,
+    ) -> Result<Vec<LedgerEntry>, Problem> {
+        let lines = self.look(move |keeper| {
+            let mut lines = Vec::new();
+            let scanned = keeper.index.scan(after.as_ref(), &mut |key, line| {
+                lines.push((key, line));
+                lines.len() < count_max
+            });
+            scanned.map(|()| lines)
+        });
+        let lines =
+            lines.await?.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+        lines.iter().take(count_max).map(|(key, line)| self.read(*key, line)).collect()
+    }
+
+    /// The ledger in numbers.
+    pub async fn figures(&self) -> Result<LedgerFigures, Problem> {
+        self.look(|keeper| LedgerFigures {
+            settled: keeper.index.count(),
+            refused: keeper.refused,
+            usage: keeper.usage,
+        })
+        .await
+    }
+
+    /// Changes whenever something was settled.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.clone()
+    }
+
+    /// Finishes what is being written and ends the thread; later calls are told that the box stops.
+    pub async fn stop(&self) {
+        let _ = self.sender.send(Command::Stop).await;
+    }
+
+    pub(super) fn sign(&self, key: TxKey, settlement: &Settlement) -> Receipt {
+        let Settlement { digest, position, at } = *settlement;
+        Receipt::sign(key, digest, Grade::Settled, &self.node, position, at, &self.signer)
+    }
+
+    fn read(&self, key: TxKey, line: &TakenLine) -> Result<LedgerEntry, Problem> {
+        let broken = |detail: String| Problem::new(Code::Internal, detail);
+        let body = self.reader.read(&line.location()).map_err(|error| broken(error.to_string()))?;
+        let (head, envelope) = Head::decode(&body)
+            .ok_or_else(|| broken(format!("ledger record of {key} is not understood")))?;
+        let envelope = Envelope::parse(envelope).map_err(|error| broken(error.to_string()))?;
+        let Head { position, at, node, .. } = head;
+        Ok(LedgerEntry { key, position, at, node, envelope })
+    }
+
+    async fn line(&self, key: TxKey) -> Result<Option<TakenLine>, Problem> {
+        let line = self.look(move |keeper| keeper.index.get(&key)).await?;
+        match line {
+            Ok(Some(Line::Taken(line))) => Ok(Some(line)),
+            Ok(Some(Line::Refused { .. }) | None) => Ok(None),
+            Err(error) => Err(Problem::new(Code::Internal, error.to_string())),
+        }
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Bookkeeper) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.ask(|answer| {
+            Command::Look(Box::new(move |keeper| {
+                let _ = answer.send(look(keeper));
+            }))
+        })
+        .await
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Problem> {
+        let (answer, answered) = oneshot::channel();
+        let stopping = || Problem::new(Code::Stopping, "the server is stopping; ask again soon");
+        self.sender.send(command(answer)).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())
+    }
+}
+
+/// What the journal adds to the index.
+struct Replay {
+    index: Index,
+    next: u64,
+    refused: u64,
+    incidents: Vec<String>,
+}
+
+impl Replay {
+    fn take(&mut self, replayed: &journal::Replayed<'_>) {
+        if replayed.kind == CHECKPOINT {
+            if let Ok(checkpoint) = serde_json::from_slice::<Checkpoint>(replayed.body) {
+                self.next = self.next.max(checkpoint.next);
+                self.refused = self.refused.max(checkpoint.refused);
+            }
+            return;
+        }
+        let Location { segment, offset, length, sequence } = replayed.location;
+        let read = Head::decode(replayed.body);
+        let read = read.and_then(|(head, bytes)| Some((head, Meta::read(bytes).ok()?)));
+        let Some((head, meta)) = read else {
+            self.incidents.push(format!("ledger record {sequence} is not understood"));
+            return;
+        };
+        let Meta { key, digest, .. } = meta;
+        let Head { position, at, node, problem } = head;
+        let code = problem.map_or(Code::TransactionRefused, |problem| problem.code);
+        let noted = match replayed.kind {
+            TAKEN => {
+                self.next = self.next.max(position + 1);
+                let place = (segment, offset, length, sequence);
+                self.index.take(&key, TakenLine { digest, position, at, node, place })
+            }
+            REFUSED => self.index.refuse(&key, code),
+            CONFLICT => Ok(()),
+            _ => return,
+        };
+        self.refused += u64::from(replayed.kind != TAKEN);
+        if let Err(error) = noted {
+            self.incidents.push(format!("index of the ledger: {error}"));
+        }
+    }
+}
+
+impl Candidate {
+    /// An envelope with what the ledger needs to know about it.
+    pub(super) fn new(envelope: Envelope, rules: &Rules) -> Self {
+        let bytes = envelope.canonical();
+        let digest = Hash32::of(&bytes);
+        let objection = rules.check(&envelope, bytes.len()).err();
+        Self { envelope, bytes, digest, objection }
+    }
+}

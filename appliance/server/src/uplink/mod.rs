@@ -1,0 +1,32 @@
+//! Transactions: taken from tills, kept, sent up, and settled at head office.
+//!
+//! ```text
+//! till ─▶ accept ─▶ journal ─▶ outbox ─▶ shipper ─▶ settle ─▶ ledger
+//! ```
+//!
+//! Invariants:
+//! - Nobody is answered before what the answer says is on the disk.
+//! - What is accepted leaves the journal only when the authoritative sink has taken it.
+//! - sled remembers here only what the journal knows too, or what does no harm when it is forgotten.
+
+pub mod accept;
+pub mod documents;
+pub mod ledger;
+pub mod settle;
+pub mod settled;
+pub mod shipper;
+
+mod bookkeeper;
+mod command;
+mod index;
+mod keeper;
+mod line;
+
+pub use accept::{Outbox, OutboxOpenError, OutboxOpened, OutboxOptions};
+pub use command::{ConflictView, Entry, Known, OutboxFigures, Progress};
+pub use documents::{Document, LocalDocuments};
+pub use ledger::{
+    Ledger, LedgerEntry, LedgerFigures, LedgerOpenError, LedgerOpened, LedgerOptions,
+};
+pub use settle::Rules;
+pub use shipper::{Shipper, ShipperOptions};

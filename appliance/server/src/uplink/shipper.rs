@@ -1,0 +1,241 @@
+//! Carries transactions from the outbox to one sink.
+//!
+//! The machine decides what to do; this task does it and reports what came of it.
+//! If it is dropped at an await, what was under way counts as lost and is asked for at the next start.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ed25519_dalek::VerifyingKey;
+use storebox_proto::ids::{NodeId, SinkId};
+use storebox_proto::problem::Problem;
+use storebox_proto::sync::outbox::{Failure, Item, Work};
+use storebox_proto::ticket::Receipt;
+use tokio::sync::watch;
+use tokio::time::{sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::accept::Outbox;
+use super::command::{Given, News};
+use super::keeper::read_envelope;
+use super::line::{Heard, Line, batch_body};
+use crate::journal::Location;
+
+/// While the line is down, its return is looked for this often.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// A token that is never printed.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    /// Takes a token over.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(token.into())
+    }
+
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// Where a shipper goes.
+#[derive(Debug, Clone)]
+pub struct ShipperOptions {
+    /// The sink, as the outbox knows it.
+    pub sink: SinkId,
+    /// Whether its word settles; must be what the outbox was told.
+    pub authoritative: bool,
+    /// Where it listens, such as `http://main:8080`.
+    pub url: String,
+    /// What it knows this box by.
+    pub token: Token,
+    /// This box.
+    pub node: NodeId,
+    /// Whose receipts are believed; nobody's name means anybody's.
+    pub trusted: Vec<VerifyingKey>,
+}
+
+/// The task of one sink.
+pub struct Shipper {
+    outbox: Outbox,
+    sink: SinkId,
+    node: NodeId,
+    authoritative: bool,
+    line: Line,
+    wake: watch::Receiver<u64>,
+}
+
+enum Event {
+    Shutdown,
+    Woken,
+    Due,
+    LineIsBack,
+}
+
+impl Shipper {
+    /// A shipper that is not running yet.
+    pub fn new(outbox: Outbox, options: ShipperOptions) -> Result<Self, reqwest::Error> {
+        let (sink, node) = (options.sink.clone(), options.node.clone());
+        let (authoritative, wake) = (options.authoritative, outbox.wake());
+        Ok(Self { outbox, sink, node, authoritative, line: Line::new(options)?, wake })
+    }
+
+    /// Carries until the box stops.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let stopped = tokio::select! {
+            stopped = self.carry_on(&shutdown) => stopped,
+            () = shutdown.cancelled() => Ok(()),
+        };
+        if let Err(problem) = stopped {
+            tracing::info!(sink = %self.sink, %problem, "shipper ended with its outbox");
+        }
+    }
+
+    async fn carry_on(&mut self, shutdown: &CancellationToken) -> Result<(), Problem> {
+        self.outbox.report(&self.sink, News::Restarted).await?;
+        loop {
+            self.wake.mark_unchanged();
+            let Given { work, locations } = self.outbox.poll(&self.sink).await?;
+            match work {
+                Work::Send(batch) => {
+                    let news = self.send(&batch.items, &locations).await;
+                    self.outbox.report(&self.sink, news).await?;
+                }
+                Work::Ask(items) => {
+                    let news = self.ask(&items, &locations).await;
+                    self.outbox.report(&self.sink, news).await?;
+                }
+                Work::Nothing | Work::Wait { .. } | Work::Stuck(_) => {
+                    match self.next_event(&work, shutdown).await {
+                        Event::Shutdown => return Ok(()),
+                        Event::Woken | Event::Due => {}
+                        Event::LineIsBack => {
+                            tracing::info!(sink = %self.sink, "line is back");
+                            self.outbox.report(&self.sink, News::LinkUp).await?;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn next_event(&mut self, work: &Work, shutdown: &CancellationToken) -> Event {
+        let (until, network) = match work {
+            Work::Wait { until, network } => (Some(*until), *network),
+            Work::Nothing | Work::Ask(_) | Work::Send(_) | Work::Stuck(_) => (None, false),
+        };
+        let due = async {
+            match until {
+                Some(until) => sleep_until(until.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let line = &self.line;
+        let line_is_back = async {
+            if !network {
+                std::future::pending::<()>().await;
+            }
+            loop {
+                sleep(PROBE_EVERY).await;
+                if line.probe().await {
+                    return;
+                }
+            }
+        };
+        // New transactions do not open a closed line, and must not disturb the look for its return.
+        let woken = async {
+            if network || self.wake.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => Event::Shutdown,
+            () = woken => Event::Woken,
+            () = line_is_back => Event::LineIsBack,
+            () = due => Event::Due,
+        }
+    }
+
+    async fn send(&self, items: &[Item], locations: &[Option<Location>]) -> News {
+        let Some(envelopes) = self.read(locations).await else {
+            return News::Failed(Failure::Unavailable);
+        };
+        let body = batch_body(&self.node, &envelopes);
+        let answered = tokio::select! {
+            answered = self.line.send(items, body) => answered,
+            () = self.line.lost() => Err(Failure::Lost),
+        };
+        match answered {
+            Ok(Heard { answers, receipts }) => {
+                self.keep(&receipts, items, envelopes).await;
+                tracing::debug!(sink = %self.sink, sent = items.len(), taken = receipts.len(), "batch");
+                News::Answers { answers, receipts }
+            }
+            Err(failure) => self.failed(failure),
+        }
+    }
+
+    async fn ask(&self, items: &[Item], locations: &[Option<Location>]) -> News {
+        let mut receipts = Vec::new();
+        for item in items {
+            match self.line.ask(item).await {
+                Ok(Some(receipt)) => receipts.push((item.position, receipt)),
+                Ok(None) => break,
+                Err(failure) => return self.failed(failure),
+            }
+        }
+        if let Some(envelopes) = self.read(&locations[..receipts.len()]).await {
+            self.keep(&receipts, items, envelopes).await;
+        }
+        News::Known { receipts }
+    }
+
+    async fn read(&self, locations: &[Option<Location>]) -> Option<Vec<Bytes>> {
+        let (reader, locations) = (self.outbox.reader(), locations.to_vec());
+        let read = tokio::task::spawn_blocking(move || {
+            let envelopes = locations.iter().map(|at| read_envelope(&reader, at.as_ref()?));
+            envelopes.collect::<Option<Vec<_>>>()
+        });
+        read.await.ok().flatten()
+    }
+
+    /// Documents outlive their place in the journal, which goes as soon as the receipts are reported.
+    async fn keep(&self, receipts: &[(u64, Receipt)], items: &[Item], envelopes: Vec<Bytes>) {
+        if !self.authoritative {
+            return;
+        }
+        let taken = |item: &Item| receipts.iter().any(|(position, _)| *position == item.position);
+        let settled = items.iter().zip(envelopes).filter(|(item, _)| taken(item));
+        let settled: Vec<_> = settled.map(|(item, envelope)| (item.position, envelope)).collect();
+        let documents = self.outbox.documents();
+        let kept = tokio::task::spawn_blocking(move || {
+            settled.iter().for_each(|(position, envelope)| documents.keep(*position, envelope));
+        });
+        if let Err(error) = kept.await {
+            tracing::warn!(%error, "settled documents cannot be kept");
+        }
+    }
+
+    fn failed(&self, failure: Failure) -> News {
+        match &failure {
+            Failure::Forbidden(problem) => {
+                tracing::error!(sink = %self.sink, %problem, "sink does not let this box in");
+            }
+            Failure::BatchRefused(problem) => {
+                tracing::warn!(sink = %self.sink, %problem, "sink refused a batch");
+            }
+            Failure::Unreachable | Failure::Lost | Failure::Unavailable => {
+                tracing::info!(sink = %self.sink, ?failure, "transactions wait for their sink");
+            }
+        }
+        News::Failed(failure)
+    }
+}

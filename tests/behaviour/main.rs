@@ -1,0 +1,4 @@
+//! What a shop sees of real processes.
+
+mod bad_input;
+mod kills;

@@ -1,0 +1,23 @@
+//! Deterministic simulation of the pure machines: see `world.rs` for what happens, `check.rs` for what must hold.
+//!
+//! `SEED=n` replays one seed and prints its trace; `SEEDS=n` tries that many.
+
+mod author;
+mod check;
+mod defects;
+mod desk;
+mod faults;
+mod keys;
+mod ledger;
+mod net;
+mod queue;
+mod replica;
+mod sales;
+mod seeds;
+mod store;
+mod tills;
+mod trace;
+mod world;
+
+mod meta;
+mod outages;

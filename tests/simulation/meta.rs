@@ -1,0 +1,32 @@
+//! The simulation itself: it repeats itself exactly, and it notices what is wrong.
+
+use crate::defects::Defect;
+use crate::seeds;
+
+#[test]
+fn one_seed_twice_gives_the_same_trace() {
+    for seed in [1, 7, 4711] {
+        let [first, second] = [(); 2].map(|()| seeds::run(seed, Defect::None, false).ok().unwrap());
+        assert_eq!(first.trace.hash(), second.trace.hash(), "seed={seed}");
+        assert!(first.trace.steps() > 50);
+    }
+    let [one, other] = [1, 2].map(|seed| seeds::run(seed, Defect::None, false).ok().unwrap());
+    assert_ne!(one.trace.hash(), other.trace.hash());
+}
+
+#[test]
+fn every_defect_is_caught_and_named() {
+    let defects: [(Defect, &[&str]); 6] = [
+        (Defect::NoDedupe, &["settled twice"]),
+        (Defect::Forgetful, &["for settled, it is not", "came out of order", "came before"]),
+        (Defect::NoStop, &["came out of order", "came behind"]),
+        (Defect::ConfirmsEarly, &["has lost it"]),
+        (Defect::Unverified, &["differs from the author"]),
+        (Defect::NoOrder, &["came out of order", "came behind"]),
+    ];
+    for (defect, names) in defects {
+        let failure = seeds::run_all(0..400, defect).expect_err("the defect was not noticed");
+        let named = names.iter().any(|name| failure.broken.contains(name));
+        assert!(named, "{defect:?}: seed={} found {}", failure.seed, failure.broken);
+    }
+}

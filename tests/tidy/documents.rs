@@ -1,0 +1,59 @@
+//! Documents that are true and easy to compare between versions.
+
+use std::collections::BTreeSet;
+
+use crate::source;
+
+#[test]
+fn prose_has_one_sentence_a_line() {
+    let mut offences = Vec::new();
+    for source in source::ending(".md") {
+        if source.name().starts_with("LICENSE") {
+            continue;
+        }
+        let mut in_code = false;
+        for (number, line) in source.lines() {
+            in_code ^= line.trim_start().starts_with("```");
+            let prose = !in_code && !line.trim_start().starts_with(['|', '-']);
+            if prose && has_two_sentences(line) {
+                offences.push(format!("{}:{number}", source.path));
+            }
+        }
+    }
+    source::expect_none("a line holds one sentence", offences);
+}
+
+#[test]
+fn decisions_are_numbered_once() {
+    let mut seen = BTreeSet::new();
+    for source in source::ending(".md") {
+        let Some(name) = source.path.strip_prefix("appliance/decisions/") else { continue };
+        let number = &name[..4];
+        assert!(number.bytes().all(|b| b.is_ascii_digit()), "{name} begins with four digits");
+        assert!(seen.insert(number.to_owned()), "{name}: the number is taken");
+        assert!(
+            source.text.starts_with(&format!("# {number}: ")),
+            "{name}: title and number differ"
+        );
+        for part in ["Context:", "Decision:", "Consequences:"] {
+            assert!(source.text.contains(part), "{name} has no {part}");
+        }
+    }
+    assert!(!seen.is_empty(), "the decisions were found");
+}
+
+#[test]
+fn the_readme_names_the_command_that_ci_runs() {
+    let read = |path: &str| std::fs::read_to_string(source::root().join(path)).unwrap();
+    let command = "tests/run";
+    assert!(read("README.md").contains(&format!("    {command}\n")));
+    assert!(read(".ci/run").lines().any(|line| line.ends_with(command)));
+}
+
+/// A small letter, a full stop, a space and a capital letter; abbreviations do not look like that.
+fn has_two_sentences(line: &str) -> bool {
+    let chars: Vec<char> = line.chars().collect();
+    chars.windows(4).any(|w| {
+        w[0].is_lowercase() && matches!(w[1], '.' | '?' | '!') && w[2] == ' ' && w[3].is_uppercase()
+    })
+}

@@ -1,0 +1,178 @@
+//! Imports go one way: what is left of another in ARCHITECTURE.md never uses it.
+
+use crate::source::{self, Source};
+
+/// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
+const SERVER: [(&str, u8, Siblings); 27] = [
+    ("env", 0, Siblings::Apart),
+    ("files", 0, Siblings::Apart),
+    ("http::identity", 0, Siblings::Apart),
+    ("config", 1, Siblings::Together),
+    ("key", 1, Siblings::Together),
+    ("logging", 1, Siblings::Together),
+    ("notify", 1, Siblings::Together),
+    ("signal", 1, Siblings::Together),
+    ("status", 1, Siblings::Together),
+    ("supervise", 1, Siblings::Together),
+    ("journal", 2, Siblings::Apart),
+    ("db", 2, Siblings::Apart),
+    ("masterdata", 3, Siblings::Apart),
+    ("replica", 4, Siblings::Apart),
+    ("uplink", 4, Siblings::Apart),
+    ("terminal", 4, Siblings::Apart),
+    ("http", 5, Siblings::Apart),
+    ("metrics", 6, Siblings::Apart),
+    ("role", 7, Siblings::Apart),
+    ("node", 8, Siblings::Apart),
+    ("args", 9, Siblings::Together),
+    ("cli", 9, Siblings::Together),
+    ("demo", 9, Siblings::Together),
+    ("bench", 9, Siblings::Together),
+    ("lib", 10, Siblings::Apart),
+    ("main", 10, Siblings::Together),
+    ("storebox", 10, Siblings::Together),
+];
+
+/// The modules of the protocol crate likewise.
+const PROTO: [(&str, u8, Siblings); 8] = [
+    ("limits", 0, Siblings::Together),
+    ("ids", 0, Siblings::Together),
+    ("time", 0, Siblings::Together),
+    ("problem", 0, Siblings::Together),
+    ("feed", 1, Siblings::Apart),
+    ("ticket", 1, Siblings::Apart),
+    ("sync", 2, Siblings::Apart),
+    ("lib", 3, Siblings::Apart),
+];
+
+/// Effects that the protocol crate must not know.
+const EFFECTS: [&str; 7] =
+    ["tokio", "std::fs", "std::net", "std::process", "SystemTime", "rand::rng()", "getrandom"];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Siblings {
+    Apart,
+    Together,
+}
+
+#[test]
+fn modules_of_the_box_use_only_what_is_below_them() {
+    check("appliance/server/src/", &SERVER);
+}
+
+#[test]
+fn modules_of_the_protocol_use_only_what_is_below_them() {
+    check("appliance/proto/src/", &PROTO);
+}
+
+#[test]
+fn the_protocol_knows_no_effect() {
+    let mut offences = Vec::new();
+    for source in source::ending(".rs") {
+        if !source.path.starts_with("appliance/proto/src/") {
+            continue;
+        }
+        for (number, line) in source.lines() {
+            let code = line.split("//").next().unwrap_or_default();
+            for effect in EFFECTS.iter().filter(|effect| code.contains(*effect)) {
+                offences.push(format!("{}:{number} names {effect}", source.path));
+            }
+        }
+    }
+    source::expect_none("the protocol crate decides, it does not act", offences);
+}
+
+#[test]
+fn crates_depend_in_one_direction() {
+    let forbidden = [
+        ("appliance/proto/Cargo.toml", vec!["tokio", "sled", "axum", "reqwest", "storebox."]),
+        ("peripherals/Cargo.toml", vec!["tokio", "sled", "axum", "storebox."]),
+        ("image/Cargo.toml", vec!["tokio", "sled", "axum", "storebox."]),
+        ("appliance/server/Cargo.toml", vec!["storebox-tests"]),
+    ];
+    let mut offences = Vec::new();
+    for (manifest, names) in forbidden {
+        let text = std::fs::read_to_string(source::root().join(manifest)).unwrap();
+        for line in text.lines() {
+            for name in names.iter().filter(|name| line.starts_with(*name)) {
+                offences.push(format!("{manifest} depends on {name}"));
+            }
+        }
+    }
+    source::expect_none("a crate is a promise about its dependencies", offences);
+}
+
+fn check(folder: &str, ranks: &[(&str, u8, Siblings)]) {
+    let mut offences = Vec::new();
+    for source in source::ending(".rs") {
+        let Some(inside) = source.path.strip_prefix(folder) else { continue };
+        let own = inside.split(['/', '.']).next().unwrap();
+        match rank(ranks, own) {
+            Some(rank) => offences.extend(upward_uses(&source, own, rank, ranks)),
+            None => offences.push(format!("{} has no place in the order of layers", source.path)),
+        }
+    }
+    source::expect_none("the left may not use the right", offences);
+}
+
+fn rank(ranks: &[(&str, u8, Siblings)], name: &str) -> Option<(u8, Siblings)> {
+    ranks.iter().find(|row| row.0 == name).map(|row| (row.1, row.2))
+}
+
+fn upward_uses(
+    source: &Source,
+    own: &str,
+    (own_rank, own_siblings): (u8, Siblings),
+    ranks: &[(&str, u8, Siblings)],
+) -> Vec<String> {
+    let mut offences = Vec::new();
+    for (number, line) in source.lines() {
+        let code = line.split("//").next().unwrap_or_default();
+        for used in modules_named(code) {
+            let top = used.split("::").next().unwrap_or(used);
+            let Some((used_rank, _)) = rank(ranks, used).or_else(|| rank(ranks, top)) else {
+                continue;
+            };
+            let together = used_rank == own_rank && own_siblings == Siblings::Together;
+            if top != own && used_rank >= own_rank && !together {
+                offences.push(format!("{}:{number} uses {used}", source.path));
+            }
+        }
+    }
+    offences
+}
+
+/// Every `x::y` of `crate::x::y`, and every `x` of `crate::{x, y}` on one line.
+fn modules_named(code: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for rest in code.split("crate::").skip(1) {
+        match rest.strip_prefix('{') {
+            Some(list) => found.extend(list.split(',').map(|item| path(item.trim(), 1))),
+            None => found.push(path(rest, 2)),
+        }
+    }
+    found
+}
+
+/// The first names of a path.
+fn path(code: &str, names: usize) -> &str {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut end = 0;
+    for _ in 0..names {
+        let start = if end == 0 { 0 } else { end + 2 };
+        let Some(rest) = code.get(start..) else { break };
+        let length = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+        if length == 0 || (end > 0 && !code[end..].starts_with("::")) {
+            break;
+        }
+        end = start + length;
+    }
+    &code[..end]
+}
+
+#[test]
+fn paths_are_read_as_far_as_they_matter() {
+    assert_eq!(modules_named("use crate::http::identity::Identity;"), ["http::identity"]);
+    assert_eq!(modules_named("use crate::{env, files};"), ["env", "files"]);
+    assert_eq!(modules_named("crate::env::instant() + crate::key"), ["env::instant", "key"]);
+}
