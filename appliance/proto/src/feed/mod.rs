@@ -16,3 +16,6 @@ pub use manifest::{Manifest, SegmentEntry};
 pub use record::{Change, Record};
 pub use registry::{IndexDef, IndexKind, ModelDef, Registry, Scope};
 pub use segment::{Block, Draft, Packer, Segment};
+
+#[cfg(test)]
+mod golden;
