@@ -15,6 +15,7 @@ mod adopt;
 mod apply;
 mod directory;
 mod open;
+mod redefine;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -172,6 +173,12 @@ impl FeedStore {
         super::assemble::assemble(def, entries, &self.segments, &self.options.cache)
     }
 }
+
+/// The owner may move to a thread of its own; readers may be anywhere.
+const fn is_send<T: Send>() {}
+const fn is_shared<T: Send + Sync>() {}
+const _: () = is_send::<FeedStore>();
+const _: () = is_shared::<FeedReader>();
 
 #[cfg(test)]
 mod tests;

@@ -114,7 +114,7 @@ impl OverlayIndex {
         set: &'a BTreeSet<(String, RecordId)>,
         prefix: &'a str,
     ) -> impl Iterator<Item = &'a (String, RecordId)> {
-        // No id is smaller than "!", the least text that an id may be, but for a space.
+        // The least text that is a record id: what is less than a space is a control character.
         let least = (prefix.to_owned(), " ".parse().expect("a space is a record id"));
         set.range(least..).take_while(move |(key, _)| key.starts_with(prefix))
     }

@@ -309,7 +309,8 @@ fn can_stay(view: &ModelView, def: &ModelDef, entries: &[SegmentEntry]) -> bool 
     base.is_whole() && *view.def == *def && base.entries().eq(entries.iter())
 }
 
-fn same(generation: &Generation) -> Generation {
+/// The same generation once more, to be changed before anyone sees it.
+pub(super) fn same(generation: &Generation) -> Generation {
     let Generation { feed, epoch, revision, published, models } = generation;
     Generation {
         feed: feed.clone(),

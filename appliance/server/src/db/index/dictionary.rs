@@ -132,8 +132,8 @@ fn write_list(postings: &mut Vec<u8>, list: &[u32]) {
     }
 }
 
-/// A base has at most 268 million records with keys of at most 256 bytes each in one segment at a time;
-/// what exceeds 4 GB of distinct keys does not fit the box either.
+/// Distinct keys of more than 4 GB would need a model of 16 million records with the longest keys,
+/// whose dictionary no box has the memory for.
 fn count(len: usize) -> u32 {
     u32::try_from(len).expect("an index has less than 4 GB of distinct keys")
 }

@@ -144,3 +144,21 @@ fn changes_that_do_not_fit_or_lie_are_refused_and_nothing_happens() {
     assert_eq!(node.digest(), before);
     assert_eq!(node.restart(1000).digest(), before);
 }
+
+#[test]
+fn a_new_definition_makes_a_field_findable_and_leaves_the_records_alone() {
+    let mut node = replica();
+    let before = node.digest();
+    let mut defs = defs();
+    defs[0].indexes = vec![IndexDef { field: "id".to_owned(), kind: IndexKind::Exact }];
+    node.store.redefine(defs).unwrap();
+    let now = node.store.current().unwrap();
+    assert_eq!(now.find(&product(), "id", "000003", 5).unwrap(), [record(3, 2)]);
+    assert_eq!(now.find(&product(), "id", "004000", 5).unwrap(), [record(4000, 1)]);
+    assert!(now.find(&product(), "barcode", "4000000000003", 5).is_err());
+    assert_eq!((node.digest(), now.revision(), now.overlay_len()), (before, 2, 3));
+    drop(now);
+    let node = node.restart(1000);
+    let now = node.store.current().unwrap();
+    assert_eq!(now.find(&product(), "barcode", "4000000000003", 5).unwrap(), [record(3, 2)]);
+}
