@@ -43,6 +43,11 @@ pub fn clock_confidence() -> ClockConfidence {
     }
 }
 
+/// The wall clock, or the floor that it cannot be before.
+pub fn believable() -> Timestamp {
+    timestamp().max(Timestamp::from_unix_ms(FLOOR_MS.load(Ordering::Relaxed)))
+}
+
 /// Random bytes from the operating system.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];

@@ -2,10 +2,8 @@
 //!
 //! A panic is a broken invariant: it is logged and ends the process, so that systemd brings back a known
 //! state instead of leaving a runtime that lost one of its tasks.
-//! The one exception is code that a damaged database may make panic (decision 0002): it runs inside
-//! [`expect_panic`], whose caller catches the unwinding.
+//! The one exception is sled on damaged files (decision 0002): the database catches that panic and is rebuilt.
 
-use std::cell::Cell;
 use std::error::Error;
 use std::os::fd::AsFd;
 
@@ -15,6 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Level, Log};
+use crate::db;
 
 /// What journald calls the service.
 const IDENTIFIER: &str = "storebox";
@@ -72,32 +71,18 @@ fn writes_to_journal() -> bool {
     }
 }
 
-thread_local! {
-    static EXPECTED: Cell<u32> = const { Cell::new(0) };
-}
-
-/// Runs code whose panics are caught by the caller and must not end the process.
-///
-/// Only panics of this thread are excepted.
-pub fn expect_panic<T>(code: impl FnOnce() -> T) -> T {
-    struct Leave;
-    impl Drop for Leave {
-        fn drop(&mut self) {
-            EXPECTED.set(EXPECTED.get() - 1);
-        }
-    }
-    EXPECTED.set(EXPECTED.get() + 1);
-    let _leave = Leave;
-    code()
-}
-
 fn end_the_process(panic: &std::panic::PanicHookInfo<'_>) {
     let place = panic.location().map(ToString::to_string).unwrap_or_default();
     let message = panic.payload_as_str().unwrap_or("a value that is not text");
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");
-    if EXPECTED.get() > 0 {
-        tracing::warn!(error = message, place, thread, "caught a panic that was expected");
+    if db::panic_is_contained() {
+        tracing::warn!(
+            error = message,
+            place,
+            thread,
+            "the database panicked, its replica will be rebuilt"
+        );
         return;
     }
     let trace = std::backtrace::Backtrace::force_capture();
@@ -120,15 +105,6 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_expected_panic_leaves_no_exception_behind() {
-        let caught = std::panic::catch_unwind(|| {
-            expect_panic(|| std::panic::resume_unwind(Box::new("damaged")))
-        });
-        assert!(caught.is_err());
-        assert_eq!(EXPECTED.get(), 0);
-    }
 
     #[test]
     fn a_chain_names_every_cause() {

@@ -3,17 +3,17 @@
 //! A listing goes on in the generation that it began in, for as long as that is kept; the number of kept
 //! generations and the time are bounded, because each holds its indexes in memory.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
-use storebox_proto::feed::{ModelDef, Position, Registry, Scope};
+use storebox_proto::feed::{Position, Registry, Scope};
 use storebox_proto::ids::{FeedId, ModelName, RecordId};
 use tokio_util::sync::CancellationToken;
 
-use crate::db::{FeedReader, Generation, ReadError};
+use crate::db::{Generation, ReadError};
 use crate::env;
+use crate::replica::readers::Readers;
 
 /// Generations that are kept for listings, besides the current ones.
 const KEPT_MAX: usize = 4;
@@ -42,15 +42,8 @@ pub enum NotReadable {
 /// The reader of all feeds; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Masterdata {
-    inner: Arc<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    registry: Registry,
-    feeds: BTreeMap<FeedId, FeedReader>,
-    models: BTreeMap<ModelName, FeedReader>,
-    kept: Mutex<Vec<Kept>>,
+    readers: Readers,
+    kept: Arc<Mutex<Vec<Kept>>>,
 }
 
 #[derive(Debug)]
@@ -69,33 +62,32 @@ pub struct View {
 }
 
 impl Masterdata {
-    /// Reads these feeds.
-    pub fn new(registry: Registry, feeds: BTreeMap<FeedId, FeedReader>) -> Self {
-        let central = registry.iter().filter(|def| def.scope == Scope::Central);
-        let reader = |def: &ModelDef| Some((def.name.clone(), feeds.get(&def.feed)?.clone()));
-        let models = central.filter_map(reader).collect();
-        let inner = Inner { registry, feeds, models, kept: Mutex::default() };
-        Self { inner: Arc::new(inner) }
+    /// Reads what these readers see.
+    pub fn new(readers: Readers) -> Self {
+        Self { readers, kept: Arc::default() }
     }
 
-    /// All models.
-    pub fn registry(&self) -> &Registry {
-        &self.inner.registry
+    /// All models, those that came as masterdata included.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.readers.registry()
     }
 
     /// All feeds with what readers see of them now.
-    pub fn feeds(&self) -> impl Iterator<Item = (&FeedId, Option<Arc<Generation>>)> {
-        self.inner.feeds.iter().map(|(feed, reader)| (feed, reader.current()))
+    pub fn feeds(&self) -> Vec<(FeedId, Option<Arc<Generation>>)> {
+        let feeds = self.readers.feeds().into_iter();
+        feeds.map(|feed| (feed.clone(), self.readers.generation(&feed))).collect()
     }
 
     /// A model in its current generation.
     pub fn view(&self, model: &str) -> Result<View, NotReadable> {
-        let Some((model, reader)) = self.inner.models.get_key_value(model) else {
-            return Err(self.why_not(model));
-        };
-        match reader.current() {
-            Some(generation) => Ok(View { model: model.clone(), generation }),
-            None => Err(self.why_not(model.as_str())),
+        let unknown = || NotReadable::Unknown(model.chars().take(64).collect());
+        let model: ModelName = model.parse().map_err(|_| unknown())?;
+        let registry = self.readers.registry();
+        let def = registry.get(&model).ok_or_else(unknown)?;
+        match (def.scope, self.readers.generation(&def.feed)) {
+            (Scope::Local, _) => Err(NotReadable::Local(model)),
+            (Scope::Central, Some(generation)) => Ok(View { model, generation }),
+            (Scope::Central, None) => Err(NotReadable::Empty(def.feed.clone())),
         }
     }
 
@@ -151,17 +143,9 @@ impl Masterdata {
         }
     }
 
-    fn why_not(&self, model: &str) -> NotReadable {
-        match self.inner.registry.iter().find(|def| def.name.as_str() == model) {
-            None => NotReadable::Unknown(model.chars().take(64).collect()),
-            Some(def) if def.scope == Scope::Local => NotReadable::Local(def.name.clone()),
-            Some(def) => NotReadable::Empty(def.feed.clone()),
-        }
-    }
-
     /// What is behind the lock is a list of handles: whole even if a thread died while holding it.
     fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
-        self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

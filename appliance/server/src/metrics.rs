@@ -43,8 +43,8 @@ impl Metrics {
     }
 
     /// All numbers in the text format of OpenMetrics.
-    fn text(&self) -> String {
-        let status = self.panel.status();
+    async fn text(&self) -> String {
+        let status = self.panel.status().await;
         let mut registry = Registry::with_prefix("storebox");
         add_box(&mut registry, &status);
         add_feeds(&mut registry, &status);
@@ -61,7 +61,7 @@ impl Metrics {
 #[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200,
     description = "OpenMetrics text.", body = String, content_type = "application/openmetrics-text")))]
 async fn metrics(State(metrics): State<Metrics>) -> Response {
-    ([(header::CONTENT_TYPE, MEDIA_TYPE)], metrics.text()).into_response()
+    ([(header::CONTENT_TYPE, MEDIA_TYPE)], metrics.text().await).into_response()
 }
 
 fn gauge(registry: &mut Registry, name: &str, help: &str, value: u64) {
@@ -157,8 +157,8 @@ mod tests {
     use crate::supervise::Supervisor;
     use storebox_proto::time::Timestamp;
 
-    #[test]
-    fn the_numbers_are_open_metrics() {
+    #[tokio::test]
+    async fn the_numbers_are_open_metrics() {
         let node = "store-1".parse().unwrap();
         let mut panel = PanelBuilder::new(node, Role::Store, String::new(), Supervisor::new());
         panel.add(|status| {
@@ -173,7 +173,7 @@ mod tests {
                 last_error: None,
             });
         });
-        let text = Metrics::new(panel.finish(), Traffic::default()).text();
+        let text = Metrics::new(panel.finish(), Traffic::default()).text().await;
         assert!(text.contains("storebox_outbox_waiting 14\n"), "{text}");
         assert!(text.contains("storebox_feed_revision{feed=\"catalogue\"} 7\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");

@@ -8,7 +8,9 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use axum::Router;
 use ed25519_dalek::SigningKey;
+use futures_util::FutureExt;
 
 use crate::config::Config;
 use crate::http::server::Server;
@@ -20,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::role::{self, RoleError};
 use crate::signal::Wishes;
-use crate::status::PanelBuilder;
+use crate::status::{Panel, PanelBuilder, Status};
 use crate::supervise::{Fatal, Supervisor};
 use crate::terminal::access::{Access, AccessError};
 
@@ -87,12 +89,17 @@ pub async fn run(config: Config) -> Result<(), NodeError> {
     Ok(())
 }
 
-async fn serve(
-    config: &Config,
-    premises: &Premises,
-    supervisor: &Supervisor,
-    wishes: &mut Wishes,
-) -> Result<(), NodeError> {
+/// A box whose parts run and whose routes are known, before it listens.
+struct Built {
+    access: Access,
+    router: Router,
+    panel: Panel,
+    traffic: Traffic,
+    #[cfg(test)]
+    document: utoipa::openapi::OpenApi,
+}
+
+async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeError> {
     let key = key::open(&config.data_dir)?;
     let access = Access::open(&config.data_dir)?;
     let public_key = key::public_text(&key);
@@ -110,7 +117,24 @@ async fn serve(
         metrics.routes(),
         page::routes(),
     ]);
-    let (router, _) = openapi::assemble(routers);
+    let (router, _document) = openapi::assemble(routers);
+    Ok(Built {
+        access,
+        router,
+        panel,
+        traffic,
+        #[cfg(test)]
+        document: _document,
+    })
+}
+
+async fn serve(
+    config: &Config,
+    premises: &Premises,
+    supervisor: &Supervisor,
+    wishes: &mut Wishes,
+) -> Result<(), NodeError> {
+    let Built { access, router, panel, traffic, .. } = build(config, supervisor).await?;
     let network = premises.listen(&config.http.listen).await?;
     let control = premises.control()?;
     let addresses = premises.announce(&network)?;
@@ -119,7 +143,10 @@ async fn serve(
     let notifier = Notifier::from_environment();
     notifier.ready(&format!("serving on {addresses}"));
     tracing::info!(node = %config.node, role = config.role.as_str(), addresses, "serving");
-    let line = move || summary(&panel.status());
+    let line = move || {
+        let panel = panel.clone();
+        async move { summary(&panel.status().await) }.boxed()
+    };
     let watchdog = notifier.run(supervisor.clone(), line, supervisor.root());
     supervisor.spawn_owner("watchdog", |_| watchdog);
     wait(supervisor, wishes).await;
@@ -127,7 +154,7 @@ async fn serve(
 }
 
 /// One line for `systemctl status`.
-fn summary(status: &crate::status::Status) -> String {
+fn summary(status: &Status) -> String {
     let waiting = status.outbox.as_ref().map_or(0, |outbox| outbox.waiting);
     match status.reasons.first() {
         Some(reason) => format!("not ready: {reason}"),
@@ -154,3 +181,6 @@ impl NodeError {
         logging::chain(self)
     }
 }
+
+#[cfg(test)]
+mod tests;

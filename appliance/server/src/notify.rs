@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::supervise::Supervisor;
@@ -67,14 +68,14 @@ impl Notifier {
     pub async fn run(
         self,
         supervisor: Supervisor,
-        status: impl Fn() -> String,
+        status: impl Fn() -> BoxFuture<'static, String>,
         stop: CancellationToken,
     ) {
         let Some(watchdog) = self.watchdog else { return stop.cancelled().await };
         let mut beat = tokio::time::interval(watchdog / 2);
         while stop.run_until_cancelled(beat.tick()).await.is_some() {
             match supervisor.silent(watchdog) {
-                None => self.send(&format!("WATCHDOG=1\nSTATUS={}", status())),
+                None => self.send(&format!("WATCHDOG=1\nSTATUS={}", status().await)),
                 Some(task) => tracing::error!(task, "silent for too long, the watchdog is not fed"),
             }
         }

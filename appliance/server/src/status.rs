@@ -4,9 +4,11 @@
 //! What a passer-by may see is [`Status::summary`].
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use storebox_proto::ids::NodeId;
 use storebox_proto::time::{ClockConfidence, Timestamp};
@@ -14,6 +16,9 @@ use storebox_proto::time::{ClockConfidence, Timestamp};
 use crate::config::Role;
 use crate::env;
 use crate::supervise::Supervisor;
+
+/// The owner of a state that does not answer within this is stuck.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// The state of a box.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -165,7 +170,12 @@ impl Status {
 }
 
 /// What a part adds to the status.
-type Part = Box<dyn Fn(&mut Status) + Send + Sync>;
+enum Part {
+    /// It knows at once.
+    Known(Box<dyn Fn(&mut Status) + Send + Sync>),
+    /// It must ask the owner of a state.
+    Asked(Box<dyn Fn(Status) -> BoxFuture<'static, Status> + Send + Sync>),
+}
 
 /// Collects the status of a box; cheap to clone once the box is built.
 #[derive(Clone)]
@@ -194,7 +204,32 @@ impl PanelBuilder {
 
     /// Lets a part say what it knows.
     pub fn add(&mut self, part: impl Fn(&mut Status) + Send + Sync + 'static) {
-        self.0.parts.push(Box::new(part));
+        self.0.parts.push(Part::Known(Box::new(part)));
+    }
+
+    /// Lets a part ask for what it knows.
+    ///
+    /// If `ask` does not answer in time, the box is not ready: `silent` says who is stuck.
+    pub fn ask<A, F, Fut>(
+        &mut self,
+        silent: &'static str,
+        ask: F,
+        put: impl Fn(&mut Status, A) + Send + Sync + Clone + 'static,
+    ) where
+        A: Send,
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Option<A>> + Send + 'static,
+    {
+        self.0.parts.push(Part::Asked(Box::new(move |mut status| {
+            let (answer, put) = (ask(), put.clone());
+            Box::pin(async move {
+                match tokio::time::timeout(ANSWER_MAX, answer).await {
+                    Ok(Some(answer)) => put(&mut status, answer),
+                    Ok(None) | Err(_) => status.not_ready(silent),
+                }
+                status
+            })
+        })));
     }
 
     /// No part is added any more.
@@ -205,7 +240,7 @@ impl PanelBuilder {
 
 impl Panel {
     /// The state of the box now.
-    pub fn status(&self) -> Status {
+    pub async fn status(&self) -> Status {
         let inner = &self.inner;
         let uptime = env::instant().saturating_duration_since(inner.started);
         let mut status = Status {
@@ -229,7 +264,10 @@ impl Panel {
             status.not_ready("the box is stopping");
         }
         for part in &inner.parts {
-            part(&mut status);
+            match part {
+                Part::Known(tell) => tell(&mut status),
+                Part::Asked(ask) => status = ask(status).await,
+            }
         }
         status
     }

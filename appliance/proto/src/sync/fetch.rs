@@ -6,6 +6,7 @@
 //!    ▲  ▲                  │ nothing new      ▲  │ gone: ask again        │  │
 //!    │  └──────────────────┘                  │  ▼                        │  │ damaged piece: fetch it
 //!    │            failed, refused ─▶ Waiting ─┴─▶ Asking ◀── mismatch ────┘  └──▶ Fetching
+//!    │            (goes on with what it was fetching)                      │
 //!    └────────────────────────────────────── switched ─────────────────────┘
 //! ```
 //!
@@ -43,6 +44,9 @@ pub use words::{
     Event, Mode, Options, Outcome, Phase, Progress, Refused, Request, Shelf, Verdict, Wish,
 };
 
+/// Failures in a row after which a new head is asked for.
+const PLAN_RETRIES_MAX: u32 = 3;
+
 #[derive(Debug, Clone)]
 enum State {
     Resting,
@@ -56,8 +60,10 @@ enum State {
         plan: Box<Plan>,
         handed: bool,
     },
+    /// `plan`: goes on with it afterwards; what arrives meanwhile still counts.
     Waiting {
         until: Instant,
+        plan: Option<Box<Plan>>,
     },
 }
 
@@ -69,6 +75,8 @@ pub struct Fetch {
     options: Options,
     position: Option<Position>,
     wish: Option<Wish>,
+    /// Wishes that came after the head that is being loaded: they want the next one.
+    later: Option<Wish>,
     /// The mode that the next head is loaded with, at least.
     at_least: Mode,
     state: State,
@@ -91,6 +99,7 @@ impl Fetch {
             options,
             position,
             wish: None,
+            later: None,
             at_least: Mode::Incremental,
             state: State::Resting,
             backoff,
@@ -100,8 +109,16 @@ impl Fetch {
 
     /// Somebody wants a refresh; a wait for the next attempt is cut short.
     pub fn handle_wish(&mut self, wish: Wish) {
-        self.wish = self.wish.max(Some(wish));
         match &self.state {
+            State::Resting | State::Asking { .. } | State::Waiting { plan: None, .. } => {
+                self.wish = self.wish.max(Some(wish));
+            }
+            State::Fetching(_) | State::Loading { .. } | State::Waiting { .. } => {
+                self.later = self.later.max(Some(wish));
+            }
+        }
+        match &self.state {
+            State::Waiting { plan, .. } if plan.is_some() => self.go_on(),
             State::Resting | State::Waiting { .. } => self.state = State::Asking { until: None },
             // A long poll could last: ask anew, without waiting.
             State::Asking { until: Some(_) } if self.options.follow => {
@@ -150,39 +167,40 @@ impl Fetch {
 
     /// An object arrived.
     pub fn handle_object(&mut self, name: &Hash32, bytes: &[u8], now: Instant) -> Verdict {
-        let State::Fetching(plan) = &mut self.state else { return Verdict::Unwanted };
+        let Some(plan) = self.plan() else { return Verdict::Unwanted };
         let Some(max) = plan.wanted(name) else { return Verdict::Unwanted };
         if bytes.len() <= max as usize && Hash32::of(bytes) == *name {
             return Verdict::Keep;
         }
+        plan.failed(name);
         self.events.push_back(Event::Lied { name: *name });
-        self.fail(now);
+        self.pause(now);
         Verdict::Lied
     }
 
     /// An object is on the shelf, durably.
     pub fn handle_stored(&mut self, name: &Hash32, shelf: &impl Shelf, now: Instant) {
-        let State::Fetching(plan) = &mut self.state else { return };
-        self.backoff.worked();
-        if let Err(refused) = plan.stored(name, shelf, &self.options) {
+        let options = self.options.clone();
+        let Some(plan) = self.plan() else { return };
+        if let Err(refused) = plan.stored(name, shelf, &options) {
             return self.refuse(refused, now);
         }
-        self.look();
+        if plan.is_complete() || matches!(self.state, State::Fetching(_)) {
+            self.backoff.worked();
+            self.go_on();
+        }
     }
 
     /// An object did not arrive, or could not be stored.
     pub fn handle_object_failed(&mut self, name: &Hash32, now: Instant) {
-        if let State::Fetching(plan) = &mut self.state
-            && plan.failed(name)
-        {
-            self.fail(now);
+        if self.plan().is_some_and(|plan| plan.failed(name)) {
+            self.pause(now);
         }
     }
 
     /// The source does not have the object any more: it has a newer head.
     pub fn handle_object_gone(&mut self, name: &Hash32, now: Instant) {
-        let State::Fetching(plan) = &mut self.state else { return };
-        if plan.failed(name) {
+        if self.plan().is_some_and(|plan| plan.failed(name)) {
             self.wish = self.wish.max(Some(Wish::Incremental));
             self.fail(now);
         }
@@ -206,7 +224,7 @@ impl Fetch {
                     Mode::Full | Mode::Rebuild => (Mode::Rebuild, self.backoff.rebuild(now)),
                 };
                 self.at_least = next;
-                self.state = State::Waiting { until: at };
+                self.state = State::Waiting { until: at, plan: None };
             }
             Outcome::Damaged(names) => {
                 if names.iter().all(|name| plan.lost(name)) && !names.is_empty() {
@@ -222,7 +240,7 @@ impl Fetch {
     /// Time passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         match &mut self.state {
-            State::Waiting { until } if *until <= now => self.state = State::Asking { until: None },
+            State::Waiting { until, .. } if *until <= now => self.go_on(),
             State::Asking { until: Some(until) } if *until <= now => self.fail(now),
             State::Fetching(plan) => {
                 if !plan.expire(now).is_empty() {
@@ -239,7 +257,7 @@ impl Fetch {
     /// When [`Self::handle_timeout`] is wanted.
     pub fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
-            State::Waiting { until } => Some(*until),
+            State::Waiting { until, .. } => Some(*until),
             State::Asking { until } => *until,
             State::Fetching(plan) => plan.deadline(),
             State::Resting | State::Loading { .. } => None,
@@ -253,6 +271,7 @@ impl Fetch {
         }
         match &mut self.state {
             State::Asking { until: until @ None } => {
+                self.wish = self.wish.max(self.later.take());
                 let wait = self.options.follow
                     && self.wish.is_none()
                     && self.at_least == Mode::Incremental;
@@ -290,8 +309,10 @@ impl Fetch {
     /// How far the refresh is that is under way.
     pub fn progress(&self) -> Option<Progress> {
         match &self.state {
-            State::Fetching(plan) | State::Loading { plan, .. } => Some(plan.progress()),
-            State::Resting | State::Asking { .. } | State::Waiting { .. } => None,
+            State::Fetching(plan)
+            | State::Loading { plan, .. }
+            | State::Waiting { plan: Some(plan), .. } => Some(plan.progress()),
+            State::Resting | State::Asking { .. } | State::Waiting { plan: None, .. } => None,
         }
     }
 
@@ -345,7 +366,7 @@ impl Fetch {
         if mode == Mode::Rebuild {
             let allowed = self.backoff.rebuild(now);
             if allowed > now {
-                self.state = State::Waiting { until: allowed };
+                self.state = State::Waiting { until: allowed, plan: None };
                 return;
             }
             self.backoff.rebuilding(now);
@@ -354,7 +375,7 @@ impl Fetch {
         match Plan::new(head, signed, mode, self.position, shelf, &self.options) {
             Ok(plan) => {
                 self.state = State::Fetching(Box::new(plan));
-                self.look();
+                self.go_on();
             }
             Err(refused) => self.refuse(refused, now),
         }
@@ -385,16 +406,30 @@ impl Fetch {
         if few { Mode::Incremental } else { Mode::Full }
     }
 
-    /// Tells the log how far it is and goes on to loading when nothing is missing.
-    fn look(&mut self) {
-        let State::Fetching(mut plan) = std::mem::replace(&mut self.state, State::Resting) else {
-            unreachable!("called while fetching only");
-        };
-        plan.tell(&mut self.events);
-        self.state = if plan.is_complete() {
-            State::Loading { plan, handed: false }
-        } else {
-            State::Fetching(plan)
+    /// What is being fetched, also while waiting to go on with it.
+    fn plan(&mut self) -> Option<&mut Plan> {
+        match &mut self.state {
+            State::Fetching(plan) | State::Waiting { plan: Some(plan), .. } => Some(plan),
+            State::Resting
+            | State::Asking { .. }
+            | State::Loading { .. }
+            | State::Waiting { plan: None, .. } => None,
+        }
+    }
+
+    /// Goes on with the plan, to loading when nothing is missing; without a plan asks for a head.
+    fn go_on(&mut self) {
+        self.state = match std::mem::replace(&mut self.state, State::Resting) {
+            State::Fetching(mut plan) | State::Waiting { plan: Some(mut plan), .. } => {
+                plan.tell(&mut self.events);
+                if plan.is_complete() {
+                    State::Loading { plan, handed: false }
+                } else {
+                    State::Fetching(plan)
+                }
+            }
+            State::Waiting { plan: None, .. } => State::Asking { until: None },
+            other @ (State::Resting | State::Asking { .. } | State::Loading { .. }) => other,
         };
     }
 
@@ -407,12 +442,13 @@ impl Fetch {
         }
         self.backoff.worked();
         let unserved = self.wish == Some(Wish::Full) && plan.mode == Mode::Incremental;
-        self.state = State::Resting;
-        if unserved {
-            self.state = State::Asking { until: None };
-        } else {
+        if !unserved {
             self.wish = None;
         }
+        self.state = match (unserved, self.later) {
+            (false, None) => State::Resting,
+            (true, _) | (false, Some(_)) => State::Asking { until: None },
+        };
         self.events.push_back(Event::Switched { mode: plan.mode, to });
     }
 
@@ -426,10 +462,27 @@ impl Fetch {
         self.fail(now);
     }
 
+    /// Waits, then goes on with the same plan; after some failures in a row the source may have another head.
+    fn pause(&mut self, now: Instant) {
+        match std::mem::replace(&mut self.state, State::Resting) {
+            State::Fetching(plan) if self.backoff.failures() < PLAN_RETRIES_MAX => {
+                self.fail(now);
+                if let State::Waiting { plan: waiting, .. } = &mut self.state {
+                    *waiting = Some(plan);
+                }
+            }
+            State::Fetching(_) => self.fail(now),
+            other @ (State::Waiting { .. }
+            | State::Resting
+            | State::Asking { .. }
+            | State::Loading { .. }) => self.state = other,
+        }
+    }
+
     /// Waits; what is on the shelf stays there, so the next attempt goes on from it.
     fn fail(&mut self, now: Instant) {
         self.events.push_back(Event::Failed);
-        self.state = State::Waiting { until: self.backoff.failed(now) };
+        self.state = State::Waiting { until: self.backoff.failed(now), plan: None };
     }
 }
 

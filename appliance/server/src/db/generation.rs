@@ -87,6 +87,15 @@ impl Generation {
         self.models.get(model).map(|view| view.count)
     }
 
+    /// The segment files that are read, with their models: what a scrub looks through.
+    pub fn segments(&self) -> Vec<(ModelName, Hash32)> {
+        let views = self.models.iter();
+        let named = |(model, view): (&ModelName, &ModelView)| {
+            view.base.entries().map(|entry| (model.clone(), entry.name)).collect::<Vec<_>>()
+        };
+        views.flat_map(named).collect()
+    }
+
     /// How many changes lie over the base, in all models.
     pub fn overlay_len(&self) -> usize {
         self.models.values().map(|view| view.overlay.len()).sum()

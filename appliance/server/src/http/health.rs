@@ -41,7 +41,7 @@ async fn healthz() -> &'static str {
     (status = 200, description = "It can.", body = Readiness),
     (status = 503, description = "It cannot; the reasons say why.", body = Readiness)))]
 async fn readyz(State(panel): State<Panel>) -> Response {
-    let Status { ready, reasons, .. } = panel.status();
+    let Status { ready, reasons, .. } = panel.status().await;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, reasons })).into_response()
 }
@@ -50,7 +50,7 @@ async fn readyz(State(panel): State<Panel>) -> Response {
 #[utoipa::path(get, path = "/v1/status", tag = "health",
     responses((status = 200, description = "The state of the box.", body = Status)))]
 async fn status(State(panel): State<Panel>, caller: Option<Extension<Identity>>) -> Json<Status> {
-    let status = panel.status();
+    let status = panel.status().await;
     match caller {
         Some(Extension(Identity::Operator)) => Json(status),
         Some(Extension(Identity::Terminal(_) | Identity::Node(_))) | None => Json(status.summary()),

@@ -4,6 +4,8 @@ pub mod admin;
 pub mod auth;
 mod cursor;
 mod etag;
+pub mod events;
+pub mod feeds;
 mod guard;
 pub mod health;
 pub mod identity;

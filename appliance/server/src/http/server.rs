@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{Request, Response, header};
 use http_body_util::Limited;
 use hyper::body::{Body as _, Incoming};
@@ -37,6 +38,8 @@ use crate::terminal::access::Access;
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Requests that are under way when the box stops may take this long.
 const DRAIN: Duration = Duration::from_secs(4);
+/// Imports and full refreshes of a large chain end within this.
+const OPERATOR_MAX: Duration = Duration::from_secs(3600);
 /// The accept loops show a sign of life this often.
 const BEAT: Duration = Duration::from_secs(5);
 /// After a failed accept (no file descriptors left) the loop rests.
@@ -124,17 +127,29 @@ impl Server {
         let length = head.headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
         let max = self.limits.body_bytes_max;
-        if length.is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > max)) {
-            return refusal::answer(Code::TooLarge, format!("a body may have {max} bytes"));
-        }
-        let body = if body.is_end_stream() {
-            Body::empty()
-        } else {
-            Body::new(Limited::new(PromptBody::new(body, self.limits.body_timeout()), max))
+        let is_too_long = |length| usize::try_from(length).map_or(true, |length| length > max);
+        let body = match peer {
+            _ if body.is_end_stream() => Body::empty(),
+            // The operator's imports are as large as a catalogue; they have limits of their own.
+            Peer::Control => Body::new(PromptBody::new(body, OPERATOR_MAX)),
+            Peer::Network(_) if length.is_some_and(is_too_long) => {
+                return refusal::answer(Code::TooLarge, format!("a body may have {max} bytes"));
+            }
+            Peer::Network(_) => {
+                Body::new(Limited::new(PromptBody::new(body, self.limits.body_timeout()), max))
+            }
         };
-        let has_body = length.is_some_and(|length| length > 0);
-        let answer = self.router.clone().call(Request::from_parts(head, body));
-        match tokio::time::timeout(self.limits.request_timeout(), answer).await {
+        let patience = match peer {
+            Peer::Control => OPERATOR_MAX,
+            Peer::Network(_) => self.limits.request_timeout(),
+        };
+        let has_body = !body.is_end_stream();
+        let mut request = Request::from_parts(head, body);
+        if has_body {
+            DefaultBodyLimit::max(max).apply(&mut request);
+        }
+        let answer = self.router.clone().call(request);
+        match tokio::time::timeout(patience, answer).await {
             Ok(Ok(response)) => refusal::complete(response, has_body).await,
             Ok(Err(never)) => match never {},
             Err(_) => refusal::answer(Code::Busy, "the request took too long and was given up"),

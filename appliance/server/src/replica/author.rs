@@ -22,8 +22,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use storebox_proto::feed::head::{HeadError, VERSION};
+use storebox_proto::feed::registry::{ESTATE, MODEL_OF_MODELS};
 use storebox_proto::feed::segment::{DraftError, Packer};
-use storebox_proto::feed::{Head, HeadModel, Manifest, Position, Registry, Run, SignedHead};
+use storebox_proto::feed::{
+    Head, HeadModel, Manifest, ModelDef, Position, Registry, Run, RunPage, SignedHead,
+};
 use storebox_proto::ids::{FeedId, Hash32, ModelName};
 use storebox_proto::limits;
 use storebox_proto::time::Timestamp;
@@ -177,6 +180,20 @@ impl Author {
         self.board.current(feed).map(|posted| posted.head)
     }
 
+    /// The models that an import may have: the built-in ones and those that were published as masterdata.
+    pub fn registry(&self) -> Result<Registry, AuthorError> {
+        let estate: FeedId = ESTATE.parse().expect("the name of a built-in feed");
+        let model: ModelName = MODEL_OF_MODELS.parse().expect("the name of a built-in model");
+        let head = self.head(&estate);
+        let Some(entry) = head.as_ref().and_then(|head| head.model(&model)) else {
+            return Ok(Registry::built_in());
+        };
+        let records = model::published(&self.store, entry)?;
+        let defs = records.iter().filter_map(|record| ModelDef::from_record(record).ok());
+        // What was refused had been refused by the import too, before it was published.
+        Ok(Registry::with(defs).0)
+    }
+
     /// Takes away what no head has named for the time of grace.
     pub fn sweep(&mut self, now: Instant) -> Result<u64, SweepError> {
         self.sweeper.sweep(&self.store, &self.board, now)
@@ -252,7 +269,7 @@ impl Author {
         feed: &FeedId,
         old: Option<&Head>,
         entries: Vec<HeadModel>,
-        pages: Option<Vec<storebox_proto::feed::RunPage>>,
+        pages: Option<Vec<RunPage>>,
         now: Timestamp,
     ) -> Head {
         let mut models: BTreeMap<ModelName, HeadModel> = BTreeMap::new();

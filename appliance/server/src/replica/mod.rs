@@ -1,11 +1,19 @@
 //! How masterdata moves: imports become revisions at head office, revisions become generations in the shop.
 //!
-//! `import` checks, `author` publishes, `source` fetches, `refresher` brings a replica up to date, `scrub` looks for
-//! damage, `history` remembers, `feed_changes` tells tills what changed.
+//! `import` checks and `author` publishes; `source` fetches, `refresher` brings replicas up to date, `scrub` looks
+//! for damage, `sweep` takes away what nobody needs; `board` says what is on offer, `readers` what is in service,
+//! `till_changes` what changed since; `history` and `status` are for people.
 
 pub mod author;
 pub mod board;
 pub mod history;
 pub mod import;
+pub mod office;
+pub mod readers;
+pub mod refresher;
+pub mod scrub;
 pub mod source;
+pub mod status;
 pub mod sweep;
+pub mod till_changes;
+pub mod wording;

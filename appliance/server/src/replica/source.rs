@@ -125,13 +125,12 @@ impl HttpSource {
     ) -> Result<Option<Bytes>, SourceError> {
         let held = if wait { LONG_POLL_MAX } else { Duration::ZERO };
         let mut url = self.url(&["sync", "v1", "feeds", feed.as_str(), "head"]);
-        let mut query = url.query_pairs_mut();
-        if let Some(after) = after {
-            query.append_pair("after_epoch", &after.epoch.to_string());
-            query.append_pair("after_revision", &after.revision.to_string());
+        url.query_pairs_mut().append_pair("wait_s", &held.as_secs().to_string());
+        if let Some(Position { epoch, revision }) = after {
+            url.query_pairs_mut()
+                .append_pair("after_epoch", &epoch.to_string())
+                .append_pair("after_revision", &revision.to_string());
         }
-        query.append_pair("wait_s", &held.as_secs().to_string());
-        drop(query);
         let response = self.get(&url, self.page_timeout + held).await?;
         if response.status() == StatusCode::NOT_MODIFIED {
             return Ok(None);

@@ -1,15 +1,57 @@
-//! The role `main`.
+//! Head office: authors masterdata and settles transactions.
 
 use utoipa_axum::router::OpenApiRouter;
 
 use super::RoleError;
+use super::replica::{self, Feeding, Ground, path};
+use crate::env;
+use crate::http::feeds::{self, operator};
 use crate::node::Basics;
+use crate::replica::author::{Author, Options};
+use crate::replica::board::Board;
+use crate::replica::import::Limits;
+use crate::replica::office::Office;
+use crate::replica::source::Source;
 use crate::status::PanelBuilder;
+
+use storebox_proto::feed::Registry;
 
 /// Starts the parts of the role.
 pub(super) async fn start(
-    _basics: &Basics<'_>,
-    _board: &mut PanelBuilder,
+    basics: &Basics<'_>,
+    panel: &mut PanelBuilder,
 ) -> Result<Vec<OpenApiRouter>, RoleError> {
-    Ok(Vec::new())
+    let ground = Ground::open(basics)?;
+    let authored = Board::new(Registry::built_in().feeds());
+    let author = Author::open(
+        &path(basics, "author"),
+        ground.segments.clone(),
+        basics.key.clone(),
+        authored.clone(),
+        Options::new(first_epoch()),
+    )?;
+    let spool = path(basics, "spool");
+    std::fs::create_dir_all(&spool)
+        .map_err(|source| RoleError::File { path: spool.clone(), source })?;
+    let office = Office::new(author, &spool, Limits::default());
+    basics.supervisor.spawn_owner("author", |stop| office.clone().run(stop));
+    let feeding = Feeding {
+        source: Source::Local(authored.clone()),
+        address: None,
+        keys: vec![basics.key.verifying_key()],
+        author_sweeps: true,
+    };
+    let (_, mut routers) = replica::start(basics, &ground, feeding, panel)?;
+    let Ground { segments, history, .. } = ground;
+    let shutdown = basics.supervisor.root();
+    let sync = feeds::Sync { board: authored, segments, history, shutdown };
+    routers.extend([feeds::routes(sync), operator::office_routes(office)]);
+    Ok(routers)
+}
+
+/// A feed that is published for the first time begins a life that follows every earlier one of its author.
+///
+/// Seconds since 1970, so that an author who lost its disk is not taken for its former self.
+fn first_epoch() -> u64 {
+    u64::try_from(env::believable().unix_ms() / 1000).unwrap_or(1)
 }

@@ -33,6 +33,11 @@ impl Backoff {
         now + whole / 2 + (whole / 2).mul_f64(self.spread())
     }
 
+    /// Failures in a row.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
     /// Something arrived: the source works.
     pub(super) fn worked(&mut self) {
         self.failures = 0;

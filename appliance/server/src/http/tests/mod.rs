@@ -1,10 +1,12 @@
 //! The listeners and routes as a client meets them: real sockets on loopback, real replicas in a directory.
 
 mod listing;
+mod login;
 mod patience;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,15 +18,18 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
 
 use super::server::Server;
+use super::terminal::Counter;
 use super::traffic::Traffic;
-use super::{admin, masterdata, openapi};
-use crate::config::Http;
+use super::{admin, masterdata, openapi, terminal};
+use crate::config::{Http, TerminalDefaults};
 use crate::db::{
     BlockCache, ChangeSet, FeedStore, Options, SegmentStore, Snapshot, SnapshotWriter,
 };
 use crate::masterdata::Masterdata;
+use crate::replica::readers::Readers;
 use crate::supervise::Supervisor;
 use crate::terminal::access::{Access, Kind};
+use crate::terminal::desk::Desk;
 
 /// A box with a catalogue, served on loopback.
 struct Site {
@@ -54,7 +59,7 @@ impl Site {
         let defs: Vec<_> = registry.of_feed(&feed).cloned().collect();
         let mut manifests = Vec::new();
         for def in &defs {
-            let mut writer = SnapshotWriter::new(&segments, def.name.clone());
+            let mut writer = SnapshotWriter::new(&segments, def.name.clone()).unwrap();
             for number in 0..products * usize::from(def.name.as_str() == "Product") {
                 writer.push(&product(number, &format!("Apple {number}"))).unwrap();
             }
@@ -66,14 +71,27 @@ impl Site {
             FeedStore::open(&root, feed.clone(), defs, segments, options).unwrap().store;
         let published = Timestamp::from_unix_ms(1);
         store.adopt(Snapshot { epoch: 3, revision: 7, published, manifests }).unwrap();
-        let masterdata = Masterdata::new(registry, BTreeMap::from([(feed, store.reader())]));
+        let readers = Readers::new();
+        readers.add(feed, store.reader());
+        let masterdata = Masterdata::new(readers);
         Self::serve(dir, store, masterdata, limits).await
     }
 
     async fn serve(dir: TempDir, store: FeedStore, masterdata: Masterdata, limits: Http) -> Self {
         let access = Access::open(dir.path()).unwrap();
         let token = access.add(Kind::Terminal, "till-1", [5; 32], Timestamp::from_unix_ms(1));
-        let routers = [masterdata::routes(masterdata.clone()), admin::routes(access.clone())];
+        let counter = Counter {
+            access: access.clone(),
+            desk: Desk::open(dir.path()),
+            masterdata: masterdata.clone(),
+            defaults: TerminalDefaults::default(),
+            nudge: Arc::new(|| {}),
+        };
+        let routers = [
+            masterdata::routes(masterdata.clone()),
+            admin::routes(access.clone()),
+            terminal::routes(counter),
+        ];
         let (router, _) = openapi::assemble(routers);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -35,13 +35,12 @@ async fn a_client_that_rests_too_long_is_closed_after_its_answer() {
 #[tokio::test]
 async fn a_body_that_never_ends_is_refused() {
     let site = Site::open(0, impatient()).await;
-    let mut control =
-        tokio::net::UnixStream::connect(site.dir.path().join("control.sock")).await.unwrap();
-    let head = b"POST /v1/terminals HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{";
-    control.write_all(head).await.unwrap();
-    let mut answer = Vec::new();
-    control.read_to_end(&mut answer).await.unwrap();
-    let answer = String::from_utf8_lossy(&answer);
+    let request = format!(
+        "POST /v1/terminal/login HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{{",
+        site.token
+    );
+    let answer = exchange(&site, request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     assert!(answer.contains("body_malformed"), "{answer}");
     site.close().await;

@@ -61,13 +61,7 @@ impl<'a> Edition<'a> {
 
     /// Reads the manifest that a head names.
     pub(super) fn manifest(&self, entry: &HeadModel) -> Result<Manifest, AuthorError> {
-        let bytes = self.store.read(entry.manifest).ok();
-        let intact = bytes.filter(|bytes| Hash32::of(bytes) == entry.manifest);
-        intact.and_then(|bytes| Manifest::parse(&bytes).ok()).ok_or_else(|| AuthorError::Damaged {
-            model: entry.model.clone(),
-            what: "manifest",
-            name: entry.manifest,
-        })
+        manifest(self.store, entry)
     }
 
     /// Works the rows of the import into a model.
@@ -347,6 +341,29 @@ fn next_before(
     id: &RecordId,
 ) -> Result<Option<Record>, AuthorError> {
     old.next_if(|next| next.as_ref().map_or(true, |record| record.id < *id)).transpose()
+}
+
+/// Every record of a small model as it was published.
+pub(super) fn published(
+    store: &SegmentStore,
+    entry: &HeadModel,
+) -> Result<Vec<Record>, AuthorError> {
+    let manifest = manifest(store, entry)?;
+    let mut all = Vec::new();
+    for segment in &manifest.segments {
+        all.extend(records(store, &manifest.model, segment)?);
+    }
+    Ok(all)
+}
+
+fn manifest(store: &SegmentStore, entry: &HeadModel) -> Result<Manifest, AuthorError> {
+    let bytes = store.read(entry.manifest).ok();
+    let intact = bytes.filter(|bytes| Hash32::of(bytes) == entry.manifest);
+    intact.and_then(|bytes| Manifest::parse(&bytes).ok()).ok_or_else(|| AuthorError::Damaged {
+        model: entry.model.clone(),
+        what: "manifest",
+        name: entry.manifest,
+    })
 }
 
 /// The records of a segment, if its bytes and its content are what the manifest says.

@@ -1,0 +1,148 @@
+use std::collections::BTreeSet;
+
+use axum::http::{Method, StatusCode};
+use storebox_proto::time::Timestamp;
+
+use super::*;
+use crate::config::{self, Override};
+use crate::http::auth::{Door, door};
+use crate::terminal::access::Kind;
+
+/// Who may reach which documented path; a new route must be entered here on purpose.
+const ROUTES: &[(&str, Door)] = &[
+    ("/healthz", Door::Open),
+    ("/metrics", Door::Watcher),
+    ("/readyz", Door::Open),
+    ("/sync/v1/feeds", Door::Node),
+    ("/sync/v1/feeds/{feed}/head", Door::Node),
+    ("/sync/v1/history", Door::Node),
+    ("/sync/v1/objects/{name}", Door::Node),
+    ("/v1/changes", Door::Shop),
+    ("/v1/feeds", Door::Operator),
+    ("/v1/history", Door::Operator),
+    ("/v1/import", Door::Operator),
+    ("/v1/import/changes", Door::Operator),
+    ("/v1/import/models/{model}", Door::Operator),
+    ("/v1/models", Door::Shop),
+    ("/v1/models/{model}/records", Door::Shop),
+    ("/v1/models/{model}/records/{id}", Door::Shop),
+    ("/v1/nodes", Door::Operator),
+    ("/v1/nodes/{name}", Door::Operator),
+    ("/v1/refresh", Door::Operator),
+    ("/v1/status", Door::Open),
+    ("/v1/terminal/config", Door::Terminal),
+    ("/v1/terminal/idle", Door::Terminal),
+    ("/v1/terminal/login", Door::Terminal),
+    ("/v1/terminal/refreshed", Door::Terminal),
+    ("/v1/terminals", Door::Operator),
+    ("/v1/terminals/{name}", Door::Operator),
+];
+
+struct Running {
+    built: Built,
+    supervisor: Supervisor,
+    address: std::net::SocketAddr,
+    _premises: Premises,
+    _dir: tempfile::TempDir,
+}
+
+async fn start(role: &str) -> Running {
+    let dir = tempfile::tempdir().unwrap();
+    let set = |key: &str, value: &str| Override::from_variable(key, value).unwrap();
+    let overrides = [
+        set("STOREBOX_ROLE", role),
+        set("STOREBOX_DATA_DIR", dir.path().to_str().unwrap()),
+        set("STOREBOX_HTTP__LISTEN", "127.0.0.1:0"),
+    ];
+    let config = config::parse("test.toml", "", &overrides).unwrap();
+    let premises = Premises::enter(&config.data_dir).unwrap();
+    let supervisor = Supervisor::new();
+    let built = build(&config, &supervisor).await.unwrap();
+    let network = premises.listen(&config.http.listen).await.unwrap();
+    let address = network[0].local_addr().unwrap();
+    let server = Server {
+        access: built.access.clone(),
+        router: built.router.clone(),
+        limits: config.http.clone(),
+        traffic: built.traffic.clone(),
+    };
+    server.start(&supervisor, network, premises.control().unwrap());
+    Running { built, supervisor, address, _premises: premises, _dir: dir }
+}
+
+/// Every documented operation as a method and a path that a client could send.
+fn operations(document: &utoipa::openapi::OpenApi) -> Vec<(Method, String, String)> {
+    let mut found = Vec::new();
+    for (path, item) in &document.paths.paths {
+        let sent = path.replace('{', "").replace('}', "");
+        let methods = [
+            (Method::GET, &item.get),
+            (Method::PUT, &item.put),
+            (Method::POST, &item.post),
+            (Method::DELETE, &item.delete),
+        ];
+        let present = methods.into_iter().filter(|(_, operation)| operation.is_some());
+        found.extend(present.map(|(method, _)| (method, path.clone(), sent.clone())));
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_route_of_every_role_lets_in_its_own_callers_only() {
+    let mut seen = BTreeSet::new();
+    for role in ["main", "store"] {
+        let running = start(role).await;
+        let now = Timestamp::from_unix_ms(1);
+        let till = running.built.access.add(Kind::Terminal, "till-1", [1; 32], now).unwrap();
+        let node = running.built.access.add(Kind::Node, "store-1", [2; 32], now).unwrap();
+        let client = reqwest::Client::new();
+        for (method, path, sent) in operations(&running.built.document) {
+            let listed = ROUTES.iter().find(|(listed, _)| *listed == path);
+            let (_, wanted) = listed.unwrap_or_else(|| panic!("{path} is not in the table"));
+            assert_eq!(door(&sent), *wanted, "{path}");
+            let url = format!("http://{}{sent}", running.address);
+            let ask = |token: Option<&str>| {
+                let request = client.request(method.clone(), &url);
+                let request = request.timeout(Duration::from_secs(10)).body("not json");
+                match token {
+                    Some(token) => request.bearer_auth(token).send(),
+                    None => request.send(),
+                }
+            };
+            let shut =
+                |status| status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN;
+            let open = [Door::Open, Door::Watcher].contains(wanted);
+            assert_eq!(!shut(ask(None).await.unwrap().status()), open, "nobody at {path}");
+            let status = ask(Some("sbt_00")).await.unwrap().status();
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "a stranger at {path}");
+            let as_till = [Door::Open, Door::Terminal, Door::Shop].contains(wanted);
+            assert_eq!(
+                !shut(ask(Some(&till)).await.unwrap().status()),
+                as_till,
+                "a till at {path}"
+            );
+            let as_node = [Door::Open, Door::Watcher, Door::Node].contains(wanted);
+            assert_eq!(
+                !shut(ask(Some(&node)).await.unwrap().status()),
+                as_node,
+                "a node at {path}"
+            );
+            seen.insert(path);
+        }
+        assert!(running.supervisor.stop(STOP_MAX).await.is_empty());
+    }
+    let listed: BTreeSet<_> = ROUTES.iter().map(|(path, _)| (*path).to_owned()).collect();
+    assert_eq!(listed, seen, "the table names a route that no role serves");
+}
+
+#[tokio::test]
+async fn what_anybody_sees_of_the_status_names_no_client() {
+    let running = start("store").await;
+    let now = Timestamp::from_unix_ms(1);
+    running.built.access.add(Kind::Terminal, "till-1", [1; 32], now).unwrap();
+    assert_eq!(running.built.panel.status().await.clients.len(), 1);
+    let url = format!("http://{}/v1/status", running.address);
+    let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+    assert!(!text.contains("till-1") && text.contains("\"node\":\"storebox\""), "{text}");
+    running.supervisor.stop(STOP_MAX).await;
+}

@@ -1,0 +1,341 @@
+//! One feed on its way: its fetch machine, its store, and what log, history and status are told of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use storebox_proto::feed::{ModelDef, SignedHead};
+use storebox_proto::ids::{FeedId, Hash32, ModelName};
+use storebox_proto::sync::fetch::{Event, Fetch, Load, Mode, Outcome, Shelf, Verdict};
+use storebox_proto::time::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::load::Carried;
+use crate::db::{FeedStore, Health, SegmentStore};
+use crate::files;
+use crate::replica::board::{Board, Posted};
+use crate::replica::history::{History, ModelLoad, Refresh};
+use crate::replica::source::SourceError;
+use crate::replica::status::{FeedStatus, Last};
+use crate::replica::wording;
+
+/// What the machine may ask about this box's disk.
+struct BoxShelf<'a> {
+    segments: &'a SegmentStore,
+    equal: &'a BTreeMap<(ModelName, Hash32), Hash32>,
+    damaged: &'a BTreeSet<Hash32>,
+}
+
+impl Shelf for BoxShelf<'_> {
+    fn holds(&self, name: &Hash32) -> bool {
+        self.segments.contains(*name) && !self.damaged.contains(name)
+    }
+
+    fn load(&self, name: &Hash32) -> Option<Bytes> {
+        self.segments.read(*name).ok().filter(|bytes| Hash32::of(bytes) == *name)
+    }
+
+    fn equal(&self, model: &ModelName, digest: &Hash32) -> Option<Hash32> {
+        let name = *self.equal.get(&(model.clone(), *digest))?;
+        let intact = !self.damaged.contains(&name) && self.segments.check(name) == Health::Intact;
+        intact.then_some(name)
+    }
+}
+
+/// What a refresh under way has come to so far.
+#[derive(Debug)]
+struct Attempt {
+    mode: Mode,
+    since: Instant,
+    models: Vec<ModelLoad>,
+}
+
+pub(super) struct Lane {
+    pub(super) feed: FeedId,
+    pub(super) machine: Fetch,
+    /// Not here while a thread works on it.
+    pub(super) store: Option<FeedStore>,
+    /// Definitions that the store is to take over.
+    pub(super) defs: Option<Vec<ModelDef>>,
+    /// Objects that wait to be written together.
+    pub(super) arrived: Vec<(Hash32, Bytes)>,
+    pub(super) is_writing: bool,
+    /// Ends the last request for a head when another is sent.
+    pub(super) asking: CancellationToken,
+    pub(super) loading: Option<Bytes>,
+    segments: SegmentStore,
+    equal: BTreeMap<(ModelName, Hash32), Hash32>,
+    damaged: BTreeSet<Hash32>,
+    head_path: PathBuf,
+    attempt: Option<Attempt>,
+    error: Option<String>,
+    status: FeedStatus,
+}
+
+impl Lane {
+    pub(super) fn new(
+        store: FeedStore,
+        machine: Fetch,
+        segments: SegmentStore,
+        dir: &Path,
+    ) -> Self {
+        let feed = store.feed().clone();
+        let head_path = dir.join(feed.as_str()).join("head");
+        let mut lane = Self {
+            feed,
+            machine,
+            store: None,
+            defs: None,
+            arrived: Vec::new(),
+            is_writing: false,
+            asking: CancellationToken::new(),
+            loading: None,
+            segments,
+            equal: BTreeMap::new(),
+            damaged: BTreeSet::new(),
+            head_path,
+            attempt: None,
+            error: None,
+            status: FeedStatus { source_answers: true, ..FeedStatus::default() },
+        };
+        lane.take_back(store);
+        lane
+    }
+
+    /// Offers the head that this box stands at, if it remembers it.
+    pub(super) fn post_remembered(&self, board: &Board, keys: &[ed25519_dalek::VerifyingKey]) {
+        let Ok(bytes) = std::fs::read(&self.head_path) else { return };
+        let head = SignedHead::parse(&bytes).and_then(|signed| signed.open(keys));
+        if let Ok(head) = head
+            && Some(head.position()) == self.machine.position()
+        {
+            board.post(&self.feed, Posted { head: Arc::new(head), bytes: Bytes::from(bytes) });
+        }
+    }
+
+    /// The store is back from a thread.
+    pub(super) fn take_back(&mut self, store: FeedStore) {
+        self.equal.clear();
+        for manifest in store.manifests() {
+            for entry in manifest.segments {
+                self.equal.insert((manifest.model.clone(), entry.digest), entry.name);
+            }
+        }
+        if let Some(generation) = store.current() {
+            self.status.published = Some(generation.published());
+            let counts = generation.models().filter_map(|model| generation.count(model));
+            self.status.records = counts.sum();
+        }
+        self.store = Some(store);
+    }
+
+    pub(super) fn head(&mut self, result: Result<Option<Bytes>, SourceError>, now: Instant) {
+        self.status.source_answers = result.is_ok();
+        let shelf =
+            BoxShelf { segments: &self.segments, equal: &self.equal, damaged: &self.damaged };
+        match result {
+            Ok(Some(bytes)) => self.machine.handle_head(&bytes, &shelf, now),
+            Ok(None) => self.machine.handle_unchanged(now),
+            Err(error) => {
+                self.note(&error);
+                self.machine.handle_head_failed(now);
+            }
+        }
+    }
+
+    pub(super) fn object(
+        &mut self,
+        name: Hash32,
+        result: Result<Bytes, SourceError>,
+        now: Instant,
+    ) {
+        match result {
+            Ok(bytes) => match self.machine.handle_object(&name, &bytes, now) {
+                Verdict::Keep => self.arrived.push((name, bytes)),
+                Verdict::Lied | Verdict::Unwanted => {}
+            },
+            Err(error @ (SourceError::Gone { .. } | SourceError::Missing { .. })) => {
+                self.note(&error);
+                self.machine.handle_object_gone(&name, now);
+            }
+            Err(
+                error @ (SourceError::Unreachable { .. }
+                | SourceError::Status { .. }
+                | SourceError::TooLarge { .. }),
+            ) => {
+                self.note(&error);
+                self.machine.handle_object_failed(&name, now);
+            }
+        }
+    }
+
+    pub(super) fn written(
+        &mut self,
+        names: &[Hash32],
+        error: Option<&crate::db::StoreError>,
+        now: Instant,
+    ) {
+        self.is_writing = false;
+        if let Some(error) = error {
+            tracing::error!(feed = %self.feed, error = %chain(error), "fetched masterdata cannot be written");
+            self.error = Some(chain(error));
+        }
+        for name in names {
+            if error.is_some() {
+                self.machine.handle_object_failed(name, now);
+                continue;
+            }
+            self.damaged.remove(name);
+            let shelf =
+                BoxShelf { segments: &self.segments, equal: &self.equal, damaged: &self.damaged };
+            self.machine.handle_stored(name, &shelf, now);
+        }
+    }
+
+    /// A load is over; true if a new generation is in service.
+    pub(super) fn loaded(
+        &mut self,
+        store: FeedStore,
+        carried: Carried,
+        load: &Load,
+        board: &Board,
+        now: Instant,
+    ) -> bool {
+        self.take_back(store);
+        self.damaged.extend(carried.stumbled);
+        if let Outcome::Damaged(names) = &carried.outcome {
+            self.damaged.extend(names);
+        }
+        if let Some(error) = carried.error {
+            tracing::warn!(feed = %self.feed, error, "a refresh could not be loaded");
+            self.error = Some(error);
+        }
+        let switched = carried.outcome == Outcome::Switched;
+        if let Some(bytes) = self.loading.take().filter(|_| switched) {
+            let (Load::Changes { head, .. } | Load::Snapshot { head, .. }) = load;
+            crate::env::raise_clock_floor(head.published);
+            if let Err(error) = files::replace(&self.head_path, &bytes, files::PUBLIC) {
+                tracing::warn!(feed = %self.feed, error = %error, "the head cannot be remembered");
+            }
+            board.post(&self.feed, Posted { head: Arc::new(head.as_ref().clone()), bytes });
+        }
+        self.machine.handle_outcome(carried.outcome, now);
+        switched
+    }
+
+    /// Segments in service that proved damaged: they are fetched again.
+    pub(super) fn damage(&mut self, names: impl IntoIterator<Item = Hash32>) {
+        self.damaged.extend(names);
+        self.machine.handle_wish(storebox_proto::sync::fetch::Wish::Full);
+    }
+
+    /// Tells log and history what the machine says.
+    pub(super) fn tell(&mut self, history: &History, now: Instant, wall: Timestamp) {
+        while let Some(event) = self.machine.poll_event() {
+            self.tell_one(event, history, now, wall);
+        }
+    }
+
+    fn tell_one(&mut self, event: Event, history: &History, now: Instant, wall: Timestamp) {
+        let feed = &self.feed;
+        match event {
+            Event::Started { mode, to } => {
+                tracing::debug!(%feed, revision = to.revision, ?mode, "refresh begins");
+                self.attempt = Some(Attempt { mode, since: now, models: Vec::new() });
+            }
+            Event::ModelStarted { mode, model } => {
+                tracing::info!(%feed, %model, "{}", wording::started(mode, &model));
+            }
+            Event::ModelFinished { mode, model, records, pages } => {
+                let line = wording::finished(mode, &model, records, pages);
+                tracing::info!(%feed, %model, records, pages, "{line}");
+                if let Some(attempt) = &mut self.attempt {
+                    attempt.models.push(ModelLoad { model, records, pages });
+                }
+            }
+            Event::Switched { mode, to } => {
+                tracing::info!(%feed, revision = to.revision, epoch = to.epoch, ?mode, "refreshed");
+                self.error = None;
+                self.end(history, now, wall);
+            }
+            Event::UpToDate => self.error = None,
+            Event::Refused(refused) => {
+                tracing::warn!(%feed, error = %refused, "the source offers something unacceptable");
+                self.error = Some(refused.to_string());
+            }
+            Event::Lied { name } => {
+                tracing::warn!(%feed, %name, "the source sent other bytes than were asked for");
+                self.error = Some(format!("object {name} came with other bytes"));
+            }
+            Event::Mismatch { mode } => {
+                tracing::warn!(%feed, ?mode, "the replica differs from its author and will be repaired");
+                self.end(history, now, wall);
+            }
+            Event::Failed => {
+                self.error.get_or_insert_with(|| "the source did not answer in time".to_owned());
+                self.end(history, now, wall);
+            }
+        }
+    }
+
+    /// Notes how an attempt ended; of failures in a row only the first, or the history would hold nothing else.
+    fn end(&mut self, history: &History, now: Instant, wall: Timestamp) {
+        let failed_before = self.status.last.as_ref().is_some_and(|last| last.error.is_some());
+        let Some(attempt) = self.attempt.take() else {
+            return;
+        };
+        let took_ms = u64::try_from((now - attempt.since).as_millis()).unwrap_or(u64::MAX);
+        let records = attempt.models.iter().map(|load| load.records).sum();
+        let (mode, error) = (attempt.mode, self.error.clone());
+        self.status.last = Some(Last { mode, at: wall, took_ms, records, error: error.clone() });
+        if error.is_some() && failed_before {
+            return;
+        }
+        history.record(Refresh {
+            terminal: None,
+            feed: self.feed.clone(),
+            mode,
+            position: self.machine.position(),
+            at: wall,
+            took_ms,
+            error,
+            models: attempt.models,
+        });
+    }
+
+    pub(super) fn status(&self, now: Instant) -> FeedStatus {
+        let progress = self.machine.progress();
+        let records_per_s = match (&progress, &self.attempt) {
+            (Some(progress), Some(attempt)) => {
+                let ms = (now - attempt.since).as_millis().max(1);
+                u64::try_from(u128::from(progress.records) * 1000 / ms).unwrap_or(u64::MAX)
+            }
+            _ => 0,
+        };
+        FeedStatus {
+            position: self.machine.position(),
+            phase: self.machine.phase(),
+            progress,
+            records_per_s,
+            ..self.status.clone()
+        }
+    }
+
+    fn note(&mut self, error: &SourceError) {
+        tracing::debug!(feed = %self.feed, error = %chain(error), "the source did not help");
+        self.error = Some(chain(error));
+    }
+}
+
+/// The error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
