@@ -116,13 +116,16 @@ impl Dataset {
         found.map(|folder| Self { folder }).ok_or(Error::Missing(last))
     }
 
-    /// Copies the files of all models into `target`, which head office then imports as a whole.
+    /// Writes the records of all models into `target`, which head office then imports as a whole.
+    ///
+    /// The whole data set repeats some coupons; head office refuses an id that comes twice.
     pub fn lay_out_catalogue(&self, target: &Path) -> Result<(), Error> {
         create(target)?;
         for model in MODELS {
-            let name = format!("{model}.ndjson.zst");
-            let path = self.folder.join(&name);
-            fs::copy(&path, target.join(name)).map_err(|source| Error::File { path, source })?;
+            let mut ids = BTreeSet::new();
+            let mut records = self.records(model)?;
+            records.retain(|record| ids.insert(record.get("id").map(Value::to_string)));
+            write_records(&target.join(format!("{model}.ndjson")), &records)?;
         }
         Ok(())
     }
@@ -201,19 +204,22 @@ fn write_week(
     create(&folder)?;
     let mut count = 0;
     for (model, records) in models {
-        let path = folder.join(format!("{model}.ndjson"));
-        let write = || {
-            let mut file = BufWriter::new(File::create(&path)?);
-            for record in &records {
-                serde_json::to_writer(&mut file, record)?;
-                file.write_all(b"\n")?;
-            }
-            file.flush()
-        };
-        write().map_err(|source| Error::File { path: path.clone(), source })?;
+        write_records(&folder.join(format!("{model}.ndjson")), &records)?;
         count += records.len();
     }
     Ok(Week { folder, records: count })
+}
+
+fn write_records(path: &Path, records: &[Map<String, Value>]) -> Result<(), Error> {
+    let write = || {
+        let mut file = BufWriter::new(File::create(path)?);
+        for record in records {
+            serde_json::to_writer(&mut file, record)?;
+            file.write_all(b"\n")?;
+        }
+        file.flush()
+    };
+    write().map_err(|source| Error::File { path: path.to_owned(), source })
 }
 
 fn create(folder: &Path) -> Result<(), Error> {
