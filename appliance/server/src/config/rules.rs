@@ -28,7 +28,7 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
     within("masterdata.overlay_max", config.masterdata.overlay_max, 100..=1_000_000)?;
     within("masterdata.cache_bytes", config.masterdata.cache_bytes, 1 << 20..=1 << 32)?;
     within("masterdata.scrub_hours", config.masterdata.scrub_hours, 0..=8760)?;
-    within("outbox.entries_max", config.outbox.entries_max, 1..=100_000_000)?;
+    within("outbox.entries_max", config.outbox.entries_max, 1..=10_000_000)?;
     within("outbox.reserve_bytes", config.outbox.reserve_bytes, 1 << 20..=1 << 40)?;
     let page_max = u32::try_from(limits::PAGE_RECORDS_MAX).expect("a page is far below 4 billion");
     within("terminal.batch_size", config.terminal.batch_size, 1..=page_max)?;
@@ -103,6 +103,9 @@ fn check_sinks(config: &Config) -> Result<(), Broken> {
     if places > 0 && authoritative != 1 {
         let reason = format!("{authoritative} places are authoritative, exactly one must be");
         return Err(Broken::new("sink", reason));
+    }
+    if has_main == 1 && config.sinks.iter().any(|sink| sink.id.as_str() == "main") {
+        return Err(Broken::new("sink", "the id main is taken by [main]"));
     }
     let mut ids: Vec<_> = config.sinks.iter().map(|sink| &sink.id).collect();
     ids.sort_unstable();

@@ -207,14 +207,14 @@ impl Default for Masterdata {
 #[serde(default, deny_unknown_fields)]
 pub struct Outbox {
     /// How many may wait.
-    pub entries_max: u64,
+    pub entries_max: usize,
     /// Disk space kept free for them.
     pub reserve_bytes: u64,
 }
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self { entries_max: 2_000_000, reserve_bytes: 64 * 1024 * 1024 }
+        Self { entries_max: limits::HELD_MAX, reserve_bytes: 16 * 1024 * 1024 }
     }
 }
 

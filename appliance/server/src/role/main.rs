@@ -2,8 +2,8 @@
 
 use utoipa_axum::router::OpenApiRouter;
 
-use super::RoleError;
 use super::replica::{self, Feeding, Ground, path};
+use super::{RoleError, transactions};
 use crate::env;
 use crate::http::feeds::{self, operator};
 use crate::node::Basics;
@@ -46,6 +46,7 @@ pub(super) async fn start(
     let shutdown = basics.supervisor.root();
     let sync = feeds::Sync { board: authored, segments, history, shutdown };
     routers.extend([feeds::routes(sync), operator::office_routes(office)]);
+    routers.extend(transactions::start_ledger(basics, panel)?);
     Ok(routers)
 }
 

@@ -3,9 +3,10 @@
 mod main;
 mod replica;
 mod store;
+mod transactions;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -16,6 +17,7 @@ use crate::replica::author::AuthorError;
 use crate::replica::refresher::RefresherError;
 use crate::replica::source::SourceRefused;
 use crate::status::PanelBuilder;
+use crate::uplink::{LedgerOpenError, OutboxOpenError};
 
 /// Why a role does not start.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +43,19 @@ pub enum RoleError {
     /// The main server cannot be addressed.
     #[error("use the main server")]
     Source(#[from] SourceRefused),
+    /// The outbox does not open.
+    #[error("open the outbox")]
+    Outbox(#[from] OutboxOpenError),
+    /// The ledger does not open.
+    #[error("open the ledger")]
+    Ledger(#[from] LedgerOpenError),
+    /// The HTTP client does not start.
+    #[error("start the HTTP client")]
+    Client(#[source] reqwest::Error),
 }
+
+/// A token is 68 characters; a file with much more is not one.
+const TOKEN_FILE_MAX: u64 = 1024;
 
 /// Starts the parts of the role and returns their routes.
 pub async fn start(
@@ -52,4 +66,13 @@ pub async fn start(
         Role::Main => main::start(basics, panel).await,
         Role::Store => store::start(basics, panel).await,
     }
+}
+
+/// The token in a file, without the line's end.
+fn token(file: &Path) -> Result<String, RoleError> {
+    let fail = |source| RoleError::File { path: file.to_owned(), source };
+    if std::fs::metadata(file).map_err(fail)?.len() > TOKEN_FILE_MAX {
+        return Err(fail(std::io::Error::other("too large for a token")));
+    }
+    Ok(std::fs::read_to_string(file).map_err(fail)?.trim().to_owned())
 }

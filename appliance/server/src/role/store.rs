@@ -1,13 +1,12 @@
 //! The shop: replicates masterdata, serves tills, keeps their transactions until they are settled.
 
-use std::path::Path;
 use std::time::Duration;
 
 use storebox_proto::feed::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::RoleError;
 use super::replica::{self, Feeding, Ground};
+use super::{RoleError, token, transactions};
 use crate::config::Main;
 use crate::http::feeds;
 use crate::node::Basics;
@@ -17,8 +16,6 @@ use crate::status::PanelBuilder;
 
 /// One object of a feed arrives within this, or is asked for again.
 const OBJECT_MAX: Duration = Duration::from_secs(30);
-/// A token is 68 characters; a file with much more is not one.
-const TOKEN_FILE_MAX: u64 = 1024;
 
 /// Starts the parts of the role.
 pub(super) async fn start(
@@ -31,6 +28,8 @@ pub(super) async fn start(
     let Ground { segments, board, history } = ground;
     let shutdown = basics.supervisor.root();
     routers.push(feeds::routes(feeds::Sync { board, segments, history, shutdown }));
+    let (_, transactions) = transactions::start_outbox(basics, panel)?;
+    routers.extend(transactions);
     Ok(routers)
 }
 
@@ -44,13 +43,4 @@ fn feeding(main: &Main) -> Result<Feeding, RoleError> {
     let source = HttpSource::new(&main.url, &token(&main.token_file)?, OBJECT_MAX)?;
     let address = Some(main.url.clone());
     Ok(Feeding { source: Source::Http(source), address, keys, author_sweeps: false })
-}
-
-/// The token in a file, without the line's end.
-fn token(file: &Path) -> Result<String, RoleError> {
-    let fail = |source| RoleError::File { path: file.to_owned(), source };
-    if std::fs::metadata(file).map_err(fail)?.len() > TOKEN_FILE_MAX {
-        return Err(fail(std::io::Error::other("too large for a token")));
-    }
-    Ok(std::fs::read_to_string(file).map_err(fail)?.trim().to_owned())
 }

@@ -1,0 +1,173 @@
+//! Transactions of a node: the outbox of a shop, the ledger of head office.
+
+use std::time::Duration;
+
+use storebox_proto::ids::SinkId;
+use storebox_proto::problem::Problem;
+use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
+use utoipa_axum::router::OpenApiRouter;
+
+use super::replica::path;
+use super::{RoleError, token};
+use crate::config::Sink;
+use crate::http::{ledger, outbox, settle, transactions};
+use crate::journal;
+use crate::node::Basics;
+use crate::status::{LedgerStatus, LineStatus, OutboxStatus, PanelBuilder};
+use crate::uplink::shipper::Token;
+use crate::uplink::{
+    Ledger, LedgerOpened, LedgerOptions, LocalDocuments, Outbox, OutboxFigures, OutboxOpened,
+    OutboxOptions, Shipper, ShipperOptions,
+};
+
+/// The sink that `[main]` is.
+const MAIN: &str = "main";
+/// The journal ends within this, or the process exits without it.
+const JOURNAL_STOP_MAX: Duration = Duration::from_secs(5);
+
+/// Starts the outbox with a shipper for each sink.
+pub(super) fn start_outbox(
+    basics: &Basics<'_>,
+    panel: &mut PanelBuilder,
+) -> Result<(LocalDocuments, Vec<OpenApiRouter>), RoleError> {
+    let sinks = sinks(basics);
+    let defs =
+        sinks.iter().map(|sink| SinkDef { id: sink.id.clone(), authoritative: sink.authoritative });
+    let (node, key) = (basics.config.node.clone(), basics.key.clone());
+    let mut options = OutboxOptions::new(path(basics, "outbox"), defs.collect(), node, key);
+    let settings = &basics.config.outbox;
+    options.limits = Limits { held_max: settings.entries_max, ..Limits::default() };
+    let segment = options.journal.segment_bytes;
+    let spares = usize::try_from(settings.reserve_bytes / segment).unwrap_or(usize::MAX);
+    options.journal = journal::Options { spares_max: spares.max(1), ..options.journal };
+    let OutboxOpened { outbox, documents, incidents, thread } = Outbox::open(options)?;
+    tell(&incidents, "outbox");
+    for sink in sinks.into_iter().filter(|sink| !sink.url.is_empty()) {
+        start_shipper(basics, &outbox, sink)?;
+    }
+    let ending = outbox.clone();
+    let stop_outbox = async move |stop: tokio_util::sync::CancellationToken| {
+        stop.cancelled().await;
+        ending.stop().await;
+        join("outbox", thread).await;
+    };
+    basics.supervisor.spawn_owner("outbox", stop_outbox);
+    report_outbox(outbox.clone(), basics, panel);
+    let routers =
+        vec![transactions::routes(outbox.clone(), documents.clone()), outbox::routes(outbox)];
+    Ok((documents, routers))
+}
+
+/// Where transactions go; without any place they wait for one to be configured.
+fn sinks(basics: &Basics<'_>) -> Vec<Sink> {
+    let main = &basics.config.main;
+    let mut sinks = basics.config.sinks.clone();
+    if !main.url.is_empty() || sinks.is_empty() {
+        let id: SinkId = MAIN.parse().expect("a literal that keeps the rule for sinks");
+        let (token_file, public_key) = (main.token_file.clone(), main.public_key.clone());
+        sinks.push(Sink { id, url: main.url.clone(), authoritative: true, token_file, public_key });
+    }
+    sinks
+}
+
+fn start_shipper(basics: &Basics<'_>, outbox: &Outbox, sink: Sink) -> Result<(), RoleError> {
+    let name = format!("shipper {}", sink.id);
+    let options = ShipperOptions {
+        sink: sink.id,
+        authoritative: sink.authoritative,
+        token: Token::new(token(&sink.token_file)?),
+        url: sink.url,
+        node: basics.config.node.clone(),
+        trusted: sink.public_key.0.into_iter().collect(),
+    };
+    let shipper = Shipper::new(outbox.clone(), options).map_err(RoleError::Client)?;
+    basics.supervisor.spawn_owner(name, |stop| shipper.run(stop));
+    Ok(())
+}
+
+fn report_outbox(outbox: Outbox, basics: &Basics<'_>, panel: &mut PanelBuilder) {
+    let urls: Vec<_> = sinks(basics).into_iter().map(|sink| (sink.id, sink.url)).collect();
+    panel.ask(
+        "the outbox does not answer",
+        move || figures(outbox.clone()),
+        move |status, figures: OutboxFigures| {
+            let age = |since: storebox_proto::time::Timestamp| {
+                let ms = status.now.unix_ms().saturating_sub(since.unix_ms());
+                u64::try_from(ms / 1000).unwrap_or(0)
+            };
+            status.outbox = Some(OutboxStatus {
+                waiting: figures.waiting,
+                oldest_s: figures.oldest.map(age),
+                quarantined: figures.quarantined,
+                accepted: figures.accepted,
+                settled: figures.settled,
+            });
+            for (id, url) in urls.iter().filter(|(_, url)| !url.is_empty()) {
+                let sink = figures.sinks.iter().find(|sink| sink.id == *id);
+                status.lines.extend(sink.map(|sink| line(sink, url)));
+            }
+        },
+    );
+}
+
+async fn figures(outbox: Outbox) -> Option<OutboxFigures> {
+    outbox.figures().await.ok()
+}
+
+fn line(sink: &SinkStatus, url: &str) -> LineStatus {
+    let (up, word) = match &sink.link {
+        Link::Up => (true, String::new()),
+        Link::Waiting { .. } => (false, "tried again".to_owned()),
+        Link::Paused { .. } => (false, "it does not let this box in".to_owned()),
+    };
+    let detail = match sink.behind {
+        0 => word,
+        behind if word.is_empty() => format!("{behind} to go"),
+        behind => format!("{word}, {behind} to go"),
+    };
+    LineStatus { to: url.to_owned(), service: "transactions".to_owned(), up, detail }
+}
+
+/// Starts the ledger of head office.
+pub(super) fn start_ledger(
+    basics: &Basics<'_>,
+    panel: &mut PanelBuilder,
+) -> Result<Vec<OpenApiRouter>, RoleError> {
+    let (node, key) = (basics.config.node.clone(), basics.key.clone());
+    let options = LedgerOptions::new(path(basics, "ledger"), node, key);
+    let LedgerOpened { ledger, incidents, thread } = Ledger::open(options)?;
+    tell(&incidents, "ledger");
+    let ending = ledger.clone();
+    let stop_ledger = async move |stop: tokio_util::sync::CancellationToken| {
+        stop.cancelled().await;
+        ending.stop().await;
+        join("ledger", thread).await;
+    };
+    basics.supervisor.spawn_owner("ledger", stop_ledger);
+    let asked = ledger.clone();
+    panel.ask(
+        "the ledger does not answer",
+        move || {
+            let ledger = asked.clone();
+            async move { ledger.figures().await.ok() }
+        },
+        |status, figures| {
+            let (settled, refused) = (figures.settled, figures.refused);
+            status.ledger = Some(LedgerStatus { settled, refused });
+        },
+    );
+    Ok(vec![settle::routes(ledger.clone()), ledger::routes(ledger)])
+}
+
+fn tell(incidents: &[String], of: &str) {
+    for incident in incidents {
+        tracing::error!(error = incident, of, "something was wrong on the disk");
+    }
+}
+
+async fn join(name: &str, thread: std::thread::JoinHandle<()>) {
+    let joined = tokio::task::spawn_blocking(move || thread.join());
+    if tokio::time::timeout(JOURNAL_STOP_MAX, joined).await.is_err() {
+        tracing::warn!(task = name, "did not end in time");
+    }
+}
