@@ -169,7 +169,7 @@ async fn bad_imports_are_refused_whole(shop: &TestShop, folder: &Path) -> anyhow
         let source = folder.join(format!("bad-{number}"));
         fs::create_dir_all(&source)?;
         fs::write(source.join("Brand.ndjson"), format!("{good}{bad}"))?;
-        let result = shop.stage.main.ask(&["import", "--changes", &source.to_string_lossy()]);
+        let result = shop.stage.main.ask(&["import", &source.to_string_lossy()]);
         let said = result.err().with_context(|| format!("{what} was imported"))?.to_string();
         ensure!(said.contains("Brand.ndjson") && said.contains('2'), "{what}: {said}");
         ensure!(said.contains(named), "{what}: {said}");
