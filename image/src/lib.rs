@@ -1,1 +1,15 @@
+//! A box's disk, from the layout to the last byte read back.
+//!
+//! The same crate runs in three places: where releases are built, on the laptop of the technician
+//! who flashes a box, and on the box, which counts its starts and reads its provisioning file.
+//! It never talks to a network and has no clock.
+//!
+//! In reading order: what a disk looks like, which slot starts, what a release is, how a disk is
+//! put together, how it gets onto a real one, and what the shop adds.
 
+pub mod guid;
+pub mod layout;
+
+pub mod gpt;
+
+pub mod slot;
