@@ -13,3 +13,15 @@ pub mod layout;
 pub mod gpt;
 
 pub mod slot;
+
+pub mod digest;
+
+pub mod blockmap;
+pub mod bundle;
+pub mod manifest;
+pub mod signature;
+
+pub mod assemble;
+pub mod fat;
+
+pub mod provision;
