@@ -10,7 +10,7 @@
 
 mod read;
 
-pub use read::{Found, Health, NoTable, find};
+pub use read::{BadCopy, Found, Health, NoTable, find, primary};
 
 use crate::guid::Guid;
 
@@ -116,6 +116,11 @@ impl Table {
 
     pub fn disk_bytes(&self) -> u64 {
         self.sectors * SECTOR_BYTES
+    }
+
+    /// The same partitions on a disk of another size.
+    pub fn resized(&self, disk_bytes: u64) -> Result<Self, InvalidTable> {
+        Self::new(self.disk, disk_bytes / SECTOR_BYTES, self.entries.clone())
     }
 
     /// The first [`HEAD_BYTES`] of the disk.

@@ -24,4 +24,7 @@ pub mod signature;
 pub mod assemble;
 pub mod fat;
 
+pub mod block;
+pub mod words;
+
 pub mod provision;

@@ -4,7 +4,7 @@
 //! says which copy is bad and why. Nothing on the disk is believed before its checksum: sizes and
 //! positions are bounded first, so that no input makes us read much or panic.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
 use super::{
     ARRAY_SECTORS, ENTRIES, ENTRY_BYTES, Entry, HEADER_BYTES, InvalidTable, NAME_UNITS, REVISION,
@@ -36,6 +36,8 @@ pub enum NoTable {
     NoProtectiveMbr,
     #[error("both copies of the partition table are bad: first {primary}, second {backup}")]
     BothBad { primary: BadCopy, backup: BadCopy },
+    #[error("the first copy of the partition table is bad: {0}")]
+    HeadBad(BadCopy),
     #[error("the two copies of the partition table are good and differ")]
     Differ,
     #[error("read the partition table")]
@@ -104,6 +106,18 @@ pub fn find(disk: &mut (impl Read + Seek), disk_bytes: u64) -> Result<Found, NoT
             Err(NoTable::BothBad { primary, backup })
         }
     }
+}
+
+/// Reads the first copy alone, from the start of a disk of `disk_bytes`.
+pub fn primary(head: &[u8], disk_bytes: u64) -> Result<Table, NoTable> {
+    let sectors = disk_bytes / SECTOR_BYTES;
+    if sectors < SECTORS_MIN {
+        return Err(NoTable::DiskTooSmall { sectors });
+    }
+    copy(&mut Cursor::new(head), 1, sectors).map_err(|error| match error {
+        CopyError::Bad(bad) => NoTable::HeadBad(bad),
+        CopyError::Io(error) => NoTable::Io(error),
+    })
 }
 
 fn copy(disk: &mut (impl Read + Seek), own: u64, sectors: u64) -> Result<Table, CopyError> {
@@ -201,8 +215,6 @@ fn read_sectors(disk: &mut (impl Read + Seek), at: u64, count: u64) -> io::Resul
 
 #[cfg(test)]
 mod tests {
-    use std::io::Cursor;
-
     use proptest::prelude::*;
 
     use super::super::ARRAY_BYTES;
@@ -240,6 +252,15 @@ mod tests {
         let found = found(&laid_down(&small())).unwrap();
         assert!(matches!(found.health, Health::Whole));
         assert_eq!(found.table, small());
+    }
+
+    #[test]
+    fn the_head_alone_tells_the_table() {
+        let table = small();
+        assert_eq!(primary(&table.head(), table.disk_bytes()).unwrap(), table);
+        assert!(matches!(primary(&table.head()[..600], table.disk_bytes()), Err(NoTable::Io(_))));
+        let bad = primary(&[0; 17_408], table.disk_bytes());
+        assert!(matches!(bad, Err(NoTable::HeadBad(BadCopy::Signature))));
     }
 
     #[test]
