@@ -16,7 +16,9 @@ use crate::digest::Digest;
 use crate::gpt;
 
 /// Direct reads and writes of every disk we know are aligned to this.
-pub const BLOCK_BYTES: u64 = 4096;
+pub const BLOCK_BYTES: u64 = BLOCK_SIZE as u64;
+/// The same, as memory is counted.
+pub const BLOCK_SIZE: usize = 4096;
 /// What is written, read back and repeated as one.
 pub const CHUNK_BYTES_MAX: u64 = 4 << 20;
 /// With chunks of 4 MiB a disk of 256 GiB; keeps a manifest small whatever it says.
@@ -95,7 +97,8 @@ impl BlockMap {
         Ok(Self { image_bytes, chunks })
     }
 
-    /// Hashes the content of an image. Ranges are widened to whole blocks and joined.
+    /// Hashes the content of an image. Ranges are widened to whole blocks and
+    /// joined where they overlap; ranges that only touch may belong to two partitions.
     pub fn survey(
         image: &mut (impl Read + Seek),
         image_bytes: u64,
@@ -157,7 +160,7 @@ fn join(content: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut joined: Vec<Range<u64>> = Vec::with_capacity(ranges.len());
     for range in ranges {
         match joined.last_mut() {
-            Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
+            Some(last) if last.end > range.start => last.end = last.end.max(range.end),
             Some(_) | None => joined.push(range),
         }
     }

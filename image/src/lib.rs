@@ -25,6 +25,12 @@ pub mod assemble;
 pub mod fat;
 
 pub mod block;
+pub mod flash;
+pub mod medium;
+pub mod verify;
 pub mod words;
 
 pub mod provision;
+
+#[cfg(test)]
+mod testing;
