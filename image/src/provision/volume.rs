@@ -205,6 +205,9 @@ impl<F: Read + Write + Seek> Volume<F> {
         let root = self.files.root_dir();
         let mut file = root.open_file(name).map_err(error())?;
         let bytes = file.seek(SeekFrom::End(0)).map_err(error())?;
+        if bytes > FILE_BYTES_MAX {
+            return Err(VolumeError::TooLarge { name: name.to_owned(), bytes });
+        }
         file.seek(SeekFrom::Start(0)).map_err(error())?;
         io::copy(&mut io::repeat(0).take(bytes), &mut file).map_err(error())?;
         file.flush().map_err(error())?;
