@@ -32,5 +32,8 @@ pub mod words;
 
 pub mod provision;
 
+pub mod args;
+pub mod commands;
+
 #[cfg(test)]
 mod testing;
