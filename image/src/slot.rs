@@ -15,6 +15,8 @@
 //! Counting tries counts power cuts too: three quick ones in a shop with bad wiring would throw a
 //! good release back. A slot that was confirmed once therefore has many more tries.
 //!
+//! GRUB runs the same machine as a script, `grub/grub.cfg`; a test compares the two in every state.
+//!
 //! Invariants: [`State::choose`] always names a slot, whatever the state; a slot that works is
 //! started within [`STARTS_MAX`] starts from any state; a slot that is being written is started
 //! only when the other one has used up its tries.
@@ -232,5 +234,7 @@ impl State {
     }
 }
 
+#[cfg(test)]
+mod script;
 #[cfg(test)]
 mod tests;

@@ -80,7 +80,7 @@ fn disk(roots: &Roots, name: &str, in_use: &InUse) -> Option<Disk> {
         removable: text(&path, "removable") == "1",
         read_only: text(&path, "ro") == "1",
         bus: bus(&path, name),
-        vendor: first([text(&path, "device/vendor"), usb("manufacturer"), String::new()]),
+        vendor: first([vendor(&path), usb("manufacturer"), String::new()]),
         model: first([text(&path, "device/model"), text(&path, "device/name"), usb("product")]),
         serial: first([
             usb("serial"),
@@ -89,6 +89,12 @@ fn disk(roots: &Roots, name: &str, in_use: &InUse) -> Option<Disk> {
         ]),
         uses: in_use.of(roots, name, &path),
     })
+}
+
+/// Virtual disks have a number for a vendor, which says nothing to a person.
+fn vendor(path: &Path) -> String {
+    let vendor = text(path, "device/vendor");
+    if vendor.starts_with("0x") { String::new() } else { vendor }
 }
 
 fn bus(path: &Path, name: &str) -> Bus {

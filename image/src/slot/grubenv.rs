@@ -120,13 +120,15 @@ impl Env {
             state.first = Slot::B;
         }
         for slot in Slot::BOTH {
-            let number = |what: &str| self.get(&variable(slot, what))?.trim().parse::<u8>().ok();
-            let record = state.record_mut(slot);
-            *record = Record {
-                whole: number("OK").unwrap_or(1) != 0,
-                tries: number("TRY").unwrap_or(0),
-                confirmed: number("CONFIRMED").unwrap_or(0) != 0,
+            let get = |what: &str| self.get(&variable(slot, what));
+            // What is no number counts as used up, in the script as here.
+            let tries = get("TRY").map_or(0, |tries| tries.parse().unwrap_or(u8::MAX));
+            let record = Record {
+                whole: get("OK").is_none_or(|ok| ok == "1"),
+                tries,
+                confirmed: get("CONFIRMED") == Some("1"),
             };
+            *state.record_mut(slot) = record;
         }
         state
     }

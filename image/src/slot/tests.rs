@@ -1,7 +1,7 @@
 use super::*;
 
 /// Every state a boot loader's file can hold, tries beyond the limits included.
-fn every_state() -> impl Iterator<Item = State> {
+pub(super) fn every_state() -> impl Iterator<Item = State> {
     let records = || {
         (0..4_u8).flat_map(|bits| {
             (0..=TRIES_CONFIRMED + 1).map(move |tries| Record {
