@@ -3,7 +3,7 @@
 use std::io::{self, Cursor};
 use std::path::Path;
 
-use crate::blockmap::BlockMap;
+use crate::blockmap::{BLOCK_SIZE, BlockMap};
 use crate::bundle::{self, Bundle, Sources};
 use crate::gpt::{Entry, HEAD_BYTES, Table};
 use crate::guid::Guid;
@@ -42,9 +42,10 @@ pub(crate) fn release(fill: u8) -> Vec<u8> {
     image[usize::try_from(table.tail_at()).unwrap()..].copy_from_slice(&table.tail());
     let content = [MIB..2 * MIB, 3 * MIB..13 * MIB];
     for range in &content {
-        for at in range.clone() {
-            let at = usize::try_from(at).unwrap();
-            image[at] = fill ^ at.to_le_bytes()[1] ^ at.to_le_bytes()[2];
+        let place = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+        for (number, block) in (0_u16..).zip(image[place].chunks_mut(BLOCK_SIZE)) {
+            let [low, high] = number.to_le_bytes();
+            block.fill(fill ^ low ^ high.rotate_left(4));
         }
     }
     let [esp, kernel] = content;

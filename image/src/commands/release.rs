@@ -64,7 +64,8 @@ pub(super) fn assemble(args: &AssembleArgs, out: &mut dyn Write) -> Result<(), F
 
 pub(super) fn keygen(args: &KeygenArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| Failure::Random(error.into()))?;
+    getrandom::fill(&mut seed)
+        .map_err(|error| Failure::Random(io::Error::other(error.to_string())))?;
     let key = ReleaseKey::from_seed(seed);
     let mut secret = OpenOptions::new()
         .write(true)
