@@ -89,6 +89,8 @@ pub enum Failure {
     Rejected(#[from] Rejected),
     #[error("provision")]
     Volume(#[from] VolumeError),
+    #[error("find the provisioning file again that was just written; use another medium")]
+    ShopForgotten,
     #[error("go on without an answer; use --yes where nobody can be asked")]
     NotConfirmed,
     #[error("{path} is neither a disk nor a plain file")]
@@ -119,6 +121,7 @@ impl Failure {
             | Self::Verify(_)
             | Self::Provision(_)
             | Self::Volume(_)
+            | Self::ShopForgotten
             | Self::NotADisk { .. } => 1,
         })
     }

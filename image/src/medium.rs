@@ -132,6 +132,12 @@ impl DiskMedium {
         options
     }
 
+    /// Flushes and makes the next reading through the page cache ask the medium.
+    pub fn forget_cache(&mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        Ok(posix_fadvise(&self.file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?)
+    }
+
     /// The file behind the medium, for what goes through the page cache.
     pub fn file(&self) -> &File {
         &self.file

@@ -13,7 +13,6 @@ use crate::flash::{self, FlashError, Phase, Progress};
 use crate::layout::Layout;
 use crate::manifest::{Policy, Version};
 use crate::medium::{DiskMedium, Medium, ReadMode};
-use crate::provision::Provision;
 use crate::verify;
 use crate::words;
 
@@ -78,17 +77,11 @@ pub(super) fn flash(args: &FlashArgs, out: &mut dyn Write) -> Result<(), Failure
         words::size(flashed.kept),
     )?;
     if let Some((name, bytes)) = shop {
-        let shop = put(&mut medium, &name, &bytes)?;
+        let shop = provision::put(&mut medium, &name, &bytes)?;
         writeln!(out, "provisioned as {} for store {}", shop.node, shop.store)?;
     }
     writeln!(out, "done; {} can be taken out", args.to.display())?;
     Ok(())
-}
-
-fn put(medium: &mut DiskMedium, name: &str, bytes: &[u8]) -> Result<Provision, Failure> {
-    let provision = provision::put(medium, name, bytes)?;
-    medium.flush().map_err(io_error("flush", medium.path()))?;
-    Ok(provision)
 }
 
 fn print_json(out: &mut dyn Write, progress: Progress) -> io::Result<()> {

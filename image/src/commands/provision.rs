@@ -19,9 +19,7 @@ pub(super) fn run(command: &ProvisionCommand, out: &mut dyn Write) -> Result<(),
         }
         ProvisionCommand::Put { file, on } => {
             let (name, bytes) = read(file)?;
-            let medium = existing(on)?;
-            let provision = put(&medium, &name, &bytes)?;
-            flush(medium)?;
+            let provision = put(&mut existing(on)?, &name, &bytes)?;
             tell(&provision, out)
         }
         ProvisionCommand::Show { on } => show(on, out),
@@ -51,12 +49,16 @@ pub(super) fn read(path: &Path) -> Result<(String, Vec<u8>), Failure> {
     Ok((name, bytes))
 }
 
-/// Puts a file onto a flashed medium. The caller flushes.
-pub(super) fn put(medium: &DiskMedium, name: &str, bytes: &[u8]) -> Result<Provision, Failure> {
-    let volume = volume(medium)?;
-    let provision = stick::put(&volume, name, bytes)?;
-    volume.close()?;
-    Ok(provision)
+/// Puts a file onto a flashed medium and reads it back from there.
+pub(super) fn put(medium: &mut DiskMedium, name: &str, bytes: &[u8]) -> Result<Provision, Failure> {
+    let files = volume(medium)?;
+    let provision = stick::put(&files, name, bytes)?;
+    files.close()?;
+    medium.forget_cache().map_err(io_error("flush", medium.path()))?;
+    match stick::load(&volume(medium)?)? {
+        Some(kept) if kept == provision => Ok(provision),
+        Some(_) | None => Err(Failure::ShopForgotten),
+    }
 }
 
 fn existing(path: &Path) -> Result<DiskMedium, Failure> {

@@ -16,24 +16,50 @@ fn choosing() -> &'static str {
     rest.split_once("\n# chosen\n").unwrap().0
 }
 
-/// What sh makes of many environments: the chosen slot and the variables after it, a line each.
-fn run_by_sh(environments: &[Env]) -> Vec<String> {
-    let mut program = String::new();
+/// A program that chooses in each environment and tells the slot and the variables after it.
+fn program(heading: &str, environments: &[Env], end: &str) -> String {
+    let told = "echo \"R:$chosen $A_OK $A_TRY $A_CONFIRMED $B_OK $B_TRY $B_CONFIRMED\"";
+    let mut program = format!("{heading} {{\n{}\n{told}\n}}\n", choosing());
     for env in environments {
         for name in VARIABLES {
             writeln!(program, "{name}='{}'", env.get(name).unwrap()).unwrap();
         }
         program += "choose\n";
     }
-    let told = "echo \"$chosen $A_OK $A_TRY $A_CONFIRMED $B_OK $B_TRY $B_CONFIRMED\"";
-    let program = format!("choose() {{\n{}\n{told}\n}}\n{program}", choosing());
+    program + end
+}
+
+fn run_by_sh(environments: &[Env]) -> Vec<String> {
+    let program = program("choose()", environments, "");
     let mut sh = Command::new("sh").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = sh.stdin.take().unwrap();
     let writer = std::thread::spawn(move || stdin.write_all(program.as_bytes()).unwrap());
     let output = sh.wait_with_output().unwrap();
     writer.join().unwrap();
     assert!(output.status.success());
-    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    told(&output.stdout)
+}
+
+/// GRUB as a program of this computer; it wants a terminal, which `script` gives it.
+fn run_by_grub(environments: &[Env]) -> Option<Vec<String>> {
+    if Command::new("grub-emu").arg("--version").output().is_err() {
+        eprintln!("skipped: grub-emu (package grub-emu) is not installed");
+        return None;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let text = program("function choose", environments, "exit\n");
+    std::fs::write(dir.path().join("grub.cfg"), text).unwrap();
+    let grub = format!("grub-emu -m /dev/null -r host -d {}", dir.path().display());
+    let mut script = Command::new("script");
+    script.args(["-qc", &grub, "/dev/null"]).stdin(Stdio::null()).env("TERM", "vt100");
+    Some(told(&script.output().unwrap().stdout))
+}
+
+/// What the program told, without what a terminal adds.
+fn told(output: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(output);
+    let answers = text.split(['\n', '\r']).filter_map(|line| line.split_once("R:"));
+    answers.map(|(_, answer)| answer.trim_end().to_owned()).collect()
 }
 
 const VARIABLES: [&str; 7] =
@@ -48,23 +74,29 @@ fn line(slot: Slot, state: &State) -> String {
     line
 }
 
+/// Every state as an environment, and what the machine makes of it.
+fn expected() -> (Vec<Env>, Vec<String>) {
+    every_state()
+        .map(|mut state| {
+            let mut env = Env::default();
+            env.set_state(&state);
+            let choice = state.choose();
+            (env, line(choice.slot, &state))
+        })
+        .unzip()
+}
+
 #[test]
 fn the_boot_script_and_the_machine_agree_in_every_state() {
-    let states: Vec<State> = every_state().collect();
-    let environments: Vec<Env> = states
-        .iter()
-        .map(|state| {
-            let mut env = Env::default();
-            env.set_state(state);
-            env
-        })
-        .collect();
-    let told = run_by_sh(&environments);
-    assert_eq!(told.len(), states.len());
-    for (mut state, told) in states.into_iter().zip(told) {
-        let before = state;
-        let choice = state.choose();
-        assert_eq!(told, line(choice.slot, &state), "{before:?}");
+    let (environments, expected) = expected();
+    assert_eq!(run_by_sh(&environments), expected);
+}
+
+#[test]
+fn grub_itself_agrees_with_the_machine_in_every_state() {
+    let (environments, expected) = expected();
+    if let Some(told) = run_by_grub(&environments) {
+        assert_eq!(told, expected);
     }
 }
 

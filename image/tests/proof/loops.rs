@@ -4,9 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use storebox_image::layout::{Layout, MIB};
+use storebox_image::block::{self, Roots};
+use storebox_image::layout::{Layout, MIB, Role};
+use storebox_image::medium::{DiskMedium, MediumError};
 
-use crate::depot::Depot;
+use crate::depot::{Depot, system};
 
 /// A loop device that goes when the test ends.
 struct Loop(PathBuf);
@@ -134,6 +136,50 @@ fn a_medium_that_runs_out_half_way_fails_clearly_and_goes_on_later() {
     assert!(!told.contains("kept 0 bytes"), "{told}");
     depot.verify(&device.0).ok();
     drop(device);
+}
+
+#[test]
+fn a_device_that_was_exchanged_since_it_was_looked_at_is_not_opened() {
+    if !has_loops() {
+        return;
+    }
+    let depot = Depot::new();
+    let one = Loop::with_bytes(&depot, "one", disk_bytes(), &[]);
+    let two = Loop::with_bytes(&depot, "two", disk_bytes() + MIB, &[]);
+    let roots = Roots::default();
+    let name = |device: &Loop| device.0.file_name().unwrap().to_str().unwrap().to_owned();
+    let looked_at = block::find(&roots, &name(&one)).unwrap();
+    let open = |disk: &block::Disk| DiskMedium::open_disk(disk, Path::new("/dev"), &roots);
+    open(&looked_at).unwrap();
+    let renamed = block::Disk { name: name(&two), ..looked_at.clone() };
+    assert!(matches!(open(&renamed), Err(MediumError::Replaced { .. })));
+    let resized = block::Disk { bytes: looked_at.bytes - 512, ..looked_at.clone() };
+    assert!(matches!(open(&resized), Err(MediumError::Replaced { .. })));
+    let held = open(&looked_at).unwrap();
+    assert!(matches!(open(&looked_at), Err(MediumError::Busy { .. })));
+    drop(held);
+}
+
+#[test]
+fn first_boot_finds_room_for_the_data_partition() {
+    let depot = Depot::new();
+    if !has_loops() || system("systemd-repart", &["--version"]).is_none() {
+        return;
+    }
+    let disk = depot.path("flashed.raw");
+    depot.flash(&disk).ok();
+    fs::create_dir(depot.path("defs")).unwrap();
+    let definition = depot.run("layout --repart").ok();
+    fs::write(depot.path("defs/50-data.conf"), definition).unwrap();
+    let definitions = format!("--definitions={}", depot.path("defs").display());
+    let args = [&definitions, "--dry-run=no", "--empty=refuse", disk.to_str().unwrap()];
+    let made = system("systemd-repart", &args).unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let bytes = fs::metadata(&disk).unwrap().len();
+    let table = storebox_image::gpt::find(&mut fs::File::open(&disk).unwrap(), bytes).unwrap();
+    let data = table.table.entry("data").unwrap();
+    assert_eq!(data.start_byte(), Layout::shipped().place(Role::Data).start);
+    depot.verify(&disk).ok();
 }
 
 #[test]
