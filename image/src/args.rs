@@ -35,6 +35,8 @@ pub enum Command {
     /// Put the shop's file onto a flashed disk, show it, wipe it
     #[command(subcommand)]
     Provision(ProvisionCommand),
+    /// Show or change which slot starts; also RAUC's custom boot loader backend
+    Slots(SlotsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -155,6 +157,20 @@ pub struct FlashArgs {
     /// Tell the progress as one JSON object a line, for flashing stations
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SlotsArgs {
+    /// The boot loader's environment block
+    #[arg(long, value_name = "FILE")]
+    pub env: PathBuf,
+    /// Where the kernel tells which slot runs
+    #[arg(long, value_name = "FILE", default_value = "/proc/cmdline")]
+    pub cmdline: PathBuf,
+    /// show, new, get-current, get-primary, get-state SLOT, set-primary SLOT,
+    /// set-state SLOT good|bad, roll-back
+    #[arg(required = true)]
+    pub words: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

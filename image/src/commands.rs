@@ -3,6 +3,7 @@
 mod disk;
 mod provision;
 mod release;
+mod slots;
 mod target;
 
 use std::io::{self, Write};
@@ -21,6 +22,8 @@ use crate::provision::Rejected;
 use crate::provision::stick::StickError;
 use crate::provision::volume::VolumeError;
 use crate::signature::InvalidKey;
+use crate::slot::grubenv::EnvFileError;
+use crate::slot::rauc::{InvalidRequest, RequestError};
 use crate::verify::VerifyError;
 
 /// Why a command did not do what was asked.
@@ -91,6 +94,12 @@ pub enum Failure {
     Volume(#[from] VolumeError),
     #[error("find the provisioning file again that was just written; use another medium")]
     ShopForgotten,
+    #[error("use the boot loader's block")]
+    Env(#[from] EnvFileError),
+    #[error("understand what is asked of the slots")]
+    Request(#[from] InvalidRequest),
+    #[error("change the slots")]
+    Slots(#[from] RequestError),
     #[error("go on without an answer; use --yes where nobody can be asked")]
     NotConfirmed,
     #[error("{path} is neither a disk nor a plain file")]
@@ -102,7 +111,7 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Refused(_) | Self::Refusal(_) | Self::Open { .. } | Self::NotConfirmed => 3,
-            Self::Rejected(_) => 3,
+            Self::Rejected(_) | Self::Slots(_) => 3,
             Self::Flash(FlashError::Gone { .. }) | Self::Verify(VerifyError::Unfinished) => 4,
             Self::Differs => 5,
             Self::Io { .. }
@@ -122,6 +131,8 @@ impl Failure {
             | Self::Provision(_)
             | Self::Volume(_)
             | Self::ShopForgotten
+            | Self::Env(_)
+            | Self::Request(_)
             | Self::NotADisk { .. } => 1,
         })
     }
@@ -139,6 +150,7 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::List => disk::list(out),
         Command::Flash(args) => disk::flash(&args, out),
         Command::Provision(command) => provision::run(&command, out),
+        Command::Slots(args) => slots::run(&args, out),
     }
 }
 

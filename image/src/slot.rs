@@ -22,6 +22,7 @@
 //! only when the other one has used up its tries.
 
 pub mod grubenv;
+pub mod rauc;
 
 use std::fmt;
 
@@ -222,14 +223,26 @@ impl State {
         Ok(())
     }
 
+    /// A slot is known to be bad; the other one comes first if there is anything in it.
+    pub fn condemn(&mut self, slot: Slot) {
+        *self.record_mut(slot) = Record { whole: false, tries: 0, confirmed: false };
+        if self.record(slot.other()).whole {
+            self.prefer(slot.other());
+        }
+    }
+
+    fn prefer(&mut self, slot: Slot) {
+        self.record_mut(slot).tries = 0;
+        self.first = slot;
+    }
+
     /// A person wants the other release back.
     pub fn roll_back(&mut self, running: Slot) -> Result<Slot, RollbackError> {
         let to = running.other();
         if !self.record(to).whole {
             return Err(RollbackError { to });
         }
-        self.record_mut(to).tries = 0;
-        self.first = to;
+        self.prefer(to);
         Ok(to)
     }
 }

@@ -162,7 +162,7 @@ fn rolling_back_needs_a_whole_slot_and_survives_being_undone() {
 #[test]
 fn no_sequence_of_events_hides_a_working_slot() {
     type Event = fn(&mut State, Slot);
-    let events: [Event; 6] = [
+    let events: [Event; 7] = [
         |state, _| {
             state.choose();
         },
@@ -176,15 +176,16 @@ fn no_sequence_of_events_hides_a_working_slot() {
         |state, running| {
             let _ = state.roll_back(running);
         },
+        |state, running| state.condemn(running),
         |state, _| *state = State::unknown(),
     ];
-    for sequence in 0..6_usize.pow(6) {
+    for sequence in 0..7_usize.pow(5) {
         let mut state = State::flashed();
         let mut rest = sequence;
-        for _ in 0..6 {
+        for _ in 0..5 {
             let running = state.clone().choose().slot;
-            events[rest % 6](&mut state, running);
-            rest /= 6;
+            events[rest % 7](&mut state, running);
+            rest /= 7;
         }
         for good in Slot::BOTH {
             let mut now = state;

@@ -7,4 +7,5 @@ mod depot;
 mod damage;
 mod files;
 mod loops;
+mod slots;
 mod tables;
