@@ -86,7 +86,12 @@ pub(super) fn flash(args: &FlashArgs, out: &mut dyn Write) -> Result<(), Failure
 
 fn print_json(out: &mut dyn Write, progress: Progress) -> io::Result<()> {
     let Progress { phase, done, total } = progress;
-    writeln!(out, "{{\"phase\":\"{}\",\"done\":{done},\"total\":{total}}}", phase_word(phase))
+    let phase = match phase {
+        Phase::Resume => "resume",
+        Phase::Write => "write",
+        Phase::ReadBack => "read-back",
+    };
+    writeln!(out, "{{\"phase\":\"{phase}\",\"done\":{done},\"total\":{total}}}")
 }
 
 fn phase_word(phase: Phase) -> &'static str {

@@ -48,6 +48,18 @@ fn a_flash_interrupted_by_nothing_is_repeated_without_harm() {
 }
 
 #[test]
+fn a_flashing_station_hears_the_progress_as_json() {
+    let depot = Depot::new();
+    let told = depot.run("flash {box.sbx} --trust {release.key.pub} --to {new.raw} --json").ok();
+    let lines: Vec<serde_json::Value> =
+        told.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let last = lines.last().unwrap();
+    assert_eq!(last["phase"], "read-back");
+    assert_eq!(last["done"], last["total"]);
+    assert!(lines.iter().any(|line| line["phase"] == "write"), "{told}");
+}
+
+#[test]
 fn what_other_programs_think_of_the_disk() {
     let depot = Depot::new();
     let disk = depot.path("flashed.raw");

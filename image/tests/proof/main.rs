@@ -7,5 +7,6 @@ mod depot;
 mod damage;
 mod files;
 mod loops;
+mod rauc;
 mod slots;
 mod tables;
