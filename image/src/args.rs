@@ -202,6 +202,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_command_of_the_readme_is_understood() {
+        let readme = include_str!("../README.md");
+        let lines = readme.lines().map(|line| line.trim().trim_start_matches("sudo "));
+        let commands: Vec<&str> =
+            lines.filter(|line| line.starts_with("storebox-image ")).collect();
+        assert!(commands.len() > 8, "{commands:?}");
+        for command in commands {
+            Cli::try_parse_from(command.split(' ')).expect(command);
+        }
+    }
+
+    #[test]
     fn the_command_line_holds_together() {
         Cli::command().debug_assert();
     }

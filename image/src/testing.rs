@@ -79,6 +79,79 @@ pub(crate) fn used_disk(path: &Path) -> DiskMedium {
     medium
 }
 
+/// A medium with a write cache that loses power: what was not flushed is lost, kept or torn, sector
+/// by sector.
+pub(crate) struct PowerCut {
+    /// What the computer sees while there is power.
+    cache: DiskMedium,
+    /// What is left afterwards.
+    pub(crate) durable: DiskMedium,
+    pending: Vec<(u64, Vec<u8>)>,
+    writes_left: u32,
+    dice: u64,
+}
+
+impl PowerCut {
+    /// Two disks of the same earlier life; power fails at a write.
+    pub(crate) fn new(dir: &Path, at_write: u32, seed: u64) -> Self {
+        let (cache, durable) = (used_disk(&dir.join("cache")), used_disk(&dir.join("durable")));
+        Self { cache, durable, pending: Vec::new(), writes_left: at_write, dice: seed | 1 }
+    }
+
+    fn roll(&mut self) -> bool {
+        self.dice ^= self.dice << 13;
+        self.dice ^= self.dice >> 7;
+        self.dice ^= self.dice << 17;
+        self.dice.is_multiple_of(3)
+    }
+
+    /// Some sectors of what was pending reach the medium.
+    fn cut(&mut self) -> io::Error {
+        for (at, bytes) in std::mem::take(&mut self.pending) {
+            for (place, sector) in (at..).step_by(512).zip(bytes.chunks(512)) {
+                if self.roll() {
+                    self.durable.write_at(place, sector).unwrap();
+                }
+            }
+        }
+        io::Error::from_raw_os_error(5)
+    }
+}
+
+impl Medium for PowerCut {
+    fn bytes(&self) -> u64 {
+        self.cache.bytes()
+    }
+
+    fn write_at(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.pending.push((at, bytes.to_vec()));
+        self.writes_left -= 1;
+        if self.writes_left == 0 {
+            return Err(self.cut());
+        }
+        self.cache.write_at(at, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        for (at, bytes) in self.pending.drain(..) {
+            self.durable.write_at(at, &bytes)?;
+        }
+        Ok(())
+    }
+
+    fn read_back(&mut self, at: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.cache.read_back(at, len)
+    }
+
+    fn read_mode(&self) -> ReadMode {
+        self.cache.read_mode()
+    }
+
+    fn is_gone(&self) -> bool {
+        false
+    }
+}
+
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {

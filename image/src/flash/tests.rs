@@ -3,7 +3,9 @@ use std::path::Path;
 
 use super::*;
 use crate::gpt::Health;
-use crate::testing::{DISK_BYTES, Fault, Faulty, IMAGE_BYTES, open, release, table, used_disk};
+use crate::testing::{
+    DISK_BYTES, Fault, Faulty, IMAGE_BYTES, PowerCut, open, release, table, used_disk,
+};
 
 fn flash_onto(release: &[u8], medium: &mut dyn Medium) -> Result<Flashed, FlashError> {
     flash(&mut open(release), medium, &mut |_| {})
@@ -61,6 +63,29 @@ fn a_disk_pulled_out_at_any_write_does_not_start_and_goes_on_later() {
     }
     assert!(writes > 9, "wipe, mark, chunks, tables and mark were each interrupted: {writes}");
     assert!(resumed > 0, "an interrupted flash goes on and does not start anew");
+}
+
+#[test]
+fn a_disk_that_starts_after_a_power_cut_is_whole_and_any_other_one_goes_on() {
+    let (release, dir) = (release(1), tempfile::tempdir().unwrap());
+    let whole = dir.path().join("whole");
+    flash_onto(&release, &mut used_disk(&whole)).unwrap();
+    let (mut started, mut cuts) = (0, 0);
+    for (write, seed) in (1..=11).flat_map(|write| (1..=6).map(move |seed| (write, seed * 7919))) {
+        let mut medium = PowerCut::new(dir.path(), write, seed);
+        let finished = flash_onto(&release, &mut medium).is_ok();
+        cuts += u32::from(!finished);
+        let path = dir.path().join("durable");
+        if starts(&path) {
+            started += 1;
+            assert_eq!(seen(&path)[1..4], seen(&whole)[1..4], "write {write}, seed {seed}");
+        }
+        flash_onto(&release, &mut medium.durable).unwrap();
+        assert_eq!(seen(&path), seen(&whole), "write {write}, seed {seed}");
+        std::fs::remove_file(&path).unwrap();
+        std::fs::remove_file(dir.path().join("cache")).unwrap();
+    }
+    assert!(cuts > 55 && started > 0, "{cuts} cuts, {started} disks started after one");
 }
 
 #[test]
