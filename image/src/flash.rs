@@ -186,6 +186,8 @@ impl Run<'_> {
         self.flush()?;
         self.zero(data_at, DATA_WIPE_BYTES.min(end.saturating_sub(data_at)))?;
         self.zero(end - EDGE_BYTES, EDGE_BYTES)?;
+        // The mark says that the wipe is done; a drive may write in any order what is not flushed.
+        self.flush()?;
         self.write(MARK_AT, &mark(release))?;
         self.flush()
     }

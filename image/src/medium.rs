@@ -7,6 +7,8 @@
 //! [`Medium`] is a trait because media fail in ways that no healthy disk shows: pulled out half way,
 //! forgetting what they were given. Those are played by a medium of their own in the tests.
 
+pub(crate) mod reader;
+
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};

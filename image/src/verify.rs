@@ -14,10 +14,7 @@ use crate::flash::{self, FlashError};
 use crate::gpt::{Entry, Health, NoTable};
 use crate::layout::Role;
 use crate::medium::Medium;
-
-mod reader;
-
-use reader::MediumReader;
+use crate::medium::reader::MediumReader;
 
 /// How a disk compares to a release.
 #[derive(Debug)]
@@ -123,11 +120,11 @@ mod tests {
     use crate::flash::flash;
     use crate::guid::Guid;
     use crate::layout::MIB;
-    use crate::medium::DiskMedium;
-    use crate::testing::{DISK_BYTES, Fault, Faulty, open, release, table, used_disk};
+    use crate::testing::media::{Fault, Faulty, Memory, used_disk};
+    use crate::testing::{DISK_BYTES, open, release, table};
 
-    fn flashed(dir: &tempfile::TempDir) -> DiskMedium {
-        let mut medium = used_disk(&dir.path().join("disk"));
+    fn flashed() -> Memory {
+        let mut medium = used_disk();
         flash(&mut open(&release(1)), &mut medium, &mut |_| {}).unwrap();
         medium
     }
@@ -138,8 +135,7 @@ mod tests {
 
     #[test]
     fn a_flashed_disk_is_whole_and_the_growth_of_first_boot_keeps_it_so() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut medium = flashed(&dir);
+        let mut medium = flashed();
         assert!(check(&mut medium).unwrap().is_whole());
         let mut entries = table(DISK_BYTES).entries().to_vec();
         let data = Entry {
@@ -160,8 +156,7 @@ mod tests {
 
     #[test]
     fn a_changed_slot_is_found_and_a_changed_esp_is_only_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut medium = flashed(&dir);
+        let mut medium = flashed();
         medium.write_at(MIB + 7, b"x").unwrap();
         let verified = check(&mut medium).unwrap();
         assert!(verified.is_whole());
@@ -175,8 +170,7 @@ mod tests {
 
     #[test]
     fn a_lost_copy_of_the_table_is_not_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut medium = flashed(&dir);
+        let mut medium = flashed();
         medium.write_at(DISK_BYTES - 512, &[0; 512]).unwrap();
         let verified = check(&mut medium).unwrap();
         assert!(matches!(verified.table, Health::BackupBad(_)) && !verified.is_whole());
@@ -184,11 +178,10 @@ mod tests {
 
     #[test]
     fn an_unfinished_a_foreign_and_an_empty_disk_each_say_so() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut faulty = Faulty::new(used_disk(&dir.path().join("cut")), Fault::PulledOut(7));
+        let mut faulty = Faulty::new(used_disk(), Fault::PulledOut(7));
         flash(&mut open(&release(1)), &mut faulty, &mut |_| {}).unwrap_err();
         assert!(matches!(check(&mut faulty.inner), Err(VerifyError::Unfinished)));
-        let mut empty = DiskMedium::open_file(&dir.path().join("empty"), DISK_BYTES).unwrap();
+        let mut empty = Memory::new(DISK_BYTES);
         assert!(matches!(check(&mut empty), Err(VerifyError::NoTable(_))));
         let other = crate::gpt::Table::new(Guid::NIL, DISK_BYTES / 512, vec![]).unwrap();
         empty.write_at(0, &other.head()).unwrap();

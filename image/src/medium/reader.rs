@@ -2,16 +2,16 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use crate::medium::Medium;
+use super::Medium;
 
 /// Reads small pieces from the medium itself.
-pub(super) struct MediumReader<'a> {
+pub(crate) struct MediumReader<'a> {
     medium: &'a mut dyn Medium,
     at: u64,
 }
 
 impl<'a> MediumReader<'a> {
-    pub(super) fn new(medium: &'a mut dyn Medium) -> Self {
+    pub(crate) fn new(medium: &'a mut dyn Medium) -> Self {
         Self { medium, at: 0 }
     }
 }
