@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use crate::depot::{Depot, system};
 
 /// Waits until the service answers, then asks what an update asks.
-const SESSION: &str = r#"
+const UPDATE: &str = r#"
 export DBUS_STARTER_BUS_TYPE=session
 rauc --conf="$1/system.conf" --override-boot-slot=A service >"$1/service.log" 2>&1 &
 service=$!
@@ -104,9 +104,9 @@ fn rauc_installs_only_over_a_confirmed_way_back_and_into_the_other_slot() {
     }
     let machine = Machine::new();
     machine.bundle();
-    let mut session = Command::new("dbus-run-session");
-    session.args(["--", "sh", "-c", SESSION, "session"]).arg(machine.depot.dir.path());
-    let output = session.stdin(Stdio::null()).output().unwrap();
+    let mut bus = Command::new("dbus-run-session");
+    bus.args(["--", "sh", "-c", UPDATE, "update"]).arg(machine.depot.dir.path());
+    let output = bus.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
 
     let early = fs::read_to_string(machine.path("early.log")).unwrap();
