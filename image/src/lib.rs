@@ -1,1 +1,39 @@
-//! A box's disk: lay out, build, sign, flash, switch.
+//! A box's disk, from the layout to the last byte read back.
+//!
+//! The same crate runs in three places: where releases are built, on the laptop of the technician
+//! who flashes a box, and on the box, which counts its starts and reads its provisioning file.
+//! It never talks to a network and has no clock.
+//!
+//! In reading order: what a disk looks like, which slot starts, what a release is, how a disk is
+//! put together, how it gets onto a real one, and what the shop adds.
+
+pub mod guid;
+pub mod layout;
+
+pub mod gpt;
+
+pub mod slot;
+
+pub mod digest;
+
+pub mod blockmap;
+pub mod bundle;
+pub mod manifest;
+pub mod signature;
+
+pub mod assemble;
+pub mod fat;
+
+pub mod block;
+pub mod flash;
+pub mod medium;
+pub mod verify;
+pub mod words;
+
+pub mod provision;
+
+pub mod args;
+pub mod commands;
+
+#[cfg(test)]
+mod testing;

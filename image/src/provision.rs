@@ -1,0 +1,189 @@
+//! What the shop adds to a flashed disk: one file, written by a technician, read once by the box.
+//!
+//! The file is TOML and strict: an unknown key, a value of the wrong shape or an unknown format is
+//! an error and nothing of the file is applied. All errors are told at once, each with its line and
+//! key, because the next attempt may mean another drive to the shop. What editors and Windows do to
+//! a file (a byte order mark, CR LF, a hidden `.txt`) is no error.
+//!
+//! The token is a secret: it is in no debug print and in no error, and the file is wiped once the
+//! box has taken it in.
+
+mod check;
+pub mod stick;
+pub mod volume;
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use check::Checker;
+
+/// What this program reads.
+pub const FORMAT: i64 = 1;
+
+/// A checked provisioning file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provision {
+    pub site: String,
+    pub store: String,
+    pub node: String,
+    pub token: Token,
+    pub main: MainServer,
+    pub network: Network,
+    pub ntp: Vec<String>,
+    pub serial: Vec<SerialPort>,
+}
+
+/// The one-time enrolment token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// Head office.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MainServer {
+    pub url: String,
+    /// The Ed25519 key its heads and receipts are signed with.
+    pub public_key: [u8; 32],
+}
+
+/// How the box gets onto the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    pub address: Address,
+    pub vlan: Option<u16>,
+    pub proxy: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    Dhcp,
+    Fixed { ip: IpAddr, prefix: u8, gateway: Option<IpAddr>, dns: Vec<IpAddr> },
+}
+
+/// A device on a serial port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SerialPort {
+    pub name: String,
+    pub port: String,
+    pub baud: u32,
+}
+
+/// Why a file was not taken: every reason that was found.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file} is not taken: {}", list(problems))]
+pub struct Rejected {
+    pub file: String,
+    pub problems: Vec<Problem>,
+}
+
+/// One reason, with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub line: Option<usize>,
+    /// `network.gateway`; empty if the text as a whole is meant.
+    pub key: String,
+    pub reason: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.reason)
+    }
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ")
+}
+
+type Text = Option<Spanned<toml::Value>>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(rename = "format")]
+    _format: toml::Value,
+    site: Text,
+    store: Text,
+    node: Text,
+    token: Text,
+    main: Option<FileMain>,
+    network: Option<FileNetwork>,
+    ntp: Text,
+    #[serde(default)]
+    serial: Vec<FileSerial>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileMain {
+    url: Text,
+    public_key: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileNetwork {
+    address: Text,
+    gateway: Text,
+    dns: Text,
+    vlan: Text,
+    proxy: Text,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileSerial {
+    name: Text,
+    port: Text,
+    baud: Text,
+}
+
+impl Provision {
+    /// Reads a file's bytes; `file` is its name for messages.
+    pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, Rejected> {
+        let rejected = |problems| Rejected { file: file.to_owned(), problems };
+        let one = |line, key: &str, reason: String| {
+            rejected(vec![Problem { line, key: key.to_owned(), reason }])
+        };
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let line = bytes[..error.valid_up_to()].iter().filter(|&&b| b == b'\n').count() + 1;
+            one(Some(line), "", "this is no UTF-8 text; save it as UTF-8".to_owned())
+        })?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        check::format(text).map_err(|problem| rejected(vec![problem]))?;
+        let parsed: File = toml::from_str(text).map_err(|error| {
+            let line = error.span().map(|span| check::line_of(text, span.start));
+            one(line, "", error.message().to_owned())
+        })?;
+        let mut checker = Checker::new(text);
+        let provision = checker.provision(&parsed);
+        match provision {
+            Some(provision) if checker.problems.is_empty() => Ok(provision),
+            Some(_) | None => Err(rejected(checker.problems)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,12 @@
+//! The program as a technician runs it, on files and on loop devices.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+
+mod depot;
+
+mod damage;
+mod files;
+mod loops;
+mod rauc;
+mod slots;
+mod tables;
