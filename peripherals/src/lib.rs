@@ -14,5 +14,7 @@
 
 pub mod line;
 pub mod port;
+pub mod printer;
+pub mod receipt;
 pub mod runner;
 pub mod scale;
