@@ -9,8 +9,12 @@
 
 pub mod bitmap;
 pub mod codepage;
+pub mod document;
 mod glyph;
+pub mod json;
+pub mod layout;
 pub mod paint;
+pub mod receiptline;
 pub mod sheet;
 pub mod symbol;
 
