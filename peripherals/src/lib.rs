@@ -12,9 +12,13 @@
 //! - garbage on a line ends in a state or an error, never in a panic or in growing memory.
 #![warn(missing_docs)]
 
+pub mod display;
+pub mod drawer;
 pub mod line;
 pub mod port;
 pub mod printer;
 pub mod receipt;
 pub mod runner;
 pub mod scale;
+pub mod scanner;
+pub mod spool;
