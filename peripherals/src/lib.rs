@@ -21,4 +21,5 @@ pub mod receipt;
 pub mod runner;
 pub mod scale;
 pub mod scanner;
+pub mod sim;
 pub mod spool;

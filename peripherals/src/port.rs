@@ -6,7 +6,7 @@
 //! Rejected: `serialport`'s own `write`, which polls and then blocks in `write(2)`; with a device
 //! that does not read, it was seen to hang past its time-out until the device drained.
 
-mod descriptor;
+pub(crate) mod descriptor;
 pub mod fault;
 mod file;
 pub mod memory;

@@ -11,6 +11,7 @@
 pub mod and;
 pub mod cas;
 pub mod dialog06;
+mod model;
 pub mod nci;
 mod poller;
 mod reading;
@@ -19,6 +20,7 @@ pub mod sma;
 pub mod toledo;
 mod weight;
 
+pub use model::{Model, Setup};
 pub use poller::{Answer, Framing, Pace, Protocol, Scale};
 pub use reading::{Ask, Event, Kind, Measured, Outcome, Priced, PricedAsk, Reading, Refusal};
 pub use weight::{Unit, Weight};

@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{PortError, Want};
 
-pub(super) fn read(source: &mut impl Read, into: &mut [u8]) -> Result<usize, PortError> {
+pub(crate) fn read(source: &mut impl Read, into: &mut [u8]) -> Result<usize, PortError> {
     if into.is_empty() {
         return Ok(0);
     }
@@ -24,14 +24,14 @@ pub(super) fn read(source: &mut impl Read, into: &mut [u8]) -> Result<usize, Por
     }
 }
 
-pub(super) fn write(sink: &mut impl Write, bytes: &[u8]) -> Result<usize, PortError> {
+pub(crate) fn write(sink: &mut impl Write, bytes: &[u8]) -> Result<usize, PortError> {
     match sink.write(bytes) {
         Ok(count) => Ok(count),
         Err(error) => nothing_or_fail("write", error),
     }
 }
 
-pub(super) fn wait(fd: impl AsFd, want: Want, up_to: Duration) -> Result<(), PortError> {
+pub(crate) fn wait(fd: impl AsFd, want: Want, up_to: Duration) -> Result<(), PortError> {
     let mut flags = PollFlags::empty();
     flags.set(PollFlags::POLLIN, want.read);
     flags.set(PollFlags::POLLOUT, want.write);

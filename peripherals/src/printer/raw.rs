@@ -58,6 +58,33 @@ pub enum RawError {
     },
 }
 
+/// The size of the command that bytes begin with, for whoever interprets them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Length(usize),
+    /// More bytes are needed to tell.
+    Short,
+    Unknown,
+}
+
+/// How long the first command is, dangerous or not.
+pub(crate) fn step(rest: &[u8]) -> Step {
+    match rest {
+        // Carried out when they arrived; here they only take their place.
+        [DLE, 0x04 | 0x05, ..] => Step::Length(3),
+        [DLE, 0x14, 1 | 2, ..] => Step::Length(5),
+        [DLE, 0x14, 8, ..] => Step::Length(10),
+        [DLE] | [DLE, 0x14] => Step::Short,
+        _ => match command(rest) {
+            Command::Plain(length) | Command::Kick(length) | Command::Cut(length) => {
+                Step::Length(length)
+            }
+            Command::Short => Step::Short,
+            Command::Refuse(_) | Command::Unknown => Step::Unknown,
+        },
+    }
+}
+
 enum Command {
     /// Takes so many bytes, with the lead-in.
     Plain(usize),

@@ -63,6 +63,16 @@ impl Bitmap {
         Self { width, height, stride, bits: vec![0; stride * height as usize] }
     }
 
+    /// A picture from packed rows of `stride` bytes; rows that are not whole are left out.
+    #[must_use]
+    pub fn from_rows(stride: usize, bytes: &[u8]) -> Self {
+        let stride = stride.clamp(1, WIDTH_MAX as usize / 8);
+        let rows = (bytes.len() / stride).min(HEIGHT_MAX as usize);
+        let width = u32::try_from(stride * 8).unwrap_or(WIDTH_MAX);
+        let height = u32::try_from(rows).unwrap_or(HEIGHT_MAX);
+        Self { width, height, stride, bits: bytes[..rows * stride].to_vec() }
+    }
+
     /// Dots in a row.
     #[must_use]
     pub fn width(&self) -> u32 {
