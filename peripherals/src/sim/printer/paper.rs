@@ -267,6 +267,8 @@ impl Paper {
                 self.raster(usize::from(u16::from_le_bytes([*xl, *xh])), dots);
             }
             [_, b'k', kind @ 65..=73, _, data @ ..] => self.barcode(*kind, data),
+            // The older form, whose data ends in a zero.
+            [_, b'k', kind @ 0..=6, data @ .., 0] => self.barcode(*kind + 65, data),
             [_, b'(', b'k', _, _, 0x31, function, data @ ..] => self.qr(*function, data),
             _ => {}
         }
