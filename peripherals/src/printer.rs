@@ -5,12 +5,14 @@
 
 pub mod driver;
 pub mod escpos;
+mod job;
 pub mod profile;
 pub mod raw;
 pub mod star;
 pub mod zpl;
 
-pub use driver::{Doubt, Event, Job, NotReady, Printer, Verdict};
+pub use driver::Printer;
+pub use job::{Doubt, Event, JOB_BYTES_MAX, Job, NotReady, Verdict};
 pub use profile::{Cut, Profile, Proof};
 
 use serde::{Deserialize, Serialize};

@@ -8,7 +8,7 @@
 
 mod encode;
 
-pub use encode::{encode, fields};
+pub use encode::{Field, encode, fields};
 
 use super::{Dialect, Heard, Level, Paper, Recovery, Status};
 use crate::receipt::Drawer;

@@ -26,6 +26,18 @@ pub fn row(row: &Row, columns: u16) -> Bitmap {
     bitmap
 }
 
+/// One row as dots, with the gap below it that a printer leaves between rows of text.
+#[must_use]
+pub fn spaced_row(text: &Row, columns: u16) -> Bitmap {
+    let dots = row(text, columns);
+    if text.tight {
+        return dots;
+    }
+    let mut spaced = Bitmap::white(dots.width(), dots.height() + GAP);
+    spaced.draw(&dots, 0, 0);
+    spaced
+}
+
 /// A barcode with its readable text below it.
 #[must_use]
 pub fn barcode(code: &Barcode) -> Bitmap {

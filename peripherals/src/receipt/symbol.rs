@@ -6,8 +6,7 @@
 //! Sources: GS1 General Specifications section 7.9 (check digits), section 5.2 (UPC-E expansion).
 
 use barcoders::sym::{
-    codabar::Codabar, code39::Code39, code93::Code93, code128::Code128, ean8::EAN8, ean13::EAN13,
-    tf::TF,
+    code39::Code39, code93::Code93, code128::Code128, ean8::EAN8, ean13::EAN13, tf::TF,
 };
 use qrcode::{EcLevel, QrCode};
 use serde::{Deserialize, Serialize};
@@ -136,7 +135,7 @@ fn modules(symbology: Symbology, text: &str) -> Option<Vec<bool>> {
         Symbology::Code39 => Code39::new(text).ok()?.encode(),
         Symbology::Itf if text.len().is_multiple_of(2) => TF::interleaved(text).ok()?.encode(),
         Symbology::Itf => return None,
-        Symbology::Codabar => Codabar::new(text).ok()?.encode(),
+        Symbology::Codabar => return codabar_modules(text),
         Symbology::Code93 => Code93::new(text).ok()?.encode(),
         Symbology::Code128 => Code128::new(code128_sets(text)?).ok()?.encode(),
     };
@@ -157,6 +156,53 @@ pub fn is_digit_pairs(text: &str) -> bool {
     text.len() >= 4
         && text.len().is_multiple_of(2)
         && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Wide elements of a Codabar character, bar first, seven to a character (EN 798).
+fn codabar_wide(c: char) -> Option<u8> {
+    Some(match c {
+        '0' => 0b0000011,
+        '1' => 0b0000110,
+        '2' => 0b0001001,
+        '3' => 0b1100000,
+        '4' => 0b0010010,
+        '5' => 0b1000010,
+        '6' => 0b0100001,
+        '7' => 0b0100100,
+        '8' => 0b0110000,
+        '9' => 0b1001000,
+        '-' => 0b0001100,
+        '$' => 0b0011000,
+        ':' => 0b1000101,
+        '/' => 0b1010001,
+        '.' => 0b1010100,
+        '+' => 0b0010101,
+        'A' => 0b0011010,
+        'B' => 0b0101001,
+        'C' => 0b0001011,
+        'D' => 0b0001110,
+        _ => return None,
+    })
+}
+
+/// Made here: the encoder of `barcoders` 2.0 has B and C exchanged and a wrong plus sign.
+fn codabar_modules(text: &str) -> Option<Vec<bool>> {
+    let last = text.chars().count().checked_sub(1)?;
+    let mut modules = Vec::new();
+    for (at, c) in text.chars().enumerate() {
+        if c.is_ascii_alphabetic() != (at == 0 || at == last) {
+            return None;
+        }
+        let wide = codabar_wide(c)?;
+        for element in 0..7 {
+            let width = if wide & (0x40 >> element) != 0 { 2 } else { 1 };
+            modules.resize(modules.len() + width, element % 2 == 0);
+        }
+        if at < last {
+            modules.push(false);
+        }
+    }
+    Some(modules)
 }
 
 fn codabar(text: &str) -> String {
@@ -339,6 +385,16 @@ mod tests {
         }
         assert!(Qr::new(&"x".repeat(3000), QrLevel::L).is_err());
         assert!(Qr::new(&"x".repeat(2900), QrLevel::H).is_err());
+    }
+
+    #[test]
+    fn the_start_characters_of_codabar_are_not_exchanged() {
+        let bars = |text: &str| -> String {
+            let modules = Barcode::new(Symbology::Codabar, text).unwrap().modules;
+            modules.iter().map(|black| if *black { '1' } else { '0' }).collect()
+        };
+        assert_eq!(bars("B+C"), "10010010110101101101101010010011");
+        assert!(Barcode::new(Symbology::Codabar, "A1B2C").is_err());
     }
 
     #[test]

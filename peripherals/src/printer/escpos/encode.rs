@@ -98,7 +98,7 @@ impl<'a> Writer<'a> {
         self.spacing(row.tight);
         let printable = row.runs.iter().flat_map(|run| run.text.chars()).all(|c| self.has(c));
         if !printable {
-            self.strips(&paint::row(row, columns));
+            self.strips(&paint::spaced_row(row, columns));
             return;
         }
         let mut at = 0;

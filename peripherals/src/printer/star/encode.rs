@@ -51,7 +51,7 @@ impl Writer<'_> {
         let whole_columns = row.runs.iter().all(|run| run.at.is_multiple_of(2));
         let has = |c| self.profile.pages.iter().any(|(page, _)| page.encode(c).is_some());
         if !whole_columns || !row.runs.iter().flat_map(|run| run.text.chars()).all(has) {
-            self.raster(&paint::row(row, columns));
+            self.raster(&paint::spaced_row(row, columns));
             return;
         }
         let mut at = 0;

@@ -239,6 +239,12 @@ impl Paper {
                 let edge = self.profile.columns * 2;
                 self.at = u16::try_from(half).unwrap_or(edge).min(edge);
             }
+            [_, b'\\', low, high] => {
+                let dots = i32::from(i16::from_le_bytes([low, high]));
+                let half = dots * 2 / i32::from(self.profile.cell.max(1));
+                let edge = i32::from(self.profile.columns) * 2;
+                self.at = u16::try_from((i32::from(self.at) + half).clamp(0, edge)).unwrap_or(0);
+            }
             [_, b'd', lines] => {
                 self.end_line();
                 self.push(Item::Feed(lines));

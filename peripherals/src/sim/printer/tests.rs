@@ -87,12 +87,19 @@ impl World {
     }
 
     fn print(&mut self, number: u64) {
-        let profile = self.driver.dialect().profile().clone();
-        let laid = layout(&receiptline::parse(RECEIPT).unwrap(), profile.columns);
-        let body = encode(&laid.sheet, &profile);
+        let body = body(self.driver.dialect().profile());
+        self.print_body(number, body);
+    }
+
+    fn print_body(&mut self, number: u64, body: Vec<u8>) {
         self.driver.print(Job { number, body }, self.now).unwrap();
         self.settle();
     }
+}
+
+fn body(profile: &Profile) -> Vec<u8> {
+    let laid = layout(&receiptline::parse(RECEIPT).unwrap(), profile.columns);
+    encode(&laid.sheet, profile)
 }
 
 #[test]
@@ -155,9 +162,10 @@ fn a_stuck_knife_resumes_on_command_once_it_is_free() {
 
 #[test]
 fn power_cut_at_every_byte_is_never_called_printed_unless_it_was() {
+    let body = body(&Profile::epson_t88());
     let whole = {
         let mut world = World::new(Profile::epson_t88(), &[]);
-        world.print(1);
+        world.print_body(1, body.clone());
         world.sim.received
     };
     for at in 1..=whole {
@@ -166,7 +174,7 @@ fn power_cut_at_every_byte_is_never_called_printed_unless_it_was() {
         if !world.connected {
             continue;
         }
-        world.print(1);
+        world.print_body(1, body.clone());
         world.pass(Duration::from_secs(300));
         let cut = world.receipts.iter().any(|sheet| sheet.items.last() == Some(&Item::Cut));
         match world.verdicts.last() {

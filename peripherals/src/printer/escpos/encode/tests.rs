@@ -40,8 +40,9 @@ fn a_page_is_kept_while_it_serves() {
 #[test]
 fn a_letter_no_page_holds_turns_its_row_into_dots() {
     let out = plain("日本", &Profile::generic_58());
+    // Two strips: a clone takes 24 rows at once, and the gap below the row is six more.
     assert_eq!(&out[..8], [0x1D, 0x76, 0x30, 0, 48, 0, 24, 0]);
-    assert_eq!(out.len(), 8 + 48 * 24);
+    assert_eq!(out.len(), 8 + 48 * 24 + 8 + 48 * 6);
 }
 
 #[test]
