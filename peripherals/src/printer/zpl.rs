@@ -1,0 +1,248 @@
+//! ZPL II label printers.
+//!
+//! Source: Zebra ZPL II Programming Guide (`~HS` p. 171–172, `^GFA`, `^CI28`), docs.zebra.com.
+//!
+//! A Zebra in trouble does not answer `~HS` at all: with its media or ribbon out or its head open,
+//! silence is its status, and the driver shows it as such.
+//! A label counts as printed when the printer answers again and holds no format and no label.
+
+mod encode;
+
+pub use encode::{Field, encode, fields};
+
+use super::{Dialect, Heard, Level, Paper, Recovery, Status};
+use crate::receipt::Drawer;
+
+const STX: u8 = 0x02;
+const ETX: u8 = 0x03;
+/// The longest of the three strings is under 40 characters.
+const STRING_MAX: usize = 80;
+
+/// ZPL II.
+#[derive(Debug)]
+pub struct Zpl {
+    string: Option<Vec<u8>>,
+    /// How many of an answer's three strings have come.
+    strings: usize,
+    status: Status,
+    first: Option<First>,
+    pending: Option<u16>,
+    bytes_per_second: u32,
+}
+
+/// What the first string says about work not done.
+#[derive(Debug, Clone, Copy)]
+struct First {
+    idle: bool,
+}
+
+impl Zpl {
+    /// A label printer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            string: None,
+            strings: 0,
+            status: Status::default(),
+            first: None,
+            pending: None,
+            bytes_per_second: 4000,
+        }
+    }
+
+    fn take_string(&mut self, string: &[u8]) -> Heard {
+        let fields: Vec<&[u8]> = string.split(|&byte| byte == b',').collect();
+        let flag = |at: usize| fields.get(at).is_some_and(|field| *field == b"1");
+        let count = |at: usize| -> Option<u32> {
+            std::str::from_utf8(fields.get(at)?).ok()?.trim().parse().ok()
+        };
+        self.strings += 1;
+        match (self.strings, fields.len()) {
+            (1, 12) => {
+                self.status = Status {
+                    offline: flag(2),
+                    paper: if flag(1) { Paper::Out } else { Paper::Present },
+                    unrecoverable_error: flag(9),
+                    waits_to_recover: flag(10) || flag(11),
+                    ..Status::default()
+                };
+                self.first = Some(First { idle: count(4) == Some(0) && !flag(7) });
+                Heard::Nothing
+            }
+            (2, 11) => {
+                self.status.cover_open = flag(2);
+                self.status.recoverable_error = flag(3);
+                let labels = count(8);
+                let idle = self.first.is_some_and(|first| first.idle) && labels == Some(0);
+                if let Some(first) = &mut self.first {
+                    first.idle = idle;
+                }
+                Heard::Nothing
+            }
+            (3, _) => {
+                self.strings = 0;
+                let idle = self.first.take().is_some_and(|first| first.idle);
+                match self.pending.take_if(|_| idle && self.status.trouble().is_none()) {
+                    Some(mark) => Heard::Reached(mark),
+                    None => Heard::Answered,
+                }
+            }
+            _ => {
+                self.strings = 0;
+                self.first = None;
+                Heard::Nothing
+            }
+        }
+    }
+}
+
+impl Default for Zpl {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Dialect for Zpl {
+    fn reset(&mut self) {
+        *self = Self::new();
+    }
+
+    fn greet(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn resync(&self) -> Vec<u8> {
+        // Ends a format that was left open, without printing it.
+        b"~JA".to_vec()
+    }
+
+    fn ask(&mut self, step: usize) -> Option<Vec<u8>> {
+        self.strings = 0;
+        self.first = None;
+        (step == 0).then(|| b"~HS".to_vec())
+    }
+
+    fn frame(&mut self, body: &[u8], mark: u16) -> Vec<u8> {
+        self.pending = Some(mark);
+        body.to_vec()
+    }
+
+    fn handle_byte(&mut self, byte: u8) -> Heard {
+        match (byte, &mut self.string) {
+            (STX, _) => {
+                self.string = Some(Vec::new());
+                Heard::Nothing
+            }
+            (ETX, Some(_)) => {
+                let string = self.string.take().unwrap_or_default();
+                self.take_string(&string)
+            }
+            (_, Some(string)) if string.len() < STRING_MAX => {
+                string.push(byte);
+                Heard::Nothing
+            }
+            _ => {
+                self.string = None;
+                Heard::Nothing
+            }
+        }
+    }
+
+    fn status(&self) -> Status {
+        self.status
+    }
+
+    fn answers(&self) -> bool {
+        true
+    }
+
+    fn level(&self) -> Level {
+        Level::Processed
+    }
+
+    fn bytes_per_second(&self) -> u32 {
+        self.bytes_per_second
+    }
+
+    fn kick(&self, _drawer: Drawer) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn recover(&self, how: Recovery) -> Option<Vec<u8>> {
+        Some(match how {
+            Recovery::Resume => b"~PS".to_vec(),
+            Recovery::Discard => b"~JA".to_vec(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{Event, Job, Printer, Trouble, Verdict};
+    use super::*;
+    use crate::line::{Line, start};
+
+    const IDLE: &[u8] = b"\x02030,0,0,1245,000,0,0,0,000,0,0,0\x03\r\n\
+        \x02000,0,0,0,0,2,4,0,00000000,1,000\x03\r\n\x021234,0\x03\r\n";
+    const PRINTING: &[u8] = b"\x02030,0,0,1245,001,0,0,0,000,0,0,0\x03\r\n\
+        \x02000,0,0,0,0,2,4,0,00000001,1,000\x03\r\n\x021234,0\x03\r\n";
+    const PAUSED: &[u8] = b"\x02030,0,1,1245,000,0,0,0,000,0,0,0\x03\r\n\
+        \x02000,0,0,0,0,2,4,0,00000000,1,000\x03\r\n\x021234,0\x03\r\n";
+
+    #[test]
+    fn a_label_is_printed_when_the_printer_holds_nothing_more() {
+        let now = start();
+        let mut printer = Printer::new(Zpl::new());
+        printer.handle_opened(now);
+        printer.handle_input(IDLE, now);
+        printer.print(Job { number: 1, body: b"^XA^XZ".to_vec() }, now).unwrap();
+        while printer.poll_transmit().is_some() {}
+        printer.handle_drained(now);
+        printer.handle_timeout(now + std::time::Duration::from_secs(1));
+        printer.handle_input(PRINTING, now);
+        printer.handle_input(PAUSED, now);
+        let before: Vec<_> = std::iter::from_fn(|| printer.poll_event()).collect();
+        assert!(
+            !before
+                .iter()
+                .any(|event| matches!(event, Event::Job { verdict: Verdict::Printed(_), .. }))
+        );
+        assert!(
+            before.iter().any(|event| matches!(
+                event,
+                Event::Status { trouble: Some(Trouble::Offline), .. }
+            ))
+        );
+        printer.handle_input(IDLE, now);
+        let printed = Verdict::Printed(Level::Processed);
+        let done = std::iter::from_fn(|| printer.poll_event())
+            .any(|event| event == Event::Job { number: 1, verdict: printed });
+        assert!(done);
+    }
+
+    #[test]
+    fn an_answer_from_before_the_label_proves_nothing_about_it() {
+        let now = start();
+        let mut printer = Printer::new(Zpl::new());
+        printer.handle_opened(now);
+        printer.handle_input(IDLE, now);
+        printer.print(Job { number: 1, body: b"^XA^XZ".to_vec() }, now).unwrap();
+        printer.handle_input(IDLE, now);
+        let printed = std::iter::from_fn(|| printer.poll_event())
+            .any(|event| matches!(event, Event::Job { verdict: Verdict::Printed(_), .. }));
+        assert!(!printed);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_strings_or_noise(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut zpl = Zpl::new();
+            for byte in bytes {
+                zpl.handle_byte(byte);
+                prop_assert!(zpl.string.as_ref().is_none_or(|string| string.len() <= STRING_MAX));
+            }
+        }
+    }
+}
