@@ -204,20 +204,6 @@ impl FeedStore {
         Ok(self.manifests())
     }
 
-    /// Takes over other definitions of its models; indexes that this adds are built before readers see them.
-    pub fn redefine(&mut self, defs: Vec<ModelDef>) -> Result<(), FoldError> {
-        let defs = defs.into_iter().map(|def| (def.name.clone(), Arc::new(def))).collect();
-        let before = std::mem::replace(&mut self.defs, defs);
-        let Some(current) = self.current() else { return Ok(()) };
-        match self.rebase(same(&current)) {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                self.defs = before;
-                Err(error)
-            }
-        }
-    }
-
     /// Makes a new base at the same revision, in which files of the author's manifests stand for ranges
     /// that cannot be read here: what [`FeedStore::ranges_of`] named, once it was fetched.
     pub fn repair(&mut self, manifests: &[Manifest]) -> Result<Vec<Manifest>, FoldError> {

@@ -93,7 +93,10 @@ async fn a_refresh_that_was_cut_off_goes_on_after_a_restart_where_it_stopped() {
     office.line(Line::CutAfter(6));
     let shop = Shop::open(dir.path(), &office);
     shop.until(|status| {
-        status.progress.as_ref().is_some_and(|progress| !progress.manifests && progress.objects == 5)
+        status
+            .progress
+            .as_ref()
+            .is_some_and(|progress| !progress.manifests && progress.objects == 5)
     })
     .await;
     assert!(shop.readers.generation(&feed()).is_none(), "nothing half is shown");
