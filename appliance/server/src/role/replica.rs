@@ -94,7 +94,7 @@ pub(super) fn start(
         let scrub = Scrub::new(readers.clone(), segments.clone(), handle.clone(), options);
         supervisor.spawn_owner("scrub", |stop| scrub.run(stop));
     }
-    let masterdata = Masterdata::new(readers.clone());
+    let masterdata = Masterdata::new(readers.clone()).repaired_by(handle.clone());
     supervisor.spawn_owner("listings", |stop| masterdata.clone().run(stop));
     report(handle.clone(), feeding.address, panel);
     let counter = terminal::Counter {
@@ -103,6 +103,7 @@ pub(super) fn start(
         masterdata: masterdata.clone(),
         defaults: basics.config.terminal.clone(),
         nudge: nudge(handle.clone()),
+        history: history.clone(),
     };
     let feeds = events::Feeds {
         names: Registry::built_in().feeds(),

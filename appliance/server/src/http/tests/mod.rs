@@ -26,6 +26,7 @@ use crate::db::{
     BlockCache, ChangeSet, FeedStore, Options, SegmentStore, Snapshot, SnapshotWriter,
 };
 use crate::masterdata::Masterdata;
+use crate::replica::history::History;
 use crate::replica::readers::Readers;
 use crate::supervise::Supervisor;
 use crate::terminal::access::{Access, Kind};
@@ -86,6 +87,8 @@ impl Site {
             masterdata: masterdata.clone(),
             defaults: TerminalDefaults::default(),
             nudge: Arc::new(|| {}),
+            history: History::open(&dir.path().join("history"), "store-1".parse().unwrap())
+                .unwrap(),
         };
         let routers = [
             masterdata::routes(masterdata.clone()),
