@@ -1,7 +1,8 @@
 """Cut the committed sample out of the whole data set: one shop of the chain and all that its tickets need.
 
-The sample holds every ticket of one store whose products the catalogue has and prices, the products and households on them, further products up to
-PRODUCTS_MIN, and of every other model the rows that refer only to what is in the sample.
+The sample holds every ticket of one store whose products the catalogue has and prices, the products and
+households on them, further products up to PRODUCTS_MIN, and of every other model the rows that refer only to
+what is in the sample.
 The same input gives the same files (with the same zstd).
 
 usage: make_sample.py INPUT_DIR [OUTPUT_DIR]     (needs the program zstd)
@@ -41,6 +42,11 @@ def write(folder, name, records):
     return packed.stat().st_size
 
 
+def once(records):
+    """Each id once; the source repeats some of its coupons."""
+    return list({record["id"]: record for record in records}.values())
+
+
 def choose_products(products, wanted):
     """The wanted ones, and evenly spread others up to PRODUCTS_MIN."""
     others = [p["id"] for p in products if p["id"] not in wanted]
@@ -73,6 +79,7 @@ def main(source, target):
     rows["DiscountFilterBusinessPartner"] = [
         d for d in read(source, "DiscountFilterBusinessPartner") if d["businessPartnerId"] in partners
     ]
+    rows = {name: once(records) for name, records in rows.items()}
     rows["changes"] = [
         c
         for c in read(source, "changes")

@@ -28,6 +28,8 @@ pub struct TestShop {
     tickets: Vec<Ticket>,
     tills: JoinSet<Result<Day, till::Error>>,
     opened: usize,
+    /// Records that were imported first.
+    catalogue: u64,
 }
 
 impl TestShop {
@@ -41,10 +43,10 @@ impl TestShop {
         let base = format!("http://{}", counter.address());
         let shop = Arc::new(Shop::open(base, stage.store_key, barcodes));
         let catalogue = folder.join("catalogue");
-        data.lay_out_catalogue(&catalogue)?;
+        let count = data.lay_out_catalogue(&catalogue)?.try_into()?;
         stage.main.ask(&["import", &catalogue.to_string_lossy()])?;
         let tills = JoinSet::new();
-        let shop = Self { stage, data, counter, shop, tickets, tills, opened: 0 };
+        let shop = Self { stage, data, counter, shop, tickets, tills, opened: 0, catalogue: count };
         shop.await_level().await?;
         Ok(shop)
     }
@@ -104,7 +106,7 @@ impl TestShop {
         wait::until("replica = author", PATIENCE, || async {
             let author = State::of(&self.stage.main).await?;
             let here = State::of(&self.stage.store).await?;
-            Ok(author.records() > 0 && here.is_level_with(&author))
+            Ok(author.records() >= self.catalogue && here.is_level_with(&author))
         })
         .await
     }

@@ -90,13 +90,6 @@ impl Ticket {
     }
 }
 
-#[derive(Deserialize)]
-struct PriceChange {
-    week: u32,
-    model: String,
-    record: Map<String, Value>,
-}
-
 /// A directory with the data.
 pub struct Dataset {
     folder: PathBuf,
@@ -116,29 +109,32 @@ impl Dataset {
         found.map(|folder| Self { folder }).ok_or(Error::Missing(last))
     }
 
-    /// Copies the files of all models into `target`, which head office then imports as a whole.
-    pub fn lay_out_catalogue(&self, target: &Path) -> Result<(), Error> {
+    /// Writes the records of all models into `target`, which head office then imports as a whole; tells
+    /// how many there are.
+    ///
+    /// The whole data set repeats some coupons; head office refuses an id that comes twice.
+    pub fn lay_out_catalogue(&self, target: &Path) -> Result<usize, Error> {
         create(target)?;
+        let mut count = 0;
         for model in MODELS {
-            let name = format!("{model}.ndjson.zst");
-            let path = self.folder.join(&name);
-            fs::copy(&path, target.join(name)).map_err(|source| Error::File { path, source })?;
+            let mut ids = BTreeSet::new();
+            let mut records = self.records(model)?;
+            records.retain(|record| ids.insert(record.get("id").map(Value::to_string)));
+            write_records(&target.join(format!("{model}.ndjson")), &records)?;
+            count += records.len();
         }
-        Ok(())
+        Ok(count)
     }
 
-    /// Writes the price changes of the first weeks into `target/week-NN`, and says what is where.
+    /// Writes the changes of the first weeks into `target/week-NN`, and says what is where.
     pub fn lay_out_weeks(&self, target: &Path, weeks: usize) -> Result<Vec<Week>, Error> {
-        let mut by_week: BTreeMap<u32, BTreeMap<String, Vec<Map<String, Value>>>> = BTreeMap::new();
-        for change in self.read::<PriceChange>("changes", usize::MAX)? {
-            let models = by_week.entry(change.week).or_default();
-            models.entry(change.model).or_default().push(change.record);
+        let mut by_week: BTreeMap<u64, Vec<Map<String, Value>>> = BTreeMap::new();
+        for change in self.records("changes")? {
+            let week = change.get("week").and_then(Value::as_u64).unwrap_or(0);
+            by_week.entry(week).or_default().push(change);
         }
-        by_week
-            .into_iter()
-            .take(weeks)
-            .map(|(week, models)| write_week(target, week, models))
-            .collect()
+        let chosen = by_week.into_iter().take(weeks);
+        chosen.map(|(week, changes)| write_week(target, week, &changes)).collect()
     }
 
     /// The first tickets, in order of time.
@@ -192,28 +188,23 @@ pub struct Week {
     pub records: usize,
 }
 
-fn write_week(
-    target: &Path,
-    week: u32,
-    models: BTreeMap<String, Vec<Map<String, Value>>>,
-) -> Result<Week, Error> {
+fn write_week(target: &Path, week: u64, changes: &[Map<String, Value>]) -> Result<Week, Error> {
     let folder = target.join(format!("week-{week:02}"));
     create(&folder)?;
-    let mut count = 0;
-    for (model, records) in models {
-        let path = folder.join(format!("{model}.ndjson"));
-        let write = || {
-            let mut file = BufWriter::new(File::create(&path)?);
-            for record in &records {
-                serde_json::to_writer(&mut file, record)?;
-                file.write_all(b"\n")?;
-            }
-            file.flush()
-        };
-        write().map_err(|source| Error::File { path: path.clone(), source })?;
-        count += records.len();
-    }
-    Ok(Week { folder, records: count })
+    write_records(&folder.join("changes.ndjson"), changes)?;
+    Ok(Week { folder, records: changes.len() })
+}
+
+fn write_records(path: &Path, records: &[Map<String, Value>]) -> Result<(), Error> {
+    let write = || {
+        let mut file = BufWriter::new(File::create(path)?);
+        for record in records {
+            serde_json::to_writer(&mut file, record)?;
+            file.write_all(b"\n")?;
+        }
+        file.flush()
+    };
+    write().map_err(|source| Error::File { path: path.to_owned(), source })
 }
 
 fn create(folder: &Path) -> Result<(), Error> {
@@ -243,7 +234,7 @@ mod tests {
         let data = Dataset::find(None).unwrap();
         let weeks = data.lay_out_weeks(target.path(), 2).unwrap();
         assert_eq!(weeks.len(), 2);
-        let text = fs::read_to_string(weeks[0].folder.join("ProductPrice.ndjson")).unwrap();
+        let text = fs::read_to_string(weeks[0].folder.join("changes.ndjson")).unwrap();
         assert_eq!(text.lines().count(), weeks[0].records);
     }
 

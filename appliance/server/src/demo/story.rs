@@ -31,6 +31,8 @@ pub(super) struct Story {
     gauges: Gauges,
     shop: Arc<Shop>,
     report: Report,
+    /// Records that were imported first; no import removes one.
+    catalogue: u64,
 }
 
 impl Story {
@@ -55,13 +57,15 @@ impl Story {
         let base = format!("http://{}", stage.store_address);
         let shop = Arc::new(Shop::open(base, stage.store_key, barcodes));
         let gauges = Gauges { line_up: true, ..Gauges::default() };
-        Ok((Self { stage, show, gauges, shop, report: Report::default() }, tickets))
+        Ok((Self { stage, show, gauges, shop, report: Report::default(), catalogue: 0 }, tickets))
     }
 
     /// Head office imports the catalogue; the shop's box replicates it.
     pub(super) async fn load(&mut self, data: &Dataset, folder: &Path) -> Result<(), Error> {
         let catalogue = folder.join("catalogue");
-        data.lay_out_catalogue(&catalogue)?;
+        let count = data.lay_out_catalogue(&catalogue)?;
+        self.catalogue = u64::try_from(count).unwrap_or(u64::MAX);
+        self.gauges.records_total = self.catalogue;
         self.show.say("head office imports the catalogue");
         let begun = env::instant();
         self.import(&catalogue)?;
@@ -211,8 +215,8 @@ impl Story {
         loop {
             let author = State::of(&self.stage.main).await?;
             let here = State::of(&self.stage.store).await?;
-            self.gauges.records_total = author.records();
-            if author.records() > 0 && here.is_level_with(&author) {
+            self.gauges.records_total = author.records().max(self.catalogue);
+            if author.records() >= self.catalogue && here.is_level_with(&author) {
                 return self.look().await;
             }
             self.look_patiently(begun, "masterdata").await?;
