@@ -1,5 +1,6 @@
 //! What a role mounts: which tasks run and which routes are served.
 
+mod giving_way;
 mod main;
 mod replica;
 mod store;

@@ -20,7 +20,6 @@ use crate::masterdata::Masterdata;
 use crate::node::Basics;
 use crate::replica::board::Board;
 use crate::replica::history::History;
-use crate::replica::readers::Readers;
 use crate::replica::refresher::{Handle, Options, Refresher, Schedule};
 use crate::replica::scrub::{self, Scrub};
 use crate::replica::source::Source;
@@ -94,7 +93,7 @@ pub(super) fn start(
         let scrub = Scrub::new(readers.clone(), segments.clone(), handle.clone(), options);
         supervisor.spawn_owner("scrub", |stop| scrub.run(stop));
     }
-    let masterdata = Masterdata::new(readers.clone());
+    let masterdata = Masterdata::new(readers.clone()).repaired_by(handle.clone());
     supervisor.spawn_owner("listings", |stop| masterdata.clone().run(stop));
     report(handle.clone(), feeding.address, panel);
     let counter = terminal::Counter {
@@ -103,6 +102,7 @@ pub(super) fn start(
         masterdata: masterdata.clone(),
         defaults: basics.config.terminal.clone(),
         nudge: nudge(handle.clone()),
+        history: history.clone(),
     };
     let feeds = events::Feeds {
         names: Registry::built_in().feeds(),

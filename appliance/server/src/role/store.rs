@@ -5,6 +5,7 @@ use std::time::Duration;
 use storebox_proto::feed::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
+use super::giving_way::GivingWay;
 use super::replica::{self, Feeding, Ground};
 use super::{RoleError, token, transactions};
 use crate::config::Main;
@@ -12,6 +13,7 @@ use crate::http::feeds;
 use crate::node::Basics;
 use crate::replica::board::Board;
 use crate::replica::source::{HttpSource, Source};
+use crate::replica::till_changes::TillChanges;
 use crate::status::PanelBuilder;
 
 /// One object of a feed arrives within this, or is asked for again.
@@ -24,11 +26,14 @@ pub(super) async fn start(
 ) -> Result<Vec<OpenApiRouter>, RoleError> {
     let ground = Ground::open(basics)?;
     let feeding = feeding(&basics.config.main)?;
-    let (_, mut routers) = replica::start(basics, &ground, feeding, panel)?;
+    let (masterdata, mut routers) = replica::start(basics, &ground, feeding, panel)?;
     let Ground { segments, board, history } = ground;
     let shutdown = basics.supervisor.root();
+    let changes = TillChanges::new(board.clone(), segments.clone());
     routers.push(feeds::routes(feeds::Sync { board, segments, history, shutdown }));
-    let (_, transactions) = transactions::start_outbox(basics, panel)?;
+    let (documents, transactions) = transactions::start_outbox(basics, panel)?;
+    let giving_way = GivingWay::new(changes, masterdata, documents);
+    basics.supervisor.spawn_owner("giving way", |stop| giving_way.run(stop));
     routers.extend(transactions);
     Ok(routers)
 }

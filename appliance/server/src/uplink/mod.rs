@@ -21,6 +21,10 @@ mod command;
 mod index;
 mod keeper;
 mod line;
+mod refusals;
+mod replay;
+#[cfg(test)]
+mod tests;
 
 pub use accept::{Outbox, OutboxOpenError, OutboxOpened, OutboxOptions};
 pub use command::{ConflictView, Entry, Known, OutboxFigures, Progress};
