@@ -18,3 +18,6 @@ pub use position::Position;
 pub use record::{Change, Record};
 pub use registry::{IndexDef, IndexKind, ModelDef, Registry, Scope};
 pub use segment::{Block, Draft, Packer, Segment};
+
+#[cfg(test)]
+mod golden;

@@ -174,5 +174,11 @@ impl FeedStore {
     }
 }
 
+/// The owner may move to a thread of its own; readers may be anywhere.
+const fn is_send<T: Send>() {}
+const fn is_shared<T: Send + Sync>() {}
+const _: () = is_send::<FeedStore>();
+const _: () = is_shared::<FeedReader>();
+
 #[cfg(test)]
 mod tests;

@@ -108,6 +108,8 @@ struct Inner {
 
 impl SegmentStore {
     /// Opens the directory, makes it if needed, and clears what an interrupted write left.
+    ///
+    /// A process opens a directory once and clones the handle: the leases are kept in it.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let beside = dir.join("new");
         if beside.exists() {
@@ -278,6 +280,8 @@ impl SegmentStore {
     }
 
     /// Removes every file that is neither wanted nor read by a generation; tells how many.
+    ///
+    /// What is being fetched for a snapshot to come has to be among the wanted.
     pub fn sweep(&self, wanted: &BTreeSet<Hash32>) -> Result<usize, StoreError> {
         let mut removed = 0;
         for name in self.names()? {

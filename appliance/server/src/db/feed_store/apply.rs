@@ -103,9 +103,19 @@ impl From<CutError> for ApplyError {
     }
 }
 
+/// How the next generation comes into service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// The changes lie over the base.
+    Overlay,
+    /// A new base is made; the changes are not indexed on the way, since there may be millions.
+    Base,
+}
+
 /// A revision whose segment files are written, before any reader sees it.
 pub struct Prepared {
     next: Generation,
+    way: Way,
     changes: ChangeSet,
     /// The manifests of the new revision.
     pub manifests: Vec<Manifest>,
@@ -121,7 +131,8 @@ impl FeedStore {
         changes: ChangeSet,
         expected: Option<&BTreeMap<ModelName, Hash32>>,
     ) -> Result<Arc<Generation>, ApplyError> {
-        let next = self.after(&changes, |_, records| Ok(computed(&records)))?;
+        let way = self.way(&changes);
+        let next = self.after(&changes, way, |_, records| Ok(computed(&records)))?;
         for (model, expected) in expected.into_iter().flatten() {
             let empty = totals(&[]).0;
             let got = next.models.get(model).map_or(empty, |view| view.digest);
@@ -130,14 +141,15 @@ impl FeedStore {
                 return Err(ApplyError::Digest { model, expected, got });
             }
         }
-        self.advance(next, &changes)
+        self.advance(next, way, &changes)
     }
 
     /// Writes the segments of the next revision without showing or storing it: what an author does
     /// before it signs the head.
     pub fn prepare(&self, changes: ChangeSet) -> Result<Prepared, ApplyError> {
         let mut sink = SegmentSink::new(&self.segments);
-        let mut next = self.after(&changes, |model, records| {
+        let way = self.way(&changes);
+        let mut next = self.after(&changes, way, |model, records| {
             let entry = sink.write(model, &records)?;
             Ok(Some(Range::from(&entry)))
         })?;
@@ -155,31 +167,38 @@ impl FeedStore {
             segments: view.ranges.iter().filter_map(Range::entry).collect(),
         });
         let manifests = manifests.collect();
-        Ok(Prepared { next, changes, manifests })
+        Ok(Prepared { next, way, changes, manifests })
     }
 
     /// Puts a prepared revision into service.
     pub fn commit(&mut self, prepared: Prepared) -> Result<Arc<Generation>, ApplyError> {
         self.check_gap(&prepared.changes)?;
-        self.advance(prepared.next, &prepared.changes)
+        self.advance(prepared.next, prepared.way, &prepared.changes)
     }
 
     fn advance(
         &mut self,
         next: Generation,
+        way: Way,
         changes: &ChangeSet,
     ) -> Result<Arc<Generation>, ApplyError> {
-        let (Some(disk), Some(before)) = (&mut self.disk, self.current.load_full()) else {
+        let (Way::Overlay, Some(disk), Some(before)) =
+            (way, &mut self.disk, self.current.load_full())
+        else {
             return Ok(self.rebase(next)?);
         };
-        if next.overlay_len() > self.options.overlay_max {
-            return Ok(self.rebase(next)?);
-        }
         if disk.is_dead() {
             return Ok(self.install(next)?);
         }
         disk.advance(&before, &next, &changes.changes)?;
         Ok(self.show(next))
+    }
+
+    fn way(&self, changes: &ChangeSet) -> Way {
+        let count: usize = changes.changes.values().map(Vec::len).sum();
+        let over = self.current().map_or(0, |current| current.overlay_len());
+        let fits = over.saturating_add(count) <= self.options.overlay_max;
+        if fits && self.disk.is_some() { Way::Overlay } else { Way::Base }
     }
 
     fn check_gap(&self, changes: &ChangeSet) -> Result<(), ApplyError> {
@@ -201,6 +220,7 @@ impl FeedStore {
     fn after(
         &self,
         changes: &ChangeSet,
+        way: Way,
         mut cut: impl FnMut(
             &ModelName,
             Vec<storebox_proto::feed::Record>,
@@ -217,17 +237,26 @@ impl FeedStore {
                 None => self.empty_view(model)?,
             };
             let ranges = ranges_after(&view, changes, |records| cut(model, records))?;
-            models.insert(model.clone(), with_changes(view, changes, ranges));
+            models.insert(model.clone(), with_changes(view, changes, way, ranges));
         }
         let ChangeSet { epoch, revision, published, .. } = *changes;
         Ok(Generation { feed: self.feed.clone(), epoch, revision, published, models })
     }
 }
 
-fn with_changes(mut view: ModelView, changes: &[Change], ranges: Vec<Range>) -> ModelView {
+fn with_changes(
+    mut view: ModelView,
+    changes: &[Change],
+    way: Way,
+    ranges: Vec<Range>,
+) -> ModelView {
+    let indexes = match way {
+        Way::Overlay => view.def.indexes.as_slice(),
+        Way::Base => &[],
+    };
     let overlay = Arc::make_mut(&mut view.overlay);
     for change in changes {
-        overlay.set(&view.def.indexes, change);
+        overlay.set(indexes, change);
     }
     (view.digest, view.count) = totals(&ranges);
     view.ranges = Arc::new(ranges);
