@@ -2,4 +2,5 @@
 
 mod hop;
 mod power_loss;
+mod routes;
 mod samples;
