@@ -1,4 +1,5 @@
 //! The box: everything that runs as `storebox.service`.
 
+pub mod discovery;
 pub mod env;
 pub mod http;
