@@ -2,6 +2,7 @@
 //!
 //! Lines that begin with `@` are for the test that started the child; orders come on standard input.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,12 +10,14 @@ use std::time::Duration;
 use serde::Deserialize;
 use storebox::discovery::{
     AnnounceConfig, Announcer, BrowseConfig, Browser, Found, Interfaces, Naming, SeekConfig,
-    Seeker, Service, Sighting, discover,
+    Seeker, SeekerHandle, Service, Sighting, discover,
 };
 use storebox_proto::beacon::{Beacon, Pointer, Progress, Role};
+use storebox_proto::sync::book::Outcome;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines, Stdin};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const PART: &str = "STOREBOX_DISCOVERY_PART";
@@ -35,6 +38,7 @@ struct Settings {
     services: Vec<String>,
     interfaces: Vec<String>,
     seeks: bool,
+    works: bool,
     time_ms: u64,
     typed: Option<String>,
     fixed: Option<String>,
@@ -54,6 +58,7 @@ impl Default for Settings {
             services: vec!["tills".to_owned()],
             interfaces: Vec::new(),
             seeks: false,
+            works: false,
             time_ms: 1_000,
             typed: None,
             fixed: None,
@@ -184,23 +189,23 @@ async fn play_box(settings: &Settings, mut orders: Lines<BufReader<Stdin>>) {
     tokio::join!(seek, announce, tell, obey, answer(&listener, &settings.node));
 }
 
-/// One connection after the other would do for one till; here all at once, without tasks.
+/// Answers every request on every connection.
 async fn answer(listener: &TcpListener, node: &str) {
     let response = format!("HTTP/1.1 200 OK\r\nstorebox-node: {node}\r\ncontent-length: 0\r\n\r\n");
-    let serve = async |mut stream: tokio::net::TcpStream| {
-        let mut request = [0; 4096];
-        while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
-            if stream.write_all(response.as_bytes()).await.is_err() {
-                return;
+    let mut served = JoinSet::new();
+    loop {
+        let Ok((mut stream, _)) = listener.accept().await else { continue };
+        while served.try_join_next().is_some() {}
+        let response = response.clone();
+        served.spawn(async move {
+            let mut request = [0; 4096];
+            while stream.read(&mut request).await.is_ok_and(|read| read > 0) {
+                if stream.write_all(response.as_bytes()).await.is_err() {
+                    return;
+                }
             }
-        }
-    };
-    let worker = async || loop {
-        if let Ok((stream, _)) = listener.accept().await {
-            serve(stream).await;
-        }
-    };
-    tokio::join!(worker(), worker(), worker(), worker(), worker(), worker());
+        });
+    }
 }
 
 fn describe(found: &Found) -> String {
@@ -230,15 +235,41 @@ async fn play_discover(settings: &Settings) {
     say(&format!("found {} in all", found.len()));
 }
 
+/// A till's requests of real work, one every 50 ms, each with a limit of 400 ms; it tells how they went.
+async fn work(handle: SeekerHandle) {
+    let mut beat = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        beat.tick().await;
+        let Some(choice) = handle.view().chosen else { continue };
+        let request = async {
+            let mut stream = tokio::net::TcpStream::connect(choice.endpoint).await?;
+            stream.write_all(b"HEAD /work HTTP/1.1\r\nhost: box\r\n\r\n").await?;
+            stream.read(&mut [0; 64]).await
+        };
+        let answer = tokio::time::timeout(Duration::from_millis(400), request).await;
+        let well = matches!(answer, Ok(Ok(read)) if read > 0);
+        handle
+            .report(choice.endpoint, if well { Outcome::Answered(None) } else { Outcome::Failed });
+    }
+}
+
 async fn play_till(settings: &Settings, mut orders: Lines<BufReader<Stdin>>) {
     let seeker = Seeker::start(settings.seek(), None).expect("mDNS starts");
     let mut handle = seeker.handle();
     let shutdown = CancellationToken::new();
     say("seeking");
     let tell = async {
-        let mut last = None;
+        let (mut last, mut up) = (None, BTreeSet::new());
         while handle.changed().await {
-            let chosen = handle.view().chosen.map(|choice| choice.endpoint);
+            let view = handle.view();
+            let endpoints = view.boxes.into_iter().flat_map(|one| one.endpoints);
+            let now_up: BTreeSet<SocketAddr> =
+                endpoints.filter(|(_, health)| health.is_usable()).map(|(at, _)| at).collect();
+            for endpoint in now_up.difference(&up) {
+                say(&format!("up {endpoint}"));
+            }
+            up = now_up;
+            let chosen = view.chosen.map(|choice| choice.endpoint);
             if chosen != last {
                 last = chosen;
                 say(&chosen.map_or("chosen none".to_owned(), |at| format!("chosen {at}")));
@@ -250,7 +281,14 @@ async fn play_till(settings: &Settings, mut orders: Lines<BufReader<Stdin>>) {
             shutdown.cancel();
         }
     };
+    let worker = seeker.handle();
+    let work = async {
+        if settings.works {
+            work(worker).await;
+        }
+    };
     tokio::join!(
+        work,
         async {
             seeker.run(shutdown.clone()).await;
             say("kept");

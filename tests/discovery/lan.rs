@@ -114,7 +114,7 @@ impl Lan {
         let binary = std::env::current_exe().expect("a running test has a file");
         let mut command = self.command(host, &binary.to_string_lossy());
         command.args(["--exact", "a_child_process_plays_its_host", "--nocapture"]);
-        command.env(crate::host::PART, part);
+        command.env("RUST_BACKTRACE", "0").env(crate::host::PART, part);
         command.env(crate::host::SETTINGS, settings.to_string());
         Proc::start(command)
     }

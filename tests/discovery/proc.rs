@@ -94,11 +94,7 @@ impl Proc {
     }
 
     /// Pulls the plug: no goodbye, no closed connection but by the kernel.
-    pub(crate) fn kill(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
+    pub(crate) fn plug_out(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -106,7 +102,7 @@ impl Proc {
 
 impl Drop for Proc {
     fn drop(&mut self) {
-        self.end();
+        self.plug_out();
     }
 }
 

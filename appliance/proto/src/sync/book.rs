@@ -254,10 +254,26 @@ impl Book {
     fn take(&mut self, endpoint: SocketAddr, outcome: Outcome, now: Instant) {
         let Some(entry) = self.entries.get_mut(&endpoint) else { return };
         let before = entry.health.clone();
+        let failed = !matches!(outcome, Outcome::Answered(_));
         entry.take(outcome, now);
         if std::mem::discriminant(&before) != std::mem::discriminant(&entry.health) {
             let health = entry.health.clone();
             self.events.push_back(Event::Health { endpoint, health });
+            if failed {
+                self.doubt_siblings(endpoint, now);
+            }
+        }
+    }
+
+    /// One address of a box fails: the others are asked now, not when it is their turn, so that a till
+    /// does not try one dead address after the other.
+    fn doubt_siblings(&mut self, endpoint: SocketAddr, now: Instant) {
+        let node = self.entries.get(&endpoint).and_then(|entry| entry.node().cloned());
+        let Some(node) = node else { return };
+        for (_, entry) in self.entries.iter_mut().filter(|(at, _)| **at != endpoint) {
+            if entry.health.is_usable() && entry.node() == Some(&node) {
+                entry.suspect(now);
+            }
         }
     }
 

@@ -3,8 +3,8 @@
 //! What is announced comes from a `watch` channel, so that a new revision or a changed role reaches the
 //! LAN by itself, but not more often than mDNS allows.
 //! A name made from the box's key is announced without the second of probing that other names need;
-//! should it appear with another `boot` all the same (a copied disk), both boxes move to names of their
-//! own, because the library notices conflicts only while it probes.
+//! should it appear with another `boot` all the same (a copied disk), the box that notices first takes
+//! another one, because the library notices conflicts only while it probes.
 //!
 //! Addresses that come and go, and links that go down and up, are followed by the library.
 //! Dropped at an await, the announcer says goodbye as well, without waiting for it.
@@ -233,7 +233,7 @@ impl Announcer {
         });
     }
 
-    /// Moves to a name with our `boot` in it, once; the other box does the same.
+    /// Moves to a name with our `boot` in it, once: should the other box do the same, no harm is done.
     fn move_away(&mut self, other: u32) {
         let boot = self.beacons.borrow().boot;
         if self.moved || other == boot {

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::{Duration, Instant};
 
-use futures_util::future::select_all;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use mdns_sd::{HostnameResolutionEvent, Receiver, ResolvedService, ScopedIp, ServiceEvent};
 use storebox_proto::beacon::Beacon;
 use storebox_proto::limits::BOX_ADDRESSES_MAX;
@@ -135,14 +136,13 @@ impl Browser {
     }
 
     async fn next_event(&self) -> Event {
-        let events = self
-            .subscriptions
-            .iter()
-            .map(|(service, events)| Box::pin(async { (*service, events.recv_async().await) }));
+        let events = self.subscriptions.iter().map(async |(service, events)| {
+            let event = events.recv_async().await;
+            event.map_or(Event::Ended, |event| Event::Service(*service, event))
+        });
+        let mut events: FuturesUnordered<_> = events.collect();
         tokio::select! {
-            ((service, event), ..) = select_all(events), if !self.subscriptions.is_empty() => {
-                event.map_or(Event::Ended, |event| Event::Service(service, event))
-            }
+            Some(event) = events.next() => event,
             () = tokio::time::sleep_until(self.check_at.into()) => Event::Check,
         }
     }

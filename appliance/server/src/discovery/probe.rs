@@ -1,11 +1,15 @@
 //! Whether an endpoint is alive: one small HTTP request over a connection that is kept.
 //!
+//! A kept connection that breaks while nobody asks is told at once: that is how a crash is noticed long
+//! before the next probe is due.
 //! A kept connection that the other side has closed in the meantime is no failure: a fresh one decides.
 //! An answer of the 5xx kind is a failure, because such a box cannot serve a till.
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,7 +26,7 @@ use tokio::net::TcpStream;
 /// The header in which a box says who it is, until a certificate proves it.
 pub(super) const NODE_HEADER: &str = "storebox-node";
 
-/// One connection and the future that moves its bytes; polled only while a request is under way.
+/// One connection and the future that moves its bytes.
 pub(super) struct Connection {
     sender: http1::SendRequest<Empty<Bytes>>,
     driver: Pin<Box<http1::Connection<TokioIo<TcpStream>, Empty<Bytes>>>>,
@@ -43,6 +47,24 @@ impl Connections {
             self.0.pop_first();
         }
         self.0.insert(endpoint, connection);
+    }
+}
+
+impl Connections {
+    /// Waits until the other side of a kept connection has closed it, and says where; for ever if none
+    /// breaks.
+    pub(super) async fn broken(&mut self) -> SocketAddr {
+        let broken = poll_fn(|context| {
+            for (endpoint, connection) in &mut self.0 {
+                if connection.driver.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(*endpoint);
+                }
+            }
+            Poll::Pending
+        })
+        .await;
+        self.0.remove(&broken);
+        broken
     }
 }
 
@@ -169,6 +191,24 @@ mod tests {
         }
         drop(listener);
         assert_eq!(ask(at, None).await.0, Outcome::Failed);
+    }
+
+    #[tokio::test]
+    async fn a_kept_connection_that_breaks_is_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let held = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+            stream.write_all(OK.as_bytes()).await.unwrap();
+            stream
+        };
+        let ((_, kept), stream) = tokio::join!(ask(at, None), held);
+        drop(stream);
+        let mut connections = Connections::default();
+        connections.keep(at, kept);
+        assert_eq!(tokio::time::timeout(LIMIT, connections.broken()).await, Ok(at));
+        assert!(connections.take(at).is_none());
     }
 
     #[tokio::test]

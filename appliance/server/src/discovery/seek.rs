@@ -112,6 +112,7 @@ enum Event {
     Probed(Probed),
     LookedUp(Vec<Hint>),
     Report(SocketAddr, Outcome),
+    Broken(SocketAddr),
     Due,
 }
 
@@ -167,6 +168,7 @@ impl Seeker {
                 Event::Report(endpoint, outcome) => {
                     self.book.handle_traffic(endpoint, outcome, env::instant());
                 }
+                Event::Broken(endpoint) => self.book.handle_doubt(endpoint, env::instant()),
                 Event::Due => {
                     self.book.handle_timeout(env::instant());
                     if env::instant() >= self.keep_at {
@@ -185,6 +187,7 @@ impl Seeker {
             Some(probed) = self.probes.next() => Event::Probed(probed),
             Some((endpoint, outcome)) = self.reports.recv() => Event::Report(endpoint, outcome),
             Some(hints) = self.lookups.next() => Event::LookedUp(hints),
+            endpoint = self.connections.broken() => Event::Broken(endpoint),
             () = tokio::time::sleep_until(due.into()) => Event::Due,
             sighting = self.browser.next() => Event::Sighting(sighting),
         }

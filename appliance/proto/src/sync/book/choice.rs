@@ -44,6 +44,8 @@ fn key_of(endpoint: SocketAddr, entry: &Entry) -> BoxKey {
 /// A box with an endpoint that may be used: the one that has been up longest, so that it stays the same.
 struct Candidate {
     key: BoxKey,
+    /// That endpoint is in no doubt.
+    well: bool,
     priority: u16,
     up_since: Instant,
     lead: SocketAddr,
@@ -55,10 +57,12 @@ fn candidates(entries: &BTreeMap<SocketAddr, Entry>) -> Vec<Candidate> {
         let Some(up_since) = entry.health.up_since() else { continue };
         let key = key_of(lead, entry);
         let priority = entry.priority();
-        let known = best.entry(key.clone()).or_insert(Candidate { key, priority, up_since, lead });
+        let well = matches!(entry.health, Health::Up { .. });
+        let known =
+            best.entry(key.clone()).or_insert(Candidate { key, well, priority, up_since, lead });
         known.priority = known.priority.min(priority);
-        if (up_since, lead) < (known.up_since, known.lead) {
-            (known.up_since, known.lead) = (up_since, lead);
+        if (!well, up_since, lead) < (!known.well, known.up_since, known.lead) {
+            (known.well, known.up_since, known.lead) = (well, up_since, lead);
         }
     }
     best.into_values().collect()
@@ -70,17 +74,22 @@ pub(super) fn leads(entries: &BTreeMap<SocketAddr, Entry>) -> BTreeSet<SocketAdd
 }
 
 /// The box to use now: the one in use while it is well, unless a better one has been well for a while.
+///
+/// One failure is no reason to leave the endpoint in use; once that is down, a box in no doubt comes before
+/// the doubted addresses of the box that was in use.
 pub(super) fn choose(
     entries: &BTreeMap<SocketAddr, Entry>,
     current: Option<&Choice>,
     now: Instant,
 ) -> Option<Choice> {
     let mut boxes = candidates(entries);
-    boxes.sort_by(|a, b| (a.priority, a.up_since, &a.key).cmp(&(b.priority, b.up_since, &b.key)));
+    boxes.sort_by(|a, b| {
+        (!a.well, a.priority, a.up_since, &a.key).cmp(&(!b.well, b.priority, b.up_since, &b.key))
+    });
     let kept = current.and_then(|current| kept(entries, &boxes, current));
     let Some(kept) = kept else { return boxes.into_iter().next().map(Candidate::choice) };
     let settled = |candidate: &&Candidate| {
-        candidate.priority < kept.priority && now >= candidate.up_since + SETTLE
+        candidate.well && candidate.priority < kept.priority && now >= candidate.up_since + SETTLE
     };
     match boxes.iter().find(settled) {
         Some(better) => Some(Choice { key: better.key.clone(), endpoint: better.lead }),
@@ -98,7 +107,12 @@ fn kept(
     let key = same_endpoint.map_or_else(|| current.key.clone(), |e| key_of(current.endpoint, e));
     let kept = boxes.iter().find(|candidate| candidate.key == key)?;
     let lead = if same_endpoint.is_some() { current.endpoint } else { kept.lead };
-    Some(Candidate { key, priority: kept.priority, up_since: kept.up_since, lead })
+    let doubted = same_endpoint.is_none() && !kept.well;
+    if doubted && boxes.iter().any(|candidate| candidate.well) {
+        return None;
+    }
+    let Candidate { well, priority, up_since, .. } = *kept;
+    Some(Candidate { key, well, priority, up_since, lead })
 }
 
 /// When a better box will have been well for long enough, if there is one.
@@ -108,7 +122,8 @@ pub(super) fn settles_at(
 ) -> Option<Instant> {
     let boxes = candidates(entries);
     let kept = kept(entries, &boxes, current?)?;
-    let better = boxes.iter().filter(|candidate| candidate.priority < kept.priority);
+    let better =
+        boxes.iter().filter(|candidate| candidate.well && candidate.priority < kept.priority);
     better.map(|candidate| candidate.up_since + SETTLE).min()
 }
 

@@ -19,7 +19,7 @@ pub enum Health {
         /// Since when without a failure that counted.
         since: Instant,
     },
-    /// It failed once and is asked again; it is still used.
+    /// It failed once, or another address of its box did, and it is asked again; it is still used.
     Doubted {
         /// Since when it was up.
         since: Instant,
@@ -137,6 +137,14 @@ impl Entry {
         let doublings = self.failures.saturating_sub(u32::from(STRIKES)).min(8);
         let pause = PROBE_EVERY.saturating_mul(1 << doublings).min(PROBE_DOWN_EVERY_MAX);
         self.next_probe = self.not_too_soon(now + pause);
+    }
+
+    /// Another address of the same box has failed: asks soon, and counts on it less until it answers.
+    pub(super) fn suspect(&mut self, now: Instant) {
+        if let Health::Up { since } = self.health {
+            self.health = Health::Doubted { since };
+        }
+        self.hurry(now);
     }
 
     fn not_too_soon(&self, at: Instant) -> Instant {

@@ -115,9 +115,27 @@ fn a_second_address_of_the_box_is_used_when_the_first_goes() {
     assert_eq!(world.book.boxes().len(), 1);
     world.dead(addr(1));
     world.run(ms(3_000));
+    assert_eq!(world.chosen(), Some(addr(2)));
     let choice = world.book.chosen().unwrap();
     assert_eq!(choice.endpoint, addr(2));
     assert_eq!(choice.key, BoxKey::Node("box-1".parse().unwrap()));
+}
+
+#[test]
+fn a_box_that_dies_with_all_its_addresses_is_left_as_fast_as_one_with_a_single_address() {
+    let mut world = World::new();
+    for at in 1..=5 {
+        world.alive(addr(at), "box-1");
+        world.hint(hint(at, Source::Mdns, "box-1", 10));
+    }
+    world.alive(addr(9), "box-2");
+    world.hint(hint(9, Source::Mdns, "box-2", 20));
+    world.run(ms(20_000));
+    (1..=5).for_each(|at| world.dead(addr(at)));
+    let died = world.now;
+    world.run_until(ms(9_000), |world| world.chosen() == Some(addr(9)));
+    let gap = world.now - died;
+    assert!(gap <= PROBE_EVERY + RETRY_AFTER + 2 * PROBE_LIMIT, "{gap:?}");
 }
 
 #[test]
