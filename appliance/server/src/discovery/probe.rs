@@ -99,29 +99,33 @@ impl Connection {
     }
 
     /// The outcome, if there was an answer, and the connection, if it can be used again.
-    async fn ask(mut self, path: &str) -> (Option<Outcome>, Option<Self>) {
+    async fn ask(self, path: &str) -> (Option<Outcome>, Option<Self>) {
         let request = Request::builder()
             .method(Method::HEAD)
             .uri(path)
             .header(HOST, FIXED_NAME)
             .body(Empty::new());
         let Ok(request) = request else { return (None, None) };
-        let (response, open) = {
-            let sender = &mut self.sender;
-            let asked = async move {
-                sender.ready().await.ok()?;
-                sender.send_request(request).await.ok()
-            };
-            tokio::pin!(asked);
-            tokio::select! {
-                biased;
-                response = &mut asked => (response, true),
-                _ = &mut self.driver => (asked.await, false),
-            }
+        let Self { mut sender, mut driver } = self;
+        let mut asked = Box::pin(async {
+            sender.ready().await.ok()?;
+            sender.send_request(request).await.ok()
+        });
+        let response = tokio::select! {
+            biased;
+            response = &mut asked => Some(response),
+            _ = &mut driver => None,
         };
-        let outcome = response.map(|response| outcome(&response));
-        let open = open && outcome.is_some();
-        (outcome, open.then_some(self))
+        let Some(response) = response else {
+            // A request that the driver had not taken up yet waits until the driver is dropped.
+            drop(driver);
+            return (asked.await.map(|response| outcome(&response)), None);
+        };
+        drop(asked);
+        match response {
+            Some(response) => (Some(outcome(&response)), Some(Self { sender, driver })),
+            None => (None, None),
+        }
     }
 }
 
