@@ -39,6 +39,8 @@ struct Settings {
     interfaces: Vec<String>,
     seeks: bool,
     works: bool,
+    address: String,
+    packets: u32,
     time_ms: u64,
     typed: Option<String>,
     fixed: Option<String>,
@@ -59,6 +61,8 @@ impl Default for Settings {
             interfaces: Vec::new(),
             seeks: false,
             works: false,
+            address: String::new(),
+            packets: 0,
             time_ms: 1_000,
             typed: None,
             fixed: None,
@@ -68,7 +72,7 @@ impl Default for Settings {
     }
 }
 
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let mut out = std::io::stdout().lock();
     writeln!(out, "@{line}").and_then(|()| out.flush()).expect("somebody listens");
 }
@@ -83,6 +87,8 @@ pub(crate) fn play(part: &str) {
             "box" => play_box(&settings, orders).await,
             "browser" => play_browser(&settings).await,
             "discover" => play_discover(&settings).await,
+            "flood" => crate::hostile::flood(&settings.address, settings.packets),
+            "noise" => crate::hostile::noise(&settings.address, settings.packets),
             "till" => play_till(&settings, orders).await,
             _ => panic!("no part {part:?}"),
         }
@@ -218,8 +224,14 @@ fn describe(found: &Found) -> String {
 async fn play_browser(settings: &Settings) {
     let mut browser = Browser::start(settings.browse()).expect("mDNS starts");
     say("browsing");
+    let mut floods = 0;
     loop {
-        match browser.next().await {
+        let sighting = browser.next().await;
+        if browser.floods() != floods {
+            floods = browser.floods();
+            say(&format!("flooded {floods}"));
+        }
+        match sighting {
             Sighting::Seen(found) => say(&format!("seen {}", describe(&found))),
             Sighting::Gone { instance, .. } => say(&format!("gone {instance}")),
         }

@@ -7,6 +7,7 @@
 
 mod changes;
 mod host;
+mod hostile;
 mod lan;
 mod names;
 mod others;

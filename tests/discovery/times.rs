@@ -49,7 +49,7 @@ fn a_box_is_found_within_a_second_and_its_goodbye_is_heard() {
 /// repeat an answer.
 fn late(lan: &Lan, service: &str, quiet: bool) -> Duration {
     if quiet {
-        let settings = json!({ "services": [service], "time_ms": 1_200 });
+        let settings = json!({ "services": [service], "time_ms": 2_200 });
         lan.play("till", "discover", &settings).wait(SOON, |line| line == "@found 1 in all");
     }
     let mut browser = lan.play("till", "browser", &json!({ "services": [service] }));

@@ -75,6 +75,7 @@ pub struct Browser {
     daemon: Daemon,
     subscriptions: Vec<(Service, Receiver<ServiceEvent>)>,
     check_at: Instant,
+    floods: u64,
 }
 
 enum Event {
@@ -89,7 +90,12 @@ impl Browser {
         let daemon = Daemon::open(&config.interfaces)?;
         let subscriptions = subscribe(&daemon, &config)?;
         let check_at = env::instant() + CACHE_CHECK_EVERY;
-        Ok(Self { config, daemon, subscriptions, check_at })
+        Ok(Self { config, daemon, subscriptions, check_at, floods: 0 })
+    }
+
+    /// How often the search was begun anew because somebody had filled the cache.
+    pub fn floods(&self) -> u64 {
+        self.floods
     }
 
     /// The next sighting; a call that is dropped loses none.
@@ -101,7 +107,11 @@ impl Browser {
                         return sighting;
                     }
                 }
-                Event::Ended => self.resume().await,
+                Event::Ended => {
+                    // We fell behind, or the thread is gone; the check begins anew.
+                    self.subscriptions.clear();
+                    self.check_at = self.check_at.min(env::instant() + RESUME_AFTER);
+                }
                 Event::Check => self.check().await,
             }
         }
@@ -147,16 +157,6 @@ impl Browser {
         }
     }
 
-    /// The library closed a subscription, or its thread is gone.
-    async fn resume(&mut self) {
-        self.subscriptions.clear();
-        tokio::time::sleep(RESUME_AFTER).await;
-        match subscribe(&self.daemon, &self.config) {
-            Ok(subscriptions) => self.subscriptions = subscriptions,
-            Err(_) => self.reopen(),
-        }
-    }
-
     /// A daemon that cannot be opened now is opened at the next check.
     fn reopen(&mut self) {
         let opened = Daemon::open(&self.config.interfaces)
@@ -170,7 +170,7 @@ impl Browser {
         }
     }
 
-    /// Dropped at its await, it is done again at once by the next call.
+    /// Dropped at its await, it is done again at once by the next call of [`Browser::next`].
     async fn check(&mut self) {
         let records = match self.daemon.get_metrics() {
             Ok(counters) => answer(counters, COUNTERS_MAX).await.map(|counters| {
@@ -182,9 +182,14 @@ impl Browser {
         self.check_at = env::instant() + CACHE_CHECK_EVERY;
         let flooded = records.is_some_and(|records| records > CACHE_RECORDS_MAX);
         if flooded {
+            self.floods += 1;
             tracing::warn!(records, "LAN is flooded with announcements, search begun anew");
         }
-        if flooded || self.subscriptions.is_empty() {
+        let complete = self.subscriptions.len() == self.config.services.len();
+        if !flooded && !complete {
+            self.look_again();
+        }
+        if flooded || self.subscriptions.len() < self.config.services.len() {
             self.reopen();
         }
     }

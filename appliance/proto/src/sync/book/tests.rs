@@ -256,6 +256,8 @@ fn take(world: &mut World, step: &Step) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn every_invariant_holds_after_every_step(steps in proptest::collection::vec(step(), 1..120)) {
         let mut world = World::new();
