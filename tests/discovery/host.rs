@@ -255,7 +255,7 @@ async fn work(handle: SeekerHandle) {
         let Some(choice) = handle.view().chosen else { continue };
         let request = async {
             let mut stream = tokio::net::TcpStream::connect(choice.endpoint).await?;
-            stream.write_all(b"HEAD /work HTTP/1.1\r\nhost: box\r\n\r\n").await?;
+            stream.write_all(b"HEAD /sale HTTP/1.1\r\nhost: box\r\n\r\n").await?;
             stream.read(&mut [0; 64]).await
         };
         let answer = tokio::time::timeout(Duration::from_millis(400), request).await;

@@ -97,7 +97,7 @@ fn a_working_till_moves_to_the_other_box_within_a_second() {
     let killed = summary("working till moved after a crash", killed);
     let pulled = summary("working till moved after a pulled cable", pulled);
     assert!(killed <= Duration::from_millis(500), "{killed:?}");
-    assert!(pulled <= Duration::from_millis(1_500), "{pulled:?}");
+    assert!(pulled <= Duration::from_secs(1), "{pulled:?}");
 }
 
 #[test]
