@@ -26,6 +26,7 @@ use crate::status::{Panel, PanelBuilder, Status};
 use crate::supervise::{Fatal, Supervisor};
 use crate::terminal::access::{Access, AccessError};
 
+mod beacon;
 mod premises;
 
 pub use premises::{CONTROL_SOCKET, Premises, PremisesError};
@@ -91,6 +92,7 @@ pub async fn run(config: Config) -> Result<(), NodeError> {
 
 /// A box whose parts run and whose routes are known, before it listens.
 struct Built {
+    key: SigningKey,
     access: Access,
     router: Router,
     panel: Panel,
@@ -119,6 +121,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     ]);
     let (router, _document) = openapi::assemble(routers);
     Ok(Built {
+        key,
         access,
         router,
         panel,
@@ -134,8 +137,9 @@ async fn serve(
     supervisor: &Supervisor,
     wishes: &mut Wishes,
 ) -> Result<(), NodeError> {
-    let Built { access, router, panel, traffic, .. } = build(config, supervisor).await?;
+    let Built { key, access, router, panel, traffic, .. } = build(config, supervisor).await?;
     let network = premises.listen(&config.http.listen).await?;
+    beacon::start(config, key.verifying_key().as_bytes(), panel.clone(), &network, supervisor);
     let control = premises.control()?;
     let addresses = premises.announce(&network)?;
     let server = Server { access, router, limits: config.http.clone(), traffic };

@@ -40,7 +40,7 @@ pub(super) async fn start(
         keys: vec![basics.key.verifying_key()],
         author_sweeps: true,
     };
-    let (_, mut routers) = replica::start(basics, &ground, feeding, panel)?;
+    let mut routers = replica::start(basics, &ground, feeding, panel)?.routers;
     report(authored.clone(), panel);
     let Ground { segments, history, .. } = ground;
     let shutdown = basics.supervisor.root();

@@ -6,7 +6,7 @@ use storebox_proto::feed::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::giving_way::GivingWay;
-use super::replica::{self, Feeding, Ground};
+use super::replica::{self, Feeding, Ground, Started};
 use super::{RoleError, token, transactions};
 use crate::config::Main;
 use crate::http::feeds;
@@ -26,12 +26,13 @@ pub(super) async fn start(
 ) -> Result<Vec<OpenApiRouter>, RoleError> {
     let ground = Ground::open(basics)?;
     let feeding = feeding(&basics.config.main)?;
-    let (masterdata, mut routers) = replica::start(basics, &ground, feeding, panel)?;
+    let Started { masterdata, nudge, mut routers } =
+        replica::start(basics, &ground, feeding, panel)?;
     let Ground { segments, board, history } = ground;
     let shutdown = basics.supervisor.root();
     let changes = TillChanges::new(board.clone(), segments.clone());
     routers.push(feeds::routes(feeds::Sync { board, segments, history, shutdown }));
-    let (documents, transactions) = transactions::start_outbox(basics, panel)?;
+    let (documents, transactions) = transactions::start_outbox(basics, nudge, panel)?;
     let giving_way = GivingWay::new(changes, masterdata, documents);
     basics.supervisor.spawn_owner("giving way", |stop| giving_way.run(stop));
     routers.extend(transactions);
