@@ -308,3 +308,27 @@ fn scanned_codes_arrive_whole() {
     });
     assert_eq!(code, b"4006381333931");
 }
+
+#[test]
+fn a_device_that_sends_xoff_is_not_written_to_until_xon() {
+    let mut device = Pty::open().unwrap();
+    let settings = SerialSettings {
+        flow: storebox_peripherals::port::FlowControl::XonXoff,
+        ..SerialSettings::eight_none(9600)
+    };
+    let mut port = serial(device.path(), &settings);
+    let mut buffer = [0; 64];
+    let end = now() + DEADLINE;
+    // The kernel takes a moment to hand the characters over; the device reads all the while, so
+    // that a write is only ever refused because of them.
+    assert_eq!(device.write(&[0x13]).unwrap(), 1);
+    while port.write(b"x").unwrap() > 0 {
+        device.read(&mut buffer).unwrap();
+        assert!(now() < end, "a busy printer is written to");
+    }
+    assert_eq!(device.write(&[0x11]).unwrap(), 1);
+    while port.write(b"x").unwrap() == 0 {
+        assert!(now() < end, "a printer that is ready again is not written to");
+    }
+    assert_eq!(port.read(&mut buffer).unwrap(), 0, "flow control is no answer");
+}
