@@ -223,7 +223,8 @@ mod tests {
         keyed.put(b'a', b"one", b"1").unwrap();
         keyed.commit().unwrap();
         drop(keyed);
-        fs::write(dir.join("conf"), b"nonsense").unwrap();
+        fs::remove_file(dir.join("db")).unwrap();
+        fs::create_dir(dir.join("db")).unwrap();
         let again = Keyed::open(&dir).unwrap();
         assert!(again.lost.is_some());
         assert_eq!(again.keyed.get(b'a', b"one").unwrap(), None);

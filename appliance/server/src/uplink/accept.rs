@@ -99,7 +99,7 @@ impl Outbox {
         let OutboxOptions { dir, disk, journal, limits, sinks, node, signer } = options;
         let machine = outbox::Outbox::new(limits, sinks)?;
         let (settled, forgotten) = SettledKeys::open(&dir.join("settled"))?;
-        let Recovered { machine, locations, conflicts, mut journal, mut incidents } =
+        let Recovered { machine, locations, documents: ids, conflicts, mut journal, mut incidents } =
             replay::recover(disk, &dir.join("journal"), journal, machine)?;
         let reader = journal.reader();
         let held = Held::default();
@@ -109,7 +109,7 @@ impl Outbox {
         let mut keeper = Keeper::new(machine, settled, held, reader.clone(), rng);
         let lost = [forgotten, lost].into_iter().flatten();
         incidents.extend(lost.map(|error| format!("a memory was begun anew: {error}")));
-        keeper.find(locations, conflicts, &mut journal);
+        keeper.find(locations, ids, conflicts, &mut journal);
         let wake = keeper.wake.subscribe();
         let (sender, thread) =
             journal::start("outbox", keeper, journal).map_err(OutboxOpenError::Thread)?;

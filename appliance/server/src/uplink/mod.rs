@@ -12,6 +12,7 @@
 pub mod accept;
 pub mod documents;
 pub mod ledger;
+pub mod measure;
 pub mod settle;
 pub mod settled;
 pub mod shipper;

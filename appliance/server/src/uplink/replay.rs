@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use storebox_proto::sync::outbox::{Event, Outbox, Record};
 
+use super::documents::document_id_in;
 use super::keeper::RECORD;
 use crate::journal::record::CHECKPOINT;
 use crate::journal::{Disk, Journal, Location, OpenError, Options, Replayed};
@@ -15,6 +16,8 @@ pub(super) struct Recovered {
     pub(super) machine: Outbox,
     /// Where each held envelope is.
     pub(super) locations: BTreeMap<u64, Location>,
+    /// Under which id other tills find what each held envelope creates.
+    pub(super) documents: BTreeMap<u64, String>,
     /// Where each contradicting envelope is.
     pub(super) conflicts: BTreeMap<u64, Location>,
     pub(super) journal: Journal,
@@ -32,22 +35,24 @@ pub(super) fn recover(
     let mut replay = Replay::new(machine);
     let opened = Journal::open(disk, dir, options, 0, &mut |record| replay.take(&record))?;
     let mut incidents: Vec<String> = opened.incidents.iter().map(ToString::to_string).collect();
-    let Replay { machine, locations, conflicts, incidents: mut misread } = replay;
+    let Replay { machine, locations, documents, conflicts, incidents: mut misread } = replay;
     incidents.append(&mut misread);
-    Ok(Recovered { machine, locations, conflicts, journal: opened.journal, incidents })
+    let journal = opened.journal;
+    Ok(Recovered { machine, locations, documents, conflicts, journal, incidents })
 }
 
 struct Replay {
     machine: Outbox,
     locations: BTreeMap<u64, Location>,
+    documents: BTreeMap<u64, String>,
     conflicts: BTreeMap<u64, Location>,
     incidents: Vec<String>,
 }
 
 impl Replay {
     fn new(machine: Outbox) -> Self {
-        let (locations, conflicts) = Default::default();
-        Self { machine, locations, conflicts, incidents: Vec::new() }
+        let (locations, documents, conflicts) = Default::default();
+        Self { machine, locations, documents, conflicts, incidents: Vec::new() }
     }
 
     fn take(&mut self, replayed: &Replayed<'_>) {
@@ -70,6 +75,10 @@ impl Replay {
         match &record.event {
             Event::Held(slot) => {
                 self.locations.insert(slot.position, replayed.location);
+                let envelope = Record::envelope(replayed.body).unwrap_or_default();
+                if let Some(id) = document_id_in(envelope) {
+                    self.documents.insert(slot.position, id);
+                }
             }
             Event::Repaired { position, .. } => {
                 self.locations.insert(*position, replayed.location);
@@ -86,6 +95,7 @@ impl Replay {
         }
         for position in self.machine.poll_released() {
             self.locations.remove(&position);
+            self.documents.remove(&position);
         }
     }
 }

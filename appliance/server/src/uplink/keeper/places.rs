@@ -7,13 +7,13 @@ use storebox_proto::sync::outbox::{Event, Record};
 
 use super::Keeper;
 use crate::journal::{Journal, Location, Reader};
-use crate::uplink::documents::document_id;
 
 impl Keeper {
     /// Takes over what the journal's records added up to.
     pub(in crate::uplink) fn find(
         &mut self,
         locations: BTreeMap<u64, Location>,
+        mut documents: BTreeMap<u64, String>,
         conflicts: BTreeMap<u64, Location>,
         journal: &mut Journal,
     ) {
@@ -21,12 +21,10 @@ impl Keeper {
             let Some(event) = self.outbox.carry(position) else { continue };
             journal.claim(&location);
             self.locations.insert(position, location);
-            let envelope = read_envelope(&self.reader, &location);
-            let envelope = envelope.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            if let (Event::Held(slot), Some(envelope)) = (event, envelope)
+            if let (Event::Held(slot), Some(id)) = (event, documents.remove(&position))
                 && let Some((meta, _, _)) = self.outbox.entry(position)
             {
-                self.documents.insert(meta, &slot, document_id(&envelope), location);
+                self.documents.insert(meta, &slot, id, location);
             }
         }
         for (number, location) in conflicts {
