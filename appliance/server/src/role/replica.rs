@@ -20,7 +20,6 @@ use crate::masterdata::Masterdata;
 use crate::node::Basics;
 use crate::replica::board::Board;
 use crate::replica::history::History;
-use crate::replica::readers::Readers;
 use crate::replica::refresher::{Handle, Options, Refresher, Schedule};
 use crate::replica::scrub::{self, Scrub};
 use crate::replica::source::Source;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use storebox_proto::ids::SinkId;
-use storebox_proto::problem::Problem;
 use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
 use utoipa_axum::router::OpenApiRouter;
 

@@ -40,7 +40,7 @@ struct Site {
     masterdata: Masterdata,
     supervisor: Supervisor,
     client: reqwest::Client,
-    dir: TempDir,
+    _dir: TempDir,
 }
 
 fn product(number: usize, name: &str) -> Record {
@@ -104,7 +104,7 @@ impl Site {
         server.start(&supervisor, vec![listener], control);
         let client = reqwest::Client::new();
         let token = token.unwrap();
-        Self { address, token, store, masterdata, supervisor, client, dir }
+        Self { address, token, store, masterdata, supervisor, client, _dir: dir }
     }
 
     async fn ask(&self, path: &str, etag: Option<&str>) -> reqwest::Response {

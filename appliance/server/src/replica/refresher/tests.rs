@@ -7,7 +7,10 @@ use storebox_proto::sync::fetch::{Mode, Wish};
 
 use self::world::{Line, Office0, Shop, all, feed, key, model, options, price_of, timed};
 use super::*;
+use crate::replica::history::Filter;
+use crate::replica::reporter::Reporter;
 use crate::replica::scrub::{self, Scrub};
+use crate::replica::source::HttpSource;
 use crate::replica::till_changes::{Since, TillChanges};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,7 +62,7 @@ async fn a_reader_sees_all_of_a_change_or_nothing_of_it() {
     let shop = Shop::open(dir.path(), &office);
     shop.reaches(office.position()).await;
     let readers = shop.readers.clone();
-    let (done, stop) = (CancellationToken::new(), CancellationToken::new());
+    let stop = CancellationToken::new();
     let stopped = stop.clone();
     let reading = tokio::task::spawn_blocking(move || {
         let mut seen = 0;
@@ -83,7 +86,6 @@ async fn a_reader_sees_all_of_a_change_or_nothing_of_it() {
     }
     stop.cancel();
     assert!(reading.await.unwrap() > 0);
-    done.cancel();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,8 +209,6 @@ async fn behind_the_horizon_the_snapshot_is_taken_and_only_what_differs_is_fetch
     shop.reaches(office.position()).await;
     assert_eq!(office.fetched() - before, 2, "the manifest and one segment");
     assert_eq!(shop.price(1).as_deref(), Some("19"));
-    let entry = shop.history.list(&Default::default());
-    assert!(entry.is_empty(), "a limit of nothing is nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -322,4 +322,30 @@ async fn head_offices_own_reads_follow_its_author() {
         assert_eq!(office.fetched(), 0);
         shutdown.cancel();
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_office_hears_of_every_refresh_once() {
+    let (office, dir) = (Office0::open().await, tempfile::tempdir().unwrap());
+    office.prices(0..10, 1).await;
+    let shop = Shop::open(dir.path(), &office);
+    shop.reaches(office.position()).await;
+    let mut heard = office.history.clone();
+    for round in 1..=2 {
+        let source = HttpSource::new(&office.address, "token", Duration::from_secs(5)).unwrap();
+        let reporter = Reporter::new(shop.history.clone(), source, &dir.path().join("reported"));
+        let done = CancellationToken::new();
+        tokio::join!(reporter.run(done.clone()), async {
+            shop.until(|_| shop.history.own_after(0).len() >= round).await;
+            while heard.list(&Filter { limit: 10, ..Filter::default() }).len() < round {
+                tokio::task::yield_now().await;
+            }
+            done.cancel();
+        });
+        heard = office.history.clone();
+        office.prices(0..10, 1 + u32::try_from(round).unwrap()).await;
+        shop.reaches(office.position()).await;
+    }
+    let list = office.history.list(&Filter { limit: 10, ..Filter::default() });
+    assert_eq!(list.iter().map(|entry| entry.number).collect::<Vec<_>>(), [2, 1]);
 }
