@@ -292,6 +292,11 @@ impl Fetch {
         }
     }
 
+    /// Whether [`Self::poll_load`] has something.
+    pub fn has_load(&self) -> bool {
+        matches!(self.state, State::Loading { handed: false, .. })
+    }
+
     /// The load to carry out; handed out once, answered by [`Self::handle_outcome`].
     pub fn poll_load(&mut self) -> Option<(Load, Bytes)> {
         let State::Loading { plan, handed } = &mut self.state else { return None };

@@ -200,6 +200,8 @@ impl Author {
     }
 
     /// Publishes an import: one revision for each feed in which it changes something, in the order of the feeds.
+    ///
+    /// If the disk fails at a later feed, the earlier ones stay published; the same import again publishes the rest.
     pub fn publish(
         &mut self,
         import: &Import,
