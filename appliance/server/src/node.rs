@@ -9,7 +9,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
-use ed25519_dalek::SigningKey;
 use futures_util::FutureExt;
 
 use crate::config::Config;
@@ -20,7 +19,7 @@ use crate::key::{self, KeyError};
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
-use crate::role::{self, RoleError};
+use crate::role::{self, Basics, RoleError};
 use crate::signal::Wishes;
 use crate::status::{Panel, PanelBuilder, Status};
 use crate::supervise::{Fatal, Supervisor};
@@ -55,18 +54,6 @@ pub enum NodeError {
     /// A task that must live has ended.
     #[error(transparent)]
     Fatal(#[from] Fatal),
-}
-
-/// What every role builds on.
-pub struct Basics<'a> {
-    /// The settings.
-    pub config: &'a Config,
-    /// The key pair of the box.
-    pub key: &'a SigningKey,
-    /// Who may come in.
-    pub access: &'a Access,
-    /// Where tasks start.
-    pub supervisor: &'a Supervisor,
 }
 
 /// Runs a box until it is told to stop or cannot go on.

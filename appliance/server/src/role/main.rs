@@ -4,10 +4,9 @@ use storebox_proto::feed::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::{self, Feeding, Ground, path};
-use super::{RoleError, transactions};
+use super::{Basics, RoleError, transactions};
 use crate::env;
 use crate::http::feeds::{self, operator};
-use crate::node::Basics;
 use crate::replica::author::{Author, Options};
 use crate::replica::board::Board;
 use crate::replica::import::Limits;

@@ -10,14 +10,13 @@ use storebox_proto::sync::decide::Policy;
 use storebox_proto::sync::fetch::{Phase, Wish};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::RoleError;
+use super::{Basics, RoleError};
 use crate::config::{Mode, TerminalDefaults};
 use crate::db::{self, BlockCache, SegmentStore};
 use crate::env;
 use crate::http::feeds::operator;
 use crate::http::{events, masterdata, terminal};
 use crate::masterdata::Masterdata;
-use crate::node::Basics;
 use crate::replica::board::Board;
 use crate::replica::history::History;
 use crate::replica::refresher::{Handle, Options, Refresher, Schedule};

@@ -7,10 +7,9 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::giving_way::GivingWay;
 use super::replica::{self, Feeding, Ground, Started};
-use super::{RoleError, token, transactions};
+use super::{Basics, RoleError, token, transactions};
 use crate::config::Main;
 use crate::http::feeds;
-use crate::node::Basics;
 use crate::replica::board::Board;
 use crate::replica::source::{HttpSource, Source};
 use crate::replica::till_changes::TillChanges;

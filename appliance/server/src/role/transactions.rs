@@ -7,11 +7,10 @@ use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
-use super::{RoleError, token};
+use super::{Basics, RoleError, token};
 use crate::config::Sink;
 use crate::http::{ledger, outbox, settle, transactions};
 use crate::journal;
-use crate::node::Basics;
 use crate::status::{LedgerStatus, LineStatus, OutboxStatus, PanelBuilder};
 use crate::uplink::shipper::{LineBack, Token};
 use crate::uplink::{
