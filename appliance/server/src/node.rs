@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use axum::Router;
+use ed25519_dalek::SigningKey;
 use futures_util::FutureExt;
 
 use crate::config::Config;
