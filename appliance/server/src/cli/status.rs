@@ -64,8 +64,13 @@ fn transactions(status: &Status, lines: &mut Vec<String>) {
     if let Some(outbox) = &status.outbox {
         let oldest = outbox.oldest_s.map_or(String::new(), |s| format!(", oldest {}", duration(s)));
         lines.push(format!(
-            "outbox {} waiting{oldest}, {} settled of {}, {} quarantined",
-            outbox.waiting, outbox.settled, outbox.accepted, outbox.quarantined
+            "outbox {} waiting{oldest}, {} settled of {}, {} quarantined, {} given up, {} conflicts",
+            outbox.waiting,
+            outbox.settled,
+            outbox.accepted,
+            outbox.quarantined,
+            outbox.given_up,
+            outbox.conflicts
         ));
     }
     if let Some(ledger) = &status.ledger {

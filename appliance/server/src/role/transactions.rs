@@ -100,6 +100,8 @@ fn report_outbox(outbox: Outbox, basics: &Basics<'_>, panel: &mut PanelBuilder) 
                 quarantined: figures.quarantined,
                 accepted: figures.accepted,
                 settled: figures.settled,
+                given_up: figures.given_up,
+                conflicts: figures.conflicts,
             });
             for (id, url) in urls.iter().filter(|(_, url)| !url.is_empty()) {
                 let sink = figures.sinks.iter().find(|sink| sink.id == *id);
@@ -119,11 +121,14 @@ fn line(sink: &SinkStatus, url: &str) -> LineStatus {
         Link::Waiting { .. } => (false, "tried again".to_owned()),
         Link::Paused { .. } => (false, "it does not let this box in".to_owned()),
     };
-    let detail = match sink.behind {
-        0 => word,
-        behind if word.is_empty() => format!("{behind} to go"),
-        behind => format!("{word}, {behind} to go"),
-    };
+    let count = |number: u64, what: &str| (number > 0).then(|| format!("{number} {what}"));
+    let parts = [
+        Some(word).filter(|word| !word.is_empty()),
+        count(sink.behind as u64, "to go"),
+        count(sink.refused, "refused there"),
+        count(sink.left, "left behind: it will never get them"),
+    ];
+    let detail = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
     LineStatus { to: url.to_owned(), service: "transactions".to_owned(), up, detail }
 }
 

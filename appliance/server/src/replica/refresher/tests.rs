@@ -260,6 +260,24 @@ async fn a_new_model_arrives_with_its_index_and_without_a_release() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_publication_of_a_new_feed_arrives_at_once() {
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
+    let shop = Shop::open(dir.path(), &office);
+    let kitchen: FeedId = "kitchen".parse().unwrap();
+    let recipe = r#"{"id":"Recipe","feed":"kitchen","indexes":[]}"#;
+    office.whole("Model", recipe.to_owned()).await.unwrap();
+    let mut watch = shop.handle.watch();
+    let asks = |statuses: &Statuses| statuses.contains_key(&kitchen);
+    tokio::time::timeout(Duration::from_secs(30), watch.wait_for(asks)).await.unwrap().unwrap();
+    let published = env::instant();
+    office.whole("Recipe", r#"{"id":"1","name":"Tomato Soup"}"#.to_owned()).await.unwrap();
+    let there = |statuses: &Statuses| statuses[&kitchen].position.is_some();
+    tokio::time::timeout(Duration::from_secs(30), watch.wait_for(there)).await.unwrap().unwrap();
+    assert!(published.elapsed() < Duration::from_secs(2), "{:?}", published.elapsed());
+    assert_eq!(shop.readers.generation(&kitchen).unwrap().count(&model("Recipe")), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tills_are_told_what_changed_or_to_list_again() {
     let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
     office.prices(0..100, 1).await;

@@ -179,6 +179,52 @@ async fn a_refused_sale_waits_with_its_payment_until_a_person_repairs_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sale_that_contradicts_the_ledger_is_given_up_and_seen_on_both_sides() {
+    let home = tempfile::tempdir().unwrap();
+    let main = open_main(home.path(), Rules::default());
+    let request = SettleRequest { node: store(), envelopes: vec![sale(1, 1, 1, 50)] };
+    main.ledger.receive(&store(), request).await.unwrap();
+    let address = serve(main.ledger.clone(), Arc::new(AtomicBool::new(true))).await;
+    let first = open_store(home.path());
+    let mut payment = sale(2, 1, 2, 100);
+    payment.lane = sale(1, 1, 1, 100).lane;
+    for sale in [sale(1, 1, 1, 100), payment] {
+        first.outbox.accept(sale).await.unwrap();
+    }
+    let shutdown = CancellationToken::new();
+    ship(&first.outbox, format!("http://{address}"), &shutdown);
+    let outbox = &first.outbox;
+    eventually(|| async { outbox.figures().await.unwrap().quarantined == 1 }).await;
+    let by = By { who: "anna".into(), at: env::timestamp(), reason: "sold twice".into() };
+    outbox.give_up(key(1), by).await.unwrap();
+    eventually(|| async { waiting(outbox).await == 0 }).await;
+    let figures = outbox.figures().await.unwrap();
+    assert_eq!((figures.settled, figures.given_up, figures.quarantined), (1, 1, 0));
+    assert_eq!(first.documents.load(&"Order".parse().unwrap(), "order-1"), None);
+    shutdown.cancel();
+    outbox.stop().await;
+    tokio::task::spawn_blocking(|| first.thread.join().unwrap()).await.unwrap();
+    drop((first.outbox, first.documents));
+
+    let again = open_store(home.path());
+    let kept = again.outbox.show(key(1)).await.unwrap();
+    assert_eq!(kept.envelope["payload"]["id"], "order-1");
+    assert_eq!((kept.audit[0].action.as_str(), kept.audit[0].by.who.as_str()), ("drop", "anna"));
+    assert_eq!(again.outbox.given_up().await.unwrap().len(), 1);
+    assert_eq!(again.outbox.figures().await.unwrap().given_up, 1);
+    assert_eq!(again.documents.load(&"Order".parse().unwrap(), "order-1"), None);
+
+    let refusals = main.ledger.refusals(0, 10).await.unwrap();
+    assert_eq!((refusals[0].number, refusals[0].problem.code), (1, Code::KeyConflict));
+    let length = |envelope: &storebox_proto::ticket::Envelope| {
+        envelope.payload["filler"].as_str().map(str::len)
+    };
+    let settled = refusals[0].settled.as_ref().unwrap();
+    assert_eq!((length(&refusals[0].envelope), length(&settled.envelope)), (Some(100), Some(50)));
+    assert!(main.ledger.refusals(refusals.last().unwrap().number, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restart_keeps_what_is_held_and_shows_it_to_other_tills() {
     let home = tempfile::tempdir().unwrap();
     let first = open_store(home.path());

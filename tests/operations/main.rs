@@ -1,0 +1,9 @@
+//! Boxes as operators, terminals and their surroundings meet them: real processes, small data.
+
+mod clock;
+mod commands;
+mod disk;
+mod refusals;
+mod site;
+mod sinks;
+mod terminals;
