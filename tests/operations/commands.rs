@@ -20,7 +20,7 @@ async fn history(site: &Site, query: &str) -> anyhow::Result<Vec<Value>> {
 async fn a_refresh_is_ordered_logged_and_seen_at_head_office_by_box_terminal_and_model()
 -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut site = Site::open(folder.path(), "").await?;
+    let site = Site::open(folder.path(), "").await?;
     let product = r#"{"id":"1","name":"Apple","barcode":"4001"}"#;
     site.import(&[("Product", product), ("Brand", r#"{"id":"B1","name":"Own"}"#)])?;
     site.await_level().await?;
@@ -73,14 +73,15 @@ async fn a_refresh_is_ordered_logged_and_seen_at_head_office_by_box_terminal_and
 #[tokio::test(flavor = "multi_thread")]
 async fn terminals_and_nodes_come_and_go_and_the_status_tells() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut site = Site::open(folder.path(), "").await?;
+    let site = Site::open(folder.path(), "").await?;
     site.import(&[("Brand", r#"{"id":"B1","name":"Own"}"#)])?;
     site.await_level().await?;
     let (store, main) = (&site.stage.store, &site.stage.main);
     let (status, _) = told(site.get("/v1/models/Brand/records/B1")).await?;
     ensure!(status == 200);
     let text = store.ask(&["status"])?;
-    for word in ["store-367 (store)", "ready", "feed catalogue", "1 records", "till-1", "outbox 0"] {
+    for word in ["store-367 (store)", "ready", "feed catalogue", "1 records", "till-1", "outbox 0"]
+    {
         ensure!(text.contains(word), "{word} is not in\n{text}");
     }
     let json: Value = serde_json::from_str(&store.ask(&["status", "--json"])?)?;
@@ -117,7 +118,7 @@ async fn terminals_and_nodes_come_and_go_and_the_status_tells() -> anyhow::Resul
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_that_is_only_data_is_found_by_its_index_in_the_shop() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let mut site = Site::open(folder.path(), "").await?;
+    let site = Site::open(folder.path(), "").await?;
     let model = r#"{"id":"Recipe","feed":"kitchen","indexes":[{"field":"name","kind":"text"},{"field":"chef","kind":"exact"}]}"#;
     site.import(&[("Model", model)])?;
     site.await_level().await?;

@@ -4,6 +4,6 @@ mod clock;
 mod commands;
 mod disk;
 mod refusals;
-mod site;
 mod sinks;
+mod site;
 mod terminals;

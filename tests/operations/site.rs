@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -21,7 +22,7 @@ pub(crate) struct Site {
     pub(crate) folder: PathBuf,
     pub(crate) client: Client,
     pub(crate) token: String,
-    imports: usize,
+    imports: AtomicUsize,
 }
 
 /// The program under test.
@@ -54,14 +55,12 @@ impl Site {
     pub(crate) fn of(stage: Stage, folder: &Path) -> anyhow::Result<Self> {
         let token = stage.add_till(&"till-1".parse()?)?;
         let client = Client::builder().timeout(PATIENCE).build()?;
-        Ok(Self { stage, folder: folder.to_owned(), client, token, imports: 0 })
+        Ok(Self { stage, folder: folder.to_owned(), client, token, imports: AtomicUsize::new(0) })
     }
 
     /// Imports whole models at head office, each as its lines.
-    pub(crate) fn import(&mut self, models: &[(&str, &str)]) -> anyhow::Result<()> {
-        self.imports += 1;
-        let dir = self.folder.join(format!("import-{}", self.imports));
-        fs::create_dir_all(&dir)?;
+    pub(crate) fn import(&self, models: &[(&str, &str)]) -> anyhow::Result<()> {
+        let dir = self.new_folder()?;
         for (model, lines) in models {
             fs::write(dir.join(format!("{model}.ndjson")), lines)?;
         }
@@ -70,13 +69,18 @@ impl Site {
     }
 
     /// Imports changes at head office.
-    pub(crate) fn change(&mut self, lines: &str) -> anyhow::Result<()> {
-        self.imports += 1;
-        let dir = self.folder.join(format!("import-{}", self.imports));
-        fs::create_dir_all(&dir)?;
+    pub(crate) fn change(&self, lines: &str) -> anyhow::Result<()> {
+        let dir = self.new_folder()?;
         fs::write(dir.join("changes.ndjson"), lines)?;
         self.stage.main.ask(&["import", "--changes", &dir.to_string_lossy()])?;
         Ok(())
+    }
+
+    fn new_folder(&self) -> anyhow::Result<PathBuf> {
+        let number = self.imports.fetch_add(1, Ordering::Relaxed);
+        let dir = self.folder.join(format!("import-{number}"));
+        fs::create_dir_all(&dir)?;
+        Ok(dir)
     }
 
     /// A request of the till.

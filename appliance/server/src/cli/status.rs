@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use storebox_proto::time::ClockConfidence;
+
 use super::client::Control;
 use super::{CommandError, say};
 use crate::status::Status;
@@ -19,7 +21,7 @@ pub(super) async fn show(data_dir: &Path, json: bool) -> Result<(), CommandError
 fn screen(status: &Status) -> String {
     let mut lines = vec![
         format!("{} ({}), storebox {}", status.node, status.role, status.version),
-        format!("up {}, now {}", duration(status.uptime_s), status.now),
+        format!("up {}, now {}{}", duration(status.uptime_s), status.now, doubt(status.clock)),
         match status.ready {
             true => "ready".to_owned(),
             false => format!("NOT READY: {}", status.reasons.join("; ")),
@@ -75,6 +77,14 @@ fn transactions(status: &Status, lines: &mut Vec<String>) {
     }
     if let Some(ledger) = &status.ledger {
         lines.push(format!("ledger {} settled, {} refused", ledger.settled, ledger.refused));
+    }
+}
+
+/// A technician has to look at a clock that is wrong; nothing else in the shop depends on it.
+fn doubt(clock: ClockConfidence) -> &'static str {
+    match clock {
+        ClockConfidence::Wrong => " (the clock is wrong)",
+        ClockConfidence::Plausible | ClockConfidence::Synchronised => "",
     }
 }
 

@@ -59,8 +59,16 @@ impl Outbox {
         }
         let position = self.next;
         let rank = self.rank_for(position, meta);
-        let slot =
-            Slot { position, rank, at, first: None, problem: None, forced: false, given_up: false, settled: false };
+        let slot = Slot {
+            position,
+            rank,
+            at,
+            first: None,
+            problem: None,
+            forced: false,
+            given_up: false,
+            settled: false,
+        };
         let record = Record { event: Event::Held(slot), meta: Some(meta.clone()) };
         Admission::New { position, record }
     }

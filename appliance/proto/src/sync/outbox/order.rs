@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::record::Meta;
 use super::Outbox;
+use super::record::Meta;
 use crate::ids::{LaneId, TxKey};
 use crate::ticket::envelope::CASH_UP;
 

@@ -58,6 +58,7 @@ async fn what_is_not_http_is_answered_closed_and_counted() {
         (many.as_bytes(), "431"),
     ];
     for (bytes, status) in cases {
+        eprintln!("{}", String::from_utf8_lossy(&bytes[..bytes.len().min(30)]));
         let answer = exchange(&site, bytes).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer:?}");
     }

@@ -315,6 +315,39 @@ async fn a_timed_box_asks_at_its_start_and_on_wish_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_timed_box_asks_again_when_its_period_is_over() {
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
+    office.prices(0..10, 1).await;
+    let shop = Shop::open(dir.path(), &office);
+    shop.reaches(office.position()).await;
+    shop.stop().await;
+    for (minutes_ago, asks) in [(59, false), (61, true)] {
+        let history =
+            History::open(&dir.path().join(format!("history-{minutes_ago}")), "b".parse().unwrap());
+        let history = history.unwrap();
+        let at = env::timestamp().unix_ms() - minutes_ago * 60_000;
+        history.record(crate::replica::history::Refresh {
+            terminal: None,
+            feed: feed(),
+            mode: Mode::Incremental,
+            position: Some(office.position()),
+            at: storebox_proto::time::Timestamp::from_unix_ms(at),
+            took_ms: 1,
+            error: None,
+            models: Vec::new(),
+        });
+        let segments = SegmentStore::open(&dir.path().join("segments")).unwrap();
+        let (source, feeds) = (Source::Local(office.board.clone()), dir.path().join("feeds"));
+        let options = Options { schedule: timed(60), ..options() };
+        let opened = Refresher::open(&feeds, segments, source, Board::default(), history, options);
+        let (mut refresher, _handle, _readers) = opened.unwrap();
+        refresher.on_tick();
+        let lane = refresher.lane(&feed()).unwrap();
+        assert_eq!(lane.machine.poll_request(env::instant()).is_some(), asks, "{minutes_ago}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn head_offices_own_reads_follow_its_author() {
     let office = HeadOffice::open().await;
     let dir = tempfile::tempdir().unwrap();

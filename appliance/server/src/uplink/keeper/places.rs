@@ -65,7 +65,10 @@ impl Keeper {
             Event::GivenUp { position, forgets, .. } => {
                 self.documents.remove(*position);
                 if let Some(position) = forgets {
-                    tracing::warn!(position, "given-up transaction is no longer kept: there are too many");
+                    tracing::warn!(
+                        position,
+                        "given-up transaction is no longer kept: there are too many"
+                    );
                 }
             }
             Event::Settled { .. }
