@@ -2,6 +2,7 @@
 
 mod clock;
 mod commands;
+mod damage;
 mod disk;
 mod refusals;
 mod sinks;

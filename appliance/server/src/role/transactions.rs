@@ -175,3 +175,26 @@ async fn join(name: &str, thread: std::thread::JoinHandle<()>) {
         tracing::warn!(task = name, "did not end in time");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sink_that_was_left_behind_says_so_in_the_status() {
+        let mut sink = SinkStatus {
+            id: "archive".parse().unwrap(),
+            authoritative: false,
+            link: Link::Up,
+            behind: 20,
+            refused: 1,
+            left: 30,
+        };
+        let status = line(&sink, "http://archive.example");
+        assert!(status.up);
+        let words = "20 to go, 1 refused there, 30 left behind: it will never get them";
+        assert_eq!(status.detail, words);
+        (sink.behind, sink.refused, sink.left) = (0, 0, 0);
+        assert_eq!(line(&sink, "http://archive.example").detail, "");
+    }
+}

