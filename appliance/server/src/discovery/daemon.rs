@@ -8,8 +8,17 @@ use storebox_proto::beacon;
 /// How often the daemon looks whether addresses came or went; its default of five seconds makes a box
 /// that got a new address unreachable for four.
 const ADDRESS_CHECK_S: u32 = 1;
+/// What the library calls its thread.
+const DAEMON_THREAD: &str = "mDNS_daemon";
 /// How long the daemon may take to say goodbye.
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
+
+/// Whether a panic on this thread is the mDNS library's own, whose owner starts it again.
+///
+/// The process's panic hook asks before it aborts: no packet from the LAN may stop the box.
+pub fn panic_is_contained(thread: &str) -> bool {
+    thread == DAEMON_THREAD
+}
 
 /// Which network interfaces take part; the line to the internet never should.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

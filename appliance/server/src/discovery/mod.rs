@@ -20,5 +20,5 @@ mod seek;
 
 pub use advertise::{AnnounceConfig, Announced, Announcer, AnnouncerHandle, Naming};
 pub use browse::{BrowseConfig, Browser, Found, Sighting, discover};
-pub use daemon::{DaemonError, Interfaces, Service};
+pub use daemon::{DaemonError, Interfaces, Service, panic_is_contained};
 pub use seek::{SeekConfig, Seeker, SeekerHandle, View};

@@ -4,10 +4,9 @@ use storebox_proto::feed::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::{self, Feeding, Ground, path};
-use super::{RoleError, transactions};
+use super::{Basics, RoleError, transactions};
 use crate::env;
 use crate::http::feeds::{self, operator};
-use crate::node::Basics;
 use crate::replica::author::{Author, Options};
 use crate::replica::board::Board;
 use crate::replica::import::Limits;
@@ -40,7 +39,7 @@ pub(super) async fn start(
         keys: vec![basics.key.verifying_key()],
         author_sweeps: true,
     };
-    let (_, mut routers) = replica::start(basics, &ground, feeding, panel)?;
+    let mut routers = replica::start(basics, &ground, feeding, panel)?.routers;
     report(authored.clone(), panel);
     let Ground { segments, history, .. } = ground;
     let shutdown = basics.supervisor.root();

@@ -6,11 +6,10 @@ use storebox_proto::feed::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::giving_way::GivingWay;
-use super::replica::{self, Feeding, Ground};
-use super::{RoleError, token, transactions};
+use super::replica::{self, Feeding, Ground, Started};
+use super::{Basics, RoleError, token, transactions};
 use crate::config::Main;
 use crate::http::feeds;
-use crate::node::Basics;
 use crate::replica::board::Board;
 use crate::replica::reporter::Reporter;
 use crate::replica::source::{HttpSource, Source};
@@ -28,7 +27,8 @@ pub(super) async fn start(
     let ground = Ground::open(basics)?;
     let feeding = feeding(&basics.config.main)?;
     let source = feeding.source.clone();
-    let (masterdata, mut routers) = replica::start(basics, &ground, feeding, panel)?;
+    let Started { masterdata, nudge, mut routers } =
+        replica::start(basics, &ground, feeding, panel)?;
     let Ground { segments, board, history } = ground;
     if let Source::Http(source) = source {
         let reported = replica::path(basics, "history.reported");
@@ -38,7 +38,7 @@ pub(super) async fn start(
     let shutdown = basics.supervisor.root();
     let changes = TillChanges::new(board.clone(), segments.clone());
     routers.push(feeds::routes(feeds::Sync { board, segments, history, shutdown }));
-    let (documents, transactions) = transactions::start_outbox(basics, panel)?;
+    let (documents, transactions) = transactions::start_outbox(basics, nudge, panel)?;
     let giving_way = GivingWay::new(changes, masterdata, documents);
     basics.supervisor.spawn_owner("giving way", |stop| giving_way.run(stop));
     routers.extend(transactions);

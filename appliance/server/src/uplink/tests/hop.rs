@@ -82,6 +82,7 @@ fn ship(outbox: &Outbox, url: String, shutdown: &CancellationToken) {
         token: Token::new("secret"),
         node: store(),
         trusted: vec![signer(2).verifying_key()],
+        line_back: std::sync::Arc::new(|| {}),
     };
     let shipper = Shipper::new(outbox.clone(), options).unwrap();
     spawn(shipper.run(shutdown.clone()));
