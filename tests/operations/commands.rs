@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use serde_json::{Value, json};
+use storebox::demo::process::Process;
 use storebox_tests::wait;
 
-use crate::site::{PATIENCE, Site, at, sale, told};
+use crate::site::{PATIENCE, Site, at, executable, key, sale, told};
 
 const DISCOUNT: &str = r#"{"model":"Discount","record":{"id":"D1","name":"Ten off"}}"#;
 
@@ -140,5 +141,47 @@ async fn a_model_that_is_only_data_is_found_by_its_index_in_the_shop() -> anyhow
     ensure!(found["records"][0]["id"] == "1", "{found}");
     let (_, models) = told(site.get("/v1/models")).await?;
     ensure!(models.to_string().contains("Recipe"), "{models}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_alone_sells_stops_in_time_and_refuses_a_bad_configuration() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let settings = "role = \"store\"\n[http]\nlisten = [\"127.0.0.1:0\"]\n";
+    let mut store = Process::lay_out(executable(), folder.path(), "alone", settings)?;
+    let address = store.start().await?;
+    let token = store.ask(&["terminal", "add", "till-1"])?;
+    let client = reqwest::Client::new();
+    let url = format!("http://{address}/v1/transactions");
+    let sell = |number| client.post(&url).bearer_auth(&token).json(&sale(number, "1.00"));
+    let (status, receipt) = told(sell(1)).await?;
+    ensure!(status == 200 && receipt["grade"] == "held", "{receipt}");
+    let product = at(&client, address, "/v1/models/Product/records/1").bearer_auth(&token);
+    let (status, problem) = told(product).await?;
+    ensure!(status == 503 && problem["code"] == "replica_empty", "{problem}");
+    for path in ["/healthz", "/readyz"] {
+        ensure!(told(at(&client, address, path)).await?.0 == 200, "{path}");
+    }
+    let (_, metrics) = told(at(&client, address, "/metrics")).await?;
+    ensure!(metrics.as_str().is_some_and(|text| text.contains("storebox_outbox_waiting 1\n")));
+    let (_, document) = told(at(&client, address, "/openapi.json")).await?;
+    ensure!(document["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
+    ensure!(document["paths"]["/v1/outbox/{key}/drop"]["post"].is_object(), "{document}");
+
+    let waiting = at(&client, address, "/v1/changes").bearer_auth(&token).send().await?;
+    ensure!(waiting.status() == 200);
+    let told_to_stop = storebox::env::instant();
+    tokio::task::block_in_place(|| store.stop());
+    ensure!(told_to_stop.elapsed() < Duration::from_secs(10), "with an open event stream");
+    let again = store.start().await?;
+    let progress = format!("/v1/transactions/{}", key(1));
+    let (status, held) = told(at(&client, again, &progress).bearer_auth(&token)).await?;
+    ensure!(status == 200 && held["receipt"] == receipt, "{held}");
+
+    let bad = Process::lay_out(executable(), folder.path(), "bad", "[http]\nlissten = [\"x\"]\n")?;
+    let refused = bad.ask(&["run"]).unwrap_err().to_string();
+    for word in ["78", "storebox.toml", "lissten", "4"] {
+        ensure!(refused.contains(word), "{word} is not in {refused}");
+    }
     Ok(())
 }

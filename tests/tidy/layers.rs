@@ -3,7 +3,7 @@
 use crate::source::{self, Source};
 
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
-const SERVER: [(&str, u8, Siblings); 27] = [
+const SERVER: [(&str, u8, Siblings); 28] = [
     ("env", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
     ("http::identity", 0, Siblings::Apart),
@@ -12,6 +12,7 @@ const SERVER: [(&str, u8, Siblings); 27] = [
     ("signal", 1, Siblings::Together),
     ("journal", 2, Siblings::Apart),
     ("db", 2, Siblings::Apart),
+    ("discovery", 2, Siblings::Apart),
     ("logging", 3, Siblings::Together),
     ("notify", 3, Siblings::Together),
     ("status", 3, Siblings::Together),
@@ -34,11 +35,12 @@ const SERVER: [(&str, u8, Siblings); 27] = [
 ];
 
 /// The modules of the protocol crate likewise.
-const PROTO: [(&str, u8, Siblings); 8] = [
+const PROTO: [(&str, u8, Siblings); 9] = [
     ("limits", 0, Siblings::Together),
     ("ids", 0, Siblings::Together),
     ("time", 0, Siblings::Together),
     ("problem", 0, Siblings::Together),
+    ("beacon", 1, Siblings::Apart),
     ("feed", 1, Siblings::Apart),
     ("ticket", 1, Siblings::Apart),
     ("sync", 2, Siblings::Apart),
@@ -46,8 +48,17 @@ const PROTO: [(&str, u8, Siblings); 8] = [
 ];
 
 /// Effects that the protocol crate must not know.
-const EFFECTS: [&str; 7] =
-    ["tokio", "std::fs", "std::net", "std::process", "SystemTime", "rand::rng()", "getrandom"];
+const EFFECTS: [&str; 9] = [
+    "tokio",
+    "std::fs",
+    "TcpStream",
+    "UdpSocket",
+    "ToSocketAddrs",
+    "std::process",
+    "SystemTime",
+    "rand::rng()",
+    "getrandom",
+];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Siblings {

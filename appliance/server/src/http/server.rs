@@ -2,7 +2,8 @@
 //!
 //! `axum::serve` keeps a connection whose head never ends; here heads, bodies, unread answers, rests between
 //! requests and the number of connections are all bounded (the times are in the configuration).
-//! Everything that a client hears as a refusal is an RFC 9457 answer, also what the framework refuses.
+//! Every request that is refused gets an RFC 9457 answer, also what the framework refuses; what is no request at all
+//! gets a bare 400 or 431, a log line and a count (decision 0005).
 
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use storebox_proto::problem::Code;
-use storebox_proto::sync::outbox::By;
+use storebox_proto::sync::outbox::{By, Link};
 use storebox_proto::ticket::{Answer, Grade, SettleRequest};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -75,13 +75,18 @@ fn open_store(home: &Path) -> OutboxOpened {
 }
 
 fn ship(outbox: &Outbox, url: String, shutdown: &CancellationToken) {
+    ship_to(outbox, url, 2, shutdown);
+}
+
+/// Ships to a server whose receipts are believed if they are signed with this key.
+fn ship_to(outbox: &Outbox, url: String, trusted: u8, shutdown: &CancellationToken) {
     let options = ShipperOptions {
         sink: main_sink(),
         authoritative: true,
         url,
         token: Token::new("secret"),
         node: store(),
-        trusted: vec![signer(2).verifying_key()],
+        trusted: vec![signer(trusted).verifying_key()],
         line_back: std::sync::Arc::new(|| {}),
     };
     let shipper = Shipper::new(outbox.clone(), options).unwrap();
@@ -223,6 +228,27 @@ async fn a_sale_that_contradicts_the_ledger_is_given_up_and_seen_on_both_sides()
     let settled = refusals[0].settled.as_ref().unwrap();
     assert_eq!((length(&refusals[0].envelope), length(&settled.envelope)), (Some(100), Some(50)));
     assert!(main.ledger.refusals(refusals.last().unwrap().number, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_signed_by_somebody_else_settles_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let main = open_main(home.path(), Rules::default());
+    let address = serve(main.ledger.clone(), Arc::new(AtomicBool::new(true))).await;
+    let store = open_store(home.path());
+    store.outbox.accept(sale(1, 1, 1, 100)).await.unwrap();
+    let (deceived, outbox, ledger) = (CancellationToken::new(), &store.outbox, &main.ledger);
+    ship_to(outbox, format!("http://{address}"), 9, &deceived);
+    eventually(|| async { ledger.figures().await.unwrap().settled == 1 }).await;
+    let is_doubted = |link: &Link| matches!(link, Link::Waiting { .. });
+    eventually(|| async { is_doubted(&outbox.figures().await.unwrap().sinks[0].link) }).await;
+    assert_eq!(waiting(outbox).await, 1, "it said taken, but nobody that we trust has signed it");
+    deceived.cancel();
+    let shutdown = CancellationToken::new();
+    ship(outbox, format!("http://{address}"), &shutdown);
+    eventually(|| async { waiting(outbox).await == 0 }).await;
+    assert_eq!(ledger.figures().await.unwrap().settled, 1, "and not twice");
+    shutdown.cancel();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
