@@ -6,7 +6,6 @@ use std::path::Path;
 
 use anyhow::ensure;
 use ed25519_dalek::VerifyingKey;
-use serde_json::Value;
 use storebox::demo::line::Line;
 use storebox::demo::process::Process;
 use storebox::demo::stage::Stage;
@@ -63,12 +62,19 @@ async fn open(folder: &Path, main: Office, archive: &Office) -> anyhow::Result<S
     Site::of(Stage { main: process, store, line, main_address, store_address, store_key }, folder)
 }
 
-/// What the status says about the line to a sink.
-async fn said(site: &Site, to: &str) -> anyhow::Result<Value> {
-    let status = site.stage.store.control("GET", "/v1/status", None).await?;
-    let lines = status["lines"].as_array().cloned().unwrap_or_default();
-    let is_it = |line: &&Value| line["service"] == "transactions" && line["to"] == to;
-    Ok(lines.iter().find(is_it).cloned().unwrap_or_default())
+/// Waits until the status says this about the line to a sink.
+async fn await_said(site: &Site, to: &str, up: bool, detail: &str) -> anyhow::Result<()> {
+    wait::until(detail, PATIENCE, || async {
+        let status = site.stage.store.control("GET", "/v1/status", None).await?;
+        let lines = status["lines"].as_array().cloned().unwrap_or_default();
+        Ok(lines.iter().any(|line| {
+            line["service"] == "transactions"
+                && line["to"] == to
+                && line["up"] == up
+                && line["detail"] == detail
+        }))
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,6 +89,7 @@ async fn a_second_sink_gets_everything_in_its_own_time_and_holds_nobody_up() -> 
     }
     site.await_settled(5).await?;
     archive.await_settled(5).await?;
+    await_said(&site, &url, true, "").await?;
 
     archive.line.set_up(false);
     for number in 6..=10 {
@@ -90,20 +97,12 @@ async fn a_second_sink_gets_everything_in_its_own_time_and_holds_nobody_up() -> 
     }
     site.await_settled(10).await?;
     ensure!(archive.settled().await? == 5, "its line is cut");
-    wait::until("the archive's line is reported", PATIENCE, || async {
-        let line = said(&site, &url).await?;
-        Ok(line["up"] == false && line["detail"].as_str().is_some_and(|d| d.contains("5 to go")))
-    })
-    .await?;
+    await_said(&site, &url, false, "tried again, 5 to go").await?;
     site.stage.store.kill();
     site.stage.store_address = site.stage.store.start().await?;
     archive.line.set_up(true);
     archive.await_settled(10).await?;
-    wait::until("nothing to go", PATIENCE, || async {
-        let line = said(&site, &url).await?;
-        Ok(line["up"] == true && line["detail"] == "")
-    })
-    .await?;
+    await_said(&site, &url, true, "").await?;
 
     site.stage.line.set_up(false);
     for number in 11..=15 {
