@@ -48,12 +48,13 @@ const PROTO: [(&str, u8, Siblings); 9] = [
 ];
 
 /// Effects that the protocol crate must not know.
-const EFFECTS: [&str; 9] = [
+const EFFECTS: [&str; 10] = [
     "tokio",
     "std::fs",
     "TcpStream",
     "TcpListener",
     "UdpSocket",
+    "ToSocketAddrs",
     "std::process",
     "SystemTime",
     "rand::rng()",

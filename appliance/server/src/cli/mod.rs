@@ -123,6 +123,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Import { .. }
         | Command::Refresh { .. }
         | Command::Outbox(_)
+        | Command::Ledger(_)
         | Command::Terminal(_)
         | Command::Node(_) => {
             let data_dir = data_dir(&args)?;
@@ -143,6 +144,7 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         Command::Import { dir, changes } => masterdata::import(data_dir, &dir, changes).await,
         Command::Refresh { full, model } => masterdata::refresh(data_dir, full, model).await,
         Command::Outbox(what) => outbox::run(data_dir, what).await,
+        Command::Ledger(what) => outbox::look(data_dir, what).await,
         Command::Terminal(what) => clients::run(data_dir, Kind::Terminal, what).await,
         Command::Node(what) => clients::run(data_dir, Kind::Node, what).await,
     }
