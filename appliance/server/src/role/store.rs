@@ -6,7 +6,7 @@ use storebox_proto::feed::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::{self, Feeding, Ground};
-use super::{RoleError, token, transactions};
+use super::{RoleError, devices, token, transactions};
 use crate::config::Main;
 use crate::http::feeds;
 use crate::node::Basics;
@@ -24,12 +24,13 @@ pub(super) async fn start(
 ) -> Result<Vec<OpenApiRouter>, RoleError> {
     let ground = Ground::open(basics)?;
     let feeding = feeding(&basics.config.main)?;
-    let (_, mut routers) = replica::start(basics, &ground, feeding, panel)?;
+    let (masterdata, mut routers) = replica::start(basics, &ground, feeding, panel)?;
     let Ground { segments, board, history } = ground;
     let shutdown = basics.supervisor.root();
     routers.push(feeds::routes(feeds::Sync { board, segments, history, shutdown }));
     let (_, transactions) = transactions::start_outbox(basics, panel)?;
     routers.extend(transactions);
+    routers.extend(devices::start(basics, masterdata)?);
     Ok(routers)
 }
 
