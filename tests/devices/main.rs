@@ -1,1 +1,7 @@
-//! Devices through a real box.
+//! Devices through a real box: a process of its own, simulators on pseudo-terminals, tills over HTTP.
+
+mod bad_input;
+mod counter;
+mod kills;
+mod printing;
+mod weighing;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use storebox_proto::ids::{ModelName, TxKey};
+use storebox_proto::ids::{DeviceId, ModelName, TxKey};
 
 use crate::{bench, demo};
 
@@ -61,6 +61,9 @@ pub enum Command {
     /// Other boxes that may replicate from this one and settle here.
     #[command(subcommand)]
     Node(Clients),
+    /// Printers, scales, displays and scanners.
+    #[command(subcommand)]
+    Device(Device),
     /// Show a shop that sells through an outage, on real data.
     Demo(demo::Options),
     /// Measure this machine: replica, lookups, durable transactions, memory.
@@ -101,6 +104,27 @@ pub enum Outbox {
         /// Why.
         #[arg(long)]
         reason: String,
+    },
+}
+
+/// What is done with devices.
+#[derive(Debug, Subcommand)]
+pub enum Device {
+    /// List them, with what is wrong and what is plugged in besides.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try one: a printer prints a test page, a scale weighs, a display shows two rows.
+    Test {
+        /// Its name.
+        id: DeviceId,
+    },
+    /// Show the bytes on its line as they go, until interrupted.
+    Trace {
+        /// Its name.
+        id: DeviceId,
     },
 }
 

@@ -3,6 +3,7 @@
 //! The parts are public because the tests of real processes use the same stage, tills and comparison.
 
 pub mod dataset;
+pub mod device;
 mod error;
 pub mod ledger;
 pub mod line;

@@ -85,7 +85,7 @@ impl Slip {
     /// Nothing before the box serves.
     fn text(&self) -> Option<String> {
         let addresses = std::fs::read_to_string(&self.addresses).ok()?;
-        let mut text = format!("^^^Storebox\n^{}\n---\nrole|{}\n", self.node, self.role);
+        let mut text = format!("^^^Storebox\n---\nname|{}\nrole|{}\n", self.node, self.role);
         for address in addresses.lines().take(16) {
             let _ = writeln!(text, "address|{}", address.trim());
         }
