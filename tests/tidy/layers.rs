@@ -3,7 +3,7 @@
 use crate::source::{self, Source};
 
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
-const SERVER: [(&str, u8, Siblings); 27] = [
+const SERVER: [(&str, u8, Siblings); 28] = [
     ("env", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
     ("http::identity", 0, Siblings::Apart),
@@ -20,6 +20,7 @@ const SERVER: [(&str, u8, Siblings); 27] = [
     ("replica", 4, Siblings::Apart),
     ("uplink", 4, Siblings::Apart),
     ("terminal", 4, Siblings::Apart),
+    ("devices", 4, Siblings::Apart),
     ("http", 5, Siblings::Apart),
     ("metrics", 6, Siblings::Apart),
     ("role", 7, Siblings::Apart),
