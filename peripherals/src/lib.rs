@@ -14,6 +14,7 @@
 
 pub mod display;
 pub mod drawer;
+pub mod identify;
 pub mod line;
 pub mod port;
 pub mod printer;

@@ -175,6 +175,11 @@ pub trait Dialect: Send {
     /// Whether the printer answers at all.
     fn answers(&self) -> bool;
 
+    /// Whether silence is how the printer says that it is in trouble, and not that it is gone.
+    fn falls_silent_in_trouble(&self) -> bool {
+        false
+    }
+
     /// What a framed job can prove.
     fn level(&self) -> Level;
 

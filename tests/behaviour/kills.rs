@@ -19,20 +19,24 @@ const COMPARED: [&str; 4] = ["Product", "ProductPrice", "BusinessPartner", "Disc
 async fn killed_a_hundred_times_nothing_is_lost_and_the_replica_is_the_authors() {
     let seed = number("SEED").unwrap_or(20_261_122);
     let kills = number("KILLS").unwrap_or(KILLS);
-    let result = campaign(seed, kills).await;
-    let told = result.unwrap_or_else(|error| panic!("seed={seed} kills={kills}: {error:?}"));
-    eprintln!("seed={seed}: {told}");
+    let folder = tempfile::tempdir().unwrap();
+    match campaign(folder.path(), seed, kills).await {
+        Ok(told) => eprintln!("seed={seed}: {told}"),
+        Err(error) => {
+            let kept = folder.keep();
+            panic!("seed={seed} kills={kills}, files kept in {}: {error:?}", kept.display());
+        }
+    }
 }
 
-async fn campaign(seed: u64, kills: u64) -> anyhow::Result<String> {
+async fn campaign(folder: &Path, seed: u64, kills: u64) -> anyhow::Result<String> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let folder = tempfile::tempdir()?;
     let executable = Path::new(env!("CARGO_BIN_EXE_storebox-under-test"));
-    let mut shop = TestShop::open(executable, folder.path()).await?;
+    let mut shop = TestShop::open(executable, folder).await?;
     for _ in 0..3 {
         shop.open_till(Duration::from_millis(20))?;
     }
-    let weeks = shop.data.lay_out_weeks(folder.path(), 13)?;
+    let weeks = shop.data.lay_out_weeks(folder, 13)?;
     let mut weeks = weeks.iter().cycle();
     let mut of_main = 0;
     for kill in 0..kills {

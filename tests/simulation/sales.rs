@@ -118,28 +118,28 @@ impl Sales {
             self.write(&record);
             work = self.outbox.poll(&main, now);
         }
-        let (items, message): (Vec<Item>, fn(u64, &Self, &[Item]) -> Message) = match work {
+        self.numbers += 1;
+        let batch = self.numbers;
+        let (items, message) = match work {
             Work::Nothing | Work::Stuck(_) => return vec![],
             Work::Wait { until, .. } => {
                 self.wait_until(until);
                 return vec![];
             }
-            Work::Send(Batch { items }) => (items, |batch, sales, items| {
-                let envelope = |item: &Item| sales.envelopes[&item.position].clone();
-                Message::Settle { batch, envelopes: items.iter().map(envelope).collect() }
-            }),
-            Work::Ask(items) => (items, |batch, _, items| Message::AskKeys {
-                batch,
-                keys: items.iter().map(|item| item.key).collect(),
-            }),
+            Work::Send(Batch { mut items }) => {
+                if self.defect == Defect::NoOrder {
+                    items.reverse();
+                }
+                let envelope = |item: &Item| self.envelopes[&item.position].clone();
+                let envelopes = items.iter().map(envelope).collect();
+                (items, Message::Settle { batch, envelopes })
+            }
+            Work::Ask(items) => {
+                let keys = items.iter().map(|item| item.key).collect();
+                (items, Message::AskKeys { batch, keys })
+            }
         };
-        let mut items = items;
-        if self.defect == Defect::NoOrder {
-            items.reverse();
-        }
-        self.numbers += 1;
-        let message = message(self.numbers, self, &items);
-        let sent = Sent { number: self.numbers, items, until: now + ANSWER_MAX };
+        let sent = Sent { number: batch, items, until: now + ANSWER_MAX };
         self.sent = Some(sent);
         vec![message]
     }

@@ -96,6 +96,10 @@ name!(
     NodeId, "node", 32, lower_dash, "1 to 32 of a-z, 0-9 and '-'"
 );
 name!(
+    /// One store, as its boxes and tills name it.
+    SiteId, "site", 32, lower_dash, "1 to 32 of a-z, 0-9 and '-'"
+);
+name!(
     /// A till, kiosk or other client, unique within a store.
     TerminalId, "terminal", 32, lower_dash, "1 to 32 of a-z, 0-9 and '-'"
 );

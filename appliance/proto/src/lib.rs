@@ -5,6 +5,7 @@
 //! What crosses the network or rests on disk is defined here, once, with its version.
 #![warn(missing_docs)]
 
+pub mod beacon;
 pub mod ids;
 pub mod limits;
 pub mod problem;

@@ -81,6 +81,32 @@ pub const DEVICES_MAX: usize = 32;
 /// The longest a waiting request is held open before it is answered empty.
 pub const LONG_POLL_MAX: Duration = Duration::from_secs(55);
 
+/// The TXT record of a box, so that its whole announcement fits one packet with room for addresses.
+pub const BEACON_BYTES_MAX: usize = 400;
+/// Entries of a TXT record that are looked at.
+pub const BEACON_ENTRIES_MAX: usize = 32;
+/// The human name of a box.
+pub const BEACON_NAME_BYTES_MAX: usize = 63;
+/// A pointer to a box, as typed or given by DHCP.
+pub const POINTER_BYTES_MAX: usize = 512;
+/// Places that one pointer may name.
+pub const POINTER_PLACES_MAX: usize = 8;
+/// Addresses that one box is believed to have.
+pub const BOX_ADDRESSES_MAX: usize = 16;
+/// Endpoints in an address book.
+pub const BOOK_ENDPOINTS_MAX: usize = 64;
+/// Of these, how many may be announced only and never have answered.
+pub const BOOK_RUMOURS_MAX: usize = BOOK_ENDPOINTS_MAX / 2;
+/// Endpoints that are remembered over a restart.
+pub const BOOK_REMEMBERED_MAX: usize = 16;
+/// Probes under way at once.
+pub const BOOK_PROBES_MAX: usize = 8;
+/// Of these, how many may go to endpoints that are not known to be alive.
+pub const BOOK_PROBES_UNPROVEN_MAX: usize = 6;
+
+const _: () = assert!(BOOK_PROBES_UNPROVEN_MAX < BOOK_PROBES_MAX);
+const _: () = assert!(BOOK_ENDPOINTS_MAX >= 2 * BOOK_REMEMBERED_MAX);
+const _: () = assert!(BOOK_ENDPOINTS_MAX >= 2 * BOX_ADDRESSES_MAX);
 const _: () = assert!(SEGMENT_RECORDS_MEAN.is_power_of_two());
 const _: () = assert!(SEGMENT_RECORDS_MAX >= 2 * SEGMENT_RECORDS_MEAN);
 const _: () = assert!(BLOCK_BYTES_MAX > RECORD_BYTES_MAX);

@@ -64,6 +64,15 @@ pub enum Command {
     /// Printers, scales, displays and scanners.
     #[command(subcommand)]
     Device(Device),
+    /// Look for boxes on the LAN.
+    Discover {
+        /// Seconds to look.
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
+        seconds: u64,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show a shop that sells through an outage, on real data.
     Demo(demo::Options),
     /// Measure this machine: replica, lookups, durable transactions, memory.

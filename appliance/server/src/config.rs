@@ -12,7 +12,7 @@ mod sections;
 pub use device::Device;
 pub use load::{ConfigError, Override, Place, load, parse};
 pub use sections::{
-    Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox, Role, Sink,
+    Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox, Role, Sink,
     TerminalDefaults,
 };
 
@@ -36,6 +36,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Listeners and their limits.
     pub http: Http,
+    /// How tills find it.
+    pub discovery: Discovery,
     /// The main server of a store.
     pub main: Main,
     /// Further places for transactions.
@@ -61,6 +63,7 @@ impl Default for Config {
             node: "storebox".parse().expect("a literal that keeps the rule for node names"),
             data_dir: PathBuf::from("/var/lib/storebox"),
             http: Http::default(),
+            discovery: Discovery::default(),
             main: Main::default(),
             sinks: Vec::new(),
             masterdata: Masterdata::default(),

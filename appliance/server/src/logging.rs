@@ -13,7 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Level, Log};
-use crate::db;
+use crate::{db, discovery};
 
 /// What journald calls the service.
 const IDENTIFIER: &str = "storebox";
@@ -83,6 +83,10 @@ fn end_the_process(panic: &std::panic::PanicHookInfo<'_>) {
             thread,
             "the database panicked, its replica will be rebuilt"
         );
+        return;
+    }
+    if discovery::panic_is_contained(thread) {
+        tracing::warn!(error = message, place, thread, "mDNS panicked, it starts again");
         return;
     }
     let trace = std::backtrace::Backtrace::force_capture();

@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use storebox_proto::feed::{Position, Registry, Scope};
-use storebox_proto::ids::{FeedId, ModelName, RecordId};
+use storebox_proto::ids::{FeedId, Hash32, ModelName, RecordId};
 use tokio_util::sync::CancellationToken;
 
 use crate::db::{Generation, ReadError};
 use crate::env;
 use crate::replica::readers::Readers;
+use crate::replica::refresher::Handle;
 
 /// Generations that are kept for listings, besides the current ones.
 const KEPT_MAX: usize = 4;
@@ -43,6 +44,7 @@ pub enum NotReadable {
 #[derive(Debug, Clone)]
 pub struct Masterdata {
     readers: Readers,
+    refresher: Option<Handle>,
     kept: Arc<Mutex<Vec<Kept>>>,
 }
 
@@ -64,7 +66,23 @@ pub struct View {
 impl Masterdata {
     /// Reads what these readers see.
     pub fn new(readers: Readers) -> Self {
-        Self { readers, kept: Arc::default() }
+        Self { readers, refresher: None, kept: Arc::default() }
+    }
+
+    /// Lets damage that a read meets be repaired by this refresher.
+    pub fn repaired_by(self, refresher: Handle) -> Self {
+        Self { refresher: Some(refresher), ..self }
+    }
+
+    /// A read met damage: its segment is fetched again, however many readers say so.
+    pub fn damaged(&self, model: &ModelName, segment: Hash32) {
+        tracing::error!(%model, %segment, "a read met a damaged segment");
+        let feed = self.readers.registry().get(model).map(|def| def.feed.clone());
+        if let (Some(feed), Some(refresher)) = (feed, &self.refresher)
+            && let Err(busy) = refresher.repair(feed, vec![segment])
+        {
+            tracing::debug!(error = %busy, "the repair was wished for already");
+        }
     }
 
     /// All models, those that came as masterdata included.
@@ -76,6 +94,11 @@ impl Masterdata {
     pub fn feeds(&self) -> Vec<(FeedId, Option<Arc<Generation>>)> {
         let feeds = self.readers.feeds().into_iter();
         feeds.map(|feed| (feed.clone(), self.readers.generation(&feed))).collect()
+    }
+
+    /// A feed's current generation.
+    pub fn generation(&self, feed: &FeedId) -> Option<Arc<Generation>> {
+        self.readers.generation(feed)
     }
 
     /// A model in its current generation.

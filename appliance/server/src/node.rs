@@ -20,12 +20,13 @@ use crate::key::{self, KeyError};
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
-use crate::role::{self, RoleError};
+use crate::role::{self, Basics, RoleError};
 use crate::signal::Wishes;
 use crate::status::{Panel, PanelBuilder, Status};
 use crate::supervise::{Fatal, Supervisor};
 use crate::terminal::access::{Access, AccessError};
 
+mod beacon;
 mod premises;
 
 pub use premises::{CONTROL_SOCKET, Premises, PremisesError};
@@ -56,18 +57,6 @@ pub enum NodeError {
     Fatal(#[from] Fatal),
 }
 
-/// What every role builds on.
-pub struct Basics<'a> {
-    /// The settings.
-    pub config: &'a Config,
-    /// The key pair of the box.
-    pub key: &'a SigningKey,
-    /// Who may come in.
-    pub access: &'a Access,
-    /// Where tasks start.
-    pub supervisor: &'a Supervisor,
-}
-
 /// Runs a box until it is told to stop or cannot go on.
 pub async fn run(config: Config) -> Result<(), NodeError> {
     let mut wishes = Wishes::listen().map_err(NodeError::Signals)?;
@@ -91,6 +80,7 @@ pub async fn run(config: Config) -> Result<(), NodeError> {
 
 /// A box whose parts run and whose routes are known, before it listens.
 struct Built {
+    key: SigningKey,
     access: Access,
     router: Router,
     panel: Panel,
@@ -119,6 +109,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     ]);
     let (router, _document) = openapi::assemble(routers);
     Ok(Built {
+        key,
         access,
         router,
         panel,
@@ -134,8 +125,9 @@ async fn serve(
     supervisor: &Supervisor,
     wishes: &mut Wishes,
 ) -> Result<(), NodeError> {
-    let Built { access, router, panel, traffic, .. } = build(config, supervisor).await?;
+    let Built { key, access, router, panel, traffic, .. } = build(config, supervisor).await?;
     let network = premises.listen(&config.http.listen).await?;
+    beacon::start(config, key.verifying_key().as_bytes(), panel.clone(), &network, supervisor);
     let control = premises.control()?;
     let addresses = premises.announce(&network)?;
     let server = Server { access, router, limits: config.http.clone(), traffic };

@@ -44,7 +44,10 @@ pub(crate) fn wait(fd: impl AsFd, want: Want, up_to: Duration) -> Result<(), Por
     }
 }
 
-fn nothing_or_fail(doing: &'static str, error: std::io::Error) -> Result<usize, PortError> {
+pub(crate) fn nothing_or_fail(
+    doing: &'static str,
+    error: std::io::Error,
+) -> Result<usize, PortError> {
     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) {
         return Ok(0);
     }

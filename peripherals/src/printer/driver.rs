@@ -46,6 +46,8 @@ struct Current {
     moved: bool,
     moved_at: Instant,
     stall_noted: bool,
+    /// Whether the printer was silent meanwhile; it may have lost its power then.
+    was_silent: bool,
     sent: Option<Sent>,
 }
 
@@ -98,6 +100,12 @@ impl<D: Dialect> Printer<D> {
         }
     }
 
+    /// Tells that a job broke off before this program began, perhaps inside a picture; the next
+    /// connection begins with what ends one.
+    pub fn mark_broken(&mut self) {
+        self.broken = true;
+    }
+
     /// The printer's language.
     pub fn dialect(&self) -> &D {
         &self.dialect
@@ -141,6 +149,7 @@ impl<D: Dialect> Printer<D> {
             moved: false,
             moved_at: now,
             stall_noted: false,
+            was_silent: false,
             sent: None,
         });
         Ok(())
@@ -296,7 +305,10 @@ impl<D: Dialect> Printer<D> {
     }
 
     fn reached(&mut self, mark: u16) {
-        let verdict = Verdict::Printed(self.dialect.level());
+        let was_silent = self.job.as_ref().is_some_and(|job| job.was_silent);
+        let level = self.dialect.level();
+        let verdict =
+            Verdict::Printed(if was_silent { level.min(Level::StatusGood) } else { level });
         // The proof may overtake the news that the last byte left.
         if self.job.as_ref().is_some_and(|job| job.mark == mark && job.handed == job.bytes.len()) {
             self.finish(verdict);
@@ -308,14 +320,18 @@ impl<D: Dialect> Printer<D> {
     /// Ends a job whose proof cannot be hoped for any more.
     fn judge(&mut self, now: Instant) {
         let trouble = self.trouble(now);
+        let gone = trouble == Some(Trouble::Silent) && !self.dialect.falls_silent_in_trouble();
+        if let Some(job) = self.job.as_mut() {
+            job.was_silent |= trouble == Some(Trouble::Silent);
+        }
         let Some(sent) = self.job.as_mut().and_then(|job| job.sent.as_mut()) else {
-            if trouble == Some(Trouble::Silent) && self.job.as_ref().is_some_and(|j| j.handed > 0) {
+            if gone && self.job.as_ref().is_some_and(|j| j.handed > 0) {
                 self.finish(Verdict::Unknown(Doubt::Silent));
             }
             return;
         };
         match trouble {
-            Some(Trouble::Silent) => self.finish(Verdict::Unknown(Doubt::Silent)),
+            Some(_) if gone => self.finish(Verdict::Unknown(Doubt::Silent)),
             // The printer keeps what it has and goes on when somebody helps it.
             Some(_) => {
                 sent.latest = sent.latest.max(now + PROOF_MAX);

@@ -20,6 +20,7 @@ const ETB: u8 = 0x17;
 const REPORTS_ON: [u8; 4] = [ESC, 0x1E, 0x61, 1];
 /// Blocks are 7 to 15 bytes long; longer ones are not Star's.
 const BLOCK_MAX: usize = 24;
+const _: () = assert!(BLOCK_MIN >= 2, "the second byte is part of the length");
 const BLOCK_MIN: usize = 7;
 
 /// Star's language as one profile speaks it.
@@ -53,13 +54,7 @@ impl Star {
         self.status = Status {
             offline: second & 0x08 != 0,
             cover_open: second & 0x20 != 0,
-            paper: if fifth & 0x08 != 0 {
-                Paper::Out
-            } else if fifth & 0x04 != 0 {
-                Paper::NearEnd
-            } else {
-                Paper::Present
-            },
+            paper: if fifth & 0x08 != 0 { Paper::Out } else { Paper::Present },
             cutter_error: third & 0x08 != 0,
             recoverable_error: third & 0x04 != 0 || fourth & 0x0A != 0,
             unrecoverable_error: third & 0x20 != 0,
@@ -85,9 +80,9 @@ impl Star {
     }
 }
 
-/// How long the block is that starts with this byte.
-fn block_length(first: u8) -> usize {
-    usize::from((first >> 2) & 0x18 | (first >> 1) & 0x07)
+/// How long the block is that starts with these two bytes.
+fn block_length(first: u8, second: u8) -> usize {
+    usize::from((first >> 2) & 0x18 | (first >> 1) & 0x07) + usize::from((second >> 6) & 0x02)
 }
 
 impl Dialect for Star {
@@ -131,7 +126,8 @@ impl Dialect for Star {
         // Bit 0 marks the first byte of a block and no other.
         if byte & 0x01 != 0 {
             self.block.clear();
-            let valid = byte & 0x10 == 0 && (BLOCK_MIN..=BLOCK_MAX).contains(&block_length(byte));
+            let length = block_length(byte, 0);
+            let valid = byte & 0x10 == 0 && (BLOCK_MIN..=BLOCK_MAX).contains(&length);
             if valid {
                 self.block.push(byte);
             }
@@ -145,7 +141,7 @@ impl Dialect for Star {
             return Heard::Nothing;
         }
         self.block.push(byte);
-        if self.block.len() < block_length(self.block[0]) {
+        if self.block.len() < block_length(self.block[0], self.block[1]) {
             return Heard::Nothing;
         }
         let block = std::mem::take(&mut self.block);

@@ -156,6 +156,10 @@ impl Dialect for Zpl {
         true
     }
 
+    fn falls_silent_in_trouble(&self) -> bool {
+        true
+    }
+
     fn level(&self) -> Level {
         Level::Processed
     }
@@ -233,6 +237,32 @@ mod tests {
         let printed = std::iter::from_fn(|| printer.poll_event())
             .any(|event| matches!(event, Event::Job { verdict: Verdict::Printed(_), .. }));
         assert!(!printed);
+    }
+
+    #[test]
+    fn a_printer_without_labels_is_silent_and_its_job_waits() {
+        let mut now = start();
+        let mut printer = Printer::new(Zpl::new());
+        printer.handle_opened(now);
+        printer.handle_input(IDLE, now);
+        printer.print(Job { number: 1, body: b"^XA^XZ".to_vec() }, now).unwrap();
+        while printer.poll_transmit().is_some() {}
+        printer.handle_drained(now);
+        for _ in 0..600 {
+            now += std::time::Duration::from_secs(1);
+            printer.handle_timeout(now);
+            while printer.poll_transmit().is_some() {}
+        }
+        let ended = std::iter::from_fn(|| printer.poll_event()).any(|event| {
+            matches!(event, Event::Job { verdict: Verdict::Unknown(_) | Verdict::Printed(_), .. })
+        });
+        assert!(!ended);
+        printer.handle_input(IDLE, now);
+        // It may have been switched off and on meanwhile, so less is claimed.
+        let printed = Verdict::Printed(Level::StatusGood);
+        let done = std::iter::from_fn(|| printer.poll_event())
+            .any(|event| event == Event::Job { number: 1, verdict: printed });
+        assert!(done);
     }
 
     proptest! {

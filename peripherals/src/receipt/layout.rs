@@ -18,9 +18,13 @@ use rules::{Ruled, Rules};
 /// Dots of a column, by which pictures are fitted to the sheet.
 const CELL_DOTS: u32 = 12;
 /// Pictures one document may unpack.
-const IMAGES_MAX: usize = 8;
+const IMAGES_MAX: usize = 4;
+/// Rows of one picture: thirty centimetres of paper.
+const IMAGE_ROWS_MAX: u32 = 2400;
+/// Codes one document may hold; a large QR code takes milliseconds to make.
+const CODES_MAX: usize = 64;
 /// Rows one document may become; a few long lines in narrow cells can make very many.
-const ITEMS_MAX: usize = 8000;
+const ITEMS_MAX: usize = 4000;
 
 /// A document laid out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +45,7 @@ pub fn layout(document: &Document, columns: u16) -> Laid {
         warnings: document.warnings.clone(),
         rules: Rules::default(),
         images: 0,
+        codes: 0,
         line: 0,
     };
     for (at, line) in document.lines.iter().enumerate() {
@@ -61,6 +66,7 @@ struct Page {
     warnings: Vec<Warning>,
     rules: Rules,
     images: usize,
+    codes: usize,
     line: usize,
 }
 
@@ -109,7 +115,7 @@ impl Page {
         let wrapped: Vec<_> = cells
             .iter()
             .zip(&place.widths)
-            .map(|(cell, width)| wrap::wrap(&cell.spans, *width, cell.align))
+            .map(|(cell, width)| wrap::wrap(&cell.spans, *width, cell.align, ITEMS_MAX))
             .collect();
         let ruled = Ruled { left: place.area.left, widths: place.widths.clone() };
         if self.rules.line() {
@@ -119,7 +125,11 @@ impl Page {
         self.rules.keep(ruled);
         let rows =
             if frame.wrap { wrapped.iter().map(Vec::len).max().unwrap_or(0).max(1) } else { 1 };
-        for at in 0..rows {
+        let room = ITEMS_MAX.saturating_sub(self.items.len());
+        if rows > room {
+            self.warn("the text is too long; the rest is left out");
+        }
+        for at in 0..rows.min(room) {
             let row = self.text_row(&wrapped, at, &place, frame.border, running);
             self.items.push(Item::Row(row));
         }
@@ -192,12 +202,20 @@ impl Page {
             return;
         }
         match Bitmap::from_base64_png(png, u32::from(area.width) * CELL_DOTS) {
+            Ok(bitmap) if bitmap.height() > IMAGE_ROWS_MAX => {
+                self.warn(format!("a picture of more than {IMAGE_ROWS_MAX} rows is left out"));
+            }
             Ok(bitmap) => self.items.push(Item::Image { bitmap, area, align }),
             Err(error) => self.warn(error.to_string()),
         }
     }
 
     fn code(&mut self, spec: &CodeSpec, area: Area, align: Align) {
+        self.codes += 1;
+        if self.codes > CODES_MAX {
+            self.warn(format!("more than {CODES_MAX} codes; this one is left out"));
+            return;
+        }
         let dots = u32::from(area.width) * CELL_DOTS;
         let (made, data) = match spec {
             CodeSpec::Bars { symbology, data, module, height, readable } => {
@@ -214,10 +232,10 @@ impl Page {
             CodeSpec::Qr { data, module, level } => {
                 let made = Qr::new(data, *level).map(|mut code| {
                     code.module = *module;
-                    while code.module > 1 && code.dots().width() > dots {
+                    while code.module > 1 && code.width() > dots {
                         code.module -= 1;
                     }
-                    let fits = code.dots().width() <= dots;
+                    let fits = code.width() <= dots;
                     fits.then_some(Item::Qr { code, area, align })
                 });
                 (made, data)

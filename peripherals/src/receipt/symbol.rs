@@ -319,6 +319,12 @@ impl Qr {
         self.level
     }
 
+    /// Dots of its edge.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.size * u32::from(self.module)
+    }
+
     /// Its modules as dots, without a quiet zone.
     #[must_use]
     pub fn dots(&self) -> Bitmap {

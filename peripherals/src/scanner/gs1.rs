@@ -109,7 +109,7 @@ pub enum Element {
     /// Another known element, as it stands.
     Other {
         /// Its identifier.
-        ai: String,
+        identifier: String,
         /// Its value.
         value: String,
     },
@@ -125,16 +125,16 @@ pub enum Gs1Error {
         at: usize,
     },
     /// A value is too short, too long or has a letter where digits must be.
-    #[error("read a GS1 code: the value of ({ai}) has a wrong form")]
+    #[error("read a GS1 code: the value of ({identifier}) has a wrong form")]
     Form {
         /// The identifier.
-        ai: String,
+        identifier: String,
     },
     /// A check digit is wrong.
-    #[error("read a GS1 code: the check digit of ({ai}) is wrong")]
+    #[error("read a GS1 code: the check digit of ({identifier}) is wrong")]
     CheckDigit {
         /// The identifier.
-        ai: String,
+        identifier: String,
     },
     /// Too many elements.
     #[error("read a GS1 code: it has more than {ELEMENTS_MAX} elements")]
@@ -153,7 +153,9 @@ enum Form {
 
 /// The identifiers read here, `n` standing for the number of decimals.
 fn form(rest: &[u8]) -> Option<(usize, Form)> {
-    let text = |count: usize| rest.get(..count).and_then(|ai| std::str::from_utf8(ai).ok());
+    let text = |count: usize| {
+        rest.get(..count).and_then(|identifier| std::str::from_utf8(identifier).ok())
+    };
     let two = match text(2)? {
         "00" => Some(Form::Digits(18)),
         "01" | "02" | "03" => Some(Form::Digits(14)),
@@ -224,10 +226,11 @@ pub fn parse(data: &[u8]) -> Result<Vec<Element>, Gs1Error> {
             return Err(Gs1Error::TooLong);
         }
         let (length, form) = form(&data[at..]).ok_or(Gs1Error::UnknownIdentifier { at })?;
-        let ai = String::from_utf8_lossy(&data[at..at + length]).into_owned();
+        let identifier = String::from_utf8_lossy(&data[at..at + length]).into_owned();
         let rest = &data[at + length..];
-        let (value, taken) = value(rest, form).ok_or_else(|| Gs1Error::Form { ai: ai.clone() })?;
-        elements.push(element(ai, value)?);
+        let (value, taken) =
+            value(rest, form).ok_or_else(|| Gs1Error::Form { identifier: identifier.clone() })?;
+        elements.push(element(identifier, value)?);
         at += length + taken;
     }
     Ok(elements)
@@ -248,20 +251,20 @@ fn value(rest: &[u8], form: Form) -> Option<(&str, usize)> {
     Some((std::str::from_utf8(value).ok()?, value.len()))
 }
 
-fn element(ai: String, value: &str) -> Result<Element, Gs1Error> {
-    let wrong = || Gs1Error::Form { ai: ai.clone() };
-    let decimals = ai.as_bytes().get(3).map_or(0, |byte| byte.wrapping_sub(b'0'));
+fn element(identifier: String, value: &str) -> Result<Element, Gs1Error> {
+    let wrong = || Gs1Error::Form { identifier: identifier.clone() };
+    let decimals = identifier.as_bytes().get(3).map_or(0, |byte| byte.wrapping_sub(b'0'));
     let amount = |digits: &str| digits.parse::<u64>().map_err(|_| wrong());
-    Ok(match (ai.as_str(), ai.get(..3)) {
+    Ok(match (identifier.as_str(), identifier.get(..3)) {
         ("01" | "02" | "03", _) => {
             let (body, check) = value.split_at(13);
             if !check_digit(body).is_some_and(|digit| check.chars().eq([digit])) {
-                return Err(Gs1Error::CheckDigit { ai });
+                return Err(Gs1Error::CheckDigit { identifier });
             }
             Element::Gtin { digits: value.to_owned() }
         }
         (_, Some("310" | "320")) => {
-            let unit = if ai.starts_with("310") { Unit::Kilogram } else { Unit::Pound };
+            let unit = if identifier.starts_with("310") { Unit::Kilogram } else { Unit::Pound };
             let mantissa = i64::try_from(amount(value)?).map_err(|_| wrong())?;
             let weight = Weight::new(mantissa, decimals, unit).ok_or_else(wrong)?;
             Element::NetWeight { weight }
@@ -275,7 +278,7 @@ fn element(ai: String, value: &str) -> Result<Element, Gs1Error> {
             Element::Price { amount: amount(digits)?, decimals, currency }
         }
         ("11" | "12" | "13" | "15" | "16" | "17", _) => {
-            let kind = match ai.as_str() {
+            let kind = match identifier.as_str() {
                 "11" => DateKind::Production,
                 "12" => DateKind::Due,
                 "13" => DateKind::Packaging,
@@ -288,7 +291,7 @@ fn element(ai: String, value: &str) -> Result<Element, Gs1Error> {
         ("30" | "37", _) => Element::Count { count: value.parse().map_err(|_| wrong())? },
         ("10", _) => Element::Batch { name: value.to_owned() },
         ("21", _) => Element::Serial { number: value.to_owned() },
-        _ => Element::Other { ai, value: value.to_owned() },
+        _ => Element::Other { identifier, value: value.to_owned() },
     })
 }
 
@@ -328,7 +331,10 @@ mod tests {
 
     #[test]
     fn a_wrong_check_digit_is_an_error_and_not_an_article() {
-        assert_eq!(parse(b"0104006381333932"), Err(Gs1Error::CheckDigit { ai: "01".into() }));
+        assert_eq!(
+            parse(b"0104006381333932"),
+            Err(Gs1Error::CheckDigit { identifier: "01".into() })
+        );
     }
 
     #[test]

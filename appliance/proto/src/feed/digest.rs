@@ -12,14 +12,13 @@ const MODEL_DOMAIN: &[u8] = b"storebox-model-v1\n";
 
 /// The digest of a segment that holds these records, whether or not it exists as a file.
 pub fn content_digest(records: &[Record]) -> Hash32 {
-    let mut hasher = blake3::Hasher::new();
-    let mut row = Vec::with_capacity(1024);
+    // Hashed in one piece: BLAKE3 is several times as fast on many kilobytes as on single rows.
+    let len = records.iter().map(|record| rows::len(record.id.as_str(), Some(&record.body))).sum();
+    let mut content = Vec::with_capacity(len);
     for record in records {
-        row.clear();
-        rows::write(&mut row, record.id.as_str(), Some(&record.body));
-        hasher.update(&row);
+        rows::write(&mut content, record.id.as_str(), Some(&record.body));
     }
-    Hash32(*hasher.finalize().as_bytes())
+    Hash32::of(&content)
 }
 
 /// The digest of a model: over the digests and counts of its segments, in order.

@@ -22,6 +22,7 @@
 
 mod backoff;
 mod plan;
+mod view;
 mod words;
 
 use std::collections::VecDeque;
@@ -161,7 +162,7 @@ impl Fetch {
     /// The source did not answer with a head.
     pub fn handle_head_failed(&mut self, now: Instant) {
         if matches!(self.state, State::Asking { until: Some(_) }) {
-            self.fail(now);
+            self.unheard(now);
         }
     }
 
@@ -174,7 +175,7 @@ impl Fetch {
         }
         plan.failed(name);
         self.events.push_back(Event::Lied { name: *name });
-        self.pause(now);
+        self.pause(now, Self::fail);
         Verdict::Lied
     }
 
@@ -194,7 +195,7 @@ impl Fetch {
     /// An object did not arrive, or could not be stored.
     pub fn handle_object_failed(&mut self, name: &Hash32, now: Instant) {
         if self.plan().is_some_and(|plan| plan.failed(name)) {
-            self.pause(now);
+            self.pause(now, Self::unheard);
         }
     }
 
@@ -241,10 +242,10 @@ impl Fetch {
     pub fn handle_timeout(&mut self, now: Instant) {
         match &mut self.state {
             State::Waiting { until, .. } if *until <= now => self.go_on(),
-            State::Asking { until: Some(until) } if *until <= now => self.fail(now),
+            State::Asking { until: Some(until) } if *until <= now => self.unheard(now),
             State::Fetching(plan) => {
                 if !plan.expire(now).is_empty() {
-                    self.fail(now);
+                    self.unheard(now);
                 }
             }
             State::Resting
@@ -292,6 +293,11 @@ impl Fetch {
         }
     }
 
+    /// Whether [`Self::poll_load`] has something.
+    pub fn has_load(&self) -> bool {
+        matches!(self.state, State::Loading { handed: false, .. })
+    }
+
     /// The load to carry out; handed out once, answered by [`Self::handle_outcome`].
     pub fn poll_load(&mut self) -> Option<(Load, Bytes)> {
         let State::Loading { plan, handed } = &mut self.state else { return None };
@@ -304,39 +310,6 @@ impl Fetch {
     /// The next thing to tell.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
-    }
-
-    /// How far the refresh is that is under way.
-    pub fn progress(&self) -> Option<Progress> {
-        match &self.state {
-            State::Fetching(plan)
-            | State::Loading { plan, .. }
-            | State::Waiting { plan: Some(plan), .. } => Some(plan.progress()),
-            State::Resting | State::Asking { .. } | State::Waiting { plan: None, .. } => None,
-        }
-    }
-
-    /// What the machine is at.
-    pub fn phase(&self) -> Phase {
-        match &self.state {
-            State::Resting => Phase::Resting,
-            State::Asking { .. } if self.is_resting() => Phase::Resting,
-            State::Asking { .. } => Phase::Asking,
-            State::Fetching(_) => Phase::Fetching,
-            State::Loading { .. } => Phase::Loading,
-            State::Waiting { .. } => Phase::Waiting,
-        }
-    }
-
-    /// What is in service.
-    pub fn position(&self) -> Option<Position> {
-        self.position
-    }
-
-    /// Whether nothing is wanted and nothing under way.
-    pub fn is_resting(&self) -> bool {
-        let idle_poll = matches!(self.state, State::Asking { .. }) && self.options.follow;
-        matches!(self.state, State::Resting) || (idle_poll && self.wish.is_none())
     }
 
     fn open(&self, bytes: &[u8]) -> Result<Head, Refused> {
@@ -463,15 +436,15 @@ impl Fetch {
     }
 
     /// Waits, then goes on with the same plan; after some failures in a row the source may have another head.
-    fn pause(&mut self, now: Instant) {
+    fn pause(&mut self, now: Instant, wait: fn(&mut Self, Instant)) {
         match std::mem::replace(&mut self.state, State::Resting) {
             State::Fetching(plan) if self.backoff.failures() < PLAN_RETRIES_MAX => {
-                self.fail(now);
+                wait(self, now);
                 if let State::Waiting { plan: waiting, .. } = &mut self.state {
                     *waiting = Some(plan);
                 }
             }
-            State::Fetching(_) => self.fail(now),
+            State::Fetching(_) => wait(self, now),
             other @ (State::Waiting { .. }
             | State::Resting
             | State::Asking { .. }
@@ -481,8 +454,20 @@ impl Fetch {
 
     /// Waits; what is on the shelf stays there, so the next attempt goes on from it.
     fn fail(&mut self, now: Instant) {
+        let until = self.backoff.failed(now);
+        self.wait(until);
+    }
+
+    /// The source is silent; a follower listens for its return.
+    fn unheard(&mut self, now: Instant) {
+        let (backoff, follow) = (&mut self.backoff, self.options.follow);
+        let until = if follow { backoff.silent(now) } else { backoff.failed(now) };
+        self.wait(until);
+    }
+
+    fn wait(&mut self, until: Instant) {
         self.events.push_back(Event::Failed);
-        self.state = State::Waiting { until: self.backoff.failed(now), plan: None };
+        self.state = State::Waiting { until, plan: None };
     }
 }
 

@@ -5,6 +5,7 @@
 mod client;
 mod clients;
 mod device;
+mod discover;
 mod masterdata;
 mod outbox;
 mod status;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 
 use crate::args::{Args, Command};
 use crate::config::{self, Config, ConfigError};
+use crate::discovery::DaemonError;
 use crate::terminal::access::{AccessError, Kind};
 use crate::{bench, demo, key, logging, node};
 
@@ -51,6 +53,9 @@ pub enum CommandError {
     /// The key cannot be read.
     #[error(transparent)]
     Key(#[from] key::KeyError),
+    /// The LAN cannot be searched.
+    #[error(transparent)]
+    Discover(#[from] DaemonError),
     /// The demo stopped early.
     #[error(transparent)]
     Demo(#[from] demo::Error),
@@ -92,6 +97,7 @@ pub fn main(args: Args) -> ExitCode {
                 CommandError::Call(_)
                 | CommandError::Access(_)
                 | CommandError::Premises(_)
+                | CommandError::Discover(_)
                 | CommandError::Demo(_)
                 | CommandError::Bench(_)
                 | CommandError::File { .. }
@@ -111,6 +117,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
             runtime.block_on(node::run(config))?;
         }
         Command::Bench(options) => runtime.block_on(bench::run(&options))?,
+        Command::Discover { seconds, json } => runtime.block_on(discover::show(seconds, json))?,
         Command::Demo(options) => return Ok(runtime.block_on(demo::run(&options))?),
         Command::Status { .. }
         | Command::Key
@@ -129,7 +136,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
 
 async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> {
     match command {
-        Command::Run | Command::Demo(_) | Command::Bench(_) => Ok(()),
+        Command::Run | Command::Demo(_) | Command::Bench(_) | Command::Discover { .. } => Ok(()),
         Command::Status { json } => status::show(data_dir, json).await,
         Command::Key => {
             say(&key::public_text(&key::open(data_dir)?));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
-use storebox_proto::ids::SinkId;
+use storebox_proto::ids::{SinkId, SiteId};
 use storebox_proto::limits;
 
 /// What a box is.
@@ -278,5 +278,33 @@ pub struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self { level: Level::Info, modules: BTreeMap::new() }
+    }
+}
+
+/// How the box is found on the LAN.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Discovery {
+    /// Whether it announces itself.
+    pub announce: bool,
+    /// The store it belongs to.
+    pub site: SiteId,
+    /// Whom tills prefer: lower first.
+    pub priority: u16,
+    /// What people call it; empty: nothing.
+    pub name: String,
+    /// Network interfaces that take part; none: all but loopback.
+    pub interfaces: Vec<String>,
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        Self {
+            announce: true,
+            site: "store".parse().expect("a literal that keeps the rule for sites"),
+            priority: 10,
+            name: String::new(),
+            interfaces: Vec::new(),
+        }
     }
 }

@@ -34,6 +34,12 @@ impl Report {
         self.day.accept_us.extend(accept_us);
     }
 
+    /// How fast the shop's box replicated.
+    pub(super) fn records_per_second(&self) -> f64 {
+        let records = u32::try_from(self.records).unwrap_or(u32::MAX);
+        f64::from(records) / self.replicate.as_secs_f64().max(f64::EPSILON)
+    }
+
     /// Compares all days with head office's ledger.
     pub(super) fn compare(&mut self, ledger: &[Envelope]) {
         self.verdict = verdict::compare(&self.day.sold, ledger);

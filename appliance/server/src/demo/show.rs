@@ -102,7 +102,7 @@ impl Show {
     pub(super) fn close(self) {
         if let Out::Live(bars) = self.out {
             for bar in [bars.line, bars.tickets, bars.outbox, bars.replica] {
-                bar.finish();
+                bar.abandon();
             }
         }
     }

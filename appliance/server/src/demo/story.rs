@@ -75,7 +75,10 @@ impl Story {
         self.await_level(begun).await?;
         self.report.replicate = begun.elapsed();
         self.report.records = self.gauges.records;
-        let said = format!("{} records verified and indexed in the shop", self.gauges.records);
+        let rate = self.report.records_per_second();
+        let records = self.gauges.records;
+        let said =
+            format!("{records} records verified and indexed in the shop, {rate:.0} a second");
         self.show.say(&said);
         Ok(())
     }

@@ -171,7 +171,7 @@ impl Till {
             waits_for
                 .push(self.hand_over("ChangedBusinessPartners", &lane, vec![], customer).await?);
         }
-        let lane = format!("ticket:{}", ticket.document_no);
+        let lane = format!("ticket:{}-{}-{number}", ticket.document_no, self.name);
         let pays_apart = number.is_multiple_of(OWN_PAYMENT_EVERY);
         let mut content = ticket.content();
         if !pays_apart {

@@ -210,3 +210,6 @@ fn boxes_only(identity: &Identity) -> Result<(), Refusal> {
         Identity::Terminal(_) => Err(Refusal::new(Code::Forbidden, "feeds are for boxes")),
     }
 }
+
+#[cfg(test)]
+mod tests;

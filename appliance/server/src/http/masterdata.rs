@@ -119,7 +119,7 @@ async fn record(
     let Path((model, id)) = path.map_err(|error| parameter(error.body_text()))?;
     let id: RecordId = id.parse().map_err(|error| parameter(format!("{error}")))?;
     let View { model, generation } = masterdata.view(&model).map_err(not_readable)?;
-    match generation.get(&model, &id).map_err(not_read)? {
+    match generation.get(&model, &id).map_err(|error| not_read(&masterdata, error))? {
         Some(record) => Ok(answer(&generation, record.body, &headers)),
         None => {
             let detail = format!("no {model} has the id {id:?} at {}", position_of(&generation));
@@ -155,7 +155,9 @@ async fn records(
             ..
         } => {
             let View { model, generation } = masterdata.view(&model).map_err(not_readable)?;
-            let found = generation.find(&model, &field, &value, limit).map_err(not_read)?;
+            let found = generation
+                .find(&model, &field, &value, limit)
+                .map_err(|error| not_read(&masterdata, error))?;
             Ok(answer(&generation, page(&found, None), &headers))
         }
         Search {
@@ -167,7 +169,7 @@ async fn records(
             ..
         } => {
             let view = masterdata.view(&model).map_err(not_readable)?;
-            aside(view, headers, move |View { model, generation }| {
+            aside(masterdata, view, headers, move |View { model, generation }| {
                 Ok(page(&generation.prefix(model, &field, &prefix, limit)?, None))
             })
             .await
@@ -181,7 +183,7 @@ async fn records(
             ..
         } => {
             let view = masterdata.view(&model).map_err(not_readable)?;
-            aside(view, headers, move |View { model, generation }| {
+            aside(masterdata, view, headers, move |View { model, generation }| {
                 Ok(page(&generation.fuzzy(model, &field, &text, limit)?, None))
             })
             .await
@@ -211,14 +213,15 @@ async fn list(
         None => masterdata.view(model),
     };
     let view = view.map_err(not_readable)?;
-    aside(view, headers, move |View { model, generation }| {
+    let keeper = masterdata.clone();
+    aside(masterdata, view, headers, move |View { model, generation }| {
         let after = cursor.as_ref().map(|cursor| &cursor.last);
         let found = generation.list(model, after, limit)?;
         let goes_on = found.len() == limit;
         let last = found.last().filter(|_| goes_on).map(|record| record.id.clone());
         let next = last.map(|last| Cursor { position: position_of(generation), last });
         if next.is_some() {
-            masterdata.keep(generation);
+            keeper.keep(generation);
         }
         Ok(page(&found, next.as_ref()))
     })
@@ -227,6 +230,7 @@ async fn list(
 
 /// Reads that touch many blocks do not hold up the requests that touch one.
 async fn aside(
+    masterdata: Masterdata,
     view: View,
     headers: HeaderMap,
     read: impl FnOnce(&View) -> Result<Bytes, ReadError> + Send + 'static,
@@ -236,7 +240,7 @@ async fn aside(
         Ok(answer(&view.generation, body, &headers))
     });
     let stopping = |_| Refusal::new(Code::Stopping, "the box is stopping");
-    work.await.map_err(stopping)?.map_err(not_read)
+    work.await.map_err(stopping)?.map_err(|error| not_read(&masterdata, error))
 }
 
 /// `{"records":[…]}`, put together from stored bytes.
@@ -290,12 +294,12 @@ fn not_readable(why: NotReadable) -> Refusal {
     Refusal::new(code, why.to_string())
 }
 
-fn not_read(error: ReadError) -> Refusal {
+fn not_read(masterdata: &Masterdata, error: ReadError) -> Refusal {
     let code = match &error {
         ReadError::ModelUnknown { .. } => Code::ModelUnknown,
         ReadError::IndexUnknown { .. } => Code::IndexUnknown,
-        ReadError::Damaged { .. } => {
-            tracing::error!(%error, "a read met damage");
+        ReadError::Damaged { model, segment, .. } => {
+            masterdata.damaged(model, *segment);
             Code::ReplicaDamaged
         }
     };

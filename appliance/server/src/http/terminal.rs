@@ -1,13 +1,17 @@
 //! What a terminal asks about itself: its configuration, its login, its events, its refreshes.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use storebox_proto::ids::TerminalId;
+use storebox_proto::ids::{FeedId, TerminalId};
 use storebox_proto::problem::Code;
+use storebox_proto::sync::deferral::Order;
+use storebox_proto::sync::fetch::Mode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -17,9 +21,10 @@ use super::problem::Refusal;
 use crate::config::TerminalDefaults;
 use crate::env;
 use crate::masterdata::{Masterdata, position_of};
+use crate::replica::history::{self, History, ModelLoad};
 use crate::terminal::access::Access;
 use crate::terminal::desk::{Desk, Happening, Orders, Verdict, Welcome};
-use crate::terminal::past::{Refresh, Report};
+use crate::terminal::past::{Extent, Refresh, Report};
 use crate::terminal::profile::Profile;
 
 /// Asks the box to look for newer masterdata; called when a terminal is to refresh.
@@ -38,6 +43,8 @@ pub struct Counter {
     pub defaults: TerminalDefaults,
     /// Makes the box itself refresh.
     pub nudge: Nudge,
+    /// Where head office reads who refreshed what.
+    pub history: History,
 }
 
 /// A user logs in.
@@ -107,6 +114,40 @@ impl Counter {
     }
 }
 
+impl Counter {
+    /// Writes the refresh of a terminal into the history of the box, an entry for each feed.
+    fn record(&self, terminal: &TerminalId, report: &Report) {
+        let registry = self.masterdata.registry();
+        let mut feeds: BTreeMap<FeedId, Vec<ModelLoad>> = BTreeMap::new();
+        for load in &report.models {
+            if let Some(def) = registry.get(&load.model) {
+                let (model, records) = (load.model.clone(), load.records);
+                let load = ModelLoad { model, records, pages: 1 };
+                feeds.entry(def.feed.clone()).or_default().push(load);
+            }
+        }
+        for (feed, models) in feeds {
+            let generation = self.masterdata.generation(&feed);
+            self.history.record(history::Refresh {
+                terminal: Some(terminal.clone()),
+                position: generation.map(|generation| position_of(&generation)),
+                feed,
+                mode: match report.extent {
+                    Extent::Full => Mode::Full,
+                    Extent::Incremental => Mode::Incremental,
+                },
+                at: env::timestamp(),
+                took_ms: report.took_ms,
+                error: match report.succeeded {
+                    true => None,
+                    false => Some(report.error.clone().unwrap_or_else(|| "failed".to_owned())),
+                },
+                models,
+            });
+        }
+    }
+}
+
 fn terminal(identity: &Identity) -> Result<&TerminalId, Refusal> {
     match identity {
         Identity::Terminal(terminal) => Ok(terminal),
@@ -172,7 +213,7 @@ async fn idle(
 ) -> Result<Json<Orders>, Refusal> {
     let profile = counter.profile(&identity)?;
     let orders = counter.desk.event(&profile, event.event, env::timestamp(), env::instant());
-    if orders.orders.contains(&storebox_proto::sync::deferral::Order::Run) {
+    if orders.orders.contains(&Order::Run) {
         (counter.nudge)();
     }
     Ok(Json(orders))
@@ -188,6 +229,7 @@ async fn refreshed(
 ) -> Result<Json<Noted>, Refusal> {
     report.check().map_err(|rule| Refusal::new(Code::FieldInvalid, rule))?;
     let profile = counter.profile(&identity)?;
+    counter.record(&profile.terminal, &report);
     let note = move || counter.desk.refreshed(&profile, report, env::timestamp());
     let noted = tokio::task::spawn_blocking(note).await;
     let noted = noted.map_err(|_| Refusal::new(Code::Stopping, "the box is stopping"))?;

@@ -206,10 +206,8 @@ mod tests {
     fn a_record_behind_a_hole_is_found() {
         let mut bytes = sealed(&[vec![1; 40], vec![2; 40], vec![3; 40]], 0xABCD_EF01_2345_6789);
         bytes[50] ^= 1;
-        match look_ahead(&bytes, 0, 0xABCD_EF01_2345_6789, 1, false) {
-            Beyond::Record(found) => assert_eq!(found.header.sequence, 2),
-            other => panic!("{other:?}"),
-        }
+        let beyond = look_ahead(&bytes, 0, 0xABCD_EF01_2345_6789, 1, false);
+        assert!(matches!(beyond, Beyond::Record(found) if found.header.sequence == 2));
         assert_eq!(look_ahead(&bytes, 0, 99, 1, false), Beyond::Nothing);
         let cut = look_ahead(&bytes[..60], 0, 0xABCD_EF01_2345_6789, 1, false);
         assert_eq!(cut, Beyond::Pieces);

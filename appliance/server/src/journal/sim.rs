@@ -340,7 +340,8 @@ impl DiskFile for SimFile {
         {
             return Err(io::Error::other("bad sector"));
         }
-        let range = range.start as usize..range.end as usize;
+        let start = usize::try_from(range.start).unwrap();
+        let range = start..start + buffer.len();
         let bytes = world.files[self.file].get(range).ok_or(io::ErrorKind::UnexpectedEof)?;
         buffer.copy_from_slice(bytes);
         Ok(())

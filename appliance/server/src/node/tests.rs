@@ -109,7 +109,7 @@ async fn start(role: &str) -> Running {
 fn operations(document: &utoipa::openapi::OpenApi) -> Vec<(Method, String, String)> {
     let mut found = Vec::new();
     for (path, item) in &document.paths.paths {
-        let sent = path.replace('{', "").replace('}', "");
+        let sent = path.replace(['{', '}'], "");
         let methods = [
             (Method::GET, &item.get),
             (Method::PUT, &item.put),

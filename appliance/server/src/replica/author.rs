@@ -37,7 +37,7 @@ use super::sweep::{Holding, SweepError, Sweeper};
 use crate::db::{SegmentStore, StoreError};
 use crate::files;
 
-use model::{Edition, Outcome};
+use model::{Edition, Outcome, Written};
 
 /// How the author works.
 #[derive(Debug, Clone)]
@@ -200,6 +200,8 @@ impl Author {
     }
 
     /// Publishes an import: one revision for each feed in which it changes something, in the order of the feeds.
+    ///
+    /// If the disk fails at a later feed, the earlier ones stay published; the same import again publishes the rest.
     pub fn publish(
         &mut self,
         import: &Import,
@@ -241,7 +243,7 @@ impl Author {
                 Outcome::Changed(manifest) => changed.push(manifest),
             }
         }
-        let (pages, changes, segments) = edition.finish()?;
+        let Written { pages, changes, segments } = edition.finish()?;
         if changed.is_empty() {
             return Ok(None);
         }
@@ -269,7 +271,7 @@ impl Author {
         feed: &FeedId,
         old: Option<&Head>,
         entries: Vec<HeadModel>,
-        pages: Option<Vec<RunPage>>,
+        pages: Vec<RunPage>,
         now: Timestamp,
     ) -> Head {
         let mut models: BTreeMap<ModelName, HeadModel> = BTreeMap::new();
@@ -278,14 +280,11 @@ impl Author {
             models.insert(entry.model.clone(), entry);
         }
         let revision = old.map_or(1, |head| head.revision + 1);
-        let runs = match pages {
-            Some(pages) if !pages.is_empty() => {
-                let mut runs = old.map_or_else(Vec::new, |head| head.runs.clone());
-                runs.push(Run { revision, pages });
-                runs
-            }
-            Some(_) | None => Vec::new(),
-        };
+        let mut runs = Vec::new();
+        if !pages.is_empty() {
+            runs.extend(old.into_iter().flat_map(|head| head.runs.iter().cloned()));
+            runs.push(Run { revision, pages });
+        }
         let mut head = Head {
             version: VERSION,
             feed: feed.clone(),

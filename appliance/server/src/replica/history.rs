@@ -16,6 +16,7 @@ use storebox_proto::feed::Position;
 use storebox_proto::ids::{FeedId, ModelName, NodeId, TerminalId};
 use storebox_proto::sync::fetch::Mode;
 use storebox_proto::time::Timestamp;
+use tokio::sync::watch;
 
 /// Entries that are kept.
 pub const ENTRIES_MAX: usize = 10_000;
@@ -101,6 +102,8 @@ pub struct Filter {
 #[derive(Debug, Clone)]
 pub struct History {
     inner: Arc<Mutex<Inner>>,
+    /// The number of this box's own latest entry.
+    latest: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -130,9 +133,10 @@ impl History {
                 }
             }
         }
+        let latest = watch::Sender::new(numbers.get(&node).copied().unwrap_or(0));
         let mut inner = Inner { node, path: path.to_owned(), entries, numbers, file: None, lines };
         inner.rewrite()?;
-        Ok(Self { inner: Arc::new(Mutex::new(inner)) })
+        Ok(Self { inner: Arc::new(Mutex::new(inner)), latest })
     }
 
     /// Notes a refresh of this box or of one of its terminals.
@@ -141,7 +145,14 @@ impl History {
         let number = inner.numbers.get(&inner.node).map_or(1, |number| number + 1);
         let entry = Entry { node: inner.node.clone(), number, refresh };
         inner.add(entry.clone());
+        drop(inner);
+        self.latest.send_replace(number);
         entry
+    }
+
+    /// Follows the number of this box's own latest entry.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.latest.subscribe()
     }
 
     /// Takes the report of another box; what is known already changes nothing. Returns how many were new.

@@ -88,6 +88,8 @@ pub struct Import {
     pub registry: Registry,
     /// Files that were left alone.
     pub ignored: Vec<String>,
+    /// Rows that said again what another row had said.
+    pub repeated: u64,
 }
 
 /// Reads imports; `spool_dir` must exist and have room for the decompressed rows.
@@ -116,7 +118,7 @@ impl Importer {
         let mut reading = self.begin()?;
         let mut source = io::BufReader::new(lines::Bounded::new(source, self.limits.bytes_max));
         let rows = reading.ndjson(model, "body", &mut source)?;
-        reading.whole(model, "body", rows);
+        reading.whole(model, "body", rows)?;
         reading.finish(Vec::new())
     }
 
@@ -142,6 +144,7 @@ impl Importer {
             spool: Spool::new(&self.spool_dir).map_err(ImportError::Spool)?,
             faults: Faults::default(),
             models: BTreeMap::new(),
+            repeated: 0,
         })
     }
 }
@@ -153,6 +156,7 @@ struct Reading {
     spool: Spool,
     faults: Faults,
     models: BTreeMap<ModelName, ModelRows>,
+    repeated: u64,
 }
 
 impl Reading {
@@ -161,7 +165,7 @@ impl Reading {
             return Err(ImportError::Refused(self.faults));
         }
         let batch = self.spool.finish(self.models).map_err(ImportError::Spool)?;
-        Ok(Import { batch, registry: self.registry, ignored })
+        Ok(Import { batch, registry: self.registry, ignored, repeated: self.repeated })
     }
 
     fn fault(&mut self, file: &str, line: Option<u64>, what: impl Into<String>) {
@@ -256,16 +260,29 @@ impl Reading {
         self.spool.push(row, line).map_err(ImportError::Spool)
     }
 
-    /// Takes the rows of a whole model; an id that occurs twice is a fault.
-    fn whole(&mut self, model: &ModelName, file: &str, mut rows: Vec<Entry>) {
+    /// Takes the rows of a whole model; an id that occurs twice is a fault unless both rows say the same.
+    fn whole(
+        &mut self,
+        model: &ModelName,
+        file: &str,
+        mut rows: Vec<Entry>,
+    ) -> Result<(), ImportError> {
         rows.sort_by(|a, b| a.id.cmp(&b.id));
-        for pair in rows.windows(2) {
-            if pair[0].id == pair[1].id {
-                let what = format!("{} is there already, in line {}", pair[1].id, pair[0].line);
-                self.faults.add(RowFault::field("id", what).at(file, pair[1].line));
+        let count = rows.len();
+        let mut kept: Vec<Entry> = Vec::with_capacity(count);
+        for row in rows {
+            match kept.last().filter(|last| last.id == row.id) {
+                None => kept.push(row),
+                Some(last) if self.spool.same(last, &row).map_err(ImportError::Spool)? => {}
+                Some(last) => {
+                    let what = format!("{} is there already, in line {}", row.id, last.line);
+                    self.faults.add(RowFault::field("id", what).at(file, row.line));
+                }
             }
         }
-        self.models.insert(model.clone(), ModelRows { rows, whole: true });
+        self.repeated += (count - kept.len()) as u64;
+        self.models.insert(model.clone(), ModelRows { rows: kept, whole: true });
+        Ok(())
     }
 
     /// Adds the models that records of `Model` define, so that the rest of the import may use them.

@@ -11,6 +11,7 @@ pub mod import;
 pub mod office;
 pub mod readers;
 pub mod refresher;
+pub mod reporter;
 pub mod scrub;
 pub mod source;
 pub mod status;

@@ -59,6 +59,8 @@ pub struct Imported {
     pub published: Vec<Published>,
     /// Files that are not those of models and were left alone.
     pub ignored: Vec<String>,
+    /// Rows that said again what another row had said.
+    pub repeated: u64,
 }
 
 impl Office {
@@ -107,5 +109,5 @@ fn publish(
         Order::ChangeStream(source, weeks) => importer.changes(source, weeks),
     }?;
     let published = author.publish(&import, env::timestamp())?;
-    Ok(Imported { published, ignored: import.ignored })
+    Ok(Imported { published, ignored: import.ignored, repeated: import.repeated })
 }

@@ -2,7 +2,7 @@
 //!
 //! Readers never wait for it and never see half of anything: a generation is shown when it is complete and verified.
 //! Feeds are fetched at the same time and switched one after the other, in the order in which they depend on each
-//! other; a feed that is failing does not hold up the others.
+//! other; one that is failing or slow does not hold up the others for long.
 //! The author's own node runs it too, fed from its own board: what head office reads is a replica like any other.
 //!
 //! Dropped at an await, it loses requests under way and nothing else: what has arrived whole is on disk.
@@ -198,7 +198,7 @@ impl Refresher {
         shutdown: &CancellationToken,
         tick: &mut tokio::time::Interval,
     ) -> Event {
-        let due = self.lanes.iter().filter_map(|lane| lane.machine.poll_timeout()).min();
+        let due = self.lanes.iter().filter_map(Lane::due).min();
         let sleep = async {
             match due {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -259,7 +259,7 @@ impl Refresher {
                 last_full_failed: failed(true),
                 last_incremental_failed: failed(false),
                 full_due: is_due(policy.full_minutes, full, now),
-                incremental_due: is_due(policy.incremental_minutes, any, now),
+                incremental_due: is_due(policy.incremental_minutes, any.max(lane.good_at), now),
             };
             // Readers are not blocked, so a full refresh of the box need not wait for a login.
             let whole =
@@ -337,10 +337,9 @@ impl Refresher {
             {
                 self.work.push(redefine(lane.feed.clone(), store, defs));
             }
-            if !held_up
-                && lane.store.is_some()
-                && let Some((load, signed)) = lane.machine.poll_load()
+            if lane.may_load(held_up, now)
                 && let Some(store) = lane.store.take()
+                && let Some((load, signed)) = lane.machine.poll_load()
             {
                 lane.loading = Some(signed);
                 self.work.push(carry_out(lane.feed.clone(), store, self.segments.clone(), load));

@@ -6,14 +6,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::RoleError;
 use super::replica::path;
+use super::{Basics, RoleError};
 use crate::devices::slip::Slip;
 use crate::devices::spool::{Spool, SpoolOpened};
 use crate::devices::yard::{Devices, Yard};
 use crate::http::{devices, displays, drawers, jobs, printers, scales, scanners};
 use crate::masterdata::Masterdata;
-use crate::node::Basics;
 
 /// The spool's thread ends within this, or the process exits without it.
 const SPOOL_STOP_MAX: Duration = Duration::from_secs(2);

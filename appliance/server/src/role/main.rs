@@ -1,20 +1,18 @@
 //! Head office: authors masterdata and settles transactions.
 
+use storebox_proto::feed::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::{self, Feeding, Ground, path};
-use super::{RoleError, transactions};
+use super::{Basics, RoleError, transactions};
 use crate::env;
 use crate::http::feeds::{self, operator};
-use crate::node::Basics;
 use crate::replica::author::{Author, Options};
 use crate::replica::board::Board;
 use crate::replica::import::Limits;
 use crate::replica::office::Office;
 use crate::replica::source::Source;
-use crate::status::PanelBuilder;
-
-use storebox_proto::feed::Registry;
+use crate::status::{FeedStatus, PanelBuilder};
 
 /// Starts the parts of the role.
 pub(super) async fn start(
@@ -41,7 +39,8 @@ pub(super) async fn start(
         keys: vec![basics.key.verifying_key()],
         author_sweeps: true,
     };
-    let (_, mut routers) = replica::start(basics, &ground, feeding, panel)?;
+    let mut routers = replica::start(basics, &ground, feeding, panel)?.routers;
+    report(authored.clone(), panel);
     let Ground { segments, history, .. } = ground;
     let shutdown = basics.supervisor.root();
     let sync = feeds::Sync { board: authored, segments, history, shutdown };
@@ -55,4 +54,29 @@ pub(super) async fn start(
 /// Seconds since 1970, so that an author who lost its disk is not taken for its former self.
 fn first_epoch() -> u64 {
     u64::try_from(env::believable().unix_ms() / 1000).unwrap_or(1)
+}
+
+/// At head office a feed stands where its author is, even before the own replica has followed.
+fn report(authored: Board, panel: &mut PanelBuilder) {
+    panel.add(move |status| {
+        for feed in authored.feeds() {
+            let Some(posted) = authored.current(&feed) else { continue };
+            let head = &posted.head;
+            let known = status.feeds.iter_mut().find(|known| known.feed == feed.as_str());
+            let (state, last_error) = match known {
+                Some(known) => (std::mem::take(&mut known.state), known.last_error.take()),
+                None => ("published".to_owned(), None),
+            };
+            status.feeds.retain(|known| known.feed != feed.as_str());
+            status.feeds.push(FeedStatus {
+                feed: feed.to_string(),
+                epoch: head.epoch,
+                revision: head.revision,
+                published: head.published,
+                records: head.models.iter().map(|model| model.count).sum(),
+                state,
+                last_error,
+            });
+        }
+    });
 }

@@ -1,6 +1,7 @@
 //! What a role mounts: which tasks run and which routes are served.
 
 mod devices;
+mod giving_way;
 mod main;
 mod replica;
 mod store;
@@ -9,15 +10,17 @@ mod transactions;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ed25519_dalek::SigningKey;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::config::Role;
+use crate::config::{Config, Role};
 use crate::db::StoreError;
-use crate::node::Basics;
 use crate::replica::author::AuthorError;
 use crate::replica::refresher::RefresherError;
 use crate::replica::source::SourceRefused;
 use crate::status::PanelBuilder;
+use crate::supervise::Supervisor;
+use crate::terminal::access::Access;
 use crate::uplink::{LedgerOpenError, OutboxOpenError};
 
 /// Why a role does not start.
@@ -60,6 +63,18 @@ pub enum RoleError {
 
 /// A token is 68 characters; a file with much more is not one.
 const TOKEN_FILE_MAX: u64 = 1024;
+
+/// What every role builds on.
+pub struct Basics<'a> {
+    /// The settings.
+    pub config: &'a Config,
+    /// The key pair of the box.
+    pub key: &'a SigningKey,
+    /// Who may come in.
+    pub access: &'a Access,
+    /// Where tasks start.
+    pub supervisor: &'a Supervisor,
+}
 
 /// Starts the parts of the role and returns their routes.
 pub async fn start(

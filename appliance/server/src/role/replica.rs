@@ -10,17 +10,15 @@ use storebox_proto::sync::decide::Policy;
 use storebox_proto::sync::fetch::{Phase, Wish};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::RoleError;
+use super::{Basics, RoleError};
 use crate::config::{Mode, TerminalDefaults};
 use crate::db::{self, BlockCache, SegmentStore};
 use crate::env;
 use crate::http::feeds::operator;
 use crate::http::{events, masterdata, terminal};
 use crate::masterdata::Masterdata;
-use crate::node::Basics;
 use crate::replica::board::Board;
 use crate::replica::history::History;
-use crate::replica::readers::Readers;
 use crate::replica::refresher::{Handle, Options, Refresher, Schedule};
 use crate::replica::scrub::{self, Scrub};
 use crate::replica::source::Source;
@@ -69,13 +67,23 @@ pub(super) fn path(basics: &Basics<'_>, name: &str) -> PathBuf {
     basics.config.data_dir.join(name)
 }
 
-/// Starts the replicas and returns the routes that read from them.
+/// Replicas that run.
+pub(super) struct Started {
+    /// What readers see.
+    pub masterdata: Masterdata,
+    /// Makes them look for newer masterdata at once.
+    pub nudge: terminal::Nudge,
+    /// What reads from them.
+    pub routers: Vec<OpenApiRouter>,
+}
+
+/// Starts the replicas.
 pub(super) fn start(
     basics: &Basics<'_>,
     ground: &Ground,
     feeding: Feeding,
     panel: &mut PanelBuilder,
-) -> Result<(Masterdata, Vec<OpenApiRouter>), RoleError> {
+) -> Result<Started, RoleError> {
     let Ground { segments, board, history } = ground.clone();
     let options = options(basics, &feeding);
     let (refresher, handle, readers) = Refresher::open(
@@ -94,15 +102,17 @@ pub(super) fn start(
         let scrub = Scrub::new(readers.clone(), segments.clone(), handle.clone(), options);
         supervisor.spawn_owner("scrub", |stop| scrub.run(stop));
     }
-    let masterdata = Masterdata::new(readers.clone());
+    let masterdata = Masterdata::new(readers.clone()).repaired_by(handle.clone());
     supervisor.spawn_owner("listings", |stop| masterdata.clone().run(stop));
     report(handle.clone(), feeding.address, panel);
+    let nudge = nudge(handle.clone());
     let counter = terminal::Counter {
         access: basics.access.clone(),
         desk: Desk::open(&basics.config.data_dir),
         masterdata: masterdata.clone(),
         defaults: basics.config.terminal.clone(),
-        nudge: nudge(handle.clone()),
+        nudge: nudge.clone(),
+        history: history.clone(),
     };
     let feeds = events::Feeds {
         names: Registry::built_in().feeds(),
@@ -116,7 +126,7 @@ pub(super) fn start(
         terminal::routes(counter),
         operator::routes(desk),
     ];
-    Ok((masterdata, routers))
+    Ok(Started { masterdata, nudge, routers })
 }
 
 fn options(basics: &Basics<'_>, feeding: &Feeding) -> Options {

@@ -5,13 +5,14 @@ use std::time::Duration;
 use storebox_proto::feed::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::replica::{self, Feeding, Ground};
-use super::{RoleError, devices, token, transactions};
+use super::giving_way::GivingWay;
+use super::replica::{self, Feeding, Ground, Started};
+use super::{Basics, RoleError, devices, token, transactions};
 use crate::config::Main;
 use crate::http::feeds;
-use crate::node::Basics;
 use crate::replica::board::Board;
 use crate::replica::source::{HttpSource, Source};
+use crate::replica::till_changes::TillChanges;
 use crate::status::PanelBuilder;
 
 /// One object of a feed arrives within this, or is asked for again.
@@ -24,11 +25,15 @@ pub(super) async fn start(
 ) -> Result<Vec<OpenApiRouter>, RoleError> {
     let ground = Ground::open(basics)?;
     let feeding = feeding(&basics.config.main)?;
-    let (masterdata, mut routers) = replica::start(basics, &ground, feeding, panel)?;
+    let Started { masterdata, nudge, mut routers } =
+        replica::start(basics, &ground, feeding, panel)?;
     let Ground { segments, board, history } = ground;
     let shutdown = basics.supervisor.root();
+    let changes = TillChanges::new(board.clone(), segments.clone());
     routers.push(feeds::routes(feeds::Sync { board, segments, history, shutdown }));
-    let (_, transactions) = transactions::start_outbox(basics, panel)?;
+    let (documents, transactions) = transactions::start_outbox(basics, nudge, panel)?;
+    let giving_way = GivingWay::new(changes, masterdata.clone(), documents);
+    basics.supervisor.spawn_owner("giving way", |stop| giving_way.run(stop));
     routers.extend(transactions);
     routers.extend(devices::start(basics, masterdata)?);
     Ok(routers)

@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use storebox_proto::ids::SinkId;
-use storebox_proto::problem::Problem;
 use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
-use super::{RoleError, token};
+use super::{Basics, RoleError, token};
 use crate::config::Sink;
 use crate::http::{ledger, outbox, settle, transactions};
 use crate::journal;
-use crate::node::Basics;
 use crate::status::{LedgerStatus, LineStatus, OutboxStatus, PanelBuilder};
-use crate::uplink::shipper::Token;
+use crate::uplink::shipper::{LineBack, Token};
 use crate::uplink::{
     Ledger, LedgerOpened, LedgerOptions, LocalDocuments, Outbox, OutboxFigures, OutboxOpened,
     OutboxOptions, Shipper, ShipperOptions,
@@ -28,6 +26,7 @@ const JOURNAL_STOP_MAX: Duration = Duration::from_secs(5);
 /// Starts the outbox with a shipper for each sink.
 pub(super) fn start_outbox(
     basics: &Basics<'_>,
+    line_back: LineBack,
     panel: &mut PanelBuilder,
 ) -> Result<(LocalDocuments, Vec<OpenApiRouter>), RoleError> {
     let sinks = sinks(basics);
@@ -43,7 +42,7 @@ pub(super) fn start_outbox(
     let OutboxOpened { outbox, documents, incidents, thread } = Outbox::open(options)?;
     tell(&incidents, "outbox");
     for sink in sinks.into_iter().filter(|sink| !sink.url.is_empty()) {
-        start_shipper(basics, &outbox, sink)?;
+        start_shipper(basics, &outbox, sink, line_back.clone())?;
     }
     let ending = outbox.clone();
     let stop_outbox = async move |stop: tokio_util::sync::CancellationToken| {
@@ -70,7 +69,12 @@ fn sinks(basics: &Basics<'_>) -> Vec<Sink> {
     sinks
 }
 
-fn start_shipper(basics: &Basics<'_>, outbox: &Outbox, sink: Sink) -> Result<(), RoleError> {
+fn start_shipper(
+    basics: &Basics<'_>,
+    outbox: &Outbox,
+    sink: Sink,
+    line_back: LineBack,
+) -> Result<(), RoleError> {
     let name = format!("shipper {}", sink.id);
     let options = ShipperOptions {
         sink: sink.id,
@@ -79,6 +83,7 @@ fn start_shipper(basics: &Basics<'_>, outbox: &Outbox, sink: Sink) -> Result<(),
         url: sink.url,
         node: basics.config.node.clone(),
         trusted: sink.public_key.0.into_iter().collect(),
+        line_back,
     };
     let shipper = Shipper::new(outbox.clone(), options).map_err(RoleError::Client)?;
     basics.supervisor.spawn_owner(name, |stop| shipper.run(stop));

@@ -54,6 +54,9 @@ pub struct Report {
     /// What it loaded of each model.
     #[serde(default)]
     pub models: Vec<ModelLoad>,
+    /// How long it took.
+    #[serde(default)]
+    pub took_ms: u64,
     /// Why it failed, in its words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -189,7 +192,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     fn report(extent: Extent, succeeded: bool) -> Report {
-        Report { extent, succeeded, models: Vec::new(), error: None }
+        Report { extent, succeeded, models: Vec::new(), took_ms: 0, error: None }
     }
 
     #[test]

@@ -11,9 +11,7 @@ use serde_json::{Map, Value};
 use storebox_proto::ids::{NodeId, SinkId, TerminalId, TxKey};
 use storebox_proto::limits::ENVELOPE_BYTES_MAX;
 use storebox_proto::problem::{Code, Problem};
-use storebox_proto::sync::outbox::{
-    self, By, Event, Have, Limits, Meta, Record, SinkDef, SinksError, Summary,
-};
+use storebox_proto::sync::outbox::{self, By, Have, Limits, Meta, SinkDef, SinksError, Summary};
 use storebox_proto::ticket::{Envelope, EnvelopeError, Grade, Receipt};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -21,11 +19,12 @@ use super::command::{
     Accept, Act, Command, ConflictView, Entry, Given, Known, News, OutboxFigures, Progress, Taken,
 };
 use super::documents::{Held, LocalDocuments, document_id};
-use super::keeper::{Keeper, RECORD, read_envelope};
+use super::keeper::{Keeper, read_envelope};
+use super::replay::{self, Recovered};
 use super::settled::SettledKeys;
 use crate::db::DiskError;
 use crate::env;
-use crate::journal::{self, Disk, Journal, Reader, RealDisk, record::CHECKPOINT};
+use crate::journal::{self, Disk, Reader, RealDisk};
 
 /// How an outbox is set up.
 #[derive(Clone)]
@@ -100,22 +99,17 @@ impl Outbox {
         let OutboxOptions { dir, disk, journal, limits, sinks, node, signer } = options;
         let machine = outbox::Outbox::new(limits, sinks)?;
         let (settled, forgotten) = SettledKeys::open(&dir.join("settled"))?;
-        let mut replay = Replay::new(machine);
-        let opened = Journal::open(disk, &dir.join("journal"), journal, 0, &mut |record| {
-            replay.take(&record)
-        })?;
-        let mut journal = opened.journal;
+        let Recovered { machine, locations, documents: ids, conflicts, mut journal, mut incidents } =
+            replay::recover(disk, &dir.join("journal"), journal, machine)?;
         let reader = journal.reader();
         let held = Held::default();
         let (documents, lost) =
             LocalDocuments::open(&dir.join("documents"), held.clone(), reader.clone())?;
         let rng = ChaCha8Rng::from_seed(env::random());
-        let mut keeper = Keeper::new(replay.machine, settled, held, reader.clone(), rng);
-        let incidents = opened.incidents.iter().map(ToString::to_string);
+        let mut keeper = Keeper::new(machine, settled, held, reader.clone(), rng);
         let lost = [forgotten, lost].into_iter().flatten();
-        let lost = lost.map(|error| format!("a memory was begun anew: {error}"));
-        let incidents = incidents.chain(lost).chain(replay.incidents).collect();
-        keeper.find(replay.locations, replay.conflicts, &mut journal);
+        incidents.extend(lost.map(|error| format!("a memory was begun anew: {error}")));
+        keeper.find(locations, ids, conflicts, &mut journal);
         let wake = keeper.wake.subscribe();
         let (sender, thread) =
             journal::start("outbox", keeper, journal).map_err(OutboxOpenError::Thread)?;
@@ -250,7 +244,7 @@ impl Outbox {
             return Err(malformed(&EnvelopeError::TooLarge { bytes, max }));
         }
         let meta = Meta::of(&envelope, &bytes);
-        self.act(Act::Repair { meta, bytes: bytes.into() }, by).await
+        self.act(Act::Repair { meta: Box::new(meta), bytes: bytes.into() }, by).await
     }
 
     /// A person has dealt with a contradicting envelope.
@@ -319,60 +313,6 @@ impl Outbox {
     fn sign(&self, taken: &Taken) -> Receipt {
         let Taken { key, digest, position, at } = *taken;
         Receipt::sign(key, digest, Grade::Held, &self.node, position, at, &self.signer)
-    }
-}
-
-/// What the journal's records add up to.
-struct Replay {
-    machine: outbox::Outbox,
-    locations: std::collections::BTreeMap<u64, journal::Location>,
-    conflicts: std::collections::BTreeMap<u64, journal::Location>,
-    incidents: Vec<String>,
-}
-
-impl Replay {
-    fn new(machine: outbox::Outbox) -> Self {
-        let (locations, conflicts) = Default::default();
-        Self { machine, locations, conflicts, incidents: Vec::new() }
-    }
-
-    fn take(&mut self, replayed: &journal::Replayed<'_>) {
-        let sequence = replayed.location.sequence;
-        if replayed.kind == CHECKPOINT {
-            if let Err(error) = self.machine.restore(replayed.body) {
-                self.incidents.push(format!("outbox record {sequence}: {error}"));
-            }
-            return;
-        }
-        let record = match Record::decode(replayed.body) {
-            Ok(record) if replayed.kind == RECORD => record,
-            Ok(_) => return,
-            Err(error) => {
-                self.incidents.push(format!("outbox record {sequence}: {error}"));
-                return;
-            }
-        };
-        self.machine.apply(&record);
-        match &record.event {
-            Event::Held(slot) => {
-                self.locations.insert(slot.position, replayed.location);
-            }
-            Event::Repaired { position, .. } => {
-                self.locations.insert(*position, replayed.location);
-            }
-            Event::Conflicted { number, .. } => {
-                self.conflicts.insert(*number, replayed.location);
-            }
-            Event::Settled { .. }
-            | Event::Quarantined { .. }
-            | Event::Retried { .. }
-            | Event::Delivered { .. }
-            | Event::LeftBehind { .. }
-            | Event::Dismissed { .. } => {}
-        }
-        for position in self.machine.poll_released() {
-            self.locations.remove(&position);
-        }
     }
 }
 

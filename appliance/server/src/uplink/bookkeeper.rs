@@ -11,7 +11,7 @@ use storebox_proto::time::Timestamp;
 use tokio::sync::{oneshot, watch};
 
 use super::index::{Index, Line, TakenLine};
-use super::keeper::not_stored;
+use super::refusals::not_stored;
 use crate::db::DiskError;
 use crate::journal::{CommitError, Group, Journal, Location, Owner, Usage};
 
@@ -352,7 +352,7 @@ impl Owner for Bookkeeper {
 
     fn rolled(&mut self, journal: &Journal) {
         if !self.failed
-            && let Err(error) = self.index.mark(journal.current_segment())
+            && let Err(error) = self.index.mark(&self.index.at_start_of(journal.current_segment()))
         {
             tracing::error!(%error, "index of the ledger failed; it is built anew at the next start");
             self.failed = true;

@@ -82,7 +82,7 @@ pub(super) enum News {
 /// A person's act.
 pub(super) enum Act {
     Retry(TxKey),
-    Repair { meta: Meta, bytes: Bytes },
+    Repair { meta: Box<Meta>, bytes: Bytes },
     Dismiss(u64),
 }
 

@@ -60,6 +60,26 @@ pub fn document_id(envelope: &Envelope) -> String {
     }
 }
 
+#[derive(Deserialize)]
+struct Outline {
+    key: TxKey,
+    payload: OutlinePayload,
+}
+
+#[derive(Deserialize)]
+struct OutlinePayload {
+    #[serde(default)]
+    id: Option<Value>,
+}
+
+/// The same id from an envelope's bytes, without building the payload.
+pub(super) fn document_id_in(envelope: &[u8]) -> Option<String> {
+    let Outline { key, payload } = serde_json::from_slice(envelope).ok()?;
+    let id = payload.id.as_ref().and_then(Value::as_str);
+    let id = id.filter(|id| id.parse::<RecordId>().is_ok());
+    Some(id.map_or_else(|| key.to_string(), str::to_owned))
+}
+
 /// Documents whose transactions are held; the keeper writes it, everybody reads it.
 #[derive(Clone, Default)]
 pub(super) struct Held(Arc<RwLock<HeldMaps>>);

@@ -55,7 +55,7 @@ impl TakenLine {
 
 /// What the index has to be equal to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Mark {
+pub(super) struct Mark {
     /// Everything in segments before this one is indexed.
     segment: u64,
     count: u64,
@@ -81,8 +81,11 @@ impl Index {
         let opened = Keyed::open(dir)?;
         let lost = opened.lost.map(|error| error.to_string());
         match check(&opened.keyed) {
-            Ok(Mark { segment, count, sum }) if lost.is_none() => {
+            Ok((Mark { segment, count, sum }, beyond)) if lost.is_none() => {
                 let index = Self { keyed: opened.keyed, count, sum };
+                for key in beyond {
+                    index.keyed.remove(BY_KEY, &key)?;
+                }
                 Ok(IndexOpened { index, from: segment, lost: None })
             }
             checked => {
@@ -119,11 +122,15 @@ impl Index {
         }
     }
 
-    /// Everything in segments before this one is indexed and durable.
-    pub(super) fn mark(&self, segment: u64) -> Result<(), DiskError> {
+    /// What the index is now, at the start of this segment.
+    pub(super) fn at_start_of(&self, segment: u64) -> Mark {
+        Mark { segment, count: self.count, sum: self.sum }
+    }
+
+    /// Everything in segments before that of the mark is indexed, and durable from now on.
+    pub(super) fn mark(&self, mark: &Mark) -> Result<(), DiskError> {
         self.keyed.commit()?;
-        let mark = Mark { segment, count: self.count, sum: self.sum };
-        let bytes = serde_json::to_vec(&mark).expect("plain numbers");
+        let bytes = serde_json::to_vec(mark).expect("plain numbers");
         self.keyed.put(MARK, &[], &bytes)
     }
 
@@ -154,25 +161,30 @@ impl Index {
     }
 }
 
-/// The mark, if the index is what it says.
-fn check(keyed: &Keyed) -> Result<Mark, String> {
+/// The mark, if the index is what it says, and the keys of what the journal tells again.
+fn check(keyed: &Keyed) -> Result<(Mark, Vec<Vec<u8>>), String> {
     let text = |error: DiskError| error.to_string();
-    let Some(bytes) = keyed.get(MARK, &[]).map_err(text)? else { return Ok(Mark::default()) };
-    let mark: Mark = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    let mark = match keyed.get(MARK, &[]).map_err(text)? {
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string())?,
+        None => Mark::default(),
+    };
     let (mut count, mut sum) = (0_u64, 0_u64);
+    let mut beyond = Vec::new();
     keyed
         .scan(BY_KEY, &[], None, &mut |key, bytes| {
-            if let Ok(Line::Taken(line)) = serde_json::from_slice::<Line>(bytes)
-                && line.place.0 < mark.segment
-            {
-                count += 1;
-                sum = sum.wrapping_add(weight(key, &line));
+            match serde_json::from_slice::<Line>(bytes) {
+                Ok(Line::Taken(line)) if line.place.0 < mark.segment => {
+                    count += 1;
+                    sum = sum.wrapping_add(weight(key, &line));
+                }
+                Ok(Line::Taken(_)) => beyond.push(key.to_vec()),
+                Ok(Line::Refused { .. }) | Err(_) => {}
             }
             true
         })
         .map_err(text)?;
     if (count, sum) == (mark.count, mark.sum) {
-        Ok(mark)
+        Ok((mark, beyond))
     } else {
         Err(format!("the index has {count} transactions, its mark says {}", mark.count))
     }

@@ -4,21 +4,26 @@
 //! be written.
 //! Everything else is applied after the group was written.
 
+mod places;
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use rand_chacha::ChaCha8Rng;
 use storebox_proto::ids::{SinkId, TxKey};
 use storebox_proto::problem::{Code, Problem};
-use storebox_proto::sync::outbox::{
-    Admission, By, Event, Meta, OperateError, Outbox, Record, Work,
-};
+use storebox_proto::sync::outbox::{Admission, By, Event, Meta, Outbox, Record, Work};
 use storebox_proto::ticket::Receipt;
 use tokio::sync::{oneshot, watch};
 
 use super::command::{Accept, Act, Command, Given, News, OutboxFigures, Taken};
-use super::documents::{Held, document_id};
+use super::documents::Held;
+use super::refusals::{conflict, full, not_done, not_stored};
 use super::settled::{Settled, SettledKeys};
+use places::replace;
+
+pub(super) use places::read_envelope;
+
 use crate::journal::{CommitError, Group, Journal, Location, Owner, Reader, Usage};
 
 /// The kind of the outbox's records in the journal.
@@ -98,34 +103,6 @@ impl Keeper {
             later: Vec::new(),
             is_stopping: false,
         }
-    }
-
-    /// Takes over what the journal's records added up to.
-    pub(super) fn find(
-        &mut self,
-        locations: BTreeMap<u64, Location>,
-        conflicts: BTreeMap<u64, Location>,
-        journal: &mut Journal,
-    ) {
-        for (position, location) in locations {
-            let Some(event) = self.outbox.carry(position) else { continue };
-            journal.claim(&location);
-            self.locations.insert(position, location);
-            let envelope = read_envelope(&self.reader, &location);
-            let envelope = envelope.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-            if let (Event::Held(slot), Some(envelope)) = (event, envelope)
-                && let Some((meta, _, _)) = self.outbox.entry(position)
-            {
-                self.documents.insert(meta, &slot, document_id(&envelope), location);
-            }
-        }
-        for (number, location) in conflicts {
-            if self.outbox.carry_conflict(number).is_some() {
-                journal.claim(&location);
-                self.conflict_locations.insert(number, location);
-            }
-        }
-        self.usage = journal.usage();
     }
 
     pub(super) fn figures(&self) -> OutboxFigures {
@@ -229,7 +206,7 @@ impl Keeper {
     ) {
         let (decided, bytes) = match act {
             Act::Retry(key) => (self.outbox.retry(&key, by), None),
-            Act::Repair { meta, bytes } => (self.outbox.repair(meta, by), Some(bytes)),
+            Act::Repair { meta, bytes } => (self.outbox.repair(*meta, by), Some(bytes)),
             Act::Dismiss(number) => (self.outbox.dismiss(number, by), None),
         };
         match decided {
@@ -239,15 +216,7 @@ impl Keeper {
                 self.pending.push(Pending::Act { record, index, answer });
             }
             Err(error) => {
-                let code = match error {
-                    OperateError::Unknown(_) | OperateError::ConflictUnknown(_) => {
-                        Code::TransactionUnknown
-                    }
-                    OperateError::NotQuarantined(_) | OperateError::NotOnlyPayload(_) => {
-                        Code::StateConflict
-                    }
-                };
-                let _ = answer.send(Err(Problem::new(code, error.to_string())));
+                let _ = answer.send(Err(not_done(&error)));
             }
         }
     }
@@ -351,45 +320,6 @@ impl Keeper {
         }
     }
 
-    /// Where the envelope of a record is from now on.
-    fn place(
-        &mut self,
-        record: &Record,
-        location: Location,
-        journal: &mut Journal,
-        document: Option<String>,
-    ) {
-        match &record.event {
-            Event::Held(slot) => {
-                self.move_to(slot.position, location, journal);
-                if let (Some(id), Some(meta)) = (document, &record.meta) {
-                    self.documents.insert(meta, slot, id, location);
-                }
-            }
-            Event::Repaired { position, .. } => self.move_to(*position, location, journal),
-            Event::Conflicted { number, .. } => {
-                let old = self.conflict_locations.insert(*number, location);
-                replace(old, location, journal);
-            }
-            Event::Dismissed { number, .. } => {
-                if let Some(old) = self.conflict_locations.remove(number) {
-                    journal.forget(&old);
-                }
-            }
-            Event::Settled { .. }
-            | Event::Quarantined { .. }
-            | Event::Retried { .. }
-            | Event::Delivered { .. }
-            | Event::LeftBehind { .. } => {}
-        }
-    }
-
-    fn move_to(&mut self, position: u64, location: Location, journal: &mut Journal) {
-        let old = self.locations.insert(position, location);
-        replace(old, location, journal);
-        self.documents.moved(position, location);
-    }
-
     fn note_settled(&mut self, record: &Record, receipts: &[(u64, Receipt)]) {
         let Event::Settled { positions } = &record.event else { return };
         for position in positions {
@@ -404,20 +334,6 @@ impl Keeper {
             self.settled.put(&key, &settled);
             for watcher in self.watchers.remove(&key).into_iter().flatten() {
                 let _ = watcher.send(receipt.clone());
-            }
-        }
-    }
-
-    fn let_go(&mut self, journal: &mut Journal) {
-        while let Some(record) = self.outbox.overdue() {
-            tracing::error!(event = ?record.event, "sink was left behind: it is too far back");
-            self.outbox.apply(&record);
-            self.unwritten.push(record);
-        }
-        for position in self.outbox.poll_released() {
-            self.documents.remove(position);
-            if let Some(location) = self.locations.remove(&position) {
-                journal.forget(&location);
             }
         }
     }
@@ -499,67 +415,11 @@ impl Owner for Keeper {
     }
 }
 
-/// The envelope at this location.
-pub(super) fn read_envelope(reader: &Reader, location: &Location) -> Option<bytes::Bytes> {
-    let body = match reader.read(location) {
-        Ok(body) => body,
-        Err(error) => {
-            tracing::warn!(%error, "transaction cannot be read from the journal");
-            return None;
-        }
-    };
-    let envelope = Record::envelope(&body).ok()?;
-    Some(body.slice_ref(envelope))
-}
-
-fn replace(old: Option<Location>, new: Location, journal: &mut Journal) {
-    journal.claim(&new);
-    if let Some(old) = old {
-        journal.forget(&old);
-    }
-}
-
 fn tell(record: &Record, outbox: &Outbox) {
     if let Event::Quarantined { position, problem } = &record.event
         && let Some((meta, _, _)) = outbox.entry(*position)
     {
         let (ticket, code) = (meta.key, problem.code);
         tracing::warn!(%ticket, %code, detail = problem.detail, "transaction was refused and waits");
-    }
-}
-
-fn conflict(code: Code, key: &TxKey) -> Problem {
-    let detail = match code {
-        Code::SequenceConflict => "its sequence number belongs to another transaction",
-        _ => "the same key was accepted with another content",
-    };
-    Problem::new(
-        code,
-        format!("transaction {key}: {detail}; both are kept for a person to look at"),
-    )
-}
-
-fn full(held: usize) -> Problem {
-    let detail = format!(
-        "outbox holds {held} transactions, its limit; nothing was stored: keep the transaction, \
-         check the line to head office, and send it again"
-    );
-    Problem::new(Code::StorageFull, detail)
-}
-
-pub(super) fn not_stored(error: &CommitError) -> Problem {
-    match error {
-        CommitError::Full => Problem::new(
-            Code::StorageFull,
-            "disk and reserve are full; nothing was stored: keep the transaction, free space on the \
-             box or restore the line to head office, and send it again",
-        ),
-        CommitError::Failed(_) | CommitError::Poisoned => {
-            tracing::error!(%error, "store of transactions failed");
-            Problem::new(
-                Code::StorageFailed,
-                "the disk failed; nothing is stored until the service is started again",
-            )
-        }
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::bookkeeper::{
     Bookkeeper, CONFLICT, Candidate, Checkpoint, Command, Head, Outcome, REFUSED, Settlement, TAKEN,
 };
-use super::index::{Index, Line, TakenLine};
+use super::index::{Index, Line, Mark, TakenLine};
 use super::settle::Rules;
 use crate::db::DiskError;
 use crate::env;
@@ -121,7 +121,8 @@ impl Ledger {
         let LedgerOptions { dir, disk, journal, node, signer, rules } = options;
         let found = Index::open(&dir.join("index"))?;
         let mut incidents: Vec<String> = found.lost.into_iter().collect();
-        let mut replay = Replay { index: found.index, next: 1, refused: 0, incidents: Vec::new() };
+        let mut replay =
+            Replay { index: found.index, mark: None, next: 1, refused: 0, incidents: Vec::new() };
         let opened =
             Journal::open(disk, &dir.join("journal"), journal, found.from, &mut |record| {
                 replay.take(&record);
@@ -130,7 +131,10 @@ impl Ledger {
         incidents.append(&mut replay.incidents);
         let journal = opened.journal;
         let reader = journal.reader();
-        let Replay { index, next, refused, .. } = replay;
+        let Replay { index, mark, next, refused, .. } = replay;
+        if let Some(mark) = mark {
+            index.mark(&mark)?;
+        }
         let keeper = Bookkeeper::new(index, next, refused, journal.usage());
         let news = keeper.news.subscribe();
         let (sender, thread) =
@@ -252,6 +256,8 @@ impl Ledger {
 /// What the journal adds to the index.
 struct Replay {
     index: Index,
+    /// The index at the start of the last segment.
+    mark: Option<Mark>,
     next: u64,
     refused: u64,
     incidents: Vec<String>,
@@ -264,6 +270,7 @@ impl Replay {
                 self.next = self.next.max(checkpoint.next);
                 self.refused = self.refused.max(checkpoint.refused);
             }
+            self.mark = Some(self.index.at_start_of(replayed.location.segment));
             return;
         }
         let Location { segment, offset, length, sequence } = replayed.location;

@@ -12,6 +12,7 @@
 pub mod accept;
 pub mod documents;
 pub mod ledger;
+pub mod measure;
 pub mod settle;
 pub mod settled;
 pub mod shipper;
@@ -21,6 +22,10 @@ mod command;
 mod index;
 mod keeper;
 mod line;
+mod refusals;
+mod replay;
+#[cfg(test)]
+mod tests;
 
 pub use accept::{Outbox, OutboxOpenError, OutboxOpened, OutboxOptions};
 pub use command::{ConflictView, Entry, Known, OutboxFigures, Progress};

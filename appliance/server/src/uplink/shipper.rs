@@ -4,6 +4,7 @@
 //! If it is dropped at an await, what was under way counts as lost and is asked for at the next start.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,8 +47,11 @@ impl fmt::Debug for Token {
     }
 }
 
+/// Called when a line that was down is up again, for others who use the same line.
+pub type LineBack = Arc<dyn Fn() + Send + Sync>;
+
 /// Where a shipper goes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ShipperOptions {
     /// The sink, as the outbox knows it.
     pub sink: SinkId,
@@ -61,6 +65,8 @@ pub struct ShipperOptions {
     pub node: NodeId,
     /// Whose receipts are believed; nobody's name means anybody's.
     pub trusted: Vec<VerifyingKey>,
+    /// Who else waits for the line.
+    pub line_back: LineBack,
 }
 
 /// The task of one sink.
@@ -70,6 +76,7 @@ pub struct Shipper {
     node: NodeId,
     authoritative: bool,
     line: Line,
+    line_back: LineBack,
     wake: watch::Receiver<u64>,
 }
 
@@ -85,7 +92,9 @@ impl Shipper {
     pub fn new(outbox: Outbox, options: ShipperOptions) -> Result<Self, reqwest::Error> {
         let (sink, node) = (options.sink.clone(), options.node.clone());
         let (authoritative, wake) = (options.authoritative, outbox.wake());
-        Ok(Self { outbox, sink, node, authoritative, line: Line::new(options)?, wake })
+        let line_back = options.line_back.clone();
+        let line = Line::new(options)?;
+        Ok(Self { outbox, sink, node, authoritative, line, line_back, wake })
     }
 
     /// Carries until the box stops.
@@ -119,6 +128,7 @@ impl Shipper {
                         Event::Woken | Event::Due => {}
                         Event::LineIsBack => {
                             tracing::info!(sink = %self.sink, "line is back");
+                            (self.line_back)();
                             self.outbox.report(&self.sink, News::LinkUp).await?;
                         }
                     }

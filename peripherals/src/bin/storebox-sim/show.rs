@@ -86,6 +86,7 @@ impl Paper {
             std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&path, bytes)).map_err(
                 |source| SimError::Io { doing: format!("write {}", path.display()), source },
             )?;
+            line(&format!("wrote {}", path.display()));
         }
         Ok(())
     }

@@ -23,13 +23,16 @@ struct Wrap {
     rows: Vec<WrappedRow>,
 }
 
-/// Breaks text at the last character that fits.
-pub(super) fn wrap(spans: &[Span], width: u16, align: Align) -> Vec<WrappedRow> {
+/// Breaks text at the last character that fits; gives up beyond `rows_max` rows.
+pub(super) fn wrap(spans: &[Span], width: u16, align: Align, rows_max: usize) -> Vec<WrappedRow> {
     let mut wrap =
         Wrap { width, align, space: width, height: 1, parts: Vec::new(), rows: Vec::new() };
     for span in spans {
+        if wrap.rows.len() > rows_max {
+            break;
+        }
         match span {
-            Span::Text(text, style) => wrap.text(text, *style),
+            Span::Text(text, style) => wrap.text(text, *style, rows_max),
             Span::Break => wrap.end_row(),
         }
     }
@@ -40,9 +43,12 @@ pub(super) fn wrap(spans: &[Span], width: u16, align: Align) -> Vec<WrappedRow> 
 }
 
 impl Wrap {
-    fn text(&mut self, text: &str, style: Style) {
+    fn text(&mut self, text: &str, style: Style, rows_max: usize) {
         let mut part = String::new();
         for c in text.chars() {
+            if self.rows.len() > rows_max {
+                return;
+            }
             let columns = char_columns(c) * u16::from(style.width);
             // A character wider than the whole cell can stand nowhere.
             if columns > self.width {

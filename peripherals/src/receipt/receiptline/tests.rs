@@ -77,9 +77,14 @@ fn a_document_of_too_many_lines_is_refused() {
 
 #[test]
 fn a_document_that_would_become_kilometres_stops() {
-    let line = format!("{{w: 1}}\n{}", format!("|{}\n", "x".repeat(20_000)).repeat(4));
-    let laid = layout(&parse(&line).unwrap(), 32);
-    assert!(laid.sheet.items.len() < 60_000 && !laid.warnings.is_empty());
+    for source in [
+        format!("{{w: 1}}\n{}", format!("|{}\n", "x".repeat(20_000)).repeat(4)),
+        format!("{{w: 1}}\n|{}", "x".repeat(1 << 20)),
+        format!("{{o: qrcode}}\n{}", "{c: x}\n".repeat(1000)),
+    ] {
+        let laid = layout(&parse(&source).unwrap(), 32);
+        assert!(laid.sheet.items.len() <= 4000 && !laid.warnings.is_empty());
+    }
 }
 
 proptest! {

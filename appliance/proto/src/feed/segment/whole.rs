@@ -87,7 +87,8 @@ impl Segment {
 
     /// Decodes every block, shows each to `visit` and tells what they hold together.
     pub fn verify(&self, mut visit: impl FnMut(&Block)) -> Result<Contents, SegmentError> {
-        let mut hasher = blake3::Hasher::new();
+        // Hashed in one piece: BLAKE3 is several times as fast on many kilobytes as on single blocks.
+        let mut content = Vec::with_capacity(self.header.content as usize);
         let mut last: Option<String> = None;
         for number in 0..self.header.blocks.len() {
             let block = self.block(number)?;
@@ -95,7 +96,7 @@ impl Segment {
                 return Err(SegmentError::Order { block: number });
             }
             last = Some(block.id(block.len() - 1).to_owned());
-            hasher.update(block.content());
+            content.extend_from_slice(block.content());
             visit(&block);
         }
         let first = self.header.blocks.first().map(|entry| entry.first.clone());
@@ -103,7 +104,7 @@ impl Segment {
         let (Some(first), Some(last)) = (first, last) else {
             return Err(HeaderError::Bounds("count").into());
         };
-        Ok(Contents { digest: Hash32(*hasher.finalize().as_bytes()), first, last })
+        Ok(Contents { digest: Hash32::of(&content), first, last })
     }
 
     /// Every record or tombstone, in order; bounded because a segment is.

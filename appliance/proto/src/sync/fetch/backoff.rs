@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The longest wait after a failed request.
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// The longest wait of a follower whose source is silent: the line may return at any moment.
+const SILENT_MAX: Duration = Duration::from_secs(2);
 /// At most one complete rebuild of a feed in this time.
 pub const REBUILD_EVERY: Duration = Duration::from_secs(3600);
 /// The wait before the second repair in a row; it doubles up to [`REBUILD_EVERY`].
@@ -28,8 +30,17 @@ impl Backoff {
 
     /// A request or a local step failed: when to try again, between half and the whole of a doubling wait.
     pub(super) fn failed(&mut self, now: Instant) -> Instant {
+        self.wait(now, RETRY_MAX)
+    }
+
+    /// The source of a follower did not answer: when to try again, soon each time.
+    pub(super) fn silent(&mut self, now: Instant) -> Instant {
+        self.wait(now, SILENT_MAX)
+    }
+
+    fn wait(&mut self, now: Instant, max: Duration) -> Instant {
         self.failures = self.failures.saturating_add(1);
-        let whole = doubled(RETRY_MIN, self.failures - 1, RETRY_MAX);
+        let whole = doubled(RETRY_MIN, self.failures - 1, max);
         now + whole / 2 + (whole / 2).mul_f64(self.spread())
     }
 
@@ -101,6 +112,7 @@ mod tests {
             differ |= waits[0] != waits[1];
         }
         assert!(differ);
+        assert!(boxes[0].silent(zero) - zero <= SILENT_MAX, "a returning line is soon noticed");
         boxes[0].worked();
         assert!(boxes[0].failed(zero) - zero <= RETRY_MIN);
     }

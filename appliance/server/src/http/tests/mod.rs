@@ -26,6 +26,7 @@ use crate::db::{
     BlockCache, ChangeSet, FeedStore, Options, SegmentStore, Snapshot, SnapshotWriter,
 };
 use crate::masterdata::Masterdata;
+use crate::replica::history::History;
 use crate::replica::readers::Readers;
 use crate::supervise::Supervisor;
 use crate::terminal::access::{Access, Kind};
@@ -39,7 +40,7 @@ struct Site {
     masterdata: Masterdata,
     supervisor: Supervisor,
     client: reqwest::Client,
-    dir: TempDir,
+    _dir: TempDir,
 }
 
 fn product(number: usize, name: &str) -> Record {
@@ -86,6 +87,8 @@ impl Site {
             masterdata: masterdata.clone(),
             defaults: TerminalDefaults::default(),
             nudge: Arc::new(|| {}),
+            history: History::open(&dir.path().join("history"), "store-1".parse().unwrap())
+                .unwrap(),
         };
         let routers = [
             masterdata::routes(masterdata.clone()),
@@ -101,7 +104,7 @@ impl Site {
         server.start(&supervisor, vec![listener], control);
         let client = reqwest::Client::new();
         let token = token.unwrap();
-        Self { address, token, store, masterdata, supervisor, client, dir }
+        Self { address, token, store, masterdata, supervisor, client, _dir: dir }
     }
 
     async fn ask(&self, path: &str, etag: Option<&str>) -> reqwest::Response {

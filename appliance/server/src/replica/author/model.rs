@@ -25,6 +25,16 @@ pub(super) enum Outcome {
     Changed(Manifest),
 }
 
+/// What an edition put on disk.
+pub(super) struct Written {
+    /// The run; empty if the history begins anew.
+    pub(super) pages: Vec<RunPage>,
+    /// Records changed or removed, per model.
+    pub(super) changes: BTreeMap<ModelName, u64>,
+    /// Segments that had to be written.
+    pub(super) segments: u64,
+}
+
 /// Everything that one revision of a feed puts on disk before its head.
 pub(super) struct Edition<'a> {
     store: &'a SegmentStore,
@@ -284,12 +294,11 @@ impl<'a> Edition<'a> {
         Ok(())
     }
 
-    /// Makes everything durable; the pages are nothing if the history begins anew.
-    pub(super) fn finish(
-        mut self,
-    ) -> Result<(Option<Vec<RunPage>>, BTreeMap<ModelName, u64>, u64), AuthorError> {
+    /// Makes everything durable.
+    pub(super) fn finish(mut self) -> Result<Written, AuthorError> {
         self.flush()?;
-        Ok((self.history.then_some(self.pages), self.changes, self.segments))
+        let pages = if self.history { self.pages } else { Vec::new() };
+        Ok(Written { pages, changes: self.changes, segments: self.segments })
     }
 }
 

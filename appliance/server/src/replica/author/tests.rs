@@ -226,7 +226,7 @@ fn what_no_head_names_is_swept_after_its_time_of_grace() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(ProptestConfig::with_cases(8))]
     #[test]
     fn imports_of_any_kind_lead_to_their_content_and_runs_lead_there_too(
         first in prop::collection::btree_map(0u32..9000, 0u32..3, 0..6000),

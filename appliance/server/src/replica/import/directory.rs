@@ -30,7 +30,7 @@ pub(super) fn read(reading: &mut Reading, dir: &Path) -> Result<Vec<String>, Imp
         } else {
             reading.ndjson(&model, &file, &mut source)?
         };
-        reading.whole(&model, &file, rows);
+        reading.whole(&model, &file, rows)?;
     }
     Ok(ignored)
 }

@@ -61,6 +61,18 @@ impl Spool {
         Ok(Entry { id: row.id, line, place })
     }
 
+    /// Whether two rows say the same.
+    pub(super) fn same(&mut self, one: &Entry, other: &Entry) -> io::Result<bool> {
+        match (one.place, other.place) {
+            (None, None) => Ok(true),
+            (Some(one), Some(other)) if one.len == other.len => {
+                self.file.flush()?;
+                Ok(body_at(self.file.get_ref(), one)? == body_at(self.file.get_ref(), other)?)
+            }
+            (Some(_) | None, Some(_) | None) => Ok(false),
+        }
+    }
+
     pub(super) fn finish(self, models: BTreeMap<ModelName, ModelRows>) -> io::Result<Batch> {
         let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
         Ok(Batch { file, models })
@@ -113,9 +125,12 @@ impl Batch {
     }
 
     fn body(&self, entry: &Entry) -> io::Result<Option<Bytes>> {
-        let Some(place) = entry.place else { return Ok(None) };
-        let mut body = vec![0; place.len as usize];
-        self.file.read_exact_at(&mut body, place.at)?;
-        Ok(Some(Bytes::from(body)))
+        entry.place.map(|place| body_at(&self.file, place)).transpose()
     }
+}
+
+fn body_at(file: &File, place: Place) -> io::Result<Bytes> {
+    let mut body = vec![0; place.len as usize];
+    file.read_exact_at(&mut body, place.at)?;
+    Ok(Bytes::from(body))
 }

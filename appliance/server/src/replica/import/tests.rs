@@ -68,7 +68,7 @@ fn a_directory_of_files_is_read_whole_and_sorted() {
 
 #[test]
 fn a_bad_row_is_named_by_file_line_and_field_and_nothing_is_imported() {
-    let products = b"{\"id\":\"1\"}\n{\"id\":\"2\",\"barcode\":{}}\n{\"id\":\"1\"}\n\xff\n";
+    let products = b"{\"id\":\"1\"}\n{\"id\":\"2\",\"barcode\":{}}\n{\"id\":\"1\",\"x\":1}\n\xff\n";
     let refused =
         faults(import(&[("Product.ndjson", products), ("Brand.ndjson", b"{\"id\":\"M1\"}")]));
     assert_eq!(
@@ -79,6 +79,13 @@ fn a_bad_row_is_named_by_file_line_and_field_and_nothing_is_imported() {
             "Product.ndjson:3: field id: 1 is there already, in line 1",
         ]
     );
+}
+
+#[test]
+fn a_row_that_says_the_same_again_is_taken_once() {
+    let brands = b"{\"id\":\"1\",\"name\":\"a\"}\n{\"name\":\"a\",\"id\":\"1\"}\n{\"id\":\"2\"}\n{\"id\":\"2\"}\n";
+    let import = import(&[("Brand.ndjson", brands)]).unwrap();
+    assert_eq!((rows(&import, "Brand").len(), import.repeated), (2, 2));
 }
 
 #[test]

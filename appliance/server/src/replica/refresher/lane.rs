@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use storebox_proto::feed::{ModelDef, SignedHead};
@@ -20,6 +20,9 @@ use crate::replica::history::{History, ModelLoad, Refresh};
 use crate::replica::source::SourceError;
 use crate::replica::status::{FeedStatus, Last};
 use crate::replica::wording;
+
+/// How long a load waits for feeds that are to be switched before it.
+const HELD_UP_MAX: Duration = Duration::from_secs(10);
 
 /// What the machine may ask about this box's disk.
 struct BoxShelf<'a> {
@@ -65,6 +68,10 @@ pub(super) struct Lane {
     /// Ends the last request for a head when another is sent.
     pub(super) asking: CancellationToken,
     pub(super) loading: Option<Bytes>,
+    /// Since when a load has been ready and another feed was waited for.
+    pub(super) ready_since: Option<Instant>,
+    /// When this feed was last known to be up to date.
+    pub(super) good_at: Option<Timestamp>,
     segments: SegmentStore,
     equal: BTreeMap<(ModelName, Hash32), Hash32>,
     damaged: BTreeSet<Hash32>,
@@ -92,6 +99,8 @@ impl Lane {
             is_writing: false,
             asking: CancellationToken::new(),
             loading: None,
+            ready_since: None,
+            good_at: None,
             segments,
             equal: BTreeMap::new(),
             damaged: BTreeSet::new(),
@@ -225,6 +234,26 @@ impl Lane {
         switched
     }
 
+    /// Whether the load that is ready may begin: at once, or after a while of waiting for a feed that goes first.
+    pub(super) fn may_load(&mut self, held_up: bool, now: Instant) -> bool {
+        if !self.machine.has_load() || self.store.is_none() {
+            self.ready_since = None;
+            return false;
+        }
+        let since = *self.ready_since.get_or_insert(now);
+        let may = !held_up || now >= since + HELD_UP_MAX;
+        if may {
+            self.ready_since = None;
+        }
+        may
+    }
+
+    /// When this lane wants to be looked at.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let held = self.ready_since.map(|since| since + HELD_UP_MAX);
+        [self.machine.poll_timeout(), held].into_iter().flatten().min()
+    }
+
     /// Segments in service that proved damaged: they are fetched again.
     pub(super) fn damage(&mut self, names: impl IntoIterator<Item = Hash32>) {
         self.damaged.extend(names);
@@ -258,9 +287,13 @@ impl Lane {
             Event::Switched { mode, to } => {
                 tracing::info!(%feed, revision = to.revision, epoch = to.epoch, ?mode, "refreshed");
                 self.error = None;
+                self.good_at = Some(wall);
                 self.end(history, now, wall);
             }
-            Event::UpToDate => self.error = None,
+            Event::UpToDate => {
+                self.error = None;
+                self.good_at = Some(wall);
+            }
             Event::Refused(refused) => {
                 tracing::warn!(%feed, error = %refused, "the source offers something unacceptable");
                 self.error = Some(refused.to_string());

@@ -5,14 +5,17 @@ use std::time::Duration;
 use storebox_proto::feed::{IndexKind, SignedHead};
 use storebox_proto::sync::fetch::{Mode, Wish};
 
-use self::world::{Line, Office0, Shop, all, feed, key, model, options, price_of, timed};
+use self::world::{HeadOffice, Line, Shop, all, feed, key, model, options, price_of, timed};
 use super::*;
+use crate::replica::history::Filter;
+use crate::replica::reporter::Reporter;
 use crate::replica::scrub::{self, Scrub};
+use crate::replica::source::HttpSource;
 use crate::replica::till_changes::{Since, TillChanges};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_arrives_in_the_shop_and_its_digests_are_the_authors() {
-    let (office, dir) = (Office0::open().await, tempfile::tempdir().unwrap());
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
     let shop = Shop::open(dir.path(), &office);
     office.prices(0..5000, 1).await;
     shop.reaches(office.position()).await;
@@ -30,7 +33,7 @@ async fn an_import_arrives_in_the_shop_and_its_digests_are_the_authors() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_removals_and_inactive_records_arrive_as_an_increment() {
-    let (office, dir) = (Office0::open().await, tempfile::tempdir().unwrap());
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
     office.prices(0..3000, 1).await;
     let shop = Shop::open(dir.path(), &office);
     shop.reaches(office.position()).await;
@@ -54,12 +57,12 @@ async fn changes_removals_and_inactive_records_arrive_as_an_increment() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_sees_all_of_a_change_or_nothing_of_it() {
-    let (office, dir) = (Office0::open().await, tempfile::tempdir().unwrap());
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
     office.prices(0..400, 0).await;
     let shop = Shop::open(dir.path(), &office);
     shop.reaches(office.position()).await;
     let readers = shop.readers.clone();
-    let (done, stop) = (CancellationToken::new(), CancellationToken::new());
+    let stop = CancellationToken::new();
     let stopped = stop.clone();
     let reading = tokio::task::spawn_blocking(move || {
         let mut seen = 0;
@@ -83,12 +86,11 @@ async fn a_reader_sees_all_of_a_change_or_nothing_of_it() {
     }
     stop.cancel();
     assert!(reading.await.unwrap() > 0);
-    done.cancel();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_that_was_cut_off_goes_on_after_a_restart_where_it_stopped() {
-    let (office, dir) = (Office0::open().await, tempfile::tempdir().unwrap());
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
     office.prices(0..20_000, 1).await;
     office.line(Line::CutAfter(6));
     let shop = Shop::open(dir.path(), &office);
@@ -115,7 +117,7 @@ async fn a_refresh_that_was_cut_off_goes_on_after_a_restart_where_it_stopped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lying_line_is_found_out_and_the_old_generation_stays() {
-    let (office, dir) = (Office0::open().await, tempfile::tempdir().unwrap());
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
     office.prices(0..2000, 1).await;
     let shop = Shop::open(dir.path(), &office);
     shop.reaches(office.position()).await;
@@ -136,7 +138,7 @@ async fn a_lying_line_is_found_out_and_the_old_generation_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_head_and_a_foreign_key_are_refused() {
-    let (office, dir) = (Office0::open().await, tempfile::tempdir().unwrap());
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
     office.prices(0..100, 1).await;
     let old = office.board.current(&feed()).unwrap();
     office.prices(0..100, 2).await;
@@ -167,7 +169,7 @@ async fn an_older_head_and_a_foreign_key_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_author_whose_digests_do_not_fit_is_not_believed() {
-    let (office, dir) = (Office0::open().await, tempfile::tempdir().unwrap());
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
     office.prices(0..100, 1).await;
     let shop = Shop::open(dir.path(), &office);
     shop.reaches(office.position()).await;
@@ -190,7 +192,7 @@ async fn an_author_whose_digests_do_not_fit_is_not_believed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_the_horizon_the_snapshot_is_taken_and_only_what_differs_is_fetched() {
-    let (office, dir) = (Office0::open().await, tempfile::tempdir().unwrap());
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
     office.prices(0..20_000, 1).await;
     let shop = Shop::open(dir.path(), &office);
     shop.reaches(office.position()).await;
@@ -207,13 +209,11 @@ async fn behind_the_horizon_the_snapshot_is_taken_and_only_what_differs_is_fetch
     shop.reaches(office.position()).await;
     assert_eq!(office.fetched() - before, 2, "the manifest and one segment");
     assert_eq!(shop.price(1).as_deref(), Some("19"));
-    let entry = shop.history.list(&Default::default());
-    assert!(entry.is_empty(), "a limit of nothing is nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_segment_is_found_by_the_scrub_and_fetched_again() {
-    let (office, dir) = (Office0::open().await, tempfile::tempdir().unwrap());
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
     office.prices(0..8000, 1).await;
     let shop = Shop::open(dir.path(), &office);
     shop.reaches(office.position()).await;
@@ -242,7 +242,7 @@ async fn a_damaged_segment_is_found_by_the_scrub_and_fetched_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_model_arrives_with_its_index_and_without_a_release() {
-    let (office, dir) = (Office0::open().await, tempfile::tempdir().unwrap());
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
     let shop = Shop::open(dir.path(), &office);
     let recipe = r#"{"id":"Recipe","feed":"catalogue","indexes":[{"field":"name","kind":"text"}]}"#;
     office.whole("Model", recipe.to_owned()).await.unwrap();
@@ -261,7 +261,7 @@ async fn a_new_model_arrives_with_its_index_and_without_a_release() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tills_are_told_what_changed_or_to_list_again() {
-    let (office, dir) = (Office0::open().await, tempfile::tempdir().unwrap());
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
     office.prices(0..100, 1).await;
     let shop = Shop::open(dir.path(), &office);
     let first = office.position();
@@ -283,7 +283,7 @@ async fn tills_are_told_what_changed_or_to_list_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_timed_box_asks_at_its_start_and_on_wish_only() {
-    let (office, dir) = (Office0::open().await, tempfile::tempdir().unwrap());
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
     office.prices(0..10, 1).await;
     let options = Options { schedule: timed(60), ..options() };
     let shop = Shop::with(dir.path(), &office, options);
@@ -298,7 +298,7 @@ async fn a_timed_box_asks_at_its_start_and_on_wish_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn head_offices_own_reads_follow_its_author() {
-    let office = Office0::open().await;
+    let office = HeadOffice::open().await;
     let dir = tempfile::tempdir().unwrap();
     let segments = SegmentStore::open(&office.dir.path().join("segments")).unwrap();
     let history = office.history.clone();
@@ -322,4 +322,30 @@ async fn head_offices_own_reads_follow_its_author() {
         assert_eq!(office.fetched(), 0);
         shutdown.cancel();
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_office_hears_of_every_refresh_once() {
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
+    office.prices(0..10, 1).await;
+    let shop = Shop::open(dir.path(), &office);
+    shop.reaches(office.position()).await;
+    let mut heard = office.history.clone();
+    for round in 1..=2 {
+        let source = HttpSource::new(&office.address, "token", Duration::from_secs(5)).unwrap();
+        let reporter = Reporter::new(shop.history.clone(), source, &dir.path().join("reported"));
+        let done = CancellationToken::new();
+        tokio::join!(reporter.run(done.clone()), async {
+            shop.until(|_| shop.history.own_after(0).len() >= round).await;
+            while heard.list(&Filter { limit: 10, ..Filter::default() }).len() < round {
+                tokio::task::yield_now().await;
+            }
+            done.cancel();
+        });
+        heard = office.history.clone();
+        office.prices(0..10, 1 + u32::try_from(round).unwrap()).await;
+        shop.reaches(office.position()).await;
+    }
+    let list = office.history.list(&Filter { limit: 10, ..Filter::default() });
+    assert_eq!(list.iter().map(|entry| entry.number).collect::<Vec<_>>(), [2, 1]);
 }

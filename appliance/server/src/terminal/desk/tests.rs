@@ -40,7 +40,7 @@ impl Shop {
     }
 
     fn loaded(&self, minute: u64, extent: Extent, succeeded: bool) -> Verdict {
-        let report = Report { extent, succeeded, models: Vec::new(), error: None };
+        let report = Report { extent, succeeded, models: Vec::new(), took_ms: 0, error: None };
         self.desk.refreshed(&self.profile, report, Self::at(minute)).unwrap()
     }
 }

@@ -183,7 +183,7 @@ impl World {
         let mut again = outbox(self.outbox.limits, &["files"]);
         for record in &self.journal {
             let mut bytes = record.event.encode_head();
-            let envelope = record.meta.as_ref().map(|meta| envelope_of(meta)).unwrap_or_default();
+            let envelope = record.meta.as_ref().map(envelope_of).unwrap_or_default();
             bytes.extend_from_slice(&envelope);
             let mut read = Record::decode(&bytes).unwrap();
             if let (Some(read), Some(written)) = (&mut read.meta, &record.meta) {

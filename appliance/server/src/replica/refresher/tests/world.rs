@@ -60,7 +60,7 @@ pub(super) enum Line {
     Redirects,
 }
 
-pub(super) struct Office0 {
+pub(super) struct HeadOffice {
     pub(super) dir: tempfile::TempDir,
     pub(super) office: Office,
     pub(super) board: Board,
@@ -71,7 +71,7 @@ pub(super) struct Office0 {
     shutdown: CancellationToken,
 }
 
-impl Drop for Office0 {
+impl Drop for HeadOffice {
     fn drop(&mut self) {
         self.shutdown.cancel();
     }
@@ -82,7 +82,7 @@ fn start(task: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(task);
 }
 
-impl Office0 {
+impl HeadOffice {
     pub(super) async fn open() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let segments = SegmentStore::open(&dir.path().join("segments")).unwrap();
@@ -210,11 +210,11 @@ pub(super) fn options() -> Options {
 }
 
 impl Shop {
-    pub(super) fn open(dir: &Path, office: &Office0) -> Self {
+    pub(super) fn open(dir: &Path, office: &HeadOffice) -> Self {
         Self::with(dir, office, options())
     }
 
-    pub(super) fn with(dir: &Path, office: &Office0, options: Options) -> Self {
+    pub(super) fn with(dir: &Path, office: &HeadOffice, options: Options) -> Self {
         let source = HttpSource::new(&office.address, "token", options.page_timeout).unwrap();
         let segments = SegmentStore::open(&dir.join("segments")).unwrap();
         let history = History::open(&dir.join("history"), "box-1".parse().unwrap()).unwrap();

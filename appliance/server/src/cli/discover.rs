@@ -1,0 +1,59 @@
+//! `discover`: which boxes announce themselves on the LAN.
+
+use std::time::Duration;
+
+use super::{CommandError, say};
+use crate::discovery::{self, BrowseConfig, Found, Interfaces, Service};
+
+/// Looks for a while and shows what was heard.
+pub(super) async fn show(seconds: u64, json: bool) -> Result<(), CommandError> {
+    let config = BrowseConfig { services: vec![Service::Tills], interfaces: Interfaces::default() };
+    let found = discovery::discover(config, Duration::from_secs(seconds)).await?;
+    if json {
+        let rows: Vec<_> = found.iter().map(object).collect();
+        say(&serde_json::to_string_pretty(&rows).expect("names and addresses are JSON"));
+        return Ok(());
+    }
+    if found.is_empty() {
+        say("No box announces itself here. A switch may hold multicast back; try its address.");
+        return Ok(());
+    }
+    found.iter().for_each(|one| say(&line(one)));
+    Ok(())
+}
+
+fn addresses(found: &Found) -> Vec<String> {
+    found.addresses.iter().map(ToString::to_string).collect()
+}
+
+fn progress(found: &Found) -> Option<String> {
+    let progress = found.beacon.progress?;
+    Some(format!("{}.{}", progress.epoch, progress.revision))
+}
+
+fn object(found: &Found) -> serde_json::Value {
+    serde_json::json!({
+        "instance": found.instance,
+        "node": found.beacon.node,
+        "site": found.beacon.site,
+        "role": found.beacon.role.as_str(),
+        "name": found.beacon.name,
+        "priority": found.beacon.priority,
+        "catalogue": progress(found),
+        "addresses": addresses(found),
+    })
+}
+
+fn line(found: &Found) -> String {
+    let beacon = &found.beacon;
+    let name = beacon.name.as_deref().unwrap_or("-");
+    let catalogue = progress(found).unwrap_or_else(|| "none".to_owned());
+    let addresses = addresses(found).join(", ");
+    format!(
+        "{:<24} {:<16} {:<8} site {:<12} {name}  catalogue {catalogue}  {addresses}",
+        found.instance,
+        beacon.node.as_str(),
+        beacon.role.as_str(),
+        beacon.site.as_str(),
+    )
+}

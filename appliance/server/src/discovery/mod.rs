@@ -1,0 +1,24 @@
+//! How boxes and tills find each other on the LAN.
+//!
+//! Discovery gives hints and nothing else: whoever answers must still prove who it is.
+//! It must never decide that a box is gone; that is the address book's own liveness
+//! (`storebox_proto::sync::book`), because mDNS notices a pulled plug after two minutes and believes a
+//! forged goodbye at once.
+//!
+//! - `advertise`: a box announces itself ([`Announcer`]);
+//! - `browse`: who announces itself ([`Browser`], [`discover`]);
+//! - `seek`: the task that keeps the address book ([`Seeker`]), with `probe`, `resolve` and `memory`;
+//! - `daemon`: what is common to both sides of the mDNS library.
+
+mod advertise;
+mod browse;
+mod daemon;
+mod memory;
+mod probe;
+mod resolve;
+mod seek;
+
+pub use advertise::{AnnounceConfig, Announced, Announcer, AnnouncerHandle, Naming};
+pub use browse::{BrowseConfig, Browser, Found, Sighting, discover};
+pub use daemon::{DaemonError, Interfaces, Service, panic_is_contained};
+pub use seek::{SeekConfig, Seeker, SeekerHandle, View};

@@ -1,0 +1,121 @@
+//! What the box says about itself on the LAN, kept true while it runs.
+//!
+//! A box that listens on loopback alone has nobody to tell and stays silent.
+//! mDNS that cannot be used is a warning: a till also finds the box by its address.
+
+use std::time::Duration;
+
+use storebox_proto::beacon::{Beacon, Label, Progress, Role as Told};
+use storebox_proto::ids::Hash32;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Role};
+use crate::discovery::{AnnounceConfig, Announcer, Interfaces, Naming, Service};
+use crate::env;
+use crate::logging;
+use crate::status::{Panel, Status};
+use crate::supervise::{Policy, Supervisor};
+
+/// How often the beacon is compared with the state of the box; mDNS lets it change every six seconds.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// The version of the interface between boxes and of that for terminals.
+const API: u16 = 1;
+/// The feed whose revision is told.
+const CATALOGUE: &str = "catalogue";
+
+/// Starts to announce the box, if anybody can reach it.
+pub(super) fn start(
+    config: &Config,
+    public_key: &[u8],
+    panel: Panel,
+    network: &[TcpListener],
+    supervisor: &Supervisor,
+) {
+    let Some(port) = reachable_port(network).filter(|_| config.discovery.announce) else { return };
+    let (sender, beacons) = watch::channel(beacon(config));
+    let announced = AnnounceConfig {
+        naming: Naming::Unique(Label::of_key(&Hash32::of(public_key))),
+        port,
+        services: Service::ALL.to_vec(),
+        interfaces: Interfaces::only(config.discovery.interfaces.clone()),
+    };
+    supervisor.spawn("announcer", Policy::Restart, move |stop| {
+        let (announced, beacons) = (announced.clone(), beacons.clone());
+        async move {
+            match Announcer::start(announced, beacons) {
+                Ok(announcer) => announcer.run(stop).await,
+                Err(error) => {
+                    let error = logging::chain(&error);
+                    tracing::warn!(error, "the box is not announced on the LAN");
+                    return Err("mDNS does not start".into());
+                }
+            }
+            Ok(())
+        }
+    });
+    supervisor.spawn_owner("beacon", move |stop| keep_true(sender, panel, stop));
+}
+
+fn reachable_port(network: &[TcpListener]) -> Option<u16> {
+    let addresses = network.iter().filter_map(|listener| listener.local_addr().ok());
+    addresses.filter(|address| !address.ip().is_loopback()).map(|address| address.port()).next()
+}
+
+fn beacon(config: &Config) -> Beacon {
+    let discovery = &config.discovery;
+    Beacon {
+        site: discovery.site.clone(),
+        node: config.node.clone(),
+        role: match config.role {
+            Role::Main => Told::Main,
+            Role::Store => Told::Primary,
+        },
+        priority: discovery.priority,
+        progress: None,
+        api: API,
+        terminal_api: API,
+        takes_terminals: false,
+        boot: u32::from_le_bytes(env::random()),
+        name: Some(discovery.name.clone()).filter(|name| !name.is_empty()),
+    }
+}
+
+async fn keep_true(beacons: watch::Sender<Beacon>, panel: Panel, stop: CancellationToken) {
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    while stop.run_until_cancelled(look.tick()).await.is_some() {
+        let told = progress(&panel.status().await);
+        beacons.send_if_modified(|beacon| {
+            let before = std::mem::replace(&mut beacon.progress, told);
+            before != beacon.progress
+        });
+    }
+}
+
+fn progress(status: &Status) -> Option<Progress> {
+    let catalogue = status.feeds.iter().find(|feed| feed.feed == CATALOGUE)?;
+    Some(Progress { epoch: catalogue.epoch, revision: catalogue.revision })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_box_on_loopback_alone_is_not_announced() {
+        let loopback = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        assert_eq!(reachable_port(&[loopback]), None);
+        let everywhere = TcpListener::bind("0.0.0.0:0").await.unwrap();
+        let port = everywhere.local_addr().unwrap().port();
+        assert_eq!(reachable_port(&[everywhere]), Some(port));
+    }
+
+    #[test]
+    fn the_beacon_of_any_configuration_fits_into_its_record() {
+        let mut config = Config::default();
+        config.discovery.name = "Main street".to_owned();
+        let told = beacon(&config);
+        assert_eq!(Beacon::decode(&told.encode()).unwrap(), told);
+    }
+}

@@ -1,0 +1,116 @@
+//! What a till created gives way to the central record when that arrives.
+//!
+//! The change feed says which records are new; where it cannot say (the first start, a gap, another life of the
+//! author) what is kept here is compared with what is central now.
+//! Nothing is lost when this is dropped: the comparison is repeated at the next start.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::select_all;
+use storebox_proto::feed::{Position, Registry, Scope};
+use storebox_proto::ids::{FeedId, ModelName, RecordId, TxKind};
+use tokio_util::sync::CancellationToken;
+
+use crate::masterdata::Masterdata;
+use crate::replica::till_changes::{Since, TillChanges};
+use crate::uplink::LocalDocuments;
+
+/// Documents looked at in one step.
+const PAGE: usize = 500;
+/// Local kinds and the central models whose records take their place.
+const PAIRS: [(&str, &str); 2] =
+    [("ChangedBusinessPartners", "BusinessPartner"), ("ChangedBPlocation", "BPLocation")];
+
+/// The task.
+pub(super) struct GivingWay {
+    changes: TillChanges,
+    masterdata: Masterdata,
+    documents: LocalDocuments,
+    seen: BTreeMap<FeedId, Position>,
+}
+
+impl GivingWay {
+    pub(super) fn new(
+        changes: TillChanges,
+        masterdata: Masterdata,
+        documents: LocalDocuments,
+    ) -> Self {
+        Self { changes, masterdata, documents, seen: BTreeMap::new() }
+    }
+
+    /// Follows all feeds until the box stops.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let feeds = Registry::built_in().feeds();
+        let mut watches: Vec<_> =
+            feeds.iter().filter_map(|feed| self.changes.watch(feed)).collect();
+        while !watches.is_empty() {
+            let looked = tokio::task::spawn_blocking(move || {
+                self.look();
+                self
+            });
+            let Ok(back) = looked.await else { return };
+            self = back;
+            let moved = select_all(watches.iter_mut().map(|watch| Box::pin(watch.changed())));
+            if stop.run_until_cancelled(moved).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Looks at every feed that has moved.
+    fn look(&mut self) {
+        for feed in Registry::built_in().feeds() {
+            let Some(position) = self.changes.position(&feed) else { continue };
+            let since = match self.seen.get(&feed) {
+                Some(seen) => self.changes.since(&feed, *seen),
+                None => Since::Relist { to: position },
+            };
+            match since {
+                Since::Nothing => {}
+                Since::Relist { to } => {
+                    self.compare();
+                    self.seen.insert(feed, to);
+                }
+                Since::Changes { to, changes } => {
+                    for told in changes.iter().filter(|told| told.change.body.is_some()) {
+                        self.documents.give_way(&told.model, &told.change.id);
+                    }
+                    self.seen.insert(feed, to);
+                }
+            }
+        }
+    }
+
+    /// Compares everything that is kept with what is central.
+    fn compare(&self) {
+        let registry = self.masterdata.registry();
+        let local = registry.iter().filter(|def| def.scope == Scope::Local);
+        for def in local {
+            let Ok(kind) = def.name.as_str().parse::<TxKind>() else { continue };
+            let pair = PAIRS.iter().find(|(local, _)| *local == kind.as_str());
+            let Some(model) = pair.and_then(|(_, central)| central.parse::<ModelName>().ok())
+            else {
+                continue;
+            };
+            let mut after: Option<String> = None;
+            loop {
+                let page = self.documents.list(&kind, after.as_deref(), PAGE);
+                for document in &page {
+                    self.give_way_if_central(&model, &document.id);
+                }
+                match page.last() {
+                    Some(last) if page.len() == PAGE => after = Some(last.id.clone()),
+                    Some(_) | None => break,
+                }
+            }
+        }
+    }
+
+    fn give_way_if_central(&self, model: &ModelName, id: &str) {
+        let Ok(id) = id.parse::<RecordId>() else { return };
+        let view = self.masterdata.view(model.as_str());
+        if view.is_ok_and(|view| matches!(view.generation.get(model, &id), Ok(Some(_)))) {
+            self.documents.give_way(model, &id);
+        }
+    }
+}

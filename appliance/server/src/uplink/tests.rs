@@ -1,0 +1,7 @@
+//! Accepting, sending up and settling together, on good days and bad ones.
+
+mod hop;
+mod long_life;
+mod power_loss;
+mod routes;
+mod samples;
