@@ -70,6 +70,11 @@ impl<A, E> Simulated<A, E> {
         let _ = self.acts.send(act);
     }
 
+    /// A way to do something to the device from elsewhere.
+    pub fn hand(&self) -> Sender<A> {
+        self.acts.clone()
+    }
+
     /// What happened at the device since the last look.
     pub fn events(&self) -> Vec<E> {
         self.events.try_iter().collect()
