@@ -3,5 +3,6 @@
 mod bad_input;
 mod counter;
 mod kills;
+mod masterdata;
 mod printing;
 mod weighing;

@@ -4,6 +4,7 @@ use anyhow::ensure;
 use reqwest::Method;
 use serde_json::json;
 use storebox_peripherals::sim::printer::Act;
+use storebox_peripherals::sim::scale::Act as PlateAct;
 use storebox_tests::wait;
 
 use crate::counter::{Counter, PATIENCE};
@@ -74,6 +75,27 @@ async fn a_drawer_opens_with_who_and_why_written_down() -> anyhow::Result<()> {
     ensure!(opened["act"] == "opened" && opened["kick"] == kicked["entry"], "{entries}");
     ensure!(asked["by"] == "till-1" && asked["reason"] == "change", "{entries}");
     ensure!(counter.read_paper().contains("<drawer>"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_technician_lists_and_tries_devices_from_the_command_line() -> anyhow::Result<()> {
+    let mut counter = Counter::open("").await?;
+    counter.await_link("printer", "open").await?;
+    counter.await_link("scale", "open").await?;
+    let listed = counter.store.ask(&["device", "list"])?;
+    ensure!(listed.lines().filter(|line| line.ends_with("open")).count() == 2, "{listed}");
+    let tried = counter.store.ask(&["device", "test", "printer"])?;
+    ensure!(tried.contains("\"state\": \"printed\""), "{tried}");
+    counter.scale.as_ref().expect("it is plugged in").act(PlateAct::Put(1250));
+    wait::until("the scale is tried", PATIENCE, || async {
+        Ok(counter.store.ask(&["device", "test", "scale"]).is_ok_and(|text| text.contains("1.250")))
+    })
+    .await?;
+    let unknown = counter.store.ask(&["device", "test", "none"]);
+    ensure!(unknown.is_err_and(|error| error.to_string().contains("device_unknown")));
+    let paper = counter.read_paper();
+    ensure!(paper.contains("left") && paper.contains("ЖДЯ"), "{paper}");
     Ok(())
 }
 

@@ -167,6 +167,15 @@ impl Spool {
         self.ask(|answer| Command::Note { drawer, by, act, answer: Some(answer) }).await?
     }
 
+    /// Writes down that a drawer did not get its pulse.
+    pub async fn note_failed(&self, drawer: DeviceId, by: String, kick: u64, why: String) {
+        let act = Act::NotKicked { kick, why };
+        let noted = self.ask(|answer| Command::Note { drawer, by, act, answer: Some(answer) });
+        if let Err(error) | Ok(Err(error)) = noted.await {
+            tracing::warn!(%error, "a refused opening of a drawer is not written down");
+        }
+    }
+
     /// What happened at a drawer, newest first.
     pub async fn entries(&self, drawer: DeviceId, limit: usize) -> Result<Vec<Entry>, Problem> {
         self.look(move |keeper| keeper.entries(&drawer, limit)).await

@@ -1,5 +1,7 @@
 //! Cash drawers: opened on request, with who and why on disk before they spring open.
 
+use std::time::Duration;
+
 use axum::extract::{Path, State};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -16,7 +18,10 @@ use crate::devices::bay::Link;
 use crate::devices::bay::printer::Command;
 use crate::devices::spool::Entry;
 use crate::devices::yard::Devices;
+use crate::env;
 
+/// A drawer opens within this, or not at all: later it would surprise somebody.
+const KICK_MAX: Duration = Duration::from_secs(5);
 /// Entries that are shown.
 const ENTRIES_SHOWN: usize = 100;
 /// The longest reason that is written down.
@@ -92,9 +97,17 @@ async fn open(
         return Err(away.into());
     }
     let by = name_of(&identity);
-    let entry = devices.spool().note_kick(drawer, by, reason).await?;
+    let entry = devices.spool().note_kick(drawer.clone(), by.clone(), reason).await?;
     let (answer, answered) = oneshot::channel();
-    printer.counter.give(Command::Kick { pin, entry, answer })?;
-    answered.await.map_err(|_| taken_away())??;
+    let until = env::instant() + KICK_MAX;
+    let given = printer.counter.give(Command::Kick { pin, entry, until, answer });
+    let kicked = match given {
+        Ok(()) => answered.await.unwrap_or_else(|_| Err(taken_away())),
+        Err(refused) => Err(refused),
+    };
+    if let Err(problem) = kicked {
+        devices.spool().note_failed(drawer, by, entry, problem.detail.clone()).await;
+        return Err(problem.into());
+    }
     Ok(Json(Kicked { entry }))
 }

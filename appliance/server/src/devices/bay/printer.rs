@@ -11,7 +11,7 @@ use storebox_proto::ids::DeviceId;
 use storebox_proto::problem::{Code, Problem};
 use tokio::sync::{oneshot, watch};
 
-use super::Craft;
+use super::{COMMANDS_MAX, Craft};
 use crate::devices::rendering::Medium;
 use crate::devices::spool::{Begun, Spool};
 
@@ -43,6 +43,8 @@ pub enum Command {
         pin: usize,
         /// The entry's number.
         entry: u64,
+        /// When it is too late for it.
+        until: Instant,
         /// The way back.
         answer: oneshot::Sender<Result<(), Problem>>,
     },
@@ -58,6 +60,13 @@ pub enum Command {
 /// The line of any printer.
 pub(in crate::devices) type PrinterLine = Printer<Box<dyn Dialect>>;
 
+struct Kick {
+    pin: usize,
+    entry: u64,
+    until: Instant,
+    answer: oneshot::Sender<Result<(), Problem>>,
+}
+
 /// What the thread of a printer does.
 pub(in crate::devices) struct PrinterCraft {
     id: DeviceId,
@@ -69,6 +78,8 @@ pub(in crate::devices) struct PrinterCraft {
     state: watch::Sender<PrinterState>,
     asked: Option<oneshot::Receiver<Option<Begun>>>,
     current: Option<u64>,
+    /// Drawers that open when the job under way has ended.
+    kicks: Vec<Kick>,
     /// The spool's news when it was asked last.
     seen: Option<u64>,
 }
@@ -83,7 +94,18 @@ impl PrinterCraft {
         state: watch::Sender<PrinterState>,
     ) -> Self {
         let watch = Watch::new(sense);
-        Self { id, drawer, medium, spool, watch, state, asked: None, current: None, seen: None }
+        Self {
+            id,
+            drawer,
+            medium,
+            spool,
+            watch,
+            state,
+            asked: None,
+            current: None,
+            kicks: Vec::new(),
+            seen: None,
+        }
     }
 
     /// The line of this printer; one that was left in the middle of a job is brought back to its senses first.
@@ -150,6 +172,20 @@ impl PrinterCraft {
         }
     }
 
+    /// Opens a drawer, or keeps it in mind until the job under way has ended.
+    fn kick(&mut self, line: &mut PrinterLine, kick: Kick, now: Instant) {
+        let drawer = Medium::drawer(kick.pin).ok_or(NotReady::Unsupported);
+        let kicked = drawer.and_then(|drawer| line.kick(drawer, now));
+        if kicked == Err(NotReady::Busy) && kick.until > now && self.kicks.len() < COMMANDS_MAX {
+            self.kicks.push(kick);
+            return;
+        }
+        if kicked.is_ok() {
+            self.watch.handle_kick(kick.entry, now);
+        }
+        let _ = kick.answer.send(kicked.map_err(refusal));
+    }
+
     fn watch_drawer(&mut self, now: Instant) {
         if self.watch.poll_timeout().is_some_and(|at| at <= now) {
             self.watch.handle_timeout(now);
@@ -172,13 +208,8 @@ impl Craft for PrinterCraft {
 
     fn take(&mut self, line: &mut PrinterLine, command: Command, now: Instant) {
         match command {
-            Command::Kick { pin, entry, answer } => {
-                let drawer = Medium::drawer(pin).ok_or(NotReady::Unsupported);
-                let kicked = drawer.and_then(|drawer| line.kick(drawer, now));
-                if kicked.is_ok() {
-                    self.watch.handle_kick(entry, now);
-                }
-                let _ = answer.send(kicked.map_err(refusal));
+            Command::Kick { pin, entry, until, answer } => {
+                self.kick(line, Kick { pin, entry, until, answer }, now);
             }
             Command::Recover { how, answer } => {
                 let _ = answer.send(line.recover(how, now).map_err(refusal));
@@ -222,6 +253,9 @@ impl Craft for PrinterCraft {
         let begun = self.begun();
         match line {
             Some(line) => {
+                for kick in std::mem::take(&mut self.kicks) {
+                    self.kick(line, kick, now);
+                }
                 if let Some(begun) = begun {
                     self.print(line, &begun, now);
                     self.seen = None;
@@ -229,6 +263,9 @@ impl Craft for PrinterCraft {
                 self.look_for_work(line, now);
             }
             None => {
+                for kick in self.kicks.drain(..) {
+                    let _ = kick.answer.send(Err(refusal(NotReady::Away)));
+                }
                 if let Some(begun) = begun {
                     self.spool.tell(begun.record.number, Verdict::NotStarted);
                 }

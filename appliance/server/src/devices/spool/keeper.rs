@@ -51,7 +51,7 @@ pub(super) enum Command {
         act: Act,
         answer: Option<oneshot::Sender<Result<u64, Problem>>>,
     },
-    Look(Box<dyn FnOnce(&Keeper) + Send>),
+    Look(Look),
     Stop,
 }
 
@@ -60,6 +60,9 @@ impl std::fmt::Debug for Command {
         f.write_str("Command")
     }
 }
+
+/// A look at the state between two groups.
+pub(super) type Look = Box<dyn FnOnce(&Keeper) + Send>;
 
 /// What a group is about.
 enum Pending {
@@ -72,7 +75,7 @@ enum Pending {
     },
     /// Nothing to write: the answer only waits for what is written before it.
     Answer {
-        result: Result<Job, Problem>,
+        result: Box<Result<Job, Problem>>,
         answer: oneshot::Sender<Result<Job, Problem>>,
     },
     Begun {
@@ -95,7 +98,8 @@ pub(super) struct Keeper {
     pending: Vec<Pending>,
     /// Found at the start; goes into the first group.
     unwritten: Vec<u64>,
-    later: Vec<Box<dyn FnOnce(&Keeper) + Send>>,
+    /// What only looks, and waits for the group to be on disk.
+    later: Vec<Look>,
     is_stopping: bool,
 }
 
@@ -115,7 +119,7 @@ impl Keeper {
             && !self.make_room(order.content.len(), group)
         {
             let problem = Problem::new(Code::StorageFull, "the spool is full of jobs that wait");
-            self.pending.push(Pending::Answer { result: Err(problem), answer });
+            self.pending.push(Pending::Answer { result: Box::new(Err(problem)), answer });
             return;
         }
         match self.spool.submit(order.request.clone()) {
@@ -132,10 +136,11 @@ impl Keeper {
             }
             Ok(Submitted::Known(record)) => {
                 let result = self.held.job(record.number).ok_or_else(|| unknown(record.number));
-                self.pending.push(Pending::Answer { result, answer });
+                self.pending.push(Pending::Answer { result: Box::new(result), answer });
             }
             Err(error) => {
-                self.pending.push(Pending::Answer { result: Err(refusal(&error)), answer });
+                self.pending
+                    .push(Pending::Answer { result: Box::new(Err(refusal(&error))), answer });
             }
         }
     }
@@ -241,7 +246,7 @@ impl Keeper {
                 }
             }
             Pending::Answer { result, answer } => {
-                let _ = answer.send(result);
+                let _ = answer.send(*result);
             }
             Pending::Begun { number, answer } => self.hand_out(number, answer),
             Pending::Entry { number, index, answer } => {
@@ -285,7 +290,7 @@ impl Keeper {
                 }
             }
             Pending::Answer { result, answer } => {
-                let _ = answer.send(result);
+                let _ = answer.send(*result);
             }
             Pending::Begun { number, .. } => {
                 let _ = self.spool.apply(number, Verdict::NotStarted);

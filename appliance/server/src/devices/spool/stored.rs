@@ -86,6 +86,13 @@ pub enum Act {
         /// Why.
         reason: String,
     },
+    /// It got no pulse.
+    NotKicked {
+        /// The entry that asked for it.
+        kick: u64,
+        /// Why.
+        why: String,
+    },
     /// A print job opens it.
     InJob {
         /// The job's key.

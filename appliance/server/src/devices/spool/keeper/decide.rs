@@ -27,7 +27,7 @@ impl Keeper {
         let Some(number) = self.spool.find(key).map(|record| record.number) else {
             let problem =
                 Problem::new(Code::JobUnknown, format!("no job has the key {}", key.as_str()));
-            self.pending.push(Pending::Answer { result: Err(problem), answer });
+            self.pending.push(Pending::Answer { result: Box::new(Err(problem)), answer });
             return;
         };
         let decided = match wish {
@@ -44,7 +44,7 @@ impl Keeper {
             self.note_decision(number, what, by, group);
         }
         let result = decided.and_then(|_| self.held.job(number).ok_or_else(|| unknown(number)));
-        self.pending.push(Pending::Answer { result, answer });
+        self.pending.push(Pending::Answer { result: Box::new(result), answer });
     }
 
     /// A person has seen it on paper; nothing else may override what a printer said.
@@ -79,7 +79,7 @@ impl Keeper {
         let (Some(original), Some(content)) = (original, content) else {
             let detail = "what it prints was dropped; only its key is still known";
             let result = Err(Problem::new(Code::JobForgotten, detail));
-            self.pending.push(Pending::Answer { result, answer });
+            self.pending.push(Pending::Answer { result: Box::new(result), answer });
             return;
         };
         let printer = printer.as_ref().map(DeviceId::as_str);
@@ -93,10 +93,11 @@ impl Keeper {
             }
             Ok(Submitted::Known(record)) => {
                 let result = self.held.job(record.number).ok_or_else(|| unknown(record.number));
-                self.pending.push(Pending::Answer { result, answer });
+                self.pending.push(Pending::Answer { result: Box::new(result), answer });
             }
             Err(error) => {
-                self.pending.push(Pending::Answer { result: Err(refusal(&error)), answer });
+                self.pending
+                    .push(Pending::Answer { result: Box::new(Err(refusal(&error))), answer });
             }
         }
     }
