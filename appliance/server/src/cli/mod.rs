@@ -4,6 +4,7 @@
 
 mod client;
 mod clients;
+mod device;
 mod discover;
 mod masterdata;
 mod outbox;
@@ -124,6 +125,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Refresh { .. }
         | Command::Outbox(_)
         | Command::Ledger(_)
+        | Command::Device(_)
         | Command::Terminal(_)
         | Command::Node(_) => {
             let data_dir = data_dir(&args)?;
@@ -143,6 +145,7 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         }
         Command::Import { dir, changes } => masterdata::import(data_dir, &dir, changes).await,
         Command::Refresh { full, model } => masterdata::refresh(data_dir, full, model).await,
+        Command::Device(what) => device::run(data_dir, what).await,
         Command::Outbox(what) => outbox::run(data_dir, what).await,
         Command::Ledger(what) => outbox::look(data_dir, what).await,
         Command::Terminal(what) => clients::run(data_dir, Kind::Terminal, what).await,
