@@ -12,6 +12,7 @@ const SERVER: [(&str, u8, Siblings); 28] = [
     ("signal", 1, Siblings::Together),
     ("journal", 2, Siblings::Apart),
     ("db", 2, Siblings::Apart),
+    ("discovery", 2, Siblings::Apart),
     ("logging", 3, Siblings::Together),
     ("notify", 3, Siblings::Together),
     ("status", 3, Siblings::Together),
@@ -35,11 +36,12 @@ const SERVER: [(&str, u8, Siblings); 28] = [
 ];
 
 /// The modules of the protocol crate likewise.
-const PROTO: [(&str, u8, Siblings); 8] = [
+const PROTO: [(&str, u8, Siblings); 9] = [
     ("limits", 0, Siblings::Together),
     ("ids", 0, Siblings::Together),
     ("time", 0, Siblings::Together),
     ("problem", 0, Siblings::Together),
+    ("beacon", 1, Siblings::Apart),
     ("feed", 1, Siblings::Apart),
     ("ticket", 1, Siblings::Apart),
     ("sync", 2, Siblings::Apart),
@@ -47,8 +49,18 @@ const PROTO: [(&str, u8, Siblings); 8] = [
 ];
 
 /// Effects that the protocol crate must not know.
-const EFFECTS: [&str; 7] =
-    ["tokio", "std::fs", "std::net", "std::process", "SystemTime", "rand::rng()", "getrandom"];
+const EFFECTS: [&str; 10] = [
+    "tokio",
+    "std::fs",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "ToSocketAddrs",
+    "std::process",
+    "SystemTime",
+    "rand::rng()",
+    "getrandom",
+];
 
 #[derive(Clone, Copy, PartialEq)]
 enum Siblings {

@@ -64,6 +64,8 @@ pub const HELD_MAX: usize = 200_000;
 pub const PINNED_MAX: usize = 20_000;
 /// Contradicting transactions that are kept for a person.
 pub const CONFLICTS_MAX: usize = 256;
+/// Transactions that a person gave up and that are kept to be read.
+pub const GIVEN_UP_MAX: usize = 256;
 /// Acts of operators that are remembered.
 pub const AUDIT_MAX: usize = 256;
 /// Terminals whose sequence numbers a box remembers.

@@ -55,6 +55,9 @@ pub enum Command {
     /// Transactions that wait for head office.
     #[command(subcommand)]
     Outbox(Outbox),
+    /// Settled and refused transactions (role main).
+    #[command(subcommand)]
+    Ledger(Ledger),
     /// Tills and other clients.
     #[command(subcommand)]
     Terminal(Clients),
@@ -87,6 +90,9 @@ pub enum Outbox {
         /// Only those that wait for a person.
         #[arg(long)]
         quarantined: bool,
+        /// Only those that a person gave up.
+        #[arg(long, conflicts_with = "quarantined")]
+        given_up: bool,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -113,6 +119,49 @@ pub enum Outbox {
         /// Why.
         #[arg(long)]
         reason: String,
+    },
+    /// Give a refused one up: it will never be settled, stays to be read, and stops nothing any more.
+    Drop {
+        /// Its key.
+        key: TxKey,
+        /// Who decides it.
+        #[arg(long)]
+        by: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Show envelopes that contradict what was accepted.
+    Conflicts,
+    /// Let a contradicting envelope go that a person has dealt with.
+    Dismiss {
+        /// Its number.
+        number: u64,
+        /// Who dealt with it.
+        #[arg(long)]
+        by: String,
+        /// How.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Show what persons did with transactions lately.
+    Audit,
+}
+
+/// What is looked at in the ledger of a main server.
+#[derive(Debug, Subcommand)]
+pub enum Ledger {
+    /// List settled transactions in the order of their keys.
+    List {
+        /// Behind this key.
+        #[arg(long)]
+        after: Option<TxKey>,
+    },
+    /// List what boxes sent and the ledger refused, conflicts included, with their content.
+    Refusals {
+        /// Behind this number.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
     },
 }
 

@@ -124,6 +124,9 @@ fn add_transactions(registry: &mut Registry, status: &Status) {
         gauge(registry, "outbox_quarantined", "Transactions that wait for a person", quarantined);
         counter(registry, "outbox_accepted", "Transactions accepted", outbox.accepted);
         counter(registry, "outbox_settled", "Transactions settled", outbox.settled);
+        counter(registry, "outbox_given_up", "Transactions given up", outbox.given_up);
+        let conflicts = outbox.conflicts;
+        gauge(registry, "outbox_conflicts", "Contradictions that wait for a person", conflicts);
     }
     if let Some(ledger) = &status.ledger {
         counter(registry, "ledger_settled", "Transactions in the ledger", ledger.settled);
@@ -147,6 +150,8 @@ fn add_traffic(registry: &mut Registry, traffic: &Traffic) {
     registry.register("http_answers", "Answers by class of status", family);
     let refused = traffic.refused_connections();
     counter(registry, "http_refused_connections", "Connections beyond the limit", refused);
+    let odd = traffic.odd_connections();
+    counter(registry, "http_odd_connections", "Connections on which no HTTP came", odd);
 }
 
 #[cfg(test)]

@@ -99,6 +99,12 @@ pub struct OutboxStatus {
     pub accepted: u64,
     /// Transactions settled since the journal began.
     pub settled: u64,
+    /// Transactions that persons gave up since the journal began.
+    #[serde(default)]
+    pub given_up: u64,
+    /// Envelopes that contradict accepted ones and wait for a person.
+    #[serde(default)]
+    pub conflicts: u64,
 }
 
 /// The ledger of a main server.

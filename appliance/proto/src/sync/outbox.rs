@@ -8,11 +8,12 @@
 //! envelope ───────▶ open ───────────────────────▶ settled ─────────────────▶ gone
 //!                   │  ▲
 //!           refused ▼  │ retry, repair (a person)
-//!                quarantined
+//!                quarantined ──────▶ given up
+//!                            drop (a person)
 //! ```
 //!
 //! Invariants:
-//! - An entry leaves only after the authoritative sink has taken it.
+//! - An entry leaves only after the authoritative sink has taken it, or after a person has given it up.
 //! - Within a lane nothing is offered while something before it is not taken and not in the same batch before it.
 //! - Nothing is offered while something that it depends on is held here, not taken and not in the same batch
 //!   before it.
@@ -26,6 +27,7 @@
 
 mod accept;
 mod checkpoint;
+mod give_up;
 mod operate;
 mod order;
 mod record;
@@ -116,7 +118,18 @@ struct Entry {
 enum Phase {
     Open,
     Quarantined(Problem),
+    GivenUp(Problem),
     Settled,
+}
+
+impl Phase {
+    /// Neither taken nor given up.
+    fn is_held(&self) -> bool {
+        match self {
+            Self::Open | Self::Quarantined(_) => true,
+            Self::GivenUp(_) | Self::Settled => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -140,6 +153,9 @@ pub struct Outbox {
     /// Open entries that wait for a person or for a missing number.
     parked: BTreeSet<u64>,
     settled: usize,
+    /// Given up by a person and still readable.
+    given_up: BTreeSet<u64>,
+    given_up_total: u64,
     terminals: BTreeMap<TerminalId, BTreeMap<u32, Epoch>>,
     /// The authoritative one first.
     sinks: Vec<Sink>,
@@ -171,6 +187,8 @@ impl Outbox {
             open: BTreeSet::new(),
             parked: BTreeSet::new(),
             settled: 0,
+            given_up: BTreeSet::new(),
+            given_up_total: 0,
             terminals: BTreeMap::new(),
             sinks,
             conflicts: BTreeMap::new(),
@@ -188,6 +206,7 @@ impl Outbox {
             (Event::Quarantined { position, problem }, _) => self.quarantine(*position, problem),
             (Event::Retried { position, forced, by }, _) => self.retried(*position, *forced, by),
             (Event::Repaired { position, by }, Some(meta)) => self.repaired(*position, by, meta),
+            (Event::GivenUp { position, forgets, by }, _) => self.gave_up(*position, *forgets, by),
             (Event::Delivered { sink, positions }, _) => self.delivered(sink, positions),
             (Event::LeftBehind { sink, to, left }, _) => self.left_behind(sink, *to, *left),
             (Event::Conflicted { number, code, at }, Some(meta)) => {
@@ -205,9 +224,9 @@ impl Outbox {
         std::mem::take(&mut self.released)
     }
 
-    /// Entries that the authoritative sink has not taken.
+    /// Entries that the authoritative sink has not taken and that nobody gave up.
     pub fn held(&self) -> usize {
-        self.entries.len() - self.settled
+        self.entries.len() - self.settled - self.given_up.len()
     }
 
     /// Entries that were ever accepted.
@@ -215,9 +234,9 @@ impl Outbox {
         self.next - 1
     }
 
-    /// When the oldest entry was accepted that the authoritative sink has not taken.
+    /// When the oldest of them was accepted.
     pub fn oldest(&self) -> Option<Timestamp> {
-        let oldest = self.entries.values().find(|entry| entry.phase != Phase::Settled);
+        let oldest = self.entries.values().find(|entry| entry.phase.is_held());
         oldest.map(|entry| entry.at)
     }
 
@@ -254,6 +273,7 @@ impl Outbox {
         let is_new_number = self.see_number(&meta, position);
         let phase = match (&slot.problem, slot.settled) {
             (_, true) => Phase::Settled,
+            (Some(problem), false) if slot.given_up => Phase::GivenUp(problem.clone()),
             (Some(problem), false) => Phase::Quarantined(problem.clone()),
             (None, false) => Phase::Open,
         };
@@ -262,6 +282,10 @@ impl Outbox {
         match phase {
             Phase::Settled => {
                 self.settled += 1;
+                self.forget_held_number(&meta, position);
+            }
+            Phase::GivenUp(_) => {
+                self.given_up.insert(position);
                 self.forget_held_number(&meta, position);
             }
             Phase::Quarantined(_) => self.order.insert(position, slot.rank, &meta),
@@ -290,6 +314,7 @@ impl Outbox {
     fn unlink(&mut self, position: u64) -> Option<Entry> {
         let entry = self.entries.remove(&position)?;
         self.keys.remove(&entry.meta.key);
+        self.given_up.remove(&position);
         self.order.remove(position, entry.rank, &entry.meta);
         self.open.remove(&position);
         self.parked.remove(&position);
@@ -308,24 +333,30 @@ impl Outbox {
             }
             entry.phase = Phase::Settled;
             self.settled += 1;
+            self.given_up_total -= u64::from(self.given_up.remove(position));
             let (rank, meta) = (entry.rank, entry.meta.clone());
-            self.order.remove(*position, rank, &meta);
-            self.open.remove(position);
-            self.parked.remove(position);
-            self.forget_held_number(&meta, *position);
-            for waiting in self.order.waiting_for(&meta) {
-                if let Some(entry) = self.entries.get_mut(&waiting) {
-                    entry.not_before = None;
-                }
-            }
+            self.stop_ordering(*position, rank, &meta);
             self.release_if_done(*position);
         }
         self.unpark();
     }
 
+    /// What waited for this entry may go on.
+    fn stop_ordering(&mut self, position: u64, rank: u64, meta: &Meta) {
+        self.order.remove(position, rank, meta);
+        self.open.remove(&position);
+        self.parked.remove(&position);
+        self.forget_held_number(meta, position);
+        for waiting in self.order.waiting_for(meta) {
+            if let Some(entry) = self.entries.get_mut(&waiting) {
+                entry.not_before = None;
+            }
+        }
+    }
+
     fn quarantine(&mut self, position: u64, problem: &Problem) {
         let Some(entry) = self.entries.get_mut(&position) else { return };
-        if entry.phase != Phase::Settled {
+        if entry.phase.is_held() {
             entry.phase = Phase::Quarantined(problem.clone());
             self.open.remove(&position);
             self.parked.remove(&position);

@@ -124,6 +124,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Import { .. }
         | Command::Refresh { .. }
         | Command::Outbox(_)
+        | Command::Ledger(_)
         | Command::Device(_)
         | Command::Terminal(_)
         | Command::Node(_) => {
@@ -146,6 +147,7 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         Command::Refresh { full, model } => masterdata::refresh(data_dir, full, model).await,
         Command::Device(what) => device::run(data_dir, what).await,
         Command::Outbox(what) => outbox::run(data_dir, what).await,
+        Command::Ledger(what) => outbox::look(data_dir, what).await,
         Command::Terminal(what) => clients::run(data_dir, Kind::Terminal, what).await,
         Command::Node(what) => clients::run(data_dir, Kind::Node, what).await,
     }

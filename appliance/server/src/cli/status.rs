@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use storebox_proto::time::ClockConfidence;
+
 use super::client::Control;
 use super::{CommandError, say};
 use crate::status::Status;
@@ -19,7 +21,7 @@ pub(super) async fn show(data_dir: &Path, json: bool) -> Result<(), CommandError
 fn screen(status: &Status) -> String {
     let mut lines = vec![
         format!("{} ({}), storebox {}", status.node, status.role, status.version),
-        format!("up {}, now {}", duration(status.uptime_s), status.now),
+        format!("up {}, now {}{}", duration(status.uptime_s), status.now, doubt(status.clock)),
         match status.ready {
             true => "ready".to_owned(),
             false => format!("NOT READY: {}", status.reasons.join("; ")),
@@ -64,12 +66,25 @@ fn transactions(status: &Status, lines: &mut Vec<String>) {
     if let Some(outbox) = &status.outbox {
         let oldest = outbox.oldest_s.map_or(String::new(), |s| format!(", oldest {}", duration(s)));
         lines.push(format!(
-            "outbox {} waiting{oldest}, {} settled of {}, {} quarantined",
-            outbox.waiting, outbox.settled, outbox.accepted, outbox.quarantined
+            "outbox {} waiting{oldest}, {} settled of {}, {} quarantined, {} given up, {} conflicts",
+            outbox.waiting,
+            outbox.settled,
+            outbox.accepted,
+            outbox.quarantined,
+            outbox.given_up,
+            outbox.conflicts
         ));
     }
     if let Some(ledger) = &status.ledger {
         lines.push(format!("ledger {} settled, {} refused", ledger.settled, ledger.refused));
+    }
+}
+
+/// A technician has to look at a clock that is wrong; nothing else in the shop depends on it.
+fn doubt(clock: ClockConfidence) -> &'static str {
+    match clock {
+        ClockConfidence::Wrong => " (the clock is wrong)",
+        ClockConfidence::Plausible | ClockConfidence::Synchronised => "",
     }
 }
 

@@ -105,9 +105,12 @@ async fn head(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     boxes_only(&identity)?;
-    let known: Option<FeedId> = feed.parse().ok().filter(|feed| sync.board.knows(feed));
-    let feed =
-        known.ok_or_else(|| Refusal::new(Code::FeedUnknown, "this node has no such feed"))?;
+    let unknown = || Refusal::new(Code::FeedUnknown, "this node has no such feed");
+    let feed: FeedId = feed.parse().map_err(|_| unknown())?;
+    // A box may have heard of a feed before its first head is published; who waits is told at once.
+    if query.wait_s == 0 && !sync.board.knows(&feed) {
+        return Err(unknown());
+    }
     let after = match (query.after_epoch, query.after_revision) {
         (Some(epoch), Some(revision)) => Some(Position { epoch, revision }),
         (None, None) => position_of(&headers),

@@ -5,7 +5,7 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use storebox_proto::ids::{NodeId, TxKey};
 use storebox_proto::limits::PAGE_RECORDS_MAX;
-use storebox_proto::problem::Code;
+use storebox_proto::problem::{Code, Problem};
 use storebox_proto::ticket::Envelope;
 use storebox_proto::time::Timestamp;
 use utoipa_axum::router::OpenApiRouter;
@@ -14,14 +14,14 @@ use utoipa_axum::routes;
 use super::identity::Identity;
 use super::problem::Refusal;
 use super::settle::parse_key;
-use crate::uplink::Ledger;
+use crate::uplink::{Ledger, LedgerEntry};
 
 /// Entries on a page without `limit`.
 const LIMIT_DEFAULT: usize = 100;
 
 /// The routes for operators.
 pub fn routes(ledger: Ledger) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(list)).with_state(ledger)
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(refusals)).with_state(ledger)
 }
 
 /// A page of a listing.
@@ -67,18 +67,88 @@ async fn list(
     Extension(identity): Extension<Identity>,
     Query(page): Query<Page>,
 ) -> Result<Json<List>, Refusal> {
-    if identity != Identity::Operator {
-        return Err(Refusal::new(Code::Forbidden, "this path is for the operator of the box"));
-    }
+    operator_only(&identity)?;
     let after = page.after.as_deref().map(parse_key).transpose()?;
     let limit = page.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, PAGE_RECORDS_MAX);
     let found = ledger.list(after, limit).await?;
     let next = (found.len() == limit).then(|| found[limit - 1].key);
-    let entries = found.into_iter().map(|entry| Entry {
-        position: entry.position,
-        at: entry.at,
-        node: entry.node,
-        envelope: entry.envelope,
+    Ok(Json(List { entries: found.into_iter().map(Entry::from).collect(), next }))
+}
+
+impl From<LedgerEntry> for Entry {
+    fn from(entry: LedgerEntry) -> Self {
+        let LedgerEntry { position, at, node, envelope, .. } = entry;
+        Self { position, at, node, envelope }
+    }
+}
+
+/// A page of the refusals.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct RefusalsPage {
+    /// Refusals behind this number.
+    after: Option<u64>,
+    /// How many at most.
+    limit: Option<usize>,
+}
+
+/// What boxes sent and the ledger refused.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Refusals {
+    /// In the order in which they were refused.
+    #[schema(value_type = Vec<Object>)]
+    refusals: Vec<Refused>,
+    /// The number to go on behind, if there may be more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
+}
+
+/// Something that a box sent and the ledger refused.
+#[derive(Serialize)]
+struct Refused {
+    /// Its number among the refusals.
+    number: u64,
+    /// When it was refused.
+    at: Timestamp,
+    /// Which box sent it.
+    node: NodeId,
+    /// Why; `key_conflict`: another content was settled under its key.
+    problem: Problem,
+    /// Its content.
+    envelope: Envelope,
+    /// What is settled under its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settled: Option<Entry>,
+}
+
+/// Refused and contradicting transactions, each beside what was settled under its key.
+#[utoipa::path(get, path = "/v1/ledger/refusals", tag = "ledger", params(RefusalsPage),
+    responses((status = 200, description = "A page of the refusals.", body = Refusals)))]
+async fn refusals(
+    State(ledger): State<Ledger>,
+    Extension(identity): Extension<Identity>,
+    Query(page): Query<RefusalsPage>,
+) -> Result<Json<Refusals>, Refusal> {
+    operator_only(&identity)?;
+    let limit = page.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, PAGE_RECORDS_MAX);
+    let found = ledger.refusals(page.after.unwrap_or(0), limit).await?;
+    let next = (found.len() == limit).then(|| found[limit - 1].number);
+    let refusals = found.into_iter().map(|refusal| Refused {
+        number: refusal.number,
+        at: refusal.at,
+        node: refusal.node,
+        problem: refusal.problem,
+        envelope: refusal.envelope,
+        settled: refusal.settled.map(Entry::from),
     });
-    Ok(Json(List { entries: entries.collect(), next }))
+    Ok(Json(Refusals { refusals: refusals.collect(), next }))
+}
+
+fn operator_only(identity: &Identity) -> Result<(), Refusal> {
+    match identity {
+        Identity::Operator => Ok(()),
+        Identity::Terminal(_) | Identity::Node(_) => {
+            Err(Refusal::new(Code::Forbidden, "this path is for the operator of the box"))
+        }
+    }
 }

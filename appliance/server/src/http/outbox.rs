@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use storebox_proto::limits::PAGE_RECORDS_MAX;
 use storebox_proto::problem::{Code, Problem};
-use storebox_proto::sync::outbox::{By, Summary};
+use storebox_proto::sync::outbox::{Audit, By, Summary};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -29,10 +29,12 @@ pub fn routes(outbox: Outbox) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(conflicts))
+        .routes(routes!(audit))
         .routes(routes!(dismiss))
         .routes(routes!(show))
         .routes(routes!(retry))
         .routes(routes!(repair))
+        .routes(routes!(give_up))
         .with_state(outbox)
 }
 
@@ -40,7 +42,7 @@ pub fn routes(outbox: Outbox) -> OpenApiRouter {
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 struct Page {
-    /// `quarantined`: only what waits for a person.
+    /// `quarantined`: only what waits for a person; `given-up`: only what a person gave up, all of it.
     state: Option<String>,
     /// Entries behind this position.
     after: Option<u64>,
@@ -99,7 +101,10 @@ async fn list(
     let quarantined = match page.state.as_deref() {
         None => false,
         Some("quarantined") => true,
-        Some(_) => return Err(parameter("state must be quarantined").into()),
+        Some("given-up") => {
+            return Ok(Json(List { entries: outbox.given_up().await?, next: None }));
+        }
+        Some(_) => return Err(parameter("state must be quarantined or given-up").into()),
     };
     let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=PAGE_RECORDS_MAX).contains(&limit) {
@@ -159,6 +164,50 @@ async fn repair(
     let Repair { payload, by, reason } = read(&body)?;
     outbox.repair(key, payload, sign(by, reason)).await?;
     Ok(Json(outbox.show(key).await?))
+}
+
+/// The end of a transaction that will never be settled.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct GiveUp {
+    /// Who decides it.
+    by: String,
+    /// Why.
+    reason: String,
+}
+
+/// Give a refused transaction up: it stays to be read, will never be settled and stops nothing any more.
+#[utoipa::path(post, path = "/v1/outbox/{key}/drop", tag = "outbox",
+    params(("key" = String, Path)), request_body = GiveUp,
+    responses((status = 200, description = "The transaction as it is now.", body = Entry),
+              (status = 409, description = "It is not in quarantine."),
+              (status = 422, description = "Who decides it, or why, is missing.")))]
+async fn give_up(
+    State(outbox): State<Outbox>,
+    Extension(identity): Extension<Identity>,
+    Path(key): Path<String>,
+    body: Bytes,
+) -> Result<Json<Entry>, Refusal> {
+    operator(&identity)?;
+    let key = parse_key(&key)?;
+    let GiveUp { by, reason } = read(&body)?;
+    if by.trim().is_empty() || reason.trim().is_empty() {
+        let detail = "fields by and reason: who gives a transaction up has to say so, and why";
+        return Err(Problem::new(Code::FieldInvalid, detail).into());
+    }
+    outbox.give_up(key, sign(Some(by), Some(reason))).await?;
+    Ok(Json(outbox.show(key).await?))
+}
+
+/// What persons did with transactions lately, the oldest first.
+#[utoipa::path(get, path = "/v1/outbox/audit", tag = "outbox",
+    responses((status = 200, description = "The last acts.", body = Vec<Object>)))]
+async fn audit(
+    State(outbox): State<Outbox>,
+    Extension(identity): Extension<Identity>,
+) -> Result<Json<Vec<Audit>>, Refusal> {
+    operator(&identity)?;
+    Ok(Json(outbox.audit().await?))
 }
 
 /// Envelopes that contradict what was accepted.

@@ -2,7 +2,8 @@
 //!
 //! `axum::serve` keeps a connection whose head never ends; here heads, bodies, unread answers, rests between
 //! requests and the number of connections are all bounded (the times are in the configuration).
-//! Everything that a client hears as a refusal is an RFC 9457 answer, also what the framework refuses.
+//! Every request that is refused gets an RFC 9457 answer, also what the framework refuses; what is no request at all
+//! gets a bare 400 or 431, a log line and a count (decision 0005).
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -34,7 +35,7 @@ use crate::env;
 use crate::supervise::{Pulse, Supervisor};
 use crate::terminal::access::Access;
 
-/// A request head beyond this is refused by hyper with 431.
+/// A request head beyond this is refused by hyper with 431, no body and a log line.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Requests that are under way when the box stops may take this long.
 const DRAIN: Duration = Duration::from_secs(4);
@@ -212,8 +213,14 @@ where
             tokio::time::timeout(DRAIN, connection).await.unwrap_or(Ok(()))
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, ?peer, "connection ended");
+    match ended {
+        Err(error) if error.is_parse() => {
+            // hyper has answered 400 or 431 with an empty body: what came is no request that could be refused.
+            house.traffic.not_understood();
+            tracing::info!(%error, ?peer, "what came is not HTTP");
+        }
+        Err(error) => tracing::debug!(%error, ?peer, "connection ended"),
+        Ok(()) => {}
     }
 }
 

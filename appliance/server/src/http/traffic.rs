@@ -13,6 +13,7 @@ pub struct Traffic(Arc<Counters>);
 struct Counters {
     by_class: [AtomicU64; 6],
     turned_away: AtomicU64,
+    not_understood: AtomicU64,
 }
 
 impl Traffic {
@@ -25,10 +26,19 @@ impl Traffic {
         self.0.turned_away.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn not_understood(&self) {
+        self.0.not_understood.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Answers by class of status, `2xx` to `5xx`.
     pub fn answers(&self) -> [(&'static str, u64); 4] {
         let count = |class: usize| self.0.by_class[class].load(Ordering::Relaxed);
         [("2xx", count(2)), ("3xx", count(3)), ("4xx", count(4)), ("5xx", count(5))]
+    }
+
+    /// Connections that were closed because something else than HTTP came.
+    pub fn odd_connections(&self) -> u64 {
+        self.0.not_understood.load(Ordering::Relaxed)
     }
 
     /// Connections that were closed because too many were open.

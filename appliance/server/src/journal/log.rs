@@ -57,6 +57,18 @@ pub struct Location {
     pub sequence: u64,
 }
 
+impl Location {
+    /// As plain numbers, for an index.
+    pub fn as_place(&self) -> (u64, u64, u32, u64) {
+        (self.segment, self.offset, self.length, self.sequence)
+    }
+
+    /// From [`Location::as_place`].
+    pub fn of_place((segment, offset, length, sequence): (u64, u64, u32, u64)) -> Self {
+        Self { segment, offset, length, sequence }
+    }
+}
+
 /// Why nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {

@@ -34,13 +34,15 @@ type Slot = watch::Sender<Option<Posted>>;
 #[derive(Debug, Clone, Default)]
 pub struct Board {
     slots: Arc<Mutex<BTreeMap<FeedId, Slot>>>,
+    /// Counts feeds that became known, for those who wait for one.
+    made: Arc<watch::Sender<u64>>,
 }
 
 impl Board {
     /// A board for these feeds; others are added when something is posted for them.
     pub fn new(feeds: impl IntoIterator<Item = FeedId>) -> Self {
         let slots = feeds.into_iter().map(|feed| (feed, watch::channel(None).0)).collect();
-        Self { slots: Arc::new(Mutex::new(slots)) }
+        Self { slots: Arc::new(Mutex::new(slots)), made: Arc::default() }
     }
 
     /// Offers a head and wakes those who wait.
@@ -69,24 +71,39 @@ impl Board {
     }
 
     /// A head other than this one, at once or within the time; dropping the future loses nothing.
+    ///
+    /// A feed that nobody knows yet is waited for as well: its first head may come within the time.
     pub async fn newer(
         &self,
         feed: &FeedId,
         after: Option<Position>,
         within: Duration,
     ) -> Option<Posted> {
-        let mut watch = self.watch(feed)?;
         let differs = |posted: &Option<Posted>| {
             posted.as_ref().is_some_and(|posted| Some(posted.position()) != after)
         };
-        let found = tokio::time::timeout(within, watch.wait_for(differs)).await;
-        found.ok().and_then(Result::ok).and_then(|posted| posted.clone())
+        let found = async {
+            let mut watch = self.appears(feed).await?;
+            watch.wait_for(differs).await.ok().and_then(|posted| posted.clone())
+        };
+        tokio::time::timeout(within, found).await.ok().flatten()
+    }
+
+    async fn appears(&self, feed: &FeedId) -> Option<watch::Receiver<Option<Posted>>> {
+        let mut made = self.made.subscribe();
+        loop {
+            if let Some(watch) = self.watch(feed) {
+                return Some(watch);
+            }
+            made.changed().await.ok()?;
+        }
     }
 
     fn slot(&self, feed: &FeedId, make: bool) -> Option<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if make && !slots.contains_key(feed) {
             slots.insert(feed.clone(), watch::channel(None).0);
+            self.made.send_modify(|count| *count += 1);
         }
         slots.get(feed).cloned()
     }

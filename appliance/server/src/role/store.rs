@@ -11,6 +11,7 @@ use super::{Basics, RoleError, devices, token, transactions};
 use crate::config::Main;
 use crate::http::feeds;
 use crate::replica::board::Board;
+use crate::replica::reporter::Reporter;
 use crate::replica::source::{HttpSource, Source};
 use crate::replica::till_changes::TillChanges;
 use crate::status::PanelBuilder;
@@ -25,9 +26,15 @@ pub(super) async fn start(
 ) -> Result<Vec<OpenApiRouter>, RoleError> {
     let ground = Ground::open(basics)?;
     let feeding = feeding(&basics.config.main)?;
+    let source = feeding.source.clone();
     let Started { masterdata, nudge, mut routers } =
         replica::start(basics, &ground, feeding, panel)?;
     let Ground { segments, board, history } = ground;
+    if let Source::Http(source) = source {
+        let reported = replica::path(basics, "history.reported");
+        let reporter = Reporter::new(history.clone(), source, &reported);
+        basics.supervisor.spawn_owner("reporter", |stop| reporter.run(stop));
+    }
     let shutdown = basics.supervisor.root();
     let changes = TillChanges::new(board.clone(), segments.clone());
     routers.push(feeds::routes(feeds::Sync { board, segments, history, shutdown }));

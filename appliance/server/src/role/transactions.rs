@@ -106,6 +106,8 @@ fn report_outbox(outbox: Outbox, basics: &Basics<'_>, panel: &mut PanelBuilder) 
                 quarantined: figures.quarantined,
                 accepted: figures.accepted,
                 settled: figures.settled,
+                given_up: figures.given_up,
+                conflicts: figures.conflicts,
             });
             for (id, url) in urls.iter().filter(|(_, url)| !url.is_empty()) {
                 let sink = figures.sinks.iter().find(|sink| sink.id == *id);
@@ -125,11 +127,14 @@ fn line(sink: &SinkStatus, url: &str) -> LineStatus {
         Link::Waiting { .. } => (false, "tried again".to_owned()),
         Link::Paused { .. } => (false, "it does not let this box in".to_owned()),
     };
-    let detail = match sink.behind {
-        0 => word,
-        behind if word.is_empty() => format!("{behind} to go"),
-        behind => format!("{word}, {behind} to go"),
-    };
+    let count = |number: u64, what: &str| (number > 0).then(|| format!("{number} {what}"));
+    let parts = [
+        Some(word).filter(|word| !word.is_empty()),
+        count(sink.behind as u64, "to go"),
+        count(sink.refused, "refused there"),
+        count(sink.left, "left behind: it will never get them"),
+    ];
+    let detail = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
     LineStatus { to: url.to_owned(), service: "transactions".to_owned(), up, detail }
 }
 
@@ -174,5 +179,28 @@ async fn join(name: &str, thread: std::thread::JoinHandle<()>) {
     let joined = tokio::task::spawn_blocking(move || thread.join());
     if tokio::time::timeout(JOURNAL_STOP_MAX, joined).await.is_err() {
         tracing::warn!(task = name, "did not end in time");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sink_that_was_left_behind_says_so_in_the_status() {
+        let mut sink = SinkStatus {
+            id: "archive".parse().unwrap(),
+            authoritative: false,
+            link: Link::Up,
+            behind: 20,
+            refused: 1,
+            left: 30,
+        };
+        let status = line(&sink, "http://archive.example");
+        assert!(status.up);
+        let words = "20 to go, 1 refused there, 30 left behind: it will never get them";
+        assert_eq!(status.detail, words);
+        (sink.behind, sink.refused, sink.left) = (0, 0, 0);
+        assert_eq!(line(&sink, "http://archive.example").detail, "");
     }
 }

@@ -175,6 +175,20 @@ impl Outbox {
         self.look(move |keeper| keeper.outbox.have(&terminal)).await
     }
 
+    /// What persons did lately, the oldest first.
+    pub async fn audit(&self) -> Result<Vec<outbox::Audit>, Problem> {
+        self.look(|keeper| keeper.outbox.audit().cloned().collect()).await
+    }
+
+    /// What was given up and is still kept, the oldest first.
+    pub async fn given_up(&self) -> Result<Vec<Summary>, Problem> {
+        self.look(|keeper| {
+            let given_up = keeper.outbox.given_up();
+            given_up.filter_map(|position| keeper.outbox.summary(position)).collect()
+        })
+        .await
+    }
+
     /// What is held, behind this position.
     pub async fn list(
         &self,
@@ -245,6 +259,11 @@ impl Outbox {
         }
         let meta = Meta::of(&envelope, &bytes);
         self.act(Act::Repair { meta: Box::new(meta), bytes: bytes.into() }, by).await
+    }
+
+    /// Gives a refused transaction up: it will never be settled, and stops nothing any more.
+    pub async fn give_up(&self, key: TxKey, by: By) -> Result<(), Problem> {
+        self.act(Act::GiveUp(key), by).await
     }
 
     /// A person has dealt with a contradicting envelope.

@@ -10,7 +10,7 @@ use storebox_proto::ticket::envelope::CASH_UP;
 use storebox_proto::time::Timestamp;
 use tokio::sync::{oneshot, watch};
 
-use super::index::{Index, Line, TakenLine};
+use super::index::{Index, Line, RefusalLine, TakenLine};
 use super::refusals::not_stored;
 use crate::db::DiskError;
 use crate::journal::{CommitError, Group, Journal, Location, Owner, Usage};
@@ -108,7 +108,7 @@ pub(super) struct Bookkeeper {
 
 enum NewLine {
     Taken { key: TxKey, index: usize, digest: Hash32, position: u64, at: Timestamp, node: NodeId },
-    Refused { key: TxKey, code: Code },
+    Refused { key: TxKey, index: usize, number: u64, code: Code },
 }
 
 impl Bookkeeper {
@@ -244,12 +244,10 @@ impl Bookkeeper {
         let is_conflict = problem.code == Code::KeyConflict;
         let kind = if is_conflict { CONFLICT } else { REFUSED };
         let head = Head { position: 0, at, node: node.clone(), problem: Some(problem.clone()) };
-        group.push(kind, &[&head.encode(), &candidate.bytes]);
-        if !is_conflict {
-            let (key, code) = (candidate.envelope.key, problem.code);
-            self.lines.push(NewLine::Refused { key, code });
-        }
+        let index = group.push(kind, &[&head.encode(), &candidate.bytes]);
         self.refused += 1;
+        let (key, number, code) = (candidate.envelope.key, self.refused, problem.code);
+        self.lines.push(NewLine::Refused { key, index, number, code });
         Outcome::Refused(problem)
     }
 
@@ -257,11 +255,15 @@ impl Bookkeeper {
         for line in std::mem::take(&mut self.lines) {
             let noted = match line {
                 NewLine::Taken { key, index, digest, position, at, node } => {
-                    let Location { segment, offset, length, sequence } = locations[index];
-                    let place = (segment, offset, length, sequence);
+                    let place = locations[index].as_place();
                     self.index.take(&key, TakenLine { digest, position, at, node, place })
                 }
-                NewLine::Refused { key, code } => self.index.refuse(&key, code),
+                NewLine::Refused { key, index, number, code } => {
+                    let place = locations[index].as_place();
+                    let line = RefusalLine { key, place };
+                    let listed = self.index.list_refusal(number, &line);
+                    listed.and_then(|()| self.index.refuse(&key, code))
+                }
             };
             if let Err(error) = noted {
                 tracing::error!(%error, "index of the ledger failed; it is built anew at the next start");
@@ -314,8 +316,10 @@ impl Owner for Bookkeeper {
         match &written {
             Ok(locations) => self.note(locations),
             Err(_) => {
+                let refused = self.lines.len() - taken;
                 self.lines.clear();
                 self.next -= taken as u64;
+                self.refused -= refused as u64;
             }
         }
         let fresh = std::mem::take(&mut self.fresh);

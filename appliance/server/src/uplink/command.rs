@@ -83,6 +83,7 @@ pub(super) enum News {
 pub(super) enum Act {
     Retry(TxKey),
     Repair { meta: Box<Meta>, bytes: Bytes },
+    GiveUp(TxKey),
     Dismiss(u64),
 }
 
@@ -164,6 +165,8 @@ pub struct OutboxFigures {
     pub accepted: u64,
     /// Transactions settled since the journal began.
     pub settled: u64,
+    /// Transactions that persons gave up since the journal began.
+    pub given_up: u64,
     /// The journal.
     pub usage: Usage,
     /// The sinks.

@@ -15,6 +15,8 @@ use crate::db::{DiskError, Keyed};
 use crate::journal::Location;
 
 const BY_KEY: u8 = b'k';
+/// Refusals by their number, for whoever has to look at them.
+const REFUSAL: u8 = b'x';
 const MARK: u8 = b'w';
 
 /// What the ledger knows of a key.
@@ -46,10 +48,24 @@ pub(super) struct TakenLine {
     pub(super) place: (u64, u64, u32, u64),
 }
 
+/// Something that a box sent and the ledger refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RefusalLine {
+    #[serde(rename = "k")]
+    pub(super) key: TxKey,
+    #[serde(rename = "l")]
+    pub(super) place: (u64, u64, u32, u64),
+}
+
+impl RefusalLine {
+    pub(super) fn location(&self) -> Location {
+        Location::of_place(self.place)
+    }
+}
+
 impl TakenLine {
     pub(super) fn location(&self) -> Location {
-        let (segment, offset, length, sequence) = self.place;
-        Location { segment, offset, length, sequence }
+        Location::of_place(self.place)
     }
 }
 
@@ -120,6 +136,29 @@ impl Index {
             Some(Line::Taken(_)) => Ok(()),
             Some(Line::Refused { .. }) | None => self.put(key, &Line::Refused { code }),
         }
+    }
+
+    /// Notes where a refusal stands; twice is as good as once.
+    pub(super) fn list_refusal(&self, number: u64, line: &RefusalLine) -> Result<(), DiskError> {
+        let bytes = serde_json::to_vec(line).expect("plain data with string keys");
+        self.keyed.put(REFUSAL, &number.to_be_bytes(), &bytes)
+    }
+
+    /// Refusals behind this number, at most so many.
+    pub(super) fn refusals(
+        &self,
+        after: u64,
+        count_max: usize,
+    ) -> Result<Vec<(u64, RefusalLine)>, DiskError> {
+        let mut found = Vec::new();
+        self.keyed.scan(REFUSAL, &[], Some(&after.to_be_bytes()), &mut |number, bytes| {
+            let number = <[u8; 8]>::try_from(number).map(u64::from_be_bytes);
+            if let (Ok(number), Ok(line)) = (number, serde_json::from_slice(bytes)) {
+                found.push((number, line));
+            }
+            found.len() < count_max
+        })?;
+        Ok(found)
     }
 
     /// What the index is now, at the start of this segment.

@@ -109,13 +109,15 @@ impl Keeper {
         let waiting = self.outbox.held() as u64;
         let accepted = self.outbox.accepted();
         let oldest = self.outbox.oldest();
+        let given_up = self.outbox.given_up_total();
         OutboxFigures {
             waiting,
             oldest,
             quarantined: self.outbox.quarantined() as u64,
             conflicts: self.outbox.conflicts().count() as u64,
             accepted,
-            settled: accepted - waiting,
+            settled: accepted - waiting - given_up,
+            given_up,
             usage: self.usage,
             sinks: self.outbox.sinks(),
         }
@@ -207,6 +209,7 @@ impl Keeper {
         let (decided, bytes) = match act {
             Act::Retry(key) => (self.outbox.retry(&key, by), None),
             Act::Repair { meta, bytes } => (self.outbox.repair(*meta, by), Some(bytes)),
+            Act::GiveUp(key) => (self.outbox.give_up(&key, by), None),
             Act::Dismiss(number) => (self.outbox.dismiss(number, by), None),
         };
         match decided {

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::bookkeeper::{
     Bookkeeper, CONFLICT, Candidate, Checkpoint, Command, Head, Outcome, REFUSED, Settlement, TAKEN,
 };
-use super::index::{Index, Line, Mark, TakenLine};
+use super::index::{Index, Line, Mark, RefusalLine, TakenLine};
 use super::settle::Rules;
 use crate::db::DiskError;
 use crate::env;
@@ -104,6 +104,23 @@ pub struct LedgerEntry {
     pub envelope: Envelope,
 }
 
+/// Something that a box sent and the ledger refused.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal {
+    /// Its number among the refusals.
+    pub number: u64,
+    /// When it was refused.
+    pub at: Timestamp,
+    /// Which box sent it.
+    pub node: NodeId,
+    /// Why.
+    pub problem: Problem,
+    /// Its content.
+    pub envelope: Envelope,
+    /// What was settled under its key, before or since.
+    pub settled: Option<LedgerEntry>,
+}
+
 /// The ledger; cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
@@ -186,6 +203,45 @@ impl Ledger {
         lines.iter().take(count_max).map(|(key, line)| self.read(*key, line)).collect()
     }
 
+    /// Refusals and conflicts behind this number, in order; reads the disk.
+    pub async fn refusals(&self, after: u64, count_max: usize) -> Result<Vec<Refusal>, Problem> {
+        let found = self.look(move |keeper| {
+            let lines = keeper.index.refusals(after, count_max)?;
+            let with_settled = |(number, line): (u64, RefusalLine)| {
+                let settled = keeper.index.get(&line.key)?;
+                Ok((number, line, settled))
+            };
+            lines.into_iter().map(with_settled).collect::<Result<Vec<_>, DiskError>>()
+        });
+        let found =
+            found.await?.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+        let read = |(number, line, settled)| self.read_refusal(number, &line, settled);
+        Ok(found.into_iter().filter_map(read).collect())
+    }
+
+    /// Nothing if a crash took the record away after the index had learned of it.
+    fn read_refusal(
+        &self,
+        number: u64,
+        line: &RefusalLine,
+        settled: Option<Line>,
+    ) -> Option<Refusal> {
+        let read = self.record(line.key, &line.location());
+        let (head, envelope) = match read {
+            Ok((head, envelope)) if envelope.key == line.key => (head, envelope),
+            Ok(_) | Err(_) => {
+                tracing::warn!(number, ticket = %line.key, "refusal is not where the index says");
+                return None;
+            }
+        };
+        let settled = match settled {
+            Some(Line::Taken(taken)) => self.read(line.key, &taken).ok(),
+            Some(Line::Refused { .. }) | None => None,
+        };
+        let Head { at, node, problem, .. } = head;
+        Some(Refusal { number, at, node, problem: problem?, envelope, settled })
+    }
+
     /// The ledger in numbers.
     pub async fn figures(&self) -> Result<LedgerFigures, Problem> {
         self.look(|keeper| LedgerFigures {
@@ -212,13 +268,18 @@ impl Ledger {
     }
 
     fn read(&self, key: TxKey, line: &TakenLine) -> Result<LedgerEntry, Problem> {
+        let (head, envelope) = self.record(key, &line.location())?;
+        let Head { position, at, node, .. } = head;
+        Ok(LedgerEntry { key, position, at, node, envelope })
+    }
+
+    fn record(&self, key: TxKey, location: &Location) -> Result<(Head, Envelope), Problem> {
         let broken = |detail: String| Problem::new(Code::Internal, detail);
-        let body = self.reader.read(&line.location()).map_err(|error| broken(error.to_string()))?;
+        let body = self.reader.read(location).map_err(|error| broken(error.to_string()))?;
         let (head, envelope) = Head::decode(&body)
             .ok_or_else(|| broken(format!("ledger record of {key} is not understood")))?;
         let envelope = Envelope::parse(envelope).map_err(|error| broken(error.to_string()))?;
-        let Head { position, at, node, .. } = head;
-        Ok(LedgerEntry { key, position, at, node, envelope })
+        Ok((head, envelope))
     }
 
     async fn line(&self, key: TxKey) -> Result<Option<TakenLine>, Problem> {
@@ -273,7 +334,8 @@ impl Replay {
             self.mark = Some(self.index.at_start_of(replayed.location.segment));
             return;
         }
-        let Location { segment, offset, length, sequence } = replayed.location;
+        let place = replayed.location.as_place();
+        let sequence = replayed.location.sequence;
         let read = Head::decode(replayed.body);
         let read = read.and_then(|(head, bytes)| Some((head, Meta::read(bytes).ok()?)));
         let Some((head, meta)) = read else {
@@ -286,14 +348,15 @@ impl Replay {
         let noted = match replayed.kind {
             TAKEN => {
                 self.next = self.next.max(position + 1);
-                let place = (segment, offset, length, sequence);
                 self.index.take(&key, TakenLine { digest, position, at, node, place })
             }
-            REFUSED => self.index.refuse(&key, code),
-            CONFLICT => Ok(()),
+            REFUSED | CONFLICT => {
+                self.refused += 1;
+                let listed = self.index.list_refusal(self.refused, &RefusalLine { key, place });
+                listed.and_then(|()| self.index.refuse(&key, code))
+            }
             _ => return,
         };
-        self.refused += u64::from(replayed.kind != TAKEN);
         if let Err(error) = noted {
             self.incidents.push(format!("index of the ledger: {error}"));
         }

@@ -31,7 +31,7 @@ pub use accept::{Outbox, OutboxOpenError, OutboxOpened, OutboxOptions};
 pub use command::{ConflictView, Entry, Known, OutboxFigures, Progress};
 pub use documents::{Document, LocalDocuments};
 pub use ledger::{
-    Ledger, LedgerEntry, LedgerFigures, LedgerOpenError, LedgerOpened, LedgerOptions,
+    Ledger, LedgerEntry, LedgerFigures, LedgerOpenError, LedgerOpened, LedgerOptions, Refusal,
 };
 pub use settle::Rules;
 pub use shipper::{Shipper, ShipperOptions};

@@ -89,6 +89,7 @@ impl Replay {
             Event::Settled { .. }
             | Event::Quarantined { .. }
             | Event::Retried { .. }
+            | Event::GivenUp { .. }
             | Event::Delivered { .. }
             | Event::LeftBehind { .. }
             | Event::Dismissed { .. } => {}

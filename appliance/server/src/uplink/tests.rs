@@ -5,3 +5,4 @@ mod long_life;
 mod power_loss;
 mod routes;
 mod samples;
+mod second_sink;

@@ -59,8 +59,16 @@ impl Outbox {
         }
         let position = self.next;
         let rank = self.rank_for(position, meta);
-        let slot =
-            Slot { position, rank, at, first: None, problem: None, forced: false, settled: false };
+        let slot = Slot {
+            position,
+            rank,
+            at,
+            first: None,
+            problem: None,
+            forced: false,
+            given_up: false,
+            settled: false,
+        };
         let record = Record { event: Event::Held(slot), meta: Some(meta.clone()) };
         Admission::New { position, record }
     }
@@ -99,6 +107,7 @@ impl Outbox {
             | Event::Quarantined { .. }
             | Event::Retried { .. }
             | Event::Repaired { .. }
+            | Event::GivenUp { .. }
             | Event::Delivered { .. }
             | Event::LeftBehind { .. }
             | Event::Dismissed { .. } => {}

@@ -14,6 +14,8 @@ use crate::ids::TerminalId;
 pub struct Checkpoint {
     next: u64,
     next_conflict: u64,
+    #[serde(default)]
+    given_up_total: u64,
     terminals: Vec<Known>,
     sinks: Vec<Progress>,
     audit: Vec<Audit>,
@@ -44,6 +46,7 @@ impl Outbox {
         let checkpoint = Checkpoint {
             next: self.next,
             next_conflict: self.next_conflict,
+            given_up_total: self.given_up_total,
             terminals: terminals.collect(),
             sinks: self.sinks.iter().filter_map(|sink| sink.progress()).collect(),
             audit: self.audit.iter().cloned().collect(),
@@ -56,6 +59,7 @@ impl Outbox {
         let checkpoint: Checkpoint = serde_json::from_slice(bytes)?;
         self.next = self.next.max(checkpoint.next);
         self.next_conflict = self.next_conflict.max(checkpoint.next_conflict);
+        self.given_up_total = checkpoint.given_up_total;
         for Known { terminal, epoch, seen } in checkpoint.terminals {
             let epochs = self.terminals.entry(terminal).or_default();
             epochs.entry(epoch).or_default().seen = seen;

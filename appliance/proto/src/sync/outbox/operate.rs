@@ -29,7 +29,7 @@ pub struct Audit {
     /// Who and when.
     #[serde(flatten)]
     pub by: By,
-    /// `retry`, `force`, `repair` or `dismiss`.
+    /// `retry`, `force`, `repair`, `drop` or `dismiss`.
     pub action: String,
     /// The transaction.
     pub key: TxKey,
@@ -42,7 +42,7 @@ pub struct Audit {
 
 /// How far an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum State {
     /// On its way.
     Open,
@@ -50,6 +50,8 @@ pub enum State {
     Waiting,
     /// Refused; waits for a person.
     Quarantined,
+    /// A person decided that it will never be settled; kept to be read.
+    GivenUp,
     /// Taken; kept for a best-effort sink.
     Settled,
 }
@@ -97,7 +99,7 @@ pub enum OperateError {
     /// No such conflict.
     #[error("conflict {0} is not known")]
     ConflictUnknown(u64),
-    /// It is on its way or taken already.
+    /// It is on its way, taken already or given up.
     #[error("transaction {0} is not in quarantine")]
     NotQuarantined(TxKey),
     /// Only the payload may be repaired.
@@ -112,7 +114,7 @@ impl Outbox {
         let meta = &entry.meta;
         let blocker = match entry.phase {
             Phase::Open => self.blocker(position, &std::collections::BTreeSet::new()),
-            Phase::Quarantined(_) | Phase::Settled => None,
+            Phase::Quarantined(_) | Phase::GivenUp(_) | Phase::Settled => None,
         };
         let waits_for = match blocker {
             Some(Blocker::Entry(other)) => self.entries.get(&other).map(|other| other.meta.key),
@@ -122,6 +124,7 @@ impl Outbox {
             Phase::Open if blocker.is_some() => (State::Waiting, None),
             Phase::Open => (State::Open, None),
             Phase::Quarantined(problem) => (State::Quarantined, Some(problem.clone())),
+            Phase::GivenUp(problem) => (State::GivenUp, Some(problem.clone())),
             Phase::Settled => (State::Settled, None),
         };
         Some(Summary {
@@ -165,7 +168,9 @@ impl Outbox {
         let forced = match phase {
             Phase::Quarantined(_) => false,
             Phase::Open => true,
-            Phase::Settled => return Err(OperateError::NotQuarantined(*key)),
+            Phase::GivenUp(_) | Phase::Settled => {
+                return Err(OperateError::NotQuarantined(*key));
+            }
         };
         Ok(Record::plain(Event::Retried { position, forced, by }))
     }
@@ -199,10 +204,9 @@ impl Outbox {
     /// What to write once more for this entry, so that its old record may go.
     pub fn carry(&self, position: u64) -> Option<Event> {
         let entry = self.entries.get(&position)?;
-        let (problem, settled) = match &entry.phase {
-            Phase::Open => (None, false),
-            Phase::Quarantined(problem) => (Some(problem.clone()), false),
-            Phase::Settled => (None, true),
+        let problem = match &entry.phase {
+            Phase::Open | Phase::Settled => None,
+            Phase::Quarantined(problem) | Phase::GivenUp(problem) => Some(problem.clone()),
         };
         Some(Event::Held(Slot {
             position,
@@ -211,7 +215,8 @@ impl Outbox {
             first: entry.first,
             problem,
             forced: entry.forced,
-            settled,
+            given_up: matches!(entry.phase, Phase::GivenUp(_)),
+            settled: entry.phase == Phase::Settled,
         }))
     }
 
@@ -221,7 +226,7 @@ impl Outbox {
         Some(Event::Conflicted { number, code: *code, at: *at })
     }
 
-    fn phase_of(&self, key: &TxKey) -> Result<(u64, &Phase), OperateError> {
+    pub(super) fn phase_of(&self, key: &TxKey) -> Result<(u64, &Phase), OperateError> {
         let position = self.keys.get(key).ok_or(OperateError::Unknown(*key))?;
         let entry = self.entries.get(position).ok_or(OperateError::Unknown(*key))?;
         Ok((*position, &entry.phase))
@@ -229,7 +234,7 @@ impl Outbox {
 
     pub(super) fn retried(&mut self, position: u64, forced: bool, by: &By) {
         let Some(entry) = self.entries.get_mut(&position) else { return };
-        if entry.phase == Phase::Settled {
+        if !entry.phase.is_held() {
             return;
         }
         entry.phase = Phase::Open;
@@ -268,7 +273,7 @@ impl Outbox {
         }
     }
 
-    fn remember(
+    pub(super) fn remember(
         &mut self,
         by: &By,
         action: &str,

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Outbox;
 use super::record::Meta;
-use super::{Outbox, Phase};
 use crate::ids::{LaneId, TxKey};
 use crate::ticket::envelope::CASH_UP;
 
@@ -106,7 +106,7 @@ impl Outbox {
         for key in &meta.depends_on {
             if let Some(needed) = self.keys.get(key)
                 && !batch.contains(needed)
-                && self.entries.get(needed).is_some_and(|needed| needed.phase != Phase::Settled)
+                && self.entries.get(needed).is_some_and(|needed| needed.phase.is_held())
             {
                 return Some(Blocker::Entry(*needed));
             }

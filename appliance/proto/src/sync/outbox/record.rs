@@ -122,6 +122,9 @@ pub struct Slot {
     /// Whether a person said that it shall not wait for missing numbers.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub forced: bool,
+    /// Whether a person decided that it will never be settled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub given_up: bool,
     /// Whether only best-effort sinks still need it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub settled: bool,
@@ -158,6 +161,16 @@ pub enum Event {
     Repaired {
         /// Which.
         position: u64,
+        /// Who and when.
+        by: By,
+    },
+    /// A person decided that it will never be settled; it is kept to be read.
+    GivenUp {
+        /// Which.
+        position: u64,
+        /// The one that is no longer kept, because there are too many.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        forgets: Option<u64>,
         /// Who and when.
         by: By,
     },
@@ -202,6 +215,7 @@ impl Event {
             Self::Settled { .. }
             | Self::Quarantined { .. }
             | Self::Retried { .. }
+            | Self::GivenUp { .. }
             | Self::Delivered { .. }
             | Self::LeftBehind { .. }
             | Self::Dismissed { .. } => false,

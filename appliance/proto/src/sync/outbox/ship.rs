@@ -319,9 +319,14 @@ impl Outbox {
                 Some(Verdict::Later(problem)) if problem.code != Code::DependencyMissing => {
                     sink_is_busy = true;
                 }
-                Some(Verdict::Later(_) | Verdict::Refused(_)) | None => {
-                    self.defer(*position, now, rng);
-                }
+                Some(Verdict::Later(_)) => match self.needs_given_up(*position) {
+                    Some(problem) => {
+                        let position = *position;
+                        records.push(Record::plain(Event::Quarantined { position, problem }));
+                    }
+                    None => self.defer(*position, now, rng),
+                },
+                Some(Verdict::Refused(_)) | None => self.defer(*position, now, rng),
             }
         }
         if sink_is_busy {

@@ -111,6 +111,65 @@ fn a_refused_entry_stops_its_descendants_and_nothing_else_until_it_is_repaired()
 }
 
 #[test]
+fn what_is_given_up_stops_nothing_and_is_still_there_to_be_read() {
+    let mut outbox = outbox(Limits::default(), &[]);
+    let now = start();
+    let refused_one = meta(1, "till-1", 1, "ticket:1");
+    let mut needs_it = meta(3, "till-2", 1, "invoice:1");
+    needs_it.depends_on = vec![key(1)];
+    for meta in [&refused_one, &meta(2, "till-1", 2, "ticket:1"), &needs_it] {
+        accept(&mut outbox, meta);
+    }
+    let by = || By { who: "anna".into(), at: at(7), reason: "settled by hand".into() };
+    let early = outbox.give_up(&key(1), by()).unwrap_err();
+    assert_eq!(early, OperateError::NotQuarantined(key(1)), "it is on its way");
+    assert_eq!(sent(outbox.poll(&sink("main"), now)), [1, 2, 3]);
+    let later = || Verdict::Later(Problem::new(Code::DependencyMissing, "ticket first"));
+    answer(&mut outbox, &[(1, refused()), (2, later()), (3, later())], now);
+
+    let record = outbox.give_up(&key(1), by()).unwrap();
+    outbox.apply(&record);
+    assert_eq!((outbox.held(), outbox.quarantined(), outbox.given_up_total()), (2, 0, 1));
+    let summary = outbox.summary(1).unwrap();
+    assert_eq!((summary.state, summary.problem.is_some()), (State::GivenUp, true));
+    assert!(matches!(outbox.admit(&refused_one, at(9)), Admission::Again { position: 1, .. }));
+    assert!(outbox.retry(&key(1), by()).is_err(), "what came after it has passed it");
+    let act = outbox.audit().last().unwrap();
+    assert_eq!((act.action.as_str(), act.by.reason.as_str()), ("drop", "settled by hand"));
+
+    assert_eq!(sent(outbox.poll(&sink("main"), now)), [2, 3], "its descendants go at once");
+    answer(&mut outbox, &[(2, Verdict::Taken), (3, later())], now);
+    let problem = outbox.summary(3).unwrap().problem.unwrap();
+    assert_eq!(problem.code, Code::DependencyRefused, "it will never be settled: {problem}");
+}
+
+#[test]
+fn the_oldest_that_was_given_up_is_forgotten_for_a_new_one_and_after_a_restart_too() {
+    let mut outbox = outbox(Limits::default(), &[]);
+    let mut again = outbox.clone();
+    for number in 1..=limits::GIVEN_UP_MAX as u64 + 2 {
+        let Admission::New { position, record } =
+            outbox.admit(&meta(number, "till-1", number, "ticket:1"), at(0))
+        else {
+            panic!("{number} is new");
+        };
+        let problem = Problem::new(Code::KeyConflict, "settled with another content");
+        let refused = Record::plain(Event::Quarantined { position, problem });
+        for record in [&record, &refused] {
+            outbox.apply(record);
+            again.apply(record);
+        }
+        let given_up = outbox.give_up(&key(number), By::new("anna", at(1))).unwrap();
+        outbox.apply(&given_up);
+        again.apply(&given_up);
+    }
+    assert_eq!(outbox.poll_released(), [1, 2]);
+    assert_eq!(outbox.given_up().count(), limits::GIVEN_UP_MAX);
+    assert_eq!(outbox.given_up_total(), limits::GIVEN_UP_MAX as u64 + 2);
+    assert!(again.given_up().eq(outbox.given_up()));
+}
+
+#[test]
 fn a_cash_up_waits_for_its_session_and_for_missing_numbers() {
     let mut outbox = outbox(Limits::default(), &[]);
     let now = start();

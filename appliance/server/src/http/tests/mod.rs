@@ -39,6 +39,7 @@ struct Site {
     store: FeedStore,
     masterdata: Masterdata,
     supervisor: Supervisor,
+    traffic: Traffic,
     client: reqwest::Client,
     _dir: TempDir,
 }
@@ -100,11 +101,12 @@ impl Site {
         let address = listener.local_addr().unwrap();
         let control = UnixListener::bind(dir.path().join("control.sock")).unwrap();
         let supervisor = Supervisor::new();
-        let server = Server { access, router, limits, traffic: Traffic::default() };
+        let traffic = Traffic::default();
+        let server = Server { access, router, limits, traffic: traffic.clone() };
         server.start(&supervisor, vec![listener], control);
         let client = reqwest::Client::new();
         let token = token.unwrap();
-        Self { address, token, store, masterdata, supervisor, client, _dir: dir }
+        Self { address, token, store, masterdata, supervisor, traffic, client, _dir: dir }
     }
 
     async fn ask(&self, path: &str, etag: Option<&str>) -> reqwest::Response {

@@ -47,6 +47,23 @@ async fn a_body_that_never_ends_is_refused() {
 }
 
 #[tokio::test]
+async fn what_is_not_http_is_answered_closed_and_counted() {
+    let site = Site::open(0, Http::default()).await;
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(200));
+    let cases: [(&[u8], &str); 3] = [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello by TLS\r\n\r\n", "400"),
+        (b"SELL 1 HTTP/9.9\r\n\r\n", "400"),
+        (many.as_bytes(), "431"),
+    ];
+    for (bytes, status) in cases {
+        let answer = exchange(&site, bytes).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer:?}");
+    }
+    assert_eq!(site.traffic.odd_connections(), 3, "each is a log line and a number");
+    site.close().await;
+}
+
+#[tokio::test]
 async fn a_body_beyond_the_limit_is_refused_unread() {
     let site = Site::open(0, Http::default()).await;
     let request = format!(

@@ -260,6 +260,24 @@ async fn a_new_model_arrives_with_its_index_and_without_a_release() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_first_publication_of_a_new_feed_arrives_at_once() {
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
+    let shop = Shop::open(dir.path(), &office);
+    let kitchen: FeedId = "kitchen".parse().unwrap();
+    let recipe = r#"{"id":"Recipe","feed":"kitchen","indexes":[]}"#;
+    office.whole("Model", recipe.to_owned()).await.unwrap();
+    let mut watch = shop.handle.watch();
+    let asks = |statuses: &Statuses| statuses.contains_key(&kitchen);
+    tokio::time::timeout(Duration::from_secs(30), watch.wait_for(asks)).await.unwrap().unwrap();
+    let published = env::instant();
+    office.whole("Recipe", r#"{"id":"1","name":"Tomato Soup"}"#.to_owned()).await.unwrap();
+    let there = |statuses: &Statuses| statuses[&kitchen].position.is_some();
+    tokio::time::timeout(Duration::from_secs(30), watch.wait_for(there)).await.unwrap().unwrap();
+    assert!(published.elapsed() < Duration::from_secs(2), "{:?}", published.elapsed());
+    assert_eq!(shop.readers.generation(&kitchen).unwrap().count(&model("Recipe")), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tills_are_told_what_changed_or_to_list_again() {
     let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
     office.prices(0..100, 1).await;
@@ -294,6 +312,39 @@ async fn a_timed_box_asks_at_its_start_and_on_wish_only() {
     assert_eq!(shop.handle.statuses()[&feed()].position, Some(first));
     shop.handle.refresh(Some(feed()), Wish::Incremental).unwrap();
     shop.reaches(office.position()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timed_box_asks_again_when_its_period_is_over() {
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
+    office.prices(0..10, 1).await;
+    let shop = Shop::open(dir.path(), &office);
+    shop.reaches(office.position()).await;
+    shop.stop().await;
+    for (minutes_ago, asks) in [(59, false), (61, true)] {
+        let history =
+            History::open(&dir.path().join(format!("history-{minutes_ago}")), "b".parse().unwrap());
+        let history = history.unwrap();
+        let at = env::timestamp().unix_ms() - minutes_ago * 60_000;
+        history.record(crate::replica::history::Refresh {
+            terminal: None,
+            feed: feed(),
+            mode: Mode::Incremental,
+            position: Some(office.position()),
+            at: storebox_proto::time::Timestamp::from_unix_ms(at),
+            took_ms: 1,
+            error: None,
+            models: Vec::new(),
+        });
+        let segments = SegmentStore::open(&dir.path().join("segments")).unwrap();
+        let (source, feeds) = (Source::Local(office.board.clone()), dir.path().join("feeds"));
+        let options = Options { schedule: timed(60), ..options() };
+        let opened = Refresher::open(&feeds, segments, source, Board::default(), history, options);
+        let (mut refresher, _handle, _readers) = opened.unwrap();
+        refresher.on_tick();
+        let lane = refresher.lane(&feed()).unwrap();
+        assert_eq!(lane.machine.poll_request(env::instant()).is_some(), asks, "{minutes_ago}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

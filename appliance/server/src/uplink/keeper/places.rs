@@ -22,6 +22,7 @@ impl Keeper {
             journal.claim(&location);
             self.locations.insert(position, location);
             if let (Event::Held(slot), Some(id)) = (event, documents.remove(&position))
+                && !slot.given_up
                 && let Some((meta, _, _)) = self.outbox.entry(position)
             {
                 self.documents.insert(meta, &slot, id, location);
@@ -59,6 +60,15 @@ impl Keeper {
             Event::Dismissed { number, .. } => {
                 if let Some(old) = self.conflict_locations.remove(number) {
                     journal.forget(&old);
+                }
+            }
+            Event::GivenUp { position, forgets, .. } => {
+                self.documents.remove(*position);
+                if let Some(position) = forgets {
+                    tracing::warn!(
+                        position,
+                        "given-up transaction is no longer kept: there are too many"
+                    );
                 }
             }
             Event::Settled { .. }

@@ -13,7 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use storebox_proto::problem::Code;
-use storebox_proto::sync::outbox::By;
+use storebox_proto::sync::outbox::{By, Link};
 use storebox_proto::ticket::{Answer, Grade, SettleRequest};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -75,13 +75,18 @@ fn open_store(home: &Path) -> OutboxOpened {
 }
 
 fn ship(outbox: &Outbox, url: String, shutdown: &CancellationToken) {
+    ship_to(outbox, url, 2, shutdown);
+}
+
+/// Ships to a server whose receipts are believed if they are signed with this key.
+fn ship_to(outbox: &Outbox, url: String, trusted: u8, shutdown: &CancellationToken) {
     let options = ShipperOptions {
         sink: main_sink(),
         authoritative: true,
         url,
         token: Token::new("secret"),
         node: store(),
-        trusted: vec![signer(2).verifying_key()],
+        trusted: vec![signer(trusted).verifying_key()],
         line_back: std::sync::Arc::new(|| {}),
     };
     let shipper = Shipper::new(outbox.clone(), options).unwrap();
@@ -176,6 +181,73 @@ async fn a_refused_sale_waits_with_its_payment_until_a_person_repairs_it() {
     let repaired = main.ledger.load(key(1)).await.unwrap().unwrap();
     assert_eq!(repaired.envelope.payload["gross"], "12.30");
     assert!(main.ledger.receipt(key(2)).await.unwrap().is_some());
+    shutdown.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sale_that_contradicts_the_ledger_is_given_up_and_seen_on_both_sides() {
+    let home = tempfile::tempdir().unwrap();
+    let main = open_main(home.path(), Rules::default());
+    let request = SettleRequest { node: store(), envelopes: vec![sale(1, 1, 1, 50)] };
+    main.ledger.receive(&store(), request).await.unwrap();
+    let address = serve(main.ledger.clone(), Arc::new(AtomicBool::new(true))).await;
+    let first = open_store(home.path());
+    let mut payment = sale(2, 1, 2, 100);
+    payment.lane = sale(1, 1, 1, 100).lane;
+    for sale in [sale(1, 1, 1, 100), payment] {
+        first.outbox.accept(sale).await.unwrap();
+    }
+    let shutdown = CancellationToken::new();
+    ship(&first.outbox, format!("http://{address}"), &shutdown);
+    let outbox = &first.outbox;
+    eventually(|| async { outbox.figures().await.unwrap().quarantined == 1 }).await;
+    let by = By { who: "anna".into(), at: env::timestamp(), reason: "sold twice".into() };
+    outbox.give_up(key(1), by).await.unwrap();
+    eventually(|| async { waiting(outbox).await == 0 }).await;
+    let figures = outbox.figures().await.unwrap();
+    assert_eq!((figures.settled, figures.given_up, figures.quarantined), (1, 1, 0));
+    assert_eq!(first.documents.load(&"Order".parse().unwrap(), "order-1"), None);
+    shutdown.cancel();
+    outbox.stop().await;
+    tokio::task::spawn_blocking(|| first.thread.join().unwrap()).await.unwrap();
+    drop((first.outbox, first.documents));
+
+    let again = open_store(home.path());
+    let kept = again.outbox.show(key(1)).await.unwrap();
+    assert_eq!(kept.envelope["payload"]["id"], "order-1");
+    assert_eq!((kept.audit[0].action.as_str(), kept.audit[0].by.who.as_str()), ("drop", "anna"));
+    assert_eq!(again.outbox.given_up().await.unwrap().len(), 1);
+    assert_eq!(again.outbox.figures().await.unwrap().given_up, 1);
+    assert_eq!(again.documents.load(&"Order".parse().unwrap(), "order-1"), None);
+
+    let refusals = main.ledger.refusals(0, 10).await.unwrap();
+    assert_eq!((refusals[0].number, refusals[0].problem.code), (1, Code::KeyConflict));
+    let length = |envelope: &storebox_proto::ticket::Envelope| {
+        envelope.payload["filler"].as_str().map(str::len)
+    };
+    let settled = refusals[0].settled.as_ref().unwrap();
+    assert_eq!((length(&refusals[0].envelope), length(&settled.envelope)), (Some(100), Some(50)));
+    assert!(main.ledger.refusals(refusals.last().unwrap().number, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_signed_by_somebody_else_settles_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let main = open_main(home.path(), Rules::default());
+    let address = serve(main.ledger.clone(), Arc::new(AtomicBool::new(true))).await;
+    let store = open_store(home.path());
+    store.outbox.accept(sale(1, 1, 1, 100)).await.unwrap();
+    let (deceived, outbox, ledger) = (CancellationToken::new(), &store.outbox, &main.ledger);
+    ship_to(outbox, format!("http://{address}"), 9, &deceived);
+    eventually(|| async { ledger.figures().await.unwrap().settled == 1 }).await;
+    let is_doubted = |link: &Link| matches!(link, Link::Waiting { .. });
+    eventually(|| async { is_doubted(&outbox.figures().await.unwrap().sinks[0].link) }).await;
+    assert_eq!(waiting(outbox).await, 1, "it said taken, but nobody that we trust has signed it");
+    deceived.cancel();
+    let shutdown = CancellationToken::new();
+    ship(outbox, format!("http://{address}"), &shutdown);
+    eventually(|| async { waiting(outbox).await == 0 }).await;
+    assert_eq!(ledger.figures().await.unwrap().settled, 1, "and not twice");
     shutdown.cancel();
 }
 

@@ -9,6 +9,7 @@ struct World {
     accepted: BTreeMap<u64, Meta>,
     taken: Vec<u64>,
     refused: BTreeSet<u64>,
+    given_up: BTreeSet<u64>,
     numbers: BTreeMap<&'static str, u64>,
     now: Instant,
     rng: ChaCha8Rng,
@@ -26,6 +27,7 @@ impl World {
             accepted: BTreeMap::new(),
             taken: Vec::new(),
             refused: BTreeSet::new(),
+            given_up: BTreeSet::new(),
             numbers: BTreeMap::new(),
             now: start(),
             rng: ChaCha8Rng::seed_from_u64(seed),
@@ -137,7 +139,7 @@ impl World {
             return Verdict::Taken;
         }
         let meta = &self.accepted[&position];
-        let untaken = before.iter().filter(|p| !self.taken.contains(p));
+        let untaken = before.iter().filter(|p| !self.is_done(**p));
         let blocked = untaken.into_iter().any(|other| {
             let other = &self.accepted[other];
             other.lane == meta.lane
@@ -154,7 +156,7 @@ impl World {
 
     fn check_order(&self, position: u64, batch: &BTreeSet<u64>) {
         let meta = &self.accepted[&position];
-        let waits = |other: u64| !self.taken.contains(&other) && !batch.contains(&other);
+        let waits = |other: u64| !self.is_done(other) && !batch.contains(&other);
         for (other, earlier) in &self.accepted {
             let same_lane = earlier.lane == meta.lane && *other < position;
             let needed = meta.depends_on.contains(&earlier.key);
@@ -174,8 +176,18 @@ impl World {
             return;
         }
         let chosen = &waiting[self.rng.random_range(0..waiting.len())];
-        let record = self.outbox.retry(&chosen.key, By::new("anna", at(1))).unwrap();
+        let by = By::new("anna", at(1));
+        let record = if self.rng.random_range(0..4) == 0 {
+            self.given_up.insert(chosen.position);
+            self.outbox.give_up(&chosen.key, by).unwrap()
+        } else {
+            self.outbox.retry(&chosen.key, by).unwrap()
+        };
         self.write(record);
+    }
+
+    fn is_done(&self, position: u64) -> bool {
+        self.taken.contains(&position) || self.given_up.contains(&position)
     }
 
     fn restart(&mut self) {
@@ -243,8 +255,15 @@ fn lasting(outbox: &Outbox) -> String {
     let sinks: Vec<_> = outbox.sinks.iter().map(Sink::progress).collect();
     let waiting: BTreeSet<_> = outbox.open.union(&outbox.parked).collect();
     format!(
-        "{} {} {entries:?} {seen:?} {sinks:?} {waiting:?} {:?} {:?} {:?} {:?}",
-        outbox.next, outbox.settled, outbox.order, outbox.keys, outbox.conflicts, outbox.audit
+        "{} {} {} {:?} {entries:?} {seen:?} {sinks:?} {waiting:?} {:?} {:?} {:?} {:?}",
+        outbox.next,
+        outbox.settled,
+        outbox.given_up_total,
+        outbox.given_up,
+        outbox.order,
+        outbox.keys,
+        outbox.conflicts,
+        outbox.audit
     )
 }
 
@@ -274,7 +293,7 @@ proptest! {
                 world.write(record);
             }
             for position in world.outbox.poll_released() {
-                prop_assert!(world.taken.contains(&position), "{} left untaken", position);
+                prop_assert!(world.is_done(position), "{} left untaken", position);
             }
         }
         world.compact();
@@ -289,7 +308,8 @@ proptest! {
         }
         let in_circle =
             |s: &Summary| s.problem.as_ref().is_some_and(|p| p.code == Code::DependencyMissing);
-        for left in world.outbox.list(0, false, 100).iter().filter(|s| s.state != State::Settled) {
+        let is_held = |s: &&Summary| !matches!(s.state, State::Settled | State::GivenUp);
+        for left in world.outbox.list(0, false, 100).iter().filter(is_held) {
             let waits = left.waits_for_number || left.waits_for.is_some();
             prop_assert!(waits || in_circle(left), "{:?}", left);
         }

@@ -1,0 +1,61 @@
+//! Giving a refused entry up: what the authoritative sink will never take, whatever a person does.
+//!
+//! It keeps its place and its content, so that it can be read and a till that sends it again is told the same as
+//! before; but it stops nothing any more and counts as neither held nor settled.
+//! Only so many are kept; which one is forgotten for a new one is written down with it, so that every restart
+//! forgets the same.
+
+use super::operate::OperateError;
+use super::record::{By, Event, Record};
+use super::{Outbox, Phase, limits};
+use crate::ids::TxKey;
+use crate::problem::{Code, Problem};
+
+impl Outbox {
+    /// A person decides that a refused entry will never be settled.
+    pub fn give_up(&self, key: &TxKey, by: By) -> Result<Record, OperateError> {
+        let (position, phase) = self.phase_of(key)?;
+        if !matches!(phase, Phase::Quarantined(_)) {
+            return Err(OperateError::NotQuarantined(*key));
+        }
+        let is_full = self.given_up.len() >= limits::GIVEN_UP_MAX;
+        let forgets = self.given_up.first().copied().filter(|_| is_full);
+        Ok(Record::plain(Event::GivenUp { position, forgets, by }))
+    }
+
+    /// Entries that were given up and are still readable, the oldest first.
+    pub fn given_up(&self) -> impl Iterator<Item = u64> + '_ {
+        self.given_up.iter().copied()
+    }
+
+    /// Entries that were ever given up.
+    pub fn given_up_total(&self) -> u64 {
+        self.given_up_total
+    }
+
+    pub(super) fn gave_up(&mut self, position: u64, forgets: Option<u64>, by: &By) {
+        let Some(entry) = self.entries.get_mut(&position) else { return };
+        let Phase::Quarantined(problem) = entry.phase.clone() else { return };
+        entry.phase = Phase::GivenUp(problem);
+        let (rank, meta) = (entry.rank, entry.meta.clone());
+        self.given_up.insert(position);
+        self.given_up_total += 1;
+        self.stop_ordering(position, rank, &meta);
+        self.unpark();
+        self.remember(by, "drop", meta.key, meta.digest, None);
+        if let Some(oldest) = forgets.filter(|oldest| self.given_up.contains(oldest)) {
+            self.unlink(oldest);
+            self.released.push(oldest);
+        }
+    }
+
+    /// Why an entry whose dependency is missing at the sink need not be offered again.
+    pub(super) fn needs_given_up(&self, position: u64) -> Option<Problem> {
+        let entry = self.entries.get(&position)?;
+        let needed = entry.meta.depends_on.iter().find(|key| {
+            self.keys.get(key).is_some_and(|position| self.given_up.contains(position))
+        })?;
+        let detail = format!("it needs transaction {needed}, which was given up here");
+        Some(Problem::new(Code::DependencyRefused, detail))
+    }
+}

@@ -1,0 +1,10 @@
+//! Boxes as operators, terminals and their surroundings meet them: real processes, small data.
+
+mod clock;
+mod commands;
+mod damage;
+mod disk;
+mod refusals;
+mod sinks;
+mod site;
+mod terminals;
