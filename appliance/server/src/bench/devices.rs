@@ -37,6 +37,8 @@ const RECEIPTS: usize = 200;
 const READY_MAX: Duration = Duration::from_secs(20);
 /// Between two looks for that.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// Between two weights, a random number of up to 255 of these.
+const PAUSE_UNIT: Duration = Duration::from_micros(200);
 /// How long a weight may take.
 const WEIGHT_MAX: Duration = Duration::from_secs(5);
 
@@ -88,6 +90,9 @@ async fn weigh(devices: &Devices) -> Result<(), Error> {
     let scale = devices.scale("scale")?;
     let mut times = Vec::new();
     for _ in 0..WEIGHTS {
+        // A till asks when it wants to, not when the last answer came.
+        let [moment, _] = env::random::<2>();
+        tokio::time::sleep(PAUSE_UNIT * u32::from(moment)).await;
         let asked = env::instant();
         let (answer, answered) = oneshot::channel();
         let until = asked + WEIGHT_MAX;

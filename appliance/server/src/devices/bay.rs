@@ -31,6 +31,8 @@ use crate::{env, logging};
 const COMMANDS_MAX: usize = 32;
 /// How soon a command is seen while the device is silent.
 const TURN_MAX: Duration = Duration::from_millis(20);
+/// The same while the spool is about to answer.
+const TURN_SHORT: Duration = Duration::from_millis(1);
 /// The pause before the first new look for a device.
 const LOOK_FIRST: Duration = Duration::from_millis(200);
 /// The longest pause between two looks; a device that is plugged in works within this.
@@ -85,6 +87,11 @@ pub(super) trait Craft: Send + 'static {
 
     /// Looks what else is to do; called at every turn, also while the device is away (without a line).
     fn tend(&mut self, _line: Option<&mut Self::Line>, _now: Instant) {}
+
+    /// Whether an answer from within the box is on its way, so that the line must not be waited on for long.
+    fn is_expecting(&self) -> bool {
+        false
+    }
 
     /// Whether something is under way that should be finished before the thread ends.
     fn is_busy(&self) -> bool {
@@ -254,7 +261,8 @@ impl<C: Craft> Owner<C> {
                 }
                 self.craft.tend(Some(runner.line()), now);
             }
-            match runner.turn(&env::instant, TURN_MAX) {
+            let wait_max = if self.craft.is_expecting() { TURN_SHORT } else { TURN_MAX };
+            match runner.turn(&env::instant, wait_max) {
                 Ok(events) => events.into_iter().for_each(|event| self.craft.hear(event, now)),
                 Err(error) => {
                     let mut line = runner.into_line();

@@ -273,6 +273,10 @@ impl Craft for PrinterCraft {
         }
     }
 
+    fn is_expecting(&self) -> bool {
+        self.asked.is_some()
+    }
+
     fn is_busy(&self) -> bool {
         self.current.is_some()
     }
