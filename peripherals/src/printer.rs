@@ -192,3 +192,42 @@ pub trait Dialect: Send {
     /// Clears an error.
     fn recover(&self, how: Recovery) -> Option<Vec<u8>>;
 }
+
+impl Dialect for Box<dyn Dialect> {
+    fn reset(&mut self) {
+        (**self).reset();
+    }
+    fn greet(&self) -> Vec<u8> {
+        (**self).greet()
+    }
+    fn resync(&self) -> Vec<u8> {
+        (**self).resync()
+    }
+    fn ask(&mut self, step: usize) -> Option<Vec<u8>> {
+        (**self).ask(step)
+    }
+    fn frame(&mut self, body: &[u8], mark: u16) -> Vec<u8> {
+        (**self).frame(body, mark)
+    }
+    fn handle_byte(&mut self, byte: u8) -> Heard {
+        (**self).handle_byte(byte)
+    }
+    fn status(&self) -> Status {
+        (**self).status()
+    }
+    fn answers(&self) -> bool {
+        (**self).answers()
+    }
+    fn level(&self) -> Level {
+        (**self).level()
+    }
+    fn bytes_per_second(&self) -> u32 {
+        (**self).bytes_per_second()
+    }
+    fn kick(&self, drawer: Drawer) -> Option<Vec<u8>> {
+        (**self).kick(drawer)
+    }
+    fn recover(&self, how: Recovery) -> Option<Vec<u8>> {
+        (**self).recover(how)
+    }
+}

@@ -210,6 +210,15 @@ impl Spool {
         Ok(record)
     }
 
+    /// Forgets a waiting job whose record could not be written down: it was never taken in.
+    pub fn withdraw(&mut self, number: u64) {
+        if let Some(record) = self.jobs.get(&number).filter(|job| job.state == State::Queued) {
+            self.waiting.remove(&(record.printer.clone(), record.class, number));
+            self.keys.remove(&record.key);
+            self.jobs.remove(&number);
+        }
+    }
+
     /// The job a printer should print next: receipts before reports, then in order.
     #[must_use]
     pub fn next(&self, printer: &str) -> Option<&Record> {

@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+use storebox_tests::wait::held_within;
+
 #[expect(clippy::disallowed_methods, reason = "the clock of these tests")]
 pub(crate) fn now() -> Instant {
     Instant::now()
@@ -16,12 +18,8 @@ pub(crate) fn tell(line: &str) {
 }
 
 /// Waits for a condition, looking often.
-pub(crate) fn until(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
-    let end = now() + limit;
-    while !condition() {
-        assert!(now() < end, "{what} did not come within {limit:?}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+pub(crate) fn until(limit: Duration, what: &str, condition: impl FnMut() -> bool) {
+    assert!(held_within(limit, condition), "{what} did not come within {limit:?}");
 }
 
 /// A running child; it dies with this handle.

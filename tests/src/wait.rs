@@ -26,6 +26,18 @@ where
     bail!("{what}: not within {patience:?}")
 }
 
+/// The same without a runtime: says whether the condition held in time.
+pub fn held_within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let looks = patience.as_millis() / LOOK_EVERY.as_millis();
+    for _ in 0..looks {
+        if holds() {
+            return true;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    holds()
+}
+
 /// Lets a random moment come, at which something is done to a running process.
 pub async fn moment(after: Duration) {
     tokio::time::sleep(after).await;

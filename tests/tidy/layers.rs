@@ -3,7 +3,7 @@
 use crate::source::{self, Source};
 
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
-const SERVER: [(&str, u8, Siblings); 28] = [
+const SERVER: [(&str, u8, Siblings); 29] = [
     ("env", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
     ("http::identity", 0, Siblings::Apart),
@@ -21,17 +21,18 @@ const SERVER: [(&str, u8, Siblings); 28] = [
     ("uplink", 4, Siblings::Apart),
     ("terminal", 4, Siblings::Apart),
     ("masterdata", 5, Siblings::Apart),
-    ("http", 6, Siblings::Apart),
-    ("metrics", 7, Siblings::Apart),
-    ("role", 8, Siblings::Apart),
-    ("node", 9, Siblings::Apart),
-    ("args", 10, Siblings::Together),
-    ("cli", 10, Siblings::Together),
-    ("demo", 10, Siblings::Together),
-    ("bench", 10, Siblings::Together),
-    ("lib", 11, Siblings::Apart),
-    ("main", 11, Siblings::Together),
-    ("storebox", 11, Siblings::Together),
+    ("devices", 6, Siblings::Apart),
+    ("http", 7, Siblings::Apart),
+    ("metrics", 8, Siblings::Apart),
+    ("role", 9, Siblings::Apart),
+    ("node", 10, Siblings::Apart),
+    ("args", 11, Siblings::Together),
+    ("cli", 11, Siblings::Together),
+    ("demo", 11, Siblings::Together),
+    ("bench", 11, Siblings::Together),
+    ("lib", 12, Siblings::Apart),
+    ("main", 12, Siblings::Together),
+    ("storebox", 12, Siblings::Together),
 ];
 
 /// The modules of the protocol crate likewise.
@@ -48,10 +49,11 @@ const PROTO: [(&str, u8, Siblings); 9] = [
 ];
 
 /// Effects that the protocol crate must not know.
-const EFFECTS: [&str; 9] = [
+const EFFECTS: [&str; 10] = [
     "tokio",
     "std::fs",
     "TcpStream",
+    "TcpListener",
     "UdpSocket",
     "ToSocketAddrs",
     "std::process",

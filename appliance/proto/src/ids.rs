@@ -108,6 +108,10 @@ name!(
     SinkId, "sink", 32, lower_dash, "1 to 32 of a-z, 0-9 and '-'"
 );
 name!(
+    /// A printer, scale, drawer, display or scanner of a box.
+    DeviceId, "device", 32, lower_dash, "1 to 32 of a-z, 0-9 and '-'"
+);
+name!(
     /// One aggregate whose transactions stay in order, such as `ticket:0198`.
     LaneId, "lane", 128, |c| c.is_ascii_graphic(), "1 to 128 printable ASCII characters without spaces"
 );

@@ -75,6 +75,11 @@ pub const SEQUENCE_EPOCHS_MAX: usize = 2;
 /// Ranges of sequence numbers of one epoch; beyond that the oldest gap is forgotten.
 pub const SEQUENCE_RANGES_MAX: usize = 64;
 
+/// What one print job brings: a document, ReceiptLine or raw bytes.
+pub const PRINT_JOB_BYTES_MAX: usize = 384 * 1024;
+/// Devices of one box.
+pub const DEVICES_MAX: usize = 32;
+
 /// The longest a waiting request is held open before it is answered empty.
 pub const LONG_POLL_MAX: Duration = Duration::from_secs(55);
 

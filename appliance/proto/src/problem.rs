@@ -97,6 +97,32 @@ codes! {
     StorageFull = "storage_full", 507, true;
     /// The store of transactions failed and takes nothing until the service restarts.
     StorageFailed = "storage_failed", 503, true;
+    /// No device of this name and kind is configured, or its definition was refused.
+    DeviceUnknown = "device_unknown", 404, false;
+    /// The device is not connected or cannot be opened now.
+    DeviceAway = "device_away", 503, true;
+    /// The device does not do what it was asked; the detail says why.
+    DeviceRefused = "device_refused", 409, false;
+    /// Another terminal has the device to itself for now.
+    DeviceLeased = "device_leased", 409, true;
+    /// No print job of this key is known, or it was forgotten long ago.
+    JobUnknown = "job_unknown", 404, false;
+    /// The key of the print job belongs to a job that prints something else.
+    JobConflict = "job_conflict", 409, false;
+    /// The print job is not in a state that allows this.
+    JobState = "job_state", 409, false;
+    /// What the job prints was dropped to make room; it cannot be printed again.
+    JobForgotten = "job_forgotten", 410, false;
+    /// The document cannot be printed as it is; the detail names the place.
+    DocumentInvalid = "document_invalid", 422, false;
+    /// A raw job holds a command that changes the printer for others, or one that is not known.
+    RawRefused = "raw_refused", 422, false;
+    /// The plate did not come to rest in time.
+    ScaleUnsettled = "scale_unsettled", 409, true;
+    /// The plate is below zero, overloaded, below the smallest weight or must be set to zero.
+    ScaleRange = "scale_range", 409, false;
+    /// The scale does not answer, answers nonsense or reports a fault of its own.
+    ScaleFault = "scale_fault", 502, true;
     /// Too many requests or connections at once.
     Busy = "busy", 503, true;
     /// The box is stopping.

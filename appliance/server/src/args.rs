@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use storebox_proto::ids::{ModelName, NodeId, TerminalId, TxKey};
+use storebox_proto::ids::{DeviceId, ModelName, NodeId, TerminalId, TxKey};
 
 use crate::{bench, demo};
 
@@ -76,6 +76,9 @@ pub enum Command {
     /// Other boxes that may replicate from this one and settle here.
     #[command(subcommand)]
     Node(Clients),
+    /// Printers, scales, displays and scanners.
+    #[command(subcommand)]
+    Device(Device),
     /// Look for boxes on the LAN.
     Discover {
         /// Seconds to look.
@@ -171,6 +174,27 @@ pub enum Ledger {
         /// Behind this number.
         #[arg(long, default_value_t = 0)]
         after: u64,
+    },
+}
+
+/// What is done with devices.
+#[derive(Debug, Subcommand)]
+pub enum Device {
+    /// List them, with what is wrong and what is plugged in besides.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Try one: a printer prints a test page, a scale weighs, a display shows two rows.
+    Test {
+        /// Its name.
+        id: DeviceId,
+    },
+    /// Show the bytes on its line as they go, until interrupted.
+    Trace {
+        /// Its name.
+        id: DeviceId,
     },
 }
 

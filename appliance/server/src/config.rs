@@ -4,10 +4,12 @@
 //! key is passed over, so that a typing error cannot silently leave a default in force.
 //! `storebox.toml` beside this crate is the documented default; a test holds both together.
 
+mod device;
 mod load;
 mod rules;
 mod sections;
 
+pub use device::Device;
 pub use load::{ConfigError, Override, Place, load, parse};
 pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox, Role, Sink,
@@ -47,6 +49,9 @@ pub struct Config {
     pub outbox: Outbox,
     /// What terminals get that masterdata does not describe.
     pub terminal: TerminalDefaults,
+    /// Printers, scales, displays and scanners of this box.
+    #[serde(rename = "device")]
+    pub devices: Vec<Device>,
     /// What is logged.
     pub log: Log,
 }
@@ -64,6 +69,7 @@ impl Default for Config {
             masterdata: Masterdata::default(),
             outbox: Outbox::default(),
             terminal: TerminalDefaults::default(),
+            devices: Vec::new(),
             log: Log::default(),
         }
     }
@@ -96,12 +102,16 @@ mod tests {
         let (mut wanted, mut shown) = (Vec::new(), Vec::new());
         keys(&whole, "", &mut wanted);
         keys(&documented, "", &mut shown);
-        wanted.retain(|key| key != "sink");
+        wanted.retain(|key| key != "sink" && key != "device");
         assert_eq!(wanted, shown);
         let sink = "id = \"a\"\nurl = \"http://a\"\n";
         let sink = toml::Table::try_from(toml::from_str::<Sink>(sink).unwrap()).unwrap();
         for key in sink.keys() {
             assert!(DEFAULT_TOML.contains(&format!("# {key} = ")), "[[sink]] {key} undocumented");
+        }
+        let device = toml::Table::try_from(Device::default()).unwrap();
+        for key in device.keys() {
+            assert!(DEFAULT_TOML.contains(&format!("# {key} = ")), "[[device]] {key} undocumented");
         }
     }
 

@@ -43,7 +43,7 @@ fn run_by_sh(environments: &[Env]) -> Vec<String> {
 /// GRUB as a program of this computer; it wants a terminal, which `script` gives it.
 fn run_by_grub(environments: &[Env]) -> Option<Vec<String>> {
     if Command::new("grub-emu").arg("--version").output().is_err() {
-        eprintln!("skipped: grub-emu (package grub-emu) is not installed");
+        crate::skip("grub-emu (package grub-emu) is not installed");
         return None;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -125,7 +125,7 @@ fn the_boot_script_and_the_machine_agree_on_garbage() {
 fn grub_accepts_the_script() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/grub/grub.cfg");
     let Ok(checked) = Command::new("grub-script-check").arg(path).output() else {
-        eprintln!("skipped: grub-script-check (package grub-common) is not installed");
+        crate::skip("grub-script-check (package grub-common) is not installed");
         return;
     };
     assert!(checked.status.success(), "{checked:?}");

@@ -61,14 +61,12 @@ fn has_loops() -> bool {
     let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
     let control = Path::new("/dev/loop-control").exists();
     if !root || !control {
-        eprintln!("skipped: needs root ({root}) and /dev/loop-control ({control})");
+        crate::depot::skip(&format!("needs root ({root}) and /dev/loop-control ({control})"));
         return false;
     }
     let works = Command::new("losetup").arg("--find").output().is_ok_and(|o| o.status.success());
-    let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    assert!(works || !ci, "root and /dev/loop-control are here, but losetup does not work");
     if !works {
-        eprintln!("skipped: losetup does not work here");
+        crate::depot::skip("losetup does not work here");
     }
     works
 }
@@ -108,7 +106,7 @@ fn a_device_that_is_mounted_small_or_protected_is_refused() {
     let device = Loop::with_bytes(&depot, "backing", disk_bytes(), &[]);
     let made = Command::new("mkfs.ext4").arg("-q").arg(&device.0).status();
     if !made.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: mkfs.ext4 is not installed");
+        crate::depot::skip("mkfs.ext4 is not installed");
         return;
     }
     let mount = Mounted::new(depot.path("mnt"), &[device.0.to_str().unwrap()]);

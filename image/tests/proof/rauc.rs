@@ -99,7 +99,7 @@ fn rauc_installs_only_over_a_confirmed_way_back_and_into_the_other_slot() {
         [("rauc", "--version"), ("dbus-run-session", "--version"), ("mksquashfs", "-version")];
     let all_there = needed.iter().all(|(program, arg)| system(program, &[arg]).is_some());
     if !all_there || system("openssl", &["version"]).is_none() || !is_root() {
-        eprintln!("skipped: needs root and the packages rauc, dbus, squashfs-tools and openssl");
+        crate::depot::skip("needs root and the packages rauc, dbus, squashfs-tools and openssl");
         return;
     }
     let machine = Machine::new();

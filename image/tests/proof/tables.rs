@@ -30,7 +30,7 @@ fn asked(program: &str, args: &[&str], disk: &Path) -> Option<String> {
             )
         }
         Err(_) => {
-            eprintln!("skipped: {program} is not installed");
+            crate::depot::skip(&format!("{program} is not installed"));
             None
         }
     }
@@ -79,7 +79,7 @@ fn a_table_made_by_sfdisk_is_read_whole() {
         .unwrap();
     let made = Command::new("sfdisk").arg(&path).stdin(File::open(&script).unwrap()).output();
     let Ok(made) = made else {
-        eprintln!("skipped: sfdisk is not installed");
+        crate::depot::skip("sfdisk is not installed");
         return;
     };
     assert!(made.status.success(), "{made:?}");

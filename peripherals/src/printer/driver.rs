@@ -122,6 +122,13 @@ impl<D: Dialect> Printer<D> {
         self.trouble(now).map_or(Ok(()), |trouble| Err(NotReady::Trouble(trouble)))
     }
 
+    /// What was sent last may have ended in the middle: the next opening begins by clearing it away.
+    ///
+    /// For an owner that was restarted while a job was under way.
+    pub fn distrust(&mut self) {
+        self.broken = true;
+    }
+
     /// Starts a job. The owner must have written down that it started before it calls this.
     pub fn print(&mut self, job: Job, now: Instant) -> Result<(), NotReady> {
         self.ready(now)?;

@@ -223,3 +223,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_job_that_could_not_be_written_down_was_never_there() {
+    let mut spool = Spool::default();
+    let Ok(Submitted::New(record)) = spool.submit(request("a")) else { panic!("it is new") };
+    spool.withdraw(record.number);
+    assert_eq!((spool.next("front"), spool.find(&record.key)), (None, None));
+    assert!(matches!(spool.submit(request("a")), Ok(Submitted::New(_))));
+}

@@ -7,6 +7,7 @@ use storebox_proto::problem::Problem;
 
 use crate::db;
 use crate::demo::dataset;
+use crate::devices::spool::SpoolOpenError;
 use crate::uplink::OutboxOpenError;
 
 /// Why a measurement could not be made.
@@ -45,8 +46,11 @@ pub enum Error {
     /// The outbox could not be opened.
     #[error("open the outbox")]
     Outbox(#[from] OutboxOpenError),
-    /// The outbox refused.
-    #[error("hand over a transaction")]
+    /// The spool could not be opened.
+    #[error("open the spool")]
+    Spool(#[from] SpoolOpenError),
+    /// The box refused.
+    #[error("hand something over to the box")]
     Refused(#[from] Problem),
     /// A producer broke.
     #[error("run a producer")]

@@ -4,6 +4,7 @@
 
 mod accepts;
 mod catalogue;
+mod devices;
 mod error;
 mod machine;
 mod options;

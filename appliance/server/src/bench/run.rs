@@ -5,13 +5,16 @@ use std::process::Command;
 
 use super::catalogue::Catalogue;
 use super::options::{Options, Part};
-use super::{Error, accepts, machine, replica};
+use super::{Error, accepts, devices, machine, replica};
 use crate::demo::dataset::Dataset;
 use crate::demo::say;
 use crate::env;
 
 /// Prints all figures, or those of one part.
 pub async fn run(options: &Options) -> Result<(), Error> {
+    if options.part == Some(Part::Devices) {
+        return devices::measure(&options.dir).await;
+    }
     let data = Dataset::find(options.data.as_deref())?;
     if let Some(part) = options.part {
         return measure(part, &data, &options.dir).await;
@@ -36,6 +39,7 @@ async fn measure(part: Part, data: &Dataset, dir: &Path) -> Result<(), Error> {
         Part::Replica1m => replica::build_and_read(&Catalogue::load(data)?, 1_000_000, dir),
         Part::Memory300k => replica::memory(data, 300_000, dir),
         Part::Accepts => accepts::measure(data, dir).await,
+        Part::Devices => devices::measure(dir).await,
     }
 }
 

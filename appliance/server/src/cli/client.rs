@@ -13,6 +13,9 @@ use crate::node;
 /// Imports and refreshes of a whole catalogue take minutes on a small box.
 const ANSWER_MAX: Duration = Duration::from_secs(3600);
 
+/// The longest line of an event that is believed.
+const EVENT_BYTES_MAX: usize = 64 * 1024;
+
 /// Why a call fails.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
@@ -65,6 +68,35 @@ impl Control {
         body: &impl Serialize,
     ) -> Result<A, CallError> {
         read(self.send(Method::POST, path, Some(body)).await?).await
+    }
+
+    /// Sends a body that is put in place of what is there.
+    pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> Result<(), CallError> {
+        self.send(Method::PUT, path, Some(body)).await.map(|_| ())
+    }
+
+    /// Hears the data of each event at a path until the stream ends.
+    pub(super) async fn listen(
+        &self,
+        path: &str,
+        mut hear: impl FnMut(&str),
+    ) -> Result<(), CallError> {
+        let mut response = self.send(Method::GET, path, None::<&()>).await?;
+        let mut line = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(CallError::Transport)? {
+            for byte in chunk {
+                if byte != b'\n' && line.len() < EVENT_BYTES_MAX {
+                    line.push(byte);
+                    continue;
+                }
+                let text = String::from_utf8_lossy(&line);
+                if let Some(data) = text.strip_prefix("data: ") {
+                    hear(data);
+                }
+                line.clear();
+            }
+        }
+        Ok(())
     }
 
     /// Removes what is at a path.

@@ -4,6 +4,7 @@
 
 mod client;
 mod clients;
+mod device;
 mod discover;
 mod masterdata;
 mod outbox;
@@ -125,6 +126,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::History { .. }
         | Command::Outbox(_)
         | Command::Ledger(_)
+        | Command::Device(_)
         | Command::Terminal(_)
         | Command::Node(_) => {
             let data_dir = data_dir(&args)?;
@@ -147,6 +149,7 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         Command::History { node, terminal, model } => {
             masterdata::history(data_dir, node, terminal, model).await
         }
+        Command::Device(what) => device::run(data_dir, what).await,
         Command::Outbox(what) => outbox::run(data_dir, what).await,
         Command::Ledger(what) => outbox::look(data_dir, what).await,
         Command::Terminal(what) => clients::run(data_dir, Kind::Terminal, what).await,

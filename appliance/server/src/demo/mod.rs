@@ -2,7 +2,9 @@
 //!
 //! The parts are public because the tests of real processes use the same stage, tills and comparison.
 
+pub mod counter;
 pub mod dataset;
+pub mod device;
 mod error;
 pub mod ledger;
 pub mod line;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use storebox_proto::ids::TxKey;
 use storebox_proto::ticket::Envelope;
 
 use super::till::Day;
@@ -19,6 +20,8 @@ pub(super) struct Report {
     pub(super) first_upload: Option<Duration>,
     pub(super) drain: Option<Duration>,
     pub(super) catch_up: Option<Duration>,
+    /// Sales by weight with exactly one receipt on paper.
+    pub(super) receipts: usize,
     day: Day,
     verdict: Verdict,
 }
@@ -26,7 +29,8 @@ pub(super) struct Report {
 impl Report {
     /// Adds what one till did.
     pub(super) fn end_of_day(&mut self, day: Day) {
-        let Day { sold, lookups, wrong, lookup_us, accept_us } = day;
+        let Day { sold, weighed, lookups, wrong, lookup_us, accept_us } = day;
+        self.day.weighed.extend(weighed);
         self.day.sold.extend(sold);
         self.day.lookups += lookups;
         self.day.wrong += wrong;
@@ -47,7 +51,12 @@ impl Report {
 
     /// Whether everything is as it must be.
     pub(super) fn holds(&self) -> bool {
-        self.verdict.holds() && self.day.wrong == 0
+        self.verdict.holds() && self.day.wrong == 0 && self.receipts == self.day.weighed.len()
+    }
+
+    /// What was sold by weight.
+    pub(super) fn weighed(&self) -> &[TxKey] {
+        &self.day.weighed
     }
 }
 
@@ -78,6 +87,8 @@ impl fmt::Display for Report {
             seconds(self.drain),
             seconds(self.catch_up)
         )?;
+        let (weighed, receipts) = (self.day.weighed.len(), self.receipts);
+        writeln!(f, "receipts      {weighed} sales by weight, {receipts} on paper exactly once")?;
         write!(f, "comparison    {}", self.verdict)
     }
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Error;
+use super::counter::Counter;
 use super::dataset::{Dataset, Ticket, Week};
 use super::ledger;
 use super::options::Options;
@@ -21,12 +22,15 @@ use crate::env;
 
 /// Between two looks at the boxes.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// Sales by weight, each with a printed receipt.
+const WEIGHED: i32 = 12;
 /// The longest that masterdata or transactions may take to arrive before the demo gives up.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The demo while it runs.
 pub(super) struct Story {
     stage: Stage,
+    counter: Counter,
     show: Show,
     gauges: Gauges,
     shop: Arc<Shop>,
@@ -53,11 +57,13 @@ impl Story {
         let show = Show::open(tickets.len().try_into().unwrap_or(u64::MAX));
         show.say("starting head office and the shop's box");
         let executable = std::env::current_exe().map_err(Error::Executable)?;
-        let stage = Stage::set(&executable, folder, "").await?;
+        let counter = Counter::set_up(folder)?;
+        let stage = Stage::set(&executable, folder, &Counter::settings(folder)).await?;
         let base = format!("http://{}", stage.store_address);
         let shop = Arc::new(Shop::open(base, stage.store_key, barcodes));
         let gauges = Gauges { line_up: true, ..Gauges::default() };
-        Ok((Self { stage, show, gauges, shop, report: Report::default(), catalogue: 0 }, tickets))
+        let report = Report::default();
+        Ok((Self { stage, counter, show, gauges, shop, report, catalogue: 0 }, tickets))
     }
 
     /// Head office imports the catalogue; the shop's box replicates it.
@@ -136,6 +142,7 @@ impl Story {
         self.await_level(begun).await?;
         let ledger = ledger::read(&self.stage.main).await?;
         self.report.compare(&ledger);
+        self.report.receipts = self.counter.receipts(self.report.weighed());
         Ok(())
     }
 
@@ -157,6 +164,8 @@ impl Story {
         for (number, ticket) in tickets.into_iter().enumerate() {
             shares[number % count].push(ticket);
         }
+        let product = shares.iter().flatten().flat_map(|ticket| &ticket.lines).next();
+        let product = product.and_then(|line| line.get("productId")?.as_str().map(str::to_owned));
         let said = format!("{count} tills open and sell real tickets, every line looked up first");
         self.show.say(&said);
         let mut tills = JoinSet::new();
@@ -165,6 +174,13 @@ impl Story {
             let token = self.stage.add_till(&name)?;
             tills.spawn(Till::new(name, token, self.shop.clone()).work(share, pace));
         }
+        let name = "till-scale".parse().map_err(Error::Name)?;
+        let token = self.stage.add_till(&name)?;
+        let till = Till::new(name, token, self.shop.clone());
+        let pace = Duration::from_secs(options.seconds) / WEIGHED.unsigned_abs();
+        let product = product.unwrap_or_default();
+        tills.spawn(till.sell_by_weight(self.counter.plate(), product, WEIGHED, pace));
+        self.show.say("one more till sells by weight: the box weighs, and prints each receipt");
         Ok(tills)
     }
 

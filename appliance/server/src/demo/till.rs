@@ -2,6 +2,8 @@
 //!
 //! It keeps what it sold and what the box answered, to be compared with head office's ledger at the end.
 
+mod weighing;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -91,6 +93,8 @@ pub struct Sold {
 #[derive(Debug, Default)]
 pub struct Day {
     pub sold: Vec<Sold>,
+    /// What was sold by weight; each has a receipt on paper.
+    pub weighed: Vec<TxKey>,
     pub lookups: u64,
     /// Answers other than the catalogue's.
     pub wrong: u64,

@@ -42,6 +42,12 @@ const DOORS: &[(&str, Door)] = &[
     ("/v1/changes", Door::Shop),
     ("/v1/documents", Door::Shop),
     ("/v1/transactions", Door::Shop),
+    ("/v1/devices", Door::Shop),
+    ("/v1/printers", Door::Shop),
+    ("/v1/scales", Door::Shop),
+    ("/v1/drawers", Door::Shop),
+    ("/v1/displays", Door::Shop),
+    ("/v1/scanners", Door::Shop),
     ("/sync/v1", Door::Node),
 ];
 

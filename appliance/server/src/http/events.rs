@@ -29,7 +29,7 @@ use crate::replica::till_changes::TillChanges;
 use follower::{Cursors, Follower};
 
 /// A silent connection is found dead by both sides within this.
-const ALIVE_EVERY: Duration = Duration::from_secs(15);
+pub(super) const ALIVE_EVERY: Duration = Duration::from_secs(15);
 
 /// What the handler needs; cheap to clone.
 #[derive(Clone)]

@@ -1,5 +1,6 @@
 //! What a role mounts: which tasks run and which routes are served.
 
+mod devices;
 mod giving_way;
 mod main;
 mod replica;
@@ -52,6 +53,9 @@ pub enum RoleError {
     /// The ledger does not open.
     #[error("open the ledger")]
     Ledger(#[from] LedgerOpenError),
+    /// The spool of print jobs does not open.
+    #[error("open the spool")]
+    Spool(#[from] crate::devices::spool::SpoolOpenError),
     /// The HTTP client does not start.
     #[error("start the HTTP client")]
     Client(#[source] reqwest::Error),

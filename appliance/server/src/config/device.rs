@@ -1,0 +1,27 @@
+//! A device as a person writes it down; `devices::definition` makes sense of it or says why not.
+
+use serde::{Deserialize, Serialize};
+
+/// One `[[device]]`; the same words stand in masterdata.
+///
+/// Its values are texts on purpose: a device that makes no sense must not keep the box from starting.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Device {
+    /// Its name.
+    pub id: String,
+    /// What it is.
+    pub kind: String,
+    /// Where it is.
+    pub at: String,
+    /// What language it speaks.
+    pub model: String,
+    /// The settings of its serial line.
+    pub line: String,
+    /// The drawers on its connector.
+    pub drawers: Vec<String>,
+    /// What a high level of the drawer's sensor means.
+    pub drawer_high: String,
+    /// The layouts of codes printed in the shop.
+    pub in_store: Vec<String>,
+}

@@ -1,0 +1,326 @@
+//! A scale's bay: asks for a weight when a till does, tells every reading, and never makes a number up.
+//!
+//! A till that waits gets the first settled weight that was measured after it asked.
+//! Until then the scale is asked again and again; when time is up, the till hears what the plate did last.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use storebox_peripherals::scale::{
+    Ask, Event, Kind, Measured, Model, Outcome, Pace, Priced, Reading, Refusal, Setup, Weigher,
+};
+use storebox_proto::ids::DeviceId;
+use storebox_proto::problem::{Code, Problem};
+use tokio::sync::{oneshot, watch};
+
+use super::Craft;
+
+/// While a till waits, a plate that moves is asked again after this.
+const AGAIN_AFTER: Duration = Duration::from_millis(40);
+/// Tills that wait for one scale.
+const WAITING_MAX: usize = 16;
+
+/// What a scale said last.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Seen {
+    /// What it came to.
+    pub outcome: Outcome,
+    /// When.
+    pub at: Instant,
+}
+
+/// A weighing as it is told.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Weighing {
+    /// `stable`, `in_motion`, `under_zero`, `over_capacity`, `disconnected`, …; only a stable one has a weight.
+    pub state: String,
+    /// The weight as an exact decimal; there is none unless the scale said that it is settled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<String>,
+    /// Its unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// `gross`, `net` or `unstated`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub kind: Option<Kind>,
+    /// The price, from a scale that computes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub priced: Option<Priced>,
+    /// What a moving scale shows, for a display only, with its unit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
+    /// The age of this reading.
+    pub age_ms: u64,
+}
+
+impl Seen {
+    /// The words for it, at this time.
+    pub fn tell(&self, now: Instant) -> Weighing {
+        let age = now.saturating_duration_since(self.at).as_millis();
+        let state = serde_json::to_value(&self.outcome).ok();
+        let state = state.and_then(|outcome| Some(outcome.get("state")?.as_str()?.to_owned()));
+        let mut weighing = Weighing {
+            state: state.unwrap_or_default(),
+            weight: None,
+            unit: None,
+            kind: None,
+            priced: None,
+            shown: None,
+            age_ms: u64::try_from(age).unwrap_or(u64::MAX),
+        };
+        match &self.outcome {
+            Outcome::Stable(Measured { weight, kind, priced, .. }) => {
+                let text = weight.to_string();
+                weighing.weight = text.split(' ').next().map(str::to_owned);
+                weighing.unit = Some(weight.unit().to_string());
+                (weighing.kind, weighing.priced) = (Some(*kind), *priced);
+            }
+            Outcome::InMotion { shown } => {
+                weighing.shown = shown.map(|measured| measured.weight.to_string());
+            }
+            Outcome::Unchanged
+            | Outcome::UnderZero
+            | Outcome::OverCapacity
+            | Outcome::BelowMinimum
+            | Outcome::OutsideZeroRange
+            | Outcome::NotReady
+            | Outcome::NeedsApproval
+            | Outcome::DeviceError { .. }
+            | Outcome::Garbled
+            | Outcome::NoReply
+            | Outcome::Disconnected => {}
+        }
+        weighing
+    }
+}
+
+/// What a scale can be asked.
+#[derive(Debug)]
+pub enum Command {
+    /// A settled weight.
+    Weigh {
+        /// [`Ask::Weigh`] or [`Ask::Price`].
+        ask: Ask,
+        /// When the till stops waiting.
+        until: Instant,
+        /// The way back.
+        answer: oneshot::Sender<Result<Seen, Problem>>,
+    },
+    /// Tare or zero.
+    Do {
+        /// What.
+        ask: Ask,
+        /// When the till stops waiting.
+        until: Instant,
+        /// The way back.
+        answer: oneshot::Sender<Result<(), Problem>>,
+    },
+}
+
+struct Weight {
+    ask: Ask,
+    since: Instant,
+    until: Instant,
+    answer: oneshot::Sender<Result<Seen, Problem>>,
+}
+
+struct Deed {
+    ask: Ask,
+    until: Instant,
+    answer: oneshot::Sender<Result<(), Problem>>,
+}
+
+/// What the thread of a scale does.
+pub(in crate::devices) struct ScaleCraft {
+    id: DeviceId,
+    model: Model,
+    weights: Vec<Weight>,
+    deeds: Vec<Deed>,
+    asked_at: Option<Instant>,
+    last: Option<Outcome>,
+    seen: watch::Sender<Option<Seen>>,
+}
+
+impl ScaleCraft {
+    pub(in crate::devices) fn new(
+        id: DeviceId,
+        model: Model,
+        seen: watch::Sender<Option<Seen>>,
+    ) -> Self {
+        let (weights, deeds) = (Vec::new(), Vec::new());
+        Self { id, model, weights, deeds, asked_at: None, last: None, seen }
+    }
+
+    /// The line of this scale.
+    pub(in crate::devices) fn line(&self) -> Box<dyn Weigher> {
+        self.model.driver(&Setup::default(), Pace::default())
+    }
+
+    fn read(&mut self, reading: Reading) {
+        let seen = Seen { outcome: self.confirmed(&reading.outcome), at: reading.at };
+        if seen.outcome != Outcome::Unchanged {
+            self.seen.send_replace(Some(seen.clone()));
+            self.last = Some(seen.outcome.clone());
+        }
+        let sellable = matches!(&seen.outcome, Outcome::Stable(m) if m.weight.mantissa() > 0);
+        let fault = fault(&seen.outcome);
+        let (done, waiting) = std::mem::take(&mut self.weights)
+            .into_iter()
+            .partition(|weight: &Weight| seen.at >= weight.since && (sellable || fault.is_some()));
+        self.weights = waiting;
+        let done: Vec<Weight> = done;
+        for weight in done {
+            let answer = fault.clone().map_or_else(|| Ok(seen.clone()), Err);
+            let _ = weight.answer.send(answer);
+        }
+    }
+
+    /// "Nothing new" is said at rest and in range only: right behind a settled weight it confirms that weight.
+    fn confirmed(&self, outcome: &Outcome) -> Outcome {
+        match (outcome, &self.last) {
+            (Outcome::Unchanged, Some(Outcome::Stable(measured))) => Outcome::Stable(*measured),
+            (outcome, _) => outcome.clone(),
+        }
+    }
+
+    fn end_deed(&mut self, ask: &Ask, result: Result<(), Refusal>) {
+        let Some(at) = self.deeds.iter().position(|deed| deed.ask == *ask) else {
+            // A refused question for a weight ends in a reading only where the protocol has weighings.
+            if let Err(why) = result {
+                self.refuse_weights(ask, why);
+            }
+            return;
+        };
+        let _ = self.deeds.remove(at).answer.send(result.map_err(refusal));
+    }
+
+    fn refuse_weights(&mut self, ask: &Ask, why: Refusal) {
+        if why == Refusal::Busy {
+            return;
+        }
+        for weight in self.weights.extract_if(.., |weight| weight.ask == *ask) {
+            let _ = weight.answer.send(Err(refusal(why)));
+        }
+    }
+
+    fn give_up(&mut self, now: Instant) {
+        for weight in self.weights.extract_if(.., |weight| weight.until <= now) {
+            let _ = weight.answer.send(Err(unsettled(self.last.as_ref())));
+        }
+        for deed in self.deeds.extract_if(.., |deed| deed.until <= now) {
+            let _ =
+                deed.answer.send(Err(Problem::new(Code::ScaleFault, "the scale did not answer")));
+        }
+    }
+}
+
+impl Craft for ScaleCraft {
+    type Line = Box<dyn Weigher>;
+    type Command = Command;
+
+    fn take(&mut self, line: &mut Box<dyn Weigher>, command: Command, now: Instant) {
+        if self.weights.len() + self.deeds.len() >= WAITING_MAX {
+            let detail = format!("{WAITING_MAX} requests wait for {} already", self.id);
+            return self.turn_away(command, Problem::new(Code::Busy, detail));
+        }
+        match command {
+            Command::Weigh { ask, until, answer } => {
+                if self.weights.is_empty() || ask != Ask::Weigh {
+                    line.ask(ask.clone(), now);
+                    self.asked_at = Some(now);
+                }
+                self.weights.push(Weight { ask, since: now, until, answer });
+            }
+            Command::Do { ask, until, answer } => {
+                line.ask(ask.clone(), now);
+                self.deeds.push(Deed { ask, until, answer });
+            }
+        }
+    }
+
+    fn turn_away(&mut self, command: Command, why: Problem) {
+        match command {
+            Command::Weigh { answer, .. } => drop(answer.send(Err(why))),
+            Command::Do { answer, .. } => drop(answer.send(Err(why))),
+        }
+    }
+
+    fn hear(&mut self, event: Event, _now: Instant) {
+        match event {
+            Event::Reading(reading) => self.read(reading),
+            Event::Done(ask) => self.end_deed(&ask, Ok(())),
+            Event::Refused { ask, why } => self.end_deed(&ask, Err(why)),
+        }
+    }
+
+    fn tend(&mut self, line: Option<&mut Box<dyn Weigher>>, now: Instant) {
+        self.give_up(now);
+        let Some(line) = line else { return };
+        let due = self.asked_at.is_none_or(|at| now.saturating_duration_since(at) >= AGAIN_AFTER);
+        if due && let Some(weight) = self.weights.first() {
+            line.ask(weight.ask.clone(), now);
+            self.asked_at = Some(now);
+        }
+    }
+}
+
+/// Why waiting on does not help, if it does not.
+fn fault(outcome: &Outcome) -> Option<Problem> {
+    let detail = match outcome {
+        Outcome::NeedsApproval => {
+            "the scale demands a proof that this box does not have".to_owned()
+        }
+        Outcome::DeviceError { code } => format!("the scale reports its fault {code}"),
+        Outcome::Garbled => "the scale's answers make no sense: check its line settings".to_owned(),
+        Outcome::NoReply => "the scale does not answer".to_owned(),
+        Outcome::Disconnected => return Some(Problem::new(Code::DeviceAway, "the scale is gone")),
+        Outcome::Stable(_)
+        | Outcome::InMotion { .. }
+        | Outcome::Unchanged
+        | Outcome::UnderZero
+        | Outcome::OverCapacity
+        | Outcome::BelowMinimum
+        | Outcome::OutsideZeroRange
+        | Outcome::NotReady => return None,
+    };
+    Some(Problem::new(Code::ScaleFault, detail))
+}
+
+/// What to say when time is up.
+fn unsettled(last: Option<&Outcome>) -> Problem {
+    let (code, detail) = match last {
+        Some(Outcome::Stable(_)) => (Code::ScaleRange, "nothing is on the plate"),
+        Some(Outcome::UnderZero) => (Code::ScaleRange, "the plate is below zero"),
+        Some(Outcome::OverCapacity) => {
+            (Code::ScaleRange, "more is on the plate than the scale can weigh")
+        }
+        Some(Outcome::BelowMinimum) => {
+            (Code::ScaleRange, "less is on the plate than may be sold by weight")
+        }
+        Some(Outcome::OutsideZeroRange) => (Code::ScaleRange, "empty the plate and set it to zero"),
+        Some(Outcome::InMotion { .. }) => (Code::ScaleUnsettled, "the plate does not come to rest"),
+        Some(
+            Outcome::Unchanged
+            | Outcome::NotReady
+            | Outcome::NeedsApproval
+            | Outcome::DeviceError { .. }
+            | Outcome::Garbled
+            | Outcome::NoReply
+            | Outcome::Disconnected,
+        )
+        | None => (Code::ScaleUnsettled, "the scale had no new weight in time"),
+    };
+    Problem::new(code, detail)
+}
+
+fn refusal(why: Refusal) -> Problem {
+    let code = match why {
+        Refusal::Unsupported | Refusal::OutOfRange | Refusal::NotNow => Code::DeviceRefused,
+        Refusal::Busy => Code::Busy,
+        Refusal::NoReply | Refusal::Garbled => Code::ScaleFault,
+    };
+    Problem::new(code, why.to_string())
+}

@@ -1,0 +1,263 @@
+//! One device, checked: what is not a definition never reaches a port.
+
+use storebox_peripherals::display;
+use storebox_peripherals::drawer::Sense;
+use storebox_peripherals::port::{DataBits, FlowControl, Parity, SerialSettings, StopBits};
+use storebox_peripherals::printer::Profile;
+use storebox_peripherals::scale::{Model, Unit};
+use storebox_peripherals::scanner::instore::{Rule, RuleSource};
+use storebox_proto::ids::{DeviceId, InvalidName};
+
+use super::place::{Place, PlaceError};
+use super::rendering::{Language, Medium};
+use crate::config;
+
+/// Drawers on one printer: its connector has two pins.
+const DRAWERS_MAX: usize = 2;
+/// Layouts of codes printed in the shop.
+const RULES_MAX: usize = 64;
+
+/// Why a definition is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum DefinitionError {
+    /// A name breaks its rule.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// It is somewhere that is not a place.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// A value is none of those that are known.
+    #[error("{key} = {value:?} is not known")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// A list is too long.
+    #[error("{key} has more than {max} entries")]
+    TooMany {
+        /// The key.
+        key: &'static str,
+        /// How many it may have.
+        max: usize,
+    },
+}
+
+/// What a device is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// Prints receipts or labels, and opens drawers.
+    Printer {
+        /// What its paper is like and how it is spoken to.
+        medium: Medium,
+        /// The drawers on its connector, the first pin first.
+        drawers: Vec<DeviceId>,
+        /// What their sensor means.
+        sense: Option<Sense>,
+    },
+    /// Weighs.
+    Scale(Model),
+    /// Shows two rows to the customer.
+    Display(display::Protocol),
+    /// Reads barcodes.
+    Scanner {
+        /// How codes printed in the shop are laid out.
+        rules: Vec<Rule>,
+    },
+}
+
+impl What {
+    /// The word for it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Printer { .. } => "printer",
+            Self::Scale(_) => "scale",
+            Self::Display(_) => "display",
+            Self::Scanner { .. } => "scanner",
+        }
+    }
+}
+
+/// A device that can be opened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Definition {
+    /// Its name.
+    pub id: DeviceId,
+    /// Where it is.
+    pub place: Place,
+    /// The settings of its line, if that is a serial one.
+    pub line: SerialSettings,
+    /// What it is.
+    pub what: What,
+}
+
+impl Definition {
+    /// Makes sense of what a person wrote down.
+    pub fn check(text: &config::Device) -> Result<Self, DefinitionError> {
+        let id = text.id.parse()?;
+        let place = text.at.parse()?;
+        let what = what(text)?;
+        let line = if text.line.is_empty() { usual(&what) } else { line(&text.line)? };
+        Ok(Self { id, place, line, what })
+    }
+
+    /// The names it takes: its own and those of its drawers.
+    pub fn names(&self) -> Vec<&DeviceId> {
+        let drawers: &[_] = match &self.what {
+            What::Printer { drawers, .. } => drawers,
+            What::Scale(_) | What::Display(_) | What::Scanner { .. } => &[],
+        };
+        std::iter::once(&self.id).chain(drawers).collect()
+    }
+}
+
+fn what(text: &config::Device) -> Result<What, DefinitionError> {
+    let unknown = |key, value: &str| DefinitionError::Value { key, value: value.to_owned() };
+    let model = text.model.as_str();
+    Ok(match text.kind.as_str() {
+        "printer" => What::Printer {
+            medium: medium(model).ok_or_else(|| unknown("model", model))?,
+            drawers: drawers(&text.drawers)?,
+            sense: match text.drawer_high.as_str() {
+                "" => None,
+                "open" => Some(Sense::HighIsOpen),
+                "closed" => Some(Sense::HighIsClosed),
+                other => return Err(unknown("drawer_high", other)),
+            },
+        },
+        "scale" => What::Scale(Model::named(model).ok_or_else(|| unknown("model", model))?),
+        "display" => {
+            let word = serde_json::Value::String(model.to_owned());
+            let protocol = serde_json::from_value(word).map_err(|_| unknown("model", model))?;
+            What::Display(protocol)
+        }
+        "scanner" if model.is_empty() => What::Scanner { rules: rules(&text.in_store)? },
+        "scanner" => return Err(unknown("model", model)),
+        other => return Err(unknown("kind", other)),
+    })
+}
+
+fn medium(model: &str) -> Option<Medium> {
+    let (language, profile) = match model {
+        "zpl" => (Language::Zpl, Profile::generic_80()),
+        "star-80" => (Language::Star, Profile::star_80()),
+        name => (Language::EscPos, Profile::named(name)?),
+    };
+    Some(Medium { language, profile })
+}
+
+fn drawers(names: &[String]) -> Result<Vec<DeviceId>, DefinitionError> {
+    if names.len() > DRAWERS_MAX {
+        return Err(DefinitionError::TooMany { key: "drawers", max: DRAWERS_MAX });
+    }
+    names.iter().map(|name| Ok(name.parse()?)).collect()
+}
+
+fn rules(texts: &[String]) -> Result<Vec<Rule>, DefinitionError> {
+    if texts.len() > RULES_MAX {
+        return Err(DefinitionError::TooMany { key: "in_store", max: RULES_MAX });
+    }
+    let read = |text: &String| {
+        let (pattern, decimals) = text.split_once(':')?;
+        let (pattern, decimals) = (pattern.to_owned(), decimals.parse().ok()?);
+        Rule::new(&RuleSource { pattern, decimals, unit: Unit::Kilogram }).ok()
+    };
+    let refuse = |text: &String| DefinitionError::Value { key: "in_store", value: text.clone() };
+    texts.iter().map(|text| read(text).ok_or_else(|| refuse(text))).collect()
+}
+
+fn usual(what: &What) -> SerialSettings {
+    match what {
+        What::Scale(model) => model.usual_settings(),
+        What::Printer { .. } => SerialSettings::eight_none(115_200),
+        What::Display(_) | What::Scanner { .. } => SerialSettings::eight_none(9600),
+    }
+}
+
+/// `9600 7E1 rts`.
+fn line(text: &str) -> Result<SerialSettings, DefinitionError> {
+    let read = || {
+        let mut words = text.split_whitespace();
+        let baud = words.next()?.parse().ok().filter(|baud| (110..=4_000_000).contains(baud))?;
+        let (data_bits, parity, stop_bits) = match words.next()?.as_bytes() {
+            [bits, parity, stop] => (
+                match bits {
+                    b'7' => DataBits::Seven,
+                    b'8' => DataBits::Eight,
+                    _ => return None,
+                },
+                match parity {
+                    b'N' => Parity::None,
+                    b'E' => Parity::Even,
+                    b'O' => Parity::Odd,
+                    _ => return None,
+                },
+                match stop {
+                    b'1' => StopBits::One,
+                    b'2' => StopBits::Two,
+                    _ => return None,
+                },
+            ),
+            _ => return None,
+        };
+        let flow = match words.next() {
+            None => FlowControl::None,
+            Some("rts") => FlowControl::Hardware,
+            Some("xon") => FlowControl::XonXoff,
+            Some(_) => return None,
+        };
+        let settings = SerialSettings { baud, data_bits, parity, stop_bits, flow };
+        words.next().is_none().then_some(settings)
+    };
+    read().ok_or_else(|| DefinitionError::Value { key: "line", value: text.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(kind: &str, model: &str) -> config::Device {
+        let text = |text: &str| text.to_owned();
+        let (id, at) = (text("counter"), text("/dev/ttyS0"));
+        config::Device { id, at, kind: text(kind), model: text(model), ..Default::default() }
+    }
+
+    #[test]
+    fn each_kind_gets_the_line_that_is_usual_for_it() {
+        for (kind, model, baud) in [
+            ("printer", "epson-tm-m30", 115_200),
+            ("printer", "zpl", 115_200),
+            ("scale", "toledo8217", 9600),
+            ("scale", "and", 2400),
+            ("display", "cd5220", 9600),
+            ("scanner", "", 9600),
+        ] {
+            let checked = Definition::check(&device(kind, model)).unwrap();
+            assert_eq!((checked.what.kind(), checked.line.baud), (kind, baud));
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_its_key() {
+        let refusal = |change: &dyn Fn(&mut config::Device)| {
+            let mut text = device("printer", "escpos-80");
+            change(&mut text);
+            Definition::check(&text).unwrap_err().to_string()
+        };
+        assert!(refusal(&|text| text.kind = "toaster".into()).contains("kind = \"toaster\""));
+        assert!(refusal(&|text| text.model = "abacus".into()).contains("model = \"abacus\""));
+        assert!(refusal(&|text| text.line = "9600 9N1".into()).contains("line = \"9600 9N1\""));
+        assert!(refusal(&|text| text.id = "Counter 1".into()).contains("device"));
+        assert!(refusal(&|text| text.at = "usb:zz".into()).contains("usb:zz"));
+        assert!(refusal(&|text| text.drawers = vec!["a".into(); 3]).contains("drawers"));
+    }
+
+    #[test]
+    fn a_line_is_read_whole_or_not_at_all() {
+        assert_eq!(line("9600 7E1 rts").unwrap().flow, FlowControl::Hardware);
+        for text in ["", "9600", "fast 8N1", "9600 8N1 rts x", "9600 8N3", "9600 8N1 dtr"] {
+            assert!(line(text).is_err(), "{text}");
+        }
+    }
+}

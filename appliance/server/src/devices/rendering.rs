@@ -1,0 +1,191 @@
+//! From what a till sent to the bytes of one printer.
+//!
+//! What is stored is what the till sent, not the bytes: a copy can say that it is one, and a job that was moved to
+//! another printer comes out right there.
+
+use serde::{Deserialize, Serialize};
+use storebox_peripherals::printer::{Dialect, Profile, escpos, raw, star, zpl};
+use storebox_peripherals::receipt::document::{Document, Line};
+use storebox_peripherals::receipt::layout::layout;
+use storebox_peripherals::receipt::{Drawer, Sheet, json, paint, receiptline};
+use storebox_peripherals::spool::{Record, marked};
+use storebox_proto::problem::{Code, Problem};
+
+/// How a printer is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// Epson's and that of most others.
+    EscPos,
+    /// Star Line Mode.
+    Star,
+    /// Zebra's labels.
+    Zpl,
+}
+
+/// What a printer's paper is like and how it is spoken to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Medium {
+    /// Its language.
+    pub language: Language,
+    /// What it can do.
+    pub profile: Profile,
+}
+
+/// What a till sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Our own JSON document.
+    Document,
+    /// ReceiptLine.
+    Receiptline,
+    /// Bytes in the printer's language.
+    Raw,
+}
+
+/// What came of looking through it before it is taken in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// What will be left out or replaced.
+    pub warnings: Vec<String>,
+    /// How often it opens a drawer.
+    pub kicks: u32,
+}
+
+/// Warnings that are told; a document of errors need not be answered with a book.
+const WARNINGS_MAX: usize = 20;
+
+impl Medium {
+    /// The printer's language as a driver speaks it.
+    pub fn dialect(&self) -> Box<dyn Dialect> {
+        match self.language {
+            Language::EscPos => Box::new(escpos::EscPos::new(self.profile.clone())),
+            Language::Star => Box::new(star::Star::new(self.profile.clone())),
+            Language::Zpl => Box::new(zpl::Zpl::new()),
+        }
+    }
+
+    /// Looks through what a till sent.
+    pub fn check(&self, source: Source, content: &[u8]) -> Result<Checked, Problem> {
+        if source == Source::Raw {
+            return self.check_raw(content);
+        }
+        let document = document(source, content)?;
+        let kicks = document.lines.iter().filter(|line| matches!(line, Line::Kick(_))).count();
+        let laid = layout(&document, self.profile.columns);
+        let warnings = laid.warnings.iter().take(WARNINGS_MAX);
+        Ok(Checked {
+            warnings: warnings
+                .map(|warning| format!("line {}: {}", warning.line, warning.what))
+                .collect(),
+            kicks: u32::try_from(kicks).unwrap_or(u32::MAX),
+        })
+    }
+
+    fn check_raw(&self, content: &[u8]) -> Result<Checked, Problem> {
+        if self.language != Language::EscPos {
+            let detail = "raw jobs are inspected as ESC/POS, which this printer does not speak";
+            return Err(Problem::new(Code::RawRefused, detail));
+        }
+        let seen = raw::inspect(content)
+            .map_err(|error| Problem::new(Code::RawRefused, error.to_string()))?;
+        Ok(Checked { warnings: Vec::new(), kicks: seen.kicks })
+    }
+
+    /// The bytes that print a job, marked with its code, and as a copy if it is one.
+    pub fn render(
+        &self,
+        source: Source,
+        content: &[u8],
+        record: &Record,
+    ) -> Result<Vec<u8>, Problem> {
+        if source != Source::Raw {
+            let document = marked(&document(source, content)?, record);
+            return Ok(self.encode(&layout(&document, self.profile.columns).sheet));
+        }
+        self.check_raw(content)?;
+        if record.copy == 0 {
+            return Ok(content.to_vec());
+        }
+        let mark = marked(&Document::default(), record);
+        let mut bytes = self.encode(&layout(&mark, self.profile.columns).sheet);
+        bytes.extend_from_slice(content);
+        Ok(bytes)
+    }
+
+    fn encode(&self, sheet: &Sheet) -> Vec<u8> {
+        match self.language {
+            Language::EscPos => escpos::encode(sheet, &self.profile),
+            Language::Star => star::encode(sheet, &self.profile),
+            Language::Zpl => zpl::encode(sheet, 1),
+        }
+    }
+
+    /// The paper as a picture.
+    pub fn preview(&self, source: Source, content: &[u8]) -> Result<String, Problem> {
+        if source == Source::Raw {
+            return Err(Problem::new(Code::FieldInvalid, "raw bytes have no preview"));
+        }
+        Ok(paint::svg(&layout(&document(source, content)?, self.profile.columns).sheet))
+    }
+
+    /// What opens a drawer.
+    pub fn drawer(position: usize) -> Option<Drawer> {
+        [Drawer::First, Drawer::Second].get(position).copied()
+    }
+}
+
+fn document(source: Source, content: &[u8]) -> Result<Document, Problem> {
+    let refuse = |detail: String| Problem::new(Code::DocumentInvalid, detail);
+    let read = match source {
+        Source::Document => json::parse(content),
+        Source::Receiptline => match std::str::from_utf8(content) {
+            Ok(text) => receiptline::parse(text),
+            Err(error) => return Err(refuse(error.to_string())),
+        },
+        Source::Raw => return Err(refuse("raw bytes are no document".to_owned())),
+    };
+    read.map_err(|error| refuse(crate::logging::chain(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn medium() -> Medium {
+        Medium { language: Language::EscPos, profile: Profile::epson_m30() }
+    }
+
+    #[test]
+    fn a_raw_job_that_changes_settings_is_refused() {
+        let refused = medium().check(Source::Raw, b"hello\x1d(E\x03\x00\x01\x49\x4e").unwrap_err();
+        assert_eq!(refused.code, Code::RawRefused);
+        let star = Medium { language: Language::Star, profile: Profile::star_80() };
+        assert_eq!(star.check(Source::Raw, b"hello").unwrap_err().code, Code::RawRefused);
+    }
+
+    #[test]
+    fn a_document_is_checked_and_its_kicks_are_counted() {
+        let content =
+            br#"{"blocks":[{"block":"text","text":"Tea"},{"block":"drawer","drawer":"first"}]}"#;
+        assert_eq!(medium().check(Source::Document, content).unwrap().kicks, 1);
+        let refused = medium().check(Source::Document, b"{\"blocks\":[{\"block\":\"bomb\"}]}");
+        assert_eq!(refused.unwrap_err().code, Code::DocumentInvalid);
+        assert!(medium().preview(Source::Document, content).unwrap().contains("<svg"));
+    }
+
+    #[test]
+    fn a_picture_that_claims_to_be_enormous_is_left_out_by_its_header() {
+        let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
+        png.extend_from_slice(&40_000_u32.to_be_bytes());
+        png.extend_from_slice(&100_000_u32.to_be_bytes());
+        png.extend_from_slice(&[1, 0, 0, 0, 0]);
+        let crc = crc32fast::hash(&png[12..]);
+        png.extend_from_slice(&crc.to_be_bytes());
+        use base64::Engine as _;
+        let png = base64::engine::general_purpose::STANDARD.encode(png);
+        let content = format!(r#"{{"blocks":[{{"block":"image","png":"{png}"}}]}}"#);
+        let checked = medium().check(Source::Document, content.as_bytes()).unwrap();
+        assert_eq!(checked.warnings.len(), 1, "{checked:?}");
+    }
+}

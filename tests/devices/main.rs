@@ -1,0 +1,8 @@
+//! Devices through a real box: a process of its own, simulators on pseudo-terminals, tills over HTTP.
+
+mod bad_input;
+mod counter;
+mod kills;
+mod masterdata;
+mod printing;
+mod weighing;
