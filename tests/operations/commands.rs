@@ -68,6 +68,8 @@ async fn a_refresh_is_ordered_logged_and_seen_at_head_office_by_box_terminal_and
     let by_till = history(&site, "terminal=till-1&model=Product").await?;
     ensure!(by_till.len() == 1 && by_till[0]["terminal"] == "till-1", "{by_till:?}");
     ensure!(history(&site, "node=store-1").await?.is_empty());
+    let shown = site.stage.main.ask(&["history", "--terminal", "till-1"])?;
+    ensure!(shown.contains("store-367/till-1") && shown.contains("Product 1"), "{shown}");
     Ok(())
 }
 

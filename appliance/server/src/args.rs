@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use storebox_proto::ids::{DeviceId, ModelName, TxKey};
+use storebox_proto::ids::{DeviceId, ModelName, NodeId, TerminalId, TxKey};
 
 use crate::{bench, demo};
 
@@ -49,6 +49,18 @@ pub enum Command {
         #[arg(long)]
         full: bool,
         /// Only the feed that this model belongs to.
+        #[arg(long)]
+        model: Option<ModelName>,
+    },
+    /// List who refreshed which models when, newest first; at head office, of all boxes and terminals.
+    History {
+        /// Only of this box.
+        #[arg(long)]
+        node: Option<NodeId>,
+        /// Only of this terminal.
+        #[arg(long)]
+        terminal: Option<TerminalId>,
+        /// Only where this model was loaded.
         #[arg(long)]
         model: Option<ModelName>,
     },

@@ -1,13 +1,14 @@
-//! `import` and `refresh`.
+//! `import`, `refresh` and `history`.
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
-use storebox_proto::ids::ModelName;
+use storebox_proto::ids::{ModelName, NodeId, TerminalId};
 
 use super::client::Control;
 use super::{CommandError, say};
+use crate::replica::history::Entry;
 
 #[derive(Serialize)]
 struct Import {
@@ -43,4 +44,39 @@ pub(super) async fn refresh(
         Control::open(data_dir)?.post("/v1/refresh", &Refresh { full, model }).await?;
     say(&serde_json::to_string_pretty(&answer).expect("an answer is JSON"));
     Ok(())
+}
+
+/// Shows who refreshed what.
+pub(super) async fn history(
+    data_dir: &Path,
+    node: Option<NodeId>,
+    terminal: Option<TerminalId>,
+    model: Option<ModelName>,
+) -> Result<(), CommandError> {
+    let wanted = [
+        node.map(|node| format!("node={node}")),
+        terminal.map(|terminal| format!("terminal={terminal}")),
+        model.map(|model| format!("model={model}")),
+    ];
+    let query = wanted.into_iter().flatten().collect::<Vec<_>>().join("&");
+    let path = format!("/v1/history?{query}");
+    let entries: Vec<Entry> = Control::open(data_dir)?.get(&path).await?;
+    say(&entries.iter().map(line).collect::<Vec<_>>().join("\n"));
+    Ok(())
+}
+
+fn line(entry: &Entry) -> String {
+    let refresh = &entry.refresh;
+    let who = match &refresh.terminal {
+        Some(terminal) => format!("{}/{terminal}", entry.node),
+        None => entry.node.to_string(),
+    };
+    let loads = refresh.models.iter().map(|load| format!("{} {}", load.model, load.records));
+    let came = match &refresh.error {
+        Some(error) => format!("failed: {error}"),
+        None => loads.collect::<Vec<_>>().join(", "),
+    };
+    let mode = format!("{:?}", refresh.mode).to_lowercase();
+    let (at, feed, took) = (refresh.at, &refresh.feed, refresh.took_ms);
+    format!("{at}  {who:<24}  {feed:<12}  {mode:<11}  {took:>6} ms  {came}")
 }

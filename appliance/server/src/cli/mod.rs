@@ -123,6 +123,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Key
         | Command::Import { .. }
         | Command::Refresh { .. }
+        | Command::History { .. }
         | Command::Outbox(_)
         | Command::Ledger(_)
         | Command::Device(_)
@@ -145,6 +146,9 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         }
         Command::Import { dir, changes } => masterdata::import(data_dir, &dir, changes).await,
         Command::Refresh { full, model } => masterdata::refresh(data_dir, full, model).await,
+        Command::History { node, terminal, model } => {
+            masterdata::history(data_dir, node, terminal, model).await
+        }
         Command::Device(what) => device::run(data_dir, what).await,
         Command::Outbox(what) => outbox::run(data_dir, what).await,
         Command::Ledger(what) => outbox::look(data_dir, what).await,

@@ -44,6 +44,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/outbox/conflicts", Door::Operator),
     ("/v1/outbox/conflicts/{number}/dismiss", Door::Operator),
     ("/v1/outbox/{key}", Door::Operator),
+    ("/v1/outbox/{key}/drop", Door::Operator),
     ("/v1/outbox/{key}/repair", Door::Operator),
     ("/v1/outbox/{key}/retry", Door::Operator),
     ("/v1/printers", Door::Shop),

@@ -161,9 +161,7 @@ impl History {
         let mut new = 0;
         for mut entry in entries.into_iter().take(PAGE_MAX) {
             entry.node = node.clone();
-            if *node != inner.node
-                && inner.numbers.get(node).is_none_or(|last| entry.number > *last)
-            {
+            if *node != inner.node && inner.is_news(&entry) {
                 inner.add(entry);
                 new += 1;
             }
@@ -217,6 +215,17 @@ impl History {
 }
 
 impl Inner {
+    /// Whether a box reports something that is not known: a higher number, or a later time under a number that it
+    /// has used before, which is how a box speaks whose disk was replaced.
+    fn is_news(&self, entry: &Entry) -> bool {
+        if self.numbers.get(&entry.node).is_none_or(|last| entry.number > *last) {
+            return true;
+        }
+        let of_node = self.entries.iter().filter(|known| known.node == entry.node);
+        let newest = of_node.map(|known| known.refresh.at).max();
+        newest.is_some_and(|newest| entry.refresh.at > newest)
+    }
+
     fn add(&mut self, entry: Entry) {
         let line = serde_json::to_vec(&entry).expect("an entry is plain data");
         note(&mut self.entries, &mut self.numbers, entry);
@@ -312,6 +321,23 @@ mod tests {
         let filter =
             Filter { model: Some("Brand".parse().unwrap()), limit: 10, ..Filter::default() };
         assert_eq!(main.list(&filter), []);
+    }
+
+    #[test]
+    fn a_box_whose_disk_was_replaced_is_heard_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let main = History::open(&dir.path().join("main"), node("main")).unwrap();
+        let lives = ["first", "second"]
+            .map(|life| History::open(&dir.path().join(life), node("box-1")).unwrap());
+        for at in 1..=3 {
+            lives[0].record(refresh("catalogue", Mode::Incremental, at, None));
+        }
+        lives[1].record(refresh("catalogue", Mode::Full, 9, None));
+        assert_eq!(main.report(&node("box-1"), lives[0].own_after(0)), 3);
+        assert_eq!(main.report(&node("box-1"), lives[1].own_after(0)), 1, "number 1 once more");
+        for life in lives {
+            assert_eq!(main.report(&node("box-1"), life.own_after(0)), 0, "all of it is known");
+        }
     }
 
     #[test]

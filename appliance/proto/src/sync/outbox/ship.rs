@@ -360,11 +360,18 @@ impl Outbox {
         now: Instant,
         rng: &mut impl Rng,
     ) -> Vec<Record> {
+        let hopeless = asked.first().copied().filter(|first| self.needs_what_is_gone(*first));
         let sink = &mut self.sinks[index];
         let mut positions = Vec::new();
         for position in asked {
             match said(*position) {
                 Some(Verdict::Taken) => positions.push(*position),
+                Some(Verdict::Later(problem))
+                    if problem.code == Code::DependencyMissing && hopeless == Some(*position) =>
+                {
+                    sink.refused += 1;
+                    positions.push(*position);
+                }
                 Some(Verdict::Refused(_)) => {
                     sink.refused += 1;
                     positions.push(*position);
@@ -379,6 +386,13 @@ impl Outbox {
             return Vec::new();
         }
         vec![Record::plain(Event::Delivered { sink: sink.id.clone(), positions })]
+    }
+
+    /// Whether it depends on others and none of them is here any more, so that no sink will get them after it.
+    fn needs_what_is_gone(&self, position: u64) -> bool {
+        let Some(entry) = self.entries.get(&position) else { return false };
+        let needed = &entry.meta.depends_on;
+        !needed.is_empty() && !needed.iter().any(|key| self.keys.contains_key(key))
     }
 
     /// The batch was refused as a whole: halve it until the one that is meant stands alone.

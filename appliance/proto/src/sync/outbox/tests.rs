@@ -144,6 +144,31 @@ fn what_is_given_up_stops_nothing_and_is_still_there_to_be_read() {
 }
 
 #[test]
+fn a_best_effort_sink_goes_on_behind_what_needs_something_from_before_its_time() {
+    let mut outbox = outbox(Limits::default(), &["files"]);
+    let (now, mut rng) = (start(), ChaCha8Rng::seed_from_u64(1));
+    let mut payment = meta(2, "till-1", 2, "payment:1");
+    payment.depends_on = vec![key(99)];
+    accept(&mut outbox, &meta(1, "till-1", 1, "ticket:1"));
+    accept(&mut outbox, &payment);
+    accept(&mut outbox, &meta(3, "till-1", 3, "ticket:3"));
+    let later = || Verdict::Later(Problem::new(Code::DependencyMissing, "99 has not arrived"));
+    let mut rounds = Vec::new();
+    for (minutes, said) in
+        [(0, [(1, Verdict::Taken), (2, later())]), (5, [(2, later()), (3, Verdict::Taken)])]
+    {
+        let now = now + Duration::from_secs(minutes * 60);
+        rounds.push(sent(outbox.poll(&sink("files"), now)));
+        for record in outbox.handle_answers(&sink("files"), &said, now, &mut rng) {
+            outbox.apply(&record);
+        }
+    }
+    assert_eq!(rounds, [vec![1, 2, 3], vec![2, 3]]);
+    let files = outbox.sinks().into_iter().find(|sink| !sink.authoritative).unwrap();
+    assert_eq!((files.behind, files.refused), (0, 1), "it is counted and stops nobody");
+}
+
+#[test]
 fn the_oldest_that_was_given_up_is_forgotten_for_a_new_one_and_after_a_restart_too() {
     let mut outbox = outbox(Limits::default(), &[]);
     let mut again = outbox.clone();
