@@ -40,7 +40,6 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/nodes/{name}", Door::Operator),
     ("/v1/outbox", Door::Operator),
     ("/v1/outbox/audit", Door::Operator),
-    ("/v1/outbox/{key}/drop", Door::Operator),
     ("/v1/outbox/conflicts", Door::Operator),
     ("/v1/outbox/conflicts/{number}/dismiss", Door::Operator),
     ("/v1/outbox/{key}", Door::Operator),
