@@ -5,6 +5,8 @@
 mod accepts;
 mod catalogue;
 mod error;
+mod load;
+mod lookups;
 mod machine;
 mod options;
 mod replica;

@@ -27,12 +27,14 @@ pub enum Part {
     Memory300k,
     /// Transactions taken durably by 1, 8 and 64 producers.
     Accepts,
+    /// Lookups over HTTP at 16 connections, and the memory of the box that answers.
+    Lookups,
 }
 
 impl Part {
     /// All of them, in the order of the report.
-    pub(super) const ALL: [Self; 4] =
-        [Self::Replica100k, Self::Replica1m, Self::Memory300k, Self::Accepts];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Replica100k, Self::Replica1m, Self::Memory300k, Self::Accepts, Self::Lookups];
 
     /// The word on the command line.
     pub(super) fn word(self) -> &'static str {
@@ -41,6 +43,7 @@ impl Part {
             Self::Replica1m => "replica1m",
             Self::Memory300k => "memory300k",
             Self::Accepts => "accepts",
+            Self::Lookups => "lookups",
         }
     }
 }
