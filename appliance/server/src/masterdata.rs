@@ -43,9 +43,15 @@ pub enum NotReadable {
 /// The reader of all feeds; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Masterdata {
+    inner: Arc<Inner>,
+}
+
+/// What all handles share; each request clones a handle.
+#[derive(Debug)]
+struct Inner {
     readers: Readers,
     refresher: Option<Handle>,
-    kept: Arc<Mutex<Vec<Kept>>>,
+    kept: Mutex<Vec<Kept>>,
 }
 
 #[derive(Debug)]
@@ -66,19 +72,21 @@ pub struct View {
 impl Masterdata {
     /// Reads what these readers see.
     pub fn new(readers: Readers) -> Self {
-        Self { readers, refresher: None, kept: Arc::default() }
+        let inner = Inner { readers, refresher: None, kept: Mutex::default() };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Lets damage that a read meets be repaired by this refresher.
     pub fn repaired_by(self, refresher: Handle) -> Self {
-        Self { refresher: Some(refresher), ..self }
+        let (readers, refresher) = (self.inner.readers.clone(), Some(refresher));
+        Self { inner: Arc::new(Inner { readers, refresher, kept: Mutex::default() }) }
     }
 
     /// A read met damage: its segment is fetched again, however many readers say so.
     pub fn damaged(&self, model: &ModelName, segment: Hash32) {
         tracing::error!(%model, %segment, "a read met a damaged segment");
-        let feed = self.readers.registry().get(model).map(|def| def.feed.clone());
-        if let (Some(feed), Some(refresher)) = (feed, &self.refresher)
+        let feed = self.inner.readers.registry().get(model).map(|def| def.feed.clone());
+        if let (Some(feed), Some(refresher)) = (feed, &self.inner.refresher)
             && let Err(busy) = refresher.repair(feed, vec![segment])
         {
             tracing::debug!(error = %busy, "the repair was wished for already");
@@ -87,27 +95,27 @@ impl Masterdata {
 
     /// All models, those that came as masterdata included.
     pub fn registry(&self) -> Arc<Registry> {
-        self.readers.registry()
+        self.inner.readers.registry()
     }
 
     /// All feeds with what readers see of them now.
     pub fn feeds(&self) -> Vec<(FeedId, Option<Arc<Generation>>)> {
-        let feeds = self.readers.feeds().into_iter();
-        feeds.map(|feed| (feed.clone(), self.readers.generation(&feed))).collect()
+        let feeds = self.inner.readers.feeds().into_iter();
+        feeds.map(|feed| (feed.clone(), self.inner.readers.generation(&feed))).collect()
     }
 
     /// A feed's current generation.
     pub fn generation(&self, feed: &FeedId) -> Option<Arc<Generation>> {
-        self.readers.generation(feed)
+        self.inner.readers.generation(feed)
     }
 
     /// A model in its current generation.
     pub fn view(&self, model: &str) -> Result<View, NotReadable> {
         let unknown = || NotReadable::Unknown(model.chars().take(64).collect());
         let model: ModelName = model.parse().map_err(|_| unknown())?;
-        let registry = self.readers.registry();
+        let registry = self.inner.readers.registry();
         let def = registry.get(&model).ok_or_else(unknown)?;
-        match (def.scope, self.readers.generation(&def.feed)) {
+        match (def.scope, self.inner.readers.generation(&def.feed)) {
             (Scope::Local, _) => Err(NotReadable::Local(model)),
             (Scope::Central, Some(generation)) => Ok(View { model, generation }),
             (Scope::Central, None) => Err(NotReadable::Empty(def.feed.clone())),
@@ -168,7 +176,7 @@ impl Masterdata {
 
     /// What is behind the lock is a list of handles: whole even if a thread died while holding it.
     fn kept(&self) -> MutexGuard<'_, Vec<Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

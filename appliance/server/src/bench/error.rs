@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use storebox_proto::problem::Problem;
 
 use crate::db;
+use crate::demo;
 use crate::demo::dataset;
 use crate::devices::spool::SpoolOpenError;
 use crate::uplink::OutboxOpenError;
@@ -16,6 +17,9 @@ pub enum Error {
     /// There is no data to measure with.
     #[error("use the data set")]
     Data(#[from] dataset::Error),
+    /// The boxes do not do what they should.
+    #[error("run head office and a shop")]
+    Stage(#[from] demo::Error),
     /// A file or process could not be made.
     #[error("{what}")]
     System {

@@ -2,6 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
+
+/// Linux counts processor time for programs in these steps.
+const TICK_MS: u64 = 10;
 
 /// Processor, memory, kernel and the file system under `dir`, one line each.
 pub(super) fn describe(dir: &Path) -> Vec<String> {
@@ -23,7 +27,21 @@ pub(super) fn describe(dir: &Path) -> Vec<String> {
 
 /// Resident memory of this process, in bytes: now and at most.
 pub(super) fn resident() -> (u64, u64) {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    resident_of(std::process::id())
+}
+
+/// Processor time that a process has used, in steps of 10 ms.
+pub(super) fn processor_time(process: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name in parentheses may hold anything; user and system time are fields 14 and 15.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
+    let ticks = fields.skip(11).take(2).filter_map(|text| text.parse::<u64>().ok());
+    Duration::from_millis(ticks.sum::<u64>() * TICK_MS)
+}
+
+/// Resident memory of a process, in bytes: now and at most.
+pub(super) fn resident_of(process: u32) -> (u64, u64) {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let bytes = |name| {
         let kilobytes = value_of(&status, name).and_then(|text| text.split(' ').next());
         kilobytes.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0) * 1024

@@ -6,6 +6,8 @@ mod accepts;
 mod catalogue;
 mod devices;
 mod error;
+mod load;
+mod lookups;
 mod machine;
 mod options;
 mod replica;

@@ -29,12 +29,20 @@ pub enum Part {
     Accepts,
     /// A weight and a receipt, with simulated devices.
     Devices,
+    /// Lookups over HTTP at 16 connections, and the memory of the box that answers.
+    Lookups,
 }
 
 impl Part {
     /// All of them, in the order of the report.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Replica100k, Self::Replica1m, Self::Memory300k, Self::Accepts, Self::Devices];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Replica100k,
+        Self::Replica1m,
+        Self::Memory300k,
+        Self::Accepts,
+        Self::Devices,
+        Self::Lookups,
+    ];
 
     /// The word on the command line.
     pub(super) fn word(self) -> &'static str {
@@ -44,6 +52,7 @@ impl Part {
             Self::Memory300k => "memory300k",
             Self::Accepts => "accepts",
             Self::Devices => "devices",
+            Self::Lookups => "lookups",
         }
     }
 }

@@ -5,10 +5,14 @@ use std::process::Command;
 
 use super::catalogue::Catalogue;
 use super::options::{Options, Part};
-use super::{Error, accepts, devices, machine, replica};
+use super::{Error, accepts, devices, lookups, machine, replica};
 use crate::demo::dataset::Dataset;
 use crate::demo::say;
 use crate::env;
+
+/// What the service unit sets, so that memory is that of a box in a shop.
+const ENVIRONMENT: [(&str, &str); 2] =
+    [("MALLOC_ARENA_MAX", "2"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
 
 /// Prints all figures, or those of one part.
 pub async fn run(options: &Options) -> Result<(), Error> {
@@ -40,6 +44,7 @@ async fn measure(part: Part, data: &Dataset, dir: &Path) -> Result<(), Error> {
         Part::Memory300k => replica::memory(data, 300_000, dir),
         Part::Accepts => accepts::measure(data, dir).await,
         Part::Devices => devices::measure(dir).await,
+        Part::Lookups => lookups::measure(data, dir).await,
     }
 }
 
@@ -48,7 +53,7 @@ fn run_apart(part: Part, data: Option<&Path>, dir: &Path) -> Result<(), Error> {
     let executable =
         executable.map_err(|source| Error::System { what: "find this program", source })?;
     let mut command = Command::new(executable);
-    command.args(["bench", "--part", part.word()]).arg("--dir").arg(dir);
+    command.args(["bench", "--part", part.word()]).arg("--dir").arg(dir).envs(ENVIRONMENT);
     if let Some(data) = data {
         command.arg("--data").arg(data);
     }

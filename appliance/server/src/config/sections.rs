@@ -197,8 +197,8 @@ pub struct Masterdata {
 
 impl Default for Masterdata {
     fn default() -> Self {
-        let cache_bytes = 16 * 1024 * 1024;
-        Self { mode: Mode::Follow, overlay_max: 20_000, cache_bytes, scrub_hours: 24 }
+        let cache_bytes = 32 * 1024 * 1024;
+        Self { mode: Mode::Follow, overlay_max: 3000, cache_bytes, scrub_hours: 24 }
     }
 }
 

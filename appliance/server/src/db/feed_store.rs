@@ -48,7 +48,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache: BlockCache::new(16 * 1024 * 1024), overlay_max: 10_000 }
+        Self { cache: BlockCache::new(32 * 1024 * 1024), overlay_max: 3000 }
     }
 }
 

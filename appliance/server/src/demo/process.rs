@@ -159,6 +159,11 @@ impl Process {
         }
     }
 
+    /// The number of the process while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Fails if the process ended on its own.
     pub fn check_alive(&mut self) -> Result<(), Error> {
         let Some(child) = &mut self.child else { return Ok(()) };

@@ -1,5 +1,9 @@
 //! Names of contents, so that a client which has it already gets 304 instead.
 
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
 
 /// Hexadecimal digits of an ETag; 128 bits never meet by chance.
@@ -14,15 +18,34 @@ pub(super) fn of(bytes: &[u8]) -> HeaderValue {
     HeaderValue::from_bytes(&text).expect("hexadecimal digits in quotes are a header value")
 }
 
-/// Whether the client has this content (RFC 9110, weak comparison).
-pub(super) fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
-    let Some(known) = headers.get(header::IF_NONE_MATCH) else { return false };
-    let Ok(known) = known.to_str() else { return false };
-    let wanted = etag.as_bytes();
-    known
-        .split(',')
-        .map(str::trim)
-        .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one).as_bytes() == wanted)
+/// What the client says it has: a handler that asks for this leaves the other headers uncopied.
+#[derive(Debug)]
+pub(super) struct Known(Option<HeaderValue>);
+
+impl Known {
+    fn of(headers: &HeaderMap) -> Self {
+        Self(headers.get(header::IF_NONE_MATCH).cloned())
+    }
+
+    /// Whether the client has this content (RFC 9110, weak comparison).
+    pub(super) fn has(&self, etag: &HeaderValue) -> bool {
+        let Some(known) = self.0.as_ref().and_then(|known| known.to_str().ok()) else {
+            return false;
+        };
+        let wanted = etag.as_bytes();
+        known
+            .split(',')
+            .map(str::trim)
+            .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one).as_bytes() == wanted)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Known {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(&parts.headers))
+    }
 }
 
 #[cfg(test)]
@@ -42,8 +65,8 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::IF_NONE_MATCH, sent.parse().unwrap());
-            assert_eq!(is_known(&headers, &etag), known, "{sent}");
+            assert_eq!(Known::of(&headers).has(&etag), known, "{sent}");
         }
-        assert!(!is_known(&HeaderMap::new(), &etag));
+        assert!(!Known::of(&HeaderMap::new()).has(&etag));
     }
 }

@@ -5,11 +5,11 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use storebox_proto::feed::{IndexDef, Record, Scope};
 use storebox_proto::ids::RecordId;
 use storebox_proto::limits::PAGE_RECORDS_MAX;
@@ -18,7 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::cursor::Cursor;
-use super::etag;
+use super::etag::{self, Known};
 use super::problem::Refusal;
 use crate::db::{Generation, ReadError};
 use crate::masterdata::{Masterdata, NotReadable, View, position_of};
@@ -26,11 +26,11 @@ use crate::masterdata::{Masterdata, NotReadable, View, position_of};
 /// Records of an answer when the caller does not say.
 const LIMIT_DEFAULT: usize = 100;
 /// Epoch of the feed that answered.
-const EPOCH: &str = "storebox-epoch";
+const EPOCH: HeaderName = HeaderName::from_static("storebox-epoch");
 /// The feed that answered.
-const FEED: &str = "storebox-feed";
+const FEED: HeaderName = HeaderName::from_static("storebox-feed");
 /// Revision of the feed that answered.
-const REVISION: &str = "storebox-revision";
+const REVISION: HeaderName = HeaderName::from_static("storebox-revision");
 
 /// A model as clients see it.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -58,8 +58,7 @@ struct ModelInfo {
 }
 
 /// What is searched for; without a field, the model is listed in the order of its ids.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Default, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Search {
     /// An indexed field.
@@ -74,6 +73,34 @@ struct Search {
     after: Option<String>,
     /// At most so many records, 1 to 1000.
     limit: Option<usize>,
+}
+
+impl Search {
+    /// Reads a query by hand: through serde it costs as much as the lookup itself.
+    fn parse(query: &str) -> Result<Self, String> {
+        let mut search = Self::default();
+        let mut limit = None;
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let place = match name.as_ref() {
+                "field" => &mut search.field,
+                "value" => &mut search.value,
+                "prefix" => &mut search.prefix,
+                "fuzzy" => &mut search.fuzzy,
+                "after" => &mut search.after,
+                "limit" => &mut limit,
+                other => {
+                    let other: String = other.chars().take(64).collect();
+                    return Err(format!("there is no parameter {other:?}"));
+                }
+            };
+            if place.replace(value.into_owned()).is_some() {
+                return Err(format!("{name} is given twice"));
+            }
+        }
+        let number = |text: String| text.parse().map_err(|error| format!("limit: {error}"));
+        search.limit = limit.map(number).transpose()?;
+        Ok(search)
+    }
 }
 
 /// The routes of this file.
@@ -114,13 +141,13 @@ async fn models(State(masterdata): State<Masterdata>) -> Json<Vec<ModelInfo>> {
 async fn record(
     State(masterdata): State<Masterdata>,
     path: Result<Path<(String, String)>, PathRejection>,
-    headers: HeaderMap,
+    known: Known,
 ) -> Result<Response<Body>, Refusal> {
     let Path((model, id)) = path.map_err(|error| parameter(error.body_text()))?;
     let id: RecordId = id.parse().map_err(|error| parameter(format!("{error}")))?;
     let View { model, generation } = masterdata.view(&model).map_err(not_readable)?;
     match generation.get(&model, &id).map_err(|error| not_read(&masterdata, error))? {
-        Some(record) => Ok(answer(&generation, record.body, &headers)),
+        Some(record) => Ok(answer(&generation, record.body, &known)),
         None => {
             let detail = format!("no {model} has the id {id:?} at {}", position_of(&generation));
             Err(Refusal::new(Code::RecordUnknown, detail))
@@ -136,11 +163,11 @@ async fn record(
 async fn records(
     State(masterdata): State<Masterdata>,
     path: Result<Path<String>, PathRejection>,
-    search: Result<Query<Search>, QueryRejection>,
-    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+    known: Known,
 ) -> Result<Response<Body>, Refusal> {
     let Path(model) = path.map_err(|error| parameter(error.body_text()))?;
-    let Query(search) = search.map_err(|error| parameter(error.body_text()))?;
+    let search = Search::parse(query.as_deref().unwrap_or_default()).map_err(parameter)?;
     let limit = search.limit.unwrap_or(LIMIT_DEFAULT);
     if !(1..=PAGE_RECORDS_MAX).contains(&limit) {
         return Err(parameter(format!("limit must be 1 to {PAGE_RECORDS_MAX}")));
@@ -158,7 +185,7 @@ async fn records(
             let found = generation
                 .find(&model, &field, &value, limit)
                 .map_err(|error| not_read(&masterdata, error))?;
-            Ok(answer(&generation, page(&found, None), &headers))
+            Ok(answer(&generation, page(&found, None), &known))
         }
         Search {
             field: Some(field),
@@ -169,7 +196,7 @@ async fn records(
             ..
         } => {
             let view = masterdata.view(&model).map_err(not_readable)?;
-            aside(masterdata, view, headers, move |View { model, generation }| {
+            aside(masterdata, view, known, move |View { model, generation }| {
                 Ok(page(&generation.prefix(model, &field, &prefix, limit)?, None))
             })
             .await
@@ -183,13 +210,13 @@ async fn records(
             ..
         } => {
             let view = masterdata.view(&model).map_err(not_readable)?;
-            aside(masterdata, view, headers, move |View { model, generation }| {
+            aside(masterdata, view, known, move |View { model, generation }| {
                 Ok(page(&generation.fuzzy(model, &field, &text, limit)?, None))
             })
             .await
         }
         Search { field: None, value: None, prefix: None, fuzzy: None, after, .. } => {
-            list(masterdata, &model, after, limit, headers).await
+            list(masterdata, &model, after, limit, known).await
         }
         Search { .. } => Err(parameter(
             "give `field` with one of `value`, `prefix` and `fuzzy`, or neither and optionally `after`",
@@ -202,7 +229,7 @@ async fn list(
     model: &str,
     after: Option<String>,
     limit: usize,
-    headers: HeaderMap,
+    known: Known,
 ) -> Result<Response<Body>, Refusal> {
     let cursor: Option<Cursor> = match after {
         Some(text) => Some(text.parse().map_err(|error| parameter(format!("after: {error}")))?),
@@ -214,7 +241,7 @@ async fn list(
     };
     let view = view.map_err(not_readable)?;
     let keeper = masterdata.clone();
-    aside(masterdata, view, headers, move |View { model, generation }| {
+    aside(masterdata, view, known, move |View { model, generation }| {
         let after = cursor.as_ref().map(|cursor| &cursor.last);
         let found = generation.list(model, after, limit)?;
         let goes_on = found.len() == limit;
@@ -232,12 +259,12 @@ async fn list(
 async fn aside(
     masterdata: Masterdata,
     view: View,
-    headers: HeaderMap,
+    known: Known,
     read: impl FnOnce(&View) -> Result<Bytes, ReadError> + Send + 'static,
 ) -> Result<Response<Body>, Refusal> {
     let work = tokio::task::spawn_blocking(move || {
         let body = read(&view)?;
-        Ok(answer(&view.generation, body, &headers))
+        Ok(answer(&view.generation, body, &known))
     });
     let stopping = |_| Refusal::new(Code::Stopping, "the box is stopping");
     work.await.map_err(stopping)?.map_err(|error| not_read(&masterdata, error))
@@ -262,9 +289,9 @@ fn page(records: &[Record], next: Option<&Cursor>) -> Bytes {
     page.into()
 }
 
-fn answer(generation: &Generation, body: Bytes, headers: &HeaderMap) -> Response<Body> {
+fn answer(generation: &Generation, body: Bytes, known: &Known) -> Response<Body> {
     let etag = etag::of(&body);
-    let known = etag::is_known(headers, &etag);
+    let known = known.has(&etag);
     let mut response = Response::new(if known { Body::empty() } else { Body::from(body) });
     let head = response.headers_mut();
     if !known {
@@ -304,4 +331,19 @@ fn not_read(masterdata: &Masterdata, error: ReadError) -> Refusal {
         }
     };
     Refusal::new(code, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_read_with_its_escapes_and_nothing_unknown() {
+        let search = Search::parse("field=name&fuzzy=caf%C3%A9+au%20lait&limit=7").unwrap();
+        assert_eq!(search.fuzzy.as_deref(), Some("café au lait"));
+        assert_eq!((search.field.as_deref(), search.limit), (Some("name"), Some(7)));
+        for refused in ["colour=red", "field=a&field=b", "limit=many", "limit=-1", "limit="] {
+            assert!(Search::parse(refused).is_err(), "{refused}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use storebox_proto::sync::fetch::Mode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::etag;
+use super::etag::Known;
 use super::identity::Identity;
 use super::problem::Refusal;
 use crate::config::TerminalDefaults;
@@ -164,11 +164,11 @@ fn terminal(identity: &Identity) -> Result<&TerminalId, Refusal> {
 async fn config(
     State(counter): State<Counter>,
     Extension(identity): Extension<Identity>,
-    headers: HeaderMap,
+    known: Known,
 ) -> Result<Response<Body>, Refusal> {
     let profile = counter.profile(&identity)?;
     let etag = HeaderValue::from_str(&profile.etag()).expect("hexadecimal digits in quotes");
-    if etag::is_known(&headers, &etag) {
+    if known.has(&etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
     Ok(([(header::ETAG, etag)], Json(profile)).into_response())
