@@ -45,12 +45,25 @@ fn framings() -> [Framing; 3] {
     ]
 }
 
+/// In pieces no longer than the events a scanner keeps for an owner that is busy.
+fn scans(framing: &Framing, input: &[u8]) -> Vec<Event> {
+    let make = || Scanner::new(framing.clone());
+    let counts = |events: &[Event]| {
+        let told = events.iter().map(|event| match event {
+            Event::Scan(scan) => format!("{:?} {:02x?}", scan.aim, scan.data),
+            Event::Broken { .. } | Event::Disconnected => format!("{event:?}"),
+        });
+        told.collect::<Vec<_>>()
+    };
+    split_anywhere(make, |_, _| {}, input, 24, counts)
+}
+
 #[test]
 fn scanner() {
     let judge = |input: &[u8]| {
         let mut kinds = Vec::new();
         for framing in framings() {
-            for event in split_anywhere(|| Scanner::new(framing.clone()), input) {
+            for event in scans(&framing, input) {
                 kinds.push(match event {
                     Event::Scan(scan) => {
                         let known = gs1::parse(&scan.data).map_or(0, |elements| elements.len());

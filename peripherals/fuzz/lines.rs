@@ -22,9 +22,16 @@ fn drain<L: Line>(line: &mut L, told: &mut Vec<L::Event>) {
     panic!("the line never comes to rest");
 }
 
-fn events<L: Line>(mut line: L, pieces: &[&[u8]], start: Instant) -> Vec<L::Event> {
+fn events<L: Line>(
+    mut line: L,
+    begin: impl Fn(&mut L, Instant),
+    input: &[u8],
+    piece: usize,
+) -> Vec<L::Event> {
+    let start = now();
     let mut told = Vec::new();
     line.handle_opened(start);
+    begin(&mut line, start);
     drain(&mut line, &mut told);
     line.handle_drained(start);
     // The first question is asked when its time has come.
@@ -32,7 +39,7 @@ fn events<L: Line>(mut line: L, pieces: &[&[u8]], start: Instant) -> Vec<L::Even
         line.handle_timeout(start);
     }
     drain(&mut line, &mut told);
-    for piece in pieces {
+    for piece in input.chunks(piece) {
         line.handle_input(piece, start);
         drain(&mut line, &mut told);
     }
@@ -46,16 +53,19 @@ fn events<L: Line>(mut line: L, pieces: &[&[u8]], start: Instant) -> Vec<L::Even
     told
 }
 
-/// Feeds the input whole, byte by byte and in two pieces; gives the events, which must agree.
-pub(crate) fn split_anywhere<L: Line>(make: impl Fn() -> L, input: &[u8]) -> Vec<L::Event>
-where
-    L::Event: Debug + PartialEq,
-{
-    let start = now();
-    let whole = events(make(), &[input], start);
-    let bytes: Vec<&[u8]> = input.chunks(1).collect();
-    assert_eq!(events(make(), &bytes, start), whole, "byte by byte");
-    let (head, tail) = input.split_at(input.len() / 2);
-    assert_eq!(events(make(), &[head, tail], start), whole, "in two pieces");
-    whole
+/// Feeds the input in pieces of `at_once` bytes, of one and of three; gives the events, of which
+/// what `counts` makes of them must agree.
+pub(crate) fn split_anywhere<L: Line, C: Debug + PartialEq>(
+    make: impl Fn() -> L,
+    begin: impl Fn(&mut L, Instant),
+    input: &[u8],
+    at_once: usize,
+    counts: impl Fn(&[L::Event]) -> C,
+) -> Vec<L::Event> {
+    let told = events(make(), &begin, input, at_once);
+    for piece in [1, 3] {
+        let split = events(make(), &begin, input, piece);
+        assert_eq!(counts(&split), counts(&told), "in pieces of {piece} bytes");
+    }
+    told
 }

@@ -1,12 +1,24 @@
 //! Every scale protocol.
 
-use storebox_peripherals::scale::{Event, Model, Outcome, Pace, Setup};
+use std::time::Instant;
+
+use storebox_peripherals::scale::dialog06::Approval;
+use storebox_peripherals::scale::{Ask, Event, Model, Outcome, Pace, PricedAsk, Setup, Weigher};
 
 use crate::driver::{Target, shape};
 use crate::lines::split_anywhere;
 
 fn judge(model: Model, input: &[u8]) -> u64 {
-    let events = split_anywhere(|| model.driver(&Setup::default(), Pace::default()), input);
+    let make = || {
+        let approval = Approval::new(vec![(0x1234, 0x5678)]);
+        let setup = Setup { approval, ..Setup::default() };
+        model.driver(&setup, Pace { every: None, tries: 3 })
+    };
+    // One question: what comes before the next one is sent is thrown away, wherever it was split.
+    let priced = Ask::Price(PricedAsk { unit_price: 1234, tare: None, text: None });
+    let ask = if model == Model::Dialog06 { priced } else { Ask::Weigh };
+    let begin = |scale: &mut Box<dyn Weigher>, at: Instant| scale.ask(ask.clone(), at);
+    let events = split_anywhere(make, begin, input, input.len().max(1), outcomes);
     let kinds = events.iter().map(|event| match event {
         Event::Reading(reading) => {
             if let Some(measured) = reading.sellable() {
@@ -21,6 +33,15 @@ fn judge(model: Model, input: &[u8]) -> u64 {
         Event::Refused { .. } => 101,
     });
     shape(kinds.collect::<Vec<u16>>())
+}
+
+/// Everything but the times.
+fn outcomes(events: &[Event]) -> Vec<String> {
+    let told = events.iter().map(|event| match event {
+        Event::Reading(reading) => format!("{:?} {:02x?}", reading.outcome, reading.raw),
+        Event::Done(_) | Event::Refused { .. } => format!("{event:?}"),
+    });
+    told.collect()
 }
 
 fn kind(outcome: &Outcome) -> u16 {
