@@ -1,0 +1,18 @@
+//! Hostile bytes for every parser of this crate.
+//!
+//! Each target is a test that throws mutated seeds at one parser for a bounded time; with nothing
+//! said, the same ones each time.
+//!
+//! - `FUZZ_SECONDS=3600 SEED=7 cargo test -p storebox-peripherals --test fuzz -- scale` runs for hours.
+//! - What breaks a target is written to a file, and `FUZZ_INPUT=file` with the target's name replays it.
+//! - `corpus/<target>/` holds its seeds; a file that once broke it belongs there, and is replayed first.
+//!
+//! The toolchain is the stable one, so the mutations are guided by what an input comes to (its
+//! events, its errors), not by the code it runs through.
+
+mod codes;
+mod documents;
+mod driver;
+mod lines;
+mod printers;
+mod scales;
