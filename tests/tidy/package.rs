@@ -81,3 +81,24 @@ fn is_setting(line: &str) -> bool {
     let key = line.split(" = ").next().unwrap_or_default();
     line.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
 }
+
+/// `yocto/crates` writes that list; bitbake fetches by it and knows nothing of the lock file.
+#[test]
+fn the_recipes_crates_are_those_of_the_lock_file() {
+    let read = |path: &str| std::fs::read_to_string(source::root().join(path)).unwrap();
+    let recipe = read("yocto/meta-storebox/recipes-core/storebox/storebox-crates.inc");
+    let lock = read("Cargo.lock");
+    let field = |package: &str, key: &str| {
+        let line = package.lines().find_map(|line| line.strip_prefix(key))?;
+        Some(line.trim_start_matches(" = ").trim_matches('"').to_owned())
+    };
+    let mut wanted = Vec::new();
+    for package in lock.split("[[package]]") {
+        let Some(checksum) = field(package, "checksum") else { continue };
+        let (name, version) = (field(package, "name").unwrap(), field(package, "version").unwrap());
+        wanted.push(format!("SRC_URI[{name}-{version}.sha256sum] = \"{checksum}\""));
+    }
+    let listed: Vec<&str> = recipe.lines().filter(|line| line.starts_with("SRC_URI[")).collect();
+    assert!(wanted.len() > 100, "the lock file was not understood");
+    assert_eq!(listed, wanted, "run yocto/crates");
+}
