@@ -10,6 +10,7 @@
 pub mod bitmap;
 pub mod codepage;
 pub mod document;
+mod font;
 mod glyph;
 pub mod json;
 pub mod layout;

@@ -3,8 +3,8 @@
 //! The glyphs are GNU Unifont's, 8×16 and 16×16 dots, enlarged to the printer's cell without
 //! smoothing, so that the same text always gives the same dots.
 
-use super::Bitmap;
 use super::sheet::{Style, char_columns};
+use super::{Bitmap, font};
 
 /// A character cell of the usual 203 dpi receipt printer, in dots.
 pub(super) const CELL_WIDTH: u32 = 12;
@@ -44,15 +44,15 @@ fn draw_char(bitmap: &mut Bitmap, x: u32, y: u32, c: char, width: u32, height: u
     if draw_rule(bitmap, x, y, c, width, height) {
         return;
     }
-    let Some(glyph) = unifont::get_glyph(c).or_else(|| unifont::get_glyph('\u{FFFD}')) else {
+    let Some(glyph) = font::glyph(c).or_else(|| font::glyph('\u{FFFD}')) else {
         return;
     };
-    let glyph_width = glyph.get_width();
+    let glyph_width = glyph.width();
     for row in 0..height {
         let source_row = (row * 16 / height) as usize;
         for column in 0..width {
             let source = (column as usize * glyph_width) / width as usize;
-            if glyph.get_pixel(source, source_row) {
+            if glyph.is_set(source, source_row) {
                 bitmap.set(x + column, y + row, true);
                 if bold {
                     bitmap.set(x + column + 1, y + row, true);
