@@ -46,6 +46,8 @@ const WEIGHT_MAX: Duration = Duration::from_secs(5);
 pub(super) async fn measure(dir: &Path) -> Result<(), Error> {
     let system = |source| Error::System { what: "plug simulated devices in", source };
     std::fs::create_dir_all(dir).map_err(system)?;
+    // A device's place is a whole path.
+    let dir = &dir.canonicalize().map_err(system)?;
     let (printer_at, scale_at) = (dir.join("printer"), dir.join("scale"));
     let sim = PrinterSim::new(Profile::epson_m30(), Script::default());
     let _printer = Simulated::plug_in(sim, PrinterSim::act, &printer_at).map_err(system)?;

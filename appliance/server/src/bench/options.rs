@@ -14,6 +14,9 @@ pub struct Options {
     /// One part only.
     #[arg(long, value_enum)]
     pub part: Option<Part>,
+    /// This process is the one that measures a part, in a directory of its own.
+    #[arg(long, hide = true, requires = "part")]
+    pub apart: bool,
 }
 
 /// What is measured.

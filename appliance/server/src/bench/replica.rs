@@ -20,7 +20,7 @@ use crate::demo::dataset::Dataset;
 use crate::env;
 
 /// Memory for decoded blocks, as configured by default.
-const CACHE_BYTES: u64 = 32 << 20;
+const CACHE_BYTES: u64 = 28 << 20;
 /// Records that are looked up.
 const LOOKUPS: usize = 5000;
 /// Hits of a search.

@@ -16,16 +16,12 @@ const ENVIRONMENT: [(&str, &str); 2] =
 
 /// Prints all figures, or those of one part.
 pub async fn run(options: &Options) -> Result<(), Error> {
-    if options.part == Some(Part::Devices) {
-        return devices::measure(&options.dir).await;
-    }
-    let data = Dataset::find(options.data.as_deref())?;
-    if let Some(part) = options.part {
-        return measure(part, &data, &options.dir).await;
+    if let (Some(part), true) = (options.part, options.apart) {
+        return measure(part, options.data.as_deref(), &options.dir).await;
     }
     machine::describe(&options.dir).iter().for_each(|line| say(line));
     let folder = Folder::create(&options.dir)?;
-    for part in Part::ALL {
+    for part in Part::ALL.into_iter().filter(|part| options.part.is_none_or(|one| one == *part)) {
         let dir = folder.0.join(part.word());
         // The first run for memory builds, the second opens what was built.
         let runs = if part == Part::Memory300k { 2 } else { 1 };
@@ -37,14 +33,15 @@ pub async fn run(options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
-async fn measure(part: Part, data: &Dataset, dir: &Path) -> Result<(), Error> {
+async fn measure(part: Part, data: Option<&Path>, dir: &Path) -> Result<(), Error> {
+    let data = || Dataset::find(data);
     match part {
-        Part::Replica100k => replica::build_and_read(&Catalogue::load(data)?, 100_000, dir),
-        Part::Replica1m => replica::build_and_read(&Catalogue::load(data)?, 1_000_000, dir),
-        Part::Memory300k => replica::memory(data, 300_000, dir),
-        Part::Accepts => accepts::measure(data, dir).await,
+        Part::Replica100k => replica::build_and_read(&Catalogue::load(&data()?)?, 100_000, dir),
+        Part::Replica1m => replica::build_and_read(&Catalogue::load(&data()?)?, 1_000_000, dir),
+        Part::Memory300k => replica::memory(&data()?, 300_000, dir),
+        Part::Accepts => accepts::measure(&data()?, dir).await,
         Part::Devices => devices::measure(dir).await,
-        Part::Lookups => lookups::measure(data, dir).await,
+        Part::Lookups => lookups::measure(&data()?, dir).await,
     }
 }
 
@@ -53,7 +50,11 @@ fn run_apart(part: Part, data: Option<&Path>, dir: &Path) -> Result<(), Error> {
     let executable =
         executable.map_err(|source| Error::System { what: "find this program", source })?;
     let mut command = Command::new(executable);
-    command.args(["bench", "--part", part.word()]).arg("--dir").arg(dir).envs(ENVIRONMENT);
+    command
+        .args(["bench", "--apart", "--part", part.word()])
+        .arg("--dir")
+        .arg(dir)
+        .envs(ENVIRONMENT);
     if let Some(data) = data {
         command.arg("--data").arg(data);
     }

@@ -197,7 +197,7 @@ pub struct Masterdata {
 
 impl Default for Masterdata {
     fn default() -> Self {
-        let cache_bytes = 32 * 1024 * 1024;
+        let cache_bytes = 28 * 1024 * 1024;
         Self { mode: Mode::Follow, overlay_max: 3000, cache_bytes, scrub_hours: 24 }
     }
 }

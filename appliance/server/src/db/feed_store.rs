@@ -48,7 +48,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache: BlockCache::new(32 * 1024 * 1024), overlay_max: 3000 }
+        Self { cache: BlockCache::new(28 * 1024 * 1024), overlay_max: 3000 }
     }
 }
 
