@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use crate::config::Config;
 use crate::http::server::Server;
 use crate::http::traffic::Traffic;
-use crate::http::{admin, health, openapi, page};
+use crate::http::{admin, health, log, openapi, page};
 use crate::key::{self, KeyError};
 use crate::logging;
 use crate::metrics::Metrics;
@@ -104,6 +104,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     routers.extend([
         health::routes(panel.clone()),
         admin::routes(access.clone()),
+        log::routes(),
         metrics.routes(),
         page::routes(),
     ]);
@@ -132,6 +133,9 @@ async fn serve(
     let addresses = premises.announce(&network)?;
     let server = Server { access, router, limits: config.http.clone(), traffic };
     server.start(supervisor, network, control);
+    if let Some(levels) = logging::levels() {
+        supervisor.spawn_owner("log levels", |stop| levels.keep(stop));
+    }
     let notifier = Notifier::from_environment();
     notifier.ready(&format!("serving on {addresses}"));
     tracing::info!(node = %config.node, role = config.role.as_str(), addresses, "serving");

@@ -14,6 +14,7 @@ pub mod health;
 pub mod identity;
 pub mod jobs;
 pub mod ledger;
+pub mod log;
 pub mod masterdata;
 pub mod openapi;
 pub mod outbox;

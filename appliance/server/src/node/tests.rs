@@ -33,6 +33,8 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/import/models/{model}", Door::Operator),
     ("/v1/ledger", Door::Operator),
     ("/v1/ledger/refusals", Door::Operator),
+    ("/v1/log", Door::Operator),
+    ("/v1/log/lines", Door::Operator),
     ("/v1/models", Door::Shop),
     ("/v1/models/{model}/records", Door::Shop),
     ("/v1/models/{model}/records/{id}", Door::Shop),
