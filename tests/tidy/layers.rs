@@ -36,7 +36,7 @@ const SERVER: [(&str, u8, Siblings); 29] = [
 ];
 
 /// The modules of the protocol crate likewise.
-const PROTO: [(&str, u8, Siblings); 9] = [
+const PROTO: [(&str, u8, Siblings); 11] = [
     ("limits", 0, Siblings::Together),
     ("ids", 0, Siblings::Together),
     ("time", 0, Siblings::Together),
@@ -44,6 +44,8 @@ const PROTO: [(&str, u8, Siblings); 9] = [
     ("beacon", 1, Siblings::Apart),
     ("feed", 1, Siblings::Apart),
     ("ticket", 1, Siblings::Apart),
+    ("query", 1, Siblings::Apart),
+    ("estate", 2, Siblings::Apart),
     ("sync", 2, Siblings::Apart),
     ("lib", 3, Siblings::Apart),
 ];
