@@ -12,6 +12,8 @@ pub mod limits;
 pub mod problem;
 pub mod time;
 
+pub mod estate;
 pub mod feed;
+pub mod query;
 pub mod sync;
 pub mod ticket;
