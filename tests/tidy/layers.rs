@@ -36,7 +36,7 @@ const SERVER: [(&str, u8, Siblings); 29] = [
 ];
 
 /// The modules of the protocol crate likewise.
-const PROTO: [(&str, u8, Siblings); 9] = [
+const PROTO: [(&str, u8, Siblings); 10] = [
     ("limits", 0, Siblings::Together),
     ("ids", 0, Siblings::Together),
     ("time", 0, Siblings::Together),
@@ -44,6 +44,7 @@ const PROTO: [(&str, u8, Siblings); 9] = [
     ("beacon", 1, Siblings::Apart),
     ("feed", 1, Siblings::Apart),
     ("ticket", 1, Siblings::Apart),
+    ("seal", 1, Siblings::Apart),
     ("sync", 2, Siblings::Apart),
     ("lib", 3, Siblings::Apart),
 ];

@@ -12,5 +12,6 @@ pub mod problem;
 pub mod time;
 
 pub mod feed;
+pub mod seal;
 pub mod sync;
 pub mod ticket;
