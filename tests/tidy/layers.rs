@@ -48,6 +48,7 @@ const PROTO: &[(&str, u8, Siblings)] = &[
     ("ticket", 1, Siblings::Apart),
     ("query", 1, Siblings::Apart),
     ("estate", 2, Siblings::Apart),
+    ("seal", 1, Siblings::Apart),
     ("sync", 2, Siblings::Apart),
     ("lib", 3, Siblings::Apart),
 ];

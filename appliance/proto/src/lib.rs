@@ -15,5 +15,6 @@ pub mod time;
 pub mod estate;
 pub mod feed;
 pub mod query;
+pub mod seal;
 pub mod sync;
 pub mod ticket;
