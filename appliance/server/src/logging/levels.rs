@@ -217,7 +217,10 @@ mod tests {
         assert_eq!(view.modules["storebox::http"], Level::Debug);
         assert!(view.ends_in_s.is_some_and(|seconds| seconds <= 300));
         let view = levels.change(change("storebox::http", None, 5)).unwrap();
-        assert_eq!(view, LevelsView { level: Level::Info, modules: BTreeMap::new(), ends_in_s: None });
+        assert_eq!(
+            view,
+            LevelsView { level: Level::Info, modules: BTreeMap::new(), ends_in_s: None }
+        );
     }
 
     #[test]
