@@ -4,6 +4,7 @@ use crate::source::{self, Source};
 
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
 const SERVER: &[(&str, u8, Siblings)] = &[
+const SERVER: [(&str, u8, Siblings); 32] = [
     ("env", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
     ("http::identity", 0, Siblings::Apart),
@@ -17,11 +18,14 @@ const SERVER: &[(&str, u8, Siblings)] = &[
     ("notify", 3, Siblings::Together),
     ("status", 3, Siblings::Together),
     ("supervise", 3, Siblings::Together),
+    ("database", 4, Siblings::Apart),
     ("replica", 4, Siblings::Apart),
     ("uplink", 4, Siblings::Apart),
     ("terminal", 4, Siblings::Apart),
     ("masterdata", 5, Siblings::Apart),
     ("chronicle", 6, Siblings::Apart),
+    ("sink", 5, Siblings::Apart),
+    ("intake", 5, Siblings::Apart),
     ("devices", 6, Siblings::Apart),
     ("http", 7, Siblings::Apart),
     ("metrics", 8, Siblings::Apart),

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::traffic::Traffic;
-use crate::status::{Panel, Status};
+use crate::status::{DeliveryStatus, Panel, Status};
 
 /// The media type of the OpenMetrics text format.
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -49,6 +49,7 @@ impl Metrics {
         add_box(&mut registry, &status);
         add_feeds(&mut registry, &status);
         add_transactions(&mut registry, &status);
+        add_deliveries(&mut registry, &status);
         add_tasks(&mut registry, &status);
         add_traffic(&mut registry, &self.traffic);
         let mut text = String::new();
@@ -132,6 +133,18 @@ fn add_transactions(registry: &mut Registry, status: &Status) {
         counter(registry, "ledger_settled", "Transactions in the ledger", ledger.settled);
         counter(registry, "ledger_refused", "Transactions refused", ledger.refused);
     }
+}
+
+fn add_deliveries(registry: &mut Registry, status: &Status) {
+    let all = |value: fn(&DeliveryStatus) -> u64| {
+        let row = move |one: &DeliveryStatus| (vec![("sink", one.id.clone())], value(one));
+        status.deliveries.iter().map(row)
+    };
+    gauges(registry, "delivery_position", "Last position at the sink", all(|one| one.position));
+    gauges(registry, "delivery_behind", "Settled transactions to go", all(|one| one.behind));
+    gauges(registry, "delivery_aside", "Transactions that the sink refused", all(|one| one.aside));
+    let failing = all(|one| u64::from(one.failing.is_some()));
+    gauges(registry, "delivery_failing", "Whether the last attempt failed", failing);
 }
 
 fn add_tasks(registry: &mut Registry, status: &Status) {

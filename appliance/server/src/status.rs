@@ -66,6 +66,9 @@ pub struct Status {
     /// Transactions that were settled (role `main`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<LedgerStatus>,
+    /// Where settled transactions go (role `main`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deliveries: Vec<DeliveryStatus>,
     /// The lines to other servers.
     pub lines: Vec<LineStatus>,
     /// Its printers, scales, displays and scanners.
@@ -141,6 +144,27 @@ pub struct LedgerStatus {
     pub settled: u64,
     /// Transactions that were refused or are in conflict.
     pub refused: u64,
+}
+
+/// A way of settled transactions to a system of the company.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryStatus {
+    /// Its name.
+    pub id: String,
+    /// `postgres`, `nats`, `http` or `files`.
+    pub to: String,
+    /// The last position of the ledger that is there.
+    pub position: u64,
+    /// Transactions to go.
+    pub behind: u64,
+    /// Transactions delivered since the box started.
+    pub delivered: u64,
+    /// Transactions that are not taken there and wait for a person.
+    pub aside: u64,
+    /// Why the last attempt failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<String>,
 }
 
 /// The line to another server.
@@ -332,6 +356,7 @@ impl Panel {
             feeds: Vec::new(),
             outbox: None,
             ledger: None,
+            deliveries: Vec::new(),
             lines: Vec::new(),
             devices: Vec::new(),
             machine: MachineStatus::default(),

@@ -1,7 +1,9 @@
 //! What a role mounts: which tasks run and which routes are served.
 
+mod deliveries;
 mod devices;
 mod giving_way;
+mod intakes;
 mod main;
 mod replica;
 mod store;
@@ -53,6 +55,23 @@ pub enum RoleError {
     /// The ledger does not open.
     #[error("open the ledger")]
     Ledger(#[from] LedgerOpenError),
+    /// A target of settled transactions cannot be set up.
+    #[error("set up the delivery {id}")]
+    Delivery {
+        /// Its name.
+        id: String,
+        /// Why.
+        #[source]
+        source: crate::sink::TargetSetUpError,
+    },
+    /// A database of masterdata cannot be addressed.
+    #[error("set up the intake {id}: {reason}")]
+    Intake {
+        /// Its name.
+        id: String,
+        /// Why.
+        reason: String,
+    },
     /// The spool of print jobs does not open.
     #[error("open the spool")]
     Spool(#[from] crate::devices::spool::SpoolOpenError),

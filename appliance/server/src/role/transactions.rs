@@ -7,7 +7,7 @@ use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
-use super::{Basics, RoleError, token};
+use super::{Basics, RoleError, deliveries, token};
 use crate::config::Sink;
 use crate::http::{ledger, outbox, settle, transactions};
 use crate::journal;
@@ -170,6 +170,7 @@ pub(super) fn start_ledger(
             status.ledger = Some(LedgerStatus { settled, refused });
         },
     );
+    deliveries::start(basics, &ledger, panel)?;
     Ok(vec![settle::routes(ledger.clone()), ledger::routes(ledger)])
 }
 

@@ -11,6 +11,7 @@
 
 pub mod accept;
 pub mod documents;
+pub mod follow;
 pub mod ledger;
 pub mod measure;
 pub mod settle;
@@ -30,6 +31,7 @@ mod tests;
 pub use accept::{Outbox, OutboxOpenError, OutboxOpened, OutboxOptions};
 pub use command::{ConflictView, Entry, Known, OutboxFigures, Progress};
 pub use documents::{Document, LocalDocuments};
+pub use follow::{LedgerCursor, LedgerPage};
 pub use ledger::{
     Ledger, LedgerEntry, LedgerFigures, LedgerOpenError, LedgerOpened, LedgerOptions, Refusal,
 };
