@@ -8,6 +8,7 @@ mod device;
 mod load;
 mod rules;
 mod sections;
+mod source;
 
 pub use device::Device;
 pub use load::{ConfigError, Override, Place, load, parse};
@@ -15,6 +16,7 @@ pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox, Role, Sink,
     TerminalDefaults,
 };
+pub use source::Source;
 
 use std::path::PathBuf;
 
@@ -43,6 +45,9 @@ pub struct Config {
     /// Further places for transactions.
     #[serde(rename = "sink")]
     pub sinks: Vec<Sink>,
+    /// Further sources, beside the main server.
+    #[serde(rename = "source")]
+    pub sources: Vec<Source>,
     /// The replica.
     pub masterdata: Masterdata,
     /// Transactions that wait.
@@ -66,6 +71,7 @@ impl Default for Config {
             discovery: Discovery::default(),
             main: Main::default(),
             sinks: Vec::new(),
+            sources: Vec::new(),
             masterdata: Masterdata::default(),
             outbox: Outbox::default(),
             terminal: TerminalDefaults::default(),
@@ -102,12 +108,17 @@ mod tests {
         let (mut wanted, mut shown) = (Vec::new(), Vec::new());
         keys(&whole, "", &mut wanted);
         keys(&documented, "", &mut shown);
-        wanted.retain(|key| key != "sink" && key != "device");
+        wanted.retain(|key| !["sink", "source", "device"].contains(&key.as_str()));
         assert_eq!(wanted, shown);
         let sink = "id = \"a\"\nurl = \"http://a\"\n";
         let sink = toml::Table::try_from(toml::from_str::<Sink>(sink).unwrap()).unwrap();
         for key in sink.keys() {
             assert!(DEFAULT_TOML.contains(&format!("# {key} = ")), "[[sink]] {key} undocumented");
+        }
+        let source = "id = \"a\"\nkind = \"peer\"\nurl = \"http://a\"\npriority = 1\n";
+        let source = toml::Table::try_from(toml::from_str::<Source>(source).unwrap()).unwrap();
+        for key in source.keys() {
+            assert!(DEFAULT_TOML.contains(&format!("# {key} = ")), "[[source]] {key} undocumented");
         }
         let device = toml::Table::try_from(Device::default()).unwrap();
         for key in device.keys() {

@@ -16,6 +16,7 @@ use storebox_proto::time::{ClockConfidence, Timestamp};
 use crate::config::Role;
 use crate::env;
 use crate::supervise::Supervisor;
+use crate::tiers::SourceStatus;
 
 /// The owner of a state that does not answer within this is stuck.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -54,6 +55,9 @@ pub struct Status {
     pub ledger: Option<LedgerStatus>,
     /// The lines to other servers.
     pub lines: Vec<LineStatus>,
+    /// The sources of masterdata and the ways of transactions, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceStatus>,
     /// Its clients; for the operator only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<ClientStatus>,
@@ -263,6 +267,7 @@ impl Panel {
             outbox: None,
             ledger: None,
             lines: Vec::new(),
+            sources: Vec::new(),
             clients: Vec::new(),
             tasks: inner.supervisor.tasks().into_iter().map(TaskLine::from).collect(),
         };

@@ -4,6 +4,7 @@ mod devices;
 mod giving_way;
 mod main;
 mod replica;
+mod sources;
 mod store;
 mod transactions;
 

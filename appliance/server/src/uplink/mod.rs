@@ -13,6 +13,7 @@ pub mod accept;
 pub mod documents;
 pub mod ledger;
 pub mod measure;
+pub mod routes;
 pub mod settle;
 pub mod settled;
 pub mod shipper;
@@ -33,5 +34,6 @@ pub use documents::{Document, LocalDocuments};
 pub use ledger::{
     Ledger, LedgerEntry, LedgerFigures, LedgerOpenError, LedgerOpened, LedgerOptions, Refusal,
 };
+pub use routes::{Route, Routes};
 pub use settle::Rules;
 pub use shipper::{Shipper, ShipperOptions};
