@@ -4,7 +4,6 @@ use crate::source::{self, Source};
 
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
 const SERVER: &[(&str, u8, Siblings)] = &[
-const SERVER: [(&str, u8, Siblings); 32] = [
     ("env", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
     ("http::identity", 0, Siblings::Apart),
@@ -14,6 +13,7 @@ const SERVER: [(&str, u8, Siblings); 32] = [
     ("journal", 2, Siblings::Apart),
     ("db", 2, Siblings::Apart),
     ("discovery", 2, Siblings::Apart),
+    ("tiers", 2, Siblings::Apart),
     ("logging", 3, Siblings::Together),
     ("notify", 3, Siblings::Together),
     ("status", 3, Siblings::Together),

@@ -28,4 +28,5 @@ pub mod sink;
 pub mod status;
 pub mod supervise;
 pub mod terminal;
+pub mod tiers;
 pub mod uplink;

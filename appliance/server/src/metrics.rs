@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 
 use crate::http::traffic::Traffic;
 use crate::status::{DeliveryStatus, Panel, Status};
+use crate::tiers::SourceStatus;
 
 /// The media type of the OpenMetrics text format.
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -48,6 +49,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("storebox");
         add_box(&mut registry, &status);
         add_feeds(&mut registry, &status);
+        add_sources(&mut registry, &status);
         add_transactions(&mut registry, &status);
         add_deliveries(&mut registry, &status);
         add_tasks(&mut registry, &status);
@@ -114,6 +116,22 @@ fn add_feeds(registry: &mut Registry, status: &Status) {
         (vec![("to", line.to.clone()), ("service", line.service.clone())], u64::from(line.up))
     });
     gauges(registry, "line_up", "Whether another server answers", lines);
+}
+
+fn add_sources(registry: &mut Registry, status: &Status) {
+    let labels = |source: &SourceStatus| {
+        let (id, kind) = (source.id.clone(), source.kind.clone());
+        vec![("source", id), ("kind", kind), ("service", source.service.clone())]
+    };
+    let up = status.sources.iter().map(|source| (labels(source), u64::from(source.up)));
+    gauges(registry, "source_up", "Whether a source may be used", up);
+    let chosen = status.sources.iter().map(|source| (labels(source), u64::from(source.chosen)));
+    gauges(registry, "source_chosen", "Whether a source is the one in use", chosen);
+    let family = Counters::default();
+    for source in &status.sources {
+        family.get_or_create(&labels(source)).inc_by(source.opened);
+    }
+    registry.register("source_opened", "How often a source was given up", family);
 }
 
 fn add_transactions(registry: &mut Registry, status: &Status) {

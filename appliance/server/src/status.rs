@@ -20,6 +20,7 @@ use storebox_proto::time::{ClockConfidence, Timestamp};
 use crate::config::Role;
 use crate::env;
 use crate::supervise::Supervisor;
+use crate::tiers::SourceStatus;
 pub use machine::{MachineStatus, report as report_machine};
 use memory::LineMemory;
 pub use sentence::{Finding, Level, findings};
@@ -77,6 +78,9 @@ pub struct Status {
     /// The machine below it.
     #[serde(default)]
     pub machine: MachineStatus,
+    /// The sources of masterdata and the ways of transactions, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceStatus>,
     /// Its clients; for the operator only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<ClientStatus>,
@@ -360,6 +364,7 @@ impl Panel {
             lines: Vec::new(),
             devices: Vec::new(),
             machine: MachineStatus::default(),
+            sources: Vec::new(),
             clients: Vec::new(),
             tasks: inner.supervisor.tasks().into_iter().map(TaskLine::from).collect(),
         };

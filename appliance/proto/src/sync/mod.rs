@@ -4,4 +4,5 @@ pub mod book;
 pub mod decide;
 pub mod deferral;
 pub mod fetch;
+pub mod ladder;
 pub mod outbox;

@@ -6,6 +6,7 @@ mod giving_way;
 mod intakes;
 mod main;
 mod replica;
+mod sources;
 mod store;
 mod transactions;
 
