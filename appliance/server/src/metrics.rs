@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::traffic::Traffic;
-use crate::status::{Panel, Status};
+use crate::status::{DeviceStatus, Panel, Status};
 
 /// The media type of the OpenMetrics text format.
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -49,6 +49,7 @@ impl Metrics {
         add_box(&mut registry, &status);
         add_feeds(&mut registry, &status);
         add_transactions(&mut registry, &status);
+        add_devices(&mut registry, &status);
         add_tasks(&mut registry, &status);
         add_traffic(&mut registry, &self.traffic);
         let mut text = String::new();
@@ -115,6 +116,20 @@ fn add_feeds(registry: &mut Registry, status: &Status) {
     gauges(registry, "line_up", "Whether another server answers", lines);
 }
 
+fn add_devices(registry: &mut Registry, status: &Status) {
+    let of =
+        |device: &DeviceStatus| vec![("device", device.id.clone()), ("kind", device.kind.clone())];
+    let used = || status.devices.iter().filter(|device| device.kind != "unused");
+    let works = used().map(|device| (of(device), u64::from(device.works)));
+    gauges(registry, "device_works", "Whether a device can do its work", works);
+    let waiting = used().filter_map(|device| Some((of(device), device.waiting?)));
+    gauges(registry, "print_jobs_waiting", "Jobs that wait for a printer", waiting);
+    let in_doubt = used().filter_map(|device| Some((of(device), device.in_doubt?)));
+    gauges(registry, "print_jobs_in_doubt", "Jobs that a person must decide about", in_doubt);
+    let unused = status.devices.len() - used().count();
+    gauge(registry, "devices_unused", "Definitions of devices that make no sense", unused as u64);
+}
+
 fn add_transactions(registry: &mut Registry, status: &Status) {
     if let Some(outbox) = &status.outbox {
         gauge(registry, "outbox_waiting", "Transactions not yet settled", outbox.waiting);
@@ -168,6 +183,14 @@ mod tests {
         let mut panel = PanelBuilder::new(node, Role::Store, String::new(), Supervisor::new());
         panel.add(|status| {
             status.outbox = Some(OutboxStatus { waiting: 14, ..OutboxStatus::default() });
+            status.devices.push(DeviceStatus {
+                id: "till-printer".to_owned(),
+                kind: "printer".to_owned(),
+                works: false,
+                state: "it is out of paper".to_owned(),
+                waiting: Some(3),
+                in_doubt: Some(1),
+            });
             status.feeds.push(FeedStatus {
                 feed: "catalogue".to_owned(),
                 epoch: 1,
@@ -181,6 +204,11 @@ mod tests {
         let text = Metrics::new(panel.finish(), Traffic::default()).text().await;
         assert!(text.contains("storebox_outbox_waiting 14\n"), "{text}");
         assert!(text.contains("storebox_feed_revision{feed=\"catalogue\"} 7\n"), "{text}");
+        let of_printer = "{device=\"till-printer\",kind=\"printer\"}";
+        for figure in ["device_works", "print_jobs_waiting", "print_jobs_in_doubt"] {
+            assert!(text.contains(&format!("storebox_{figure}{of_printer}")), "{text}");
+        }
+        assert!(text.contains("storebox_devices_unused 0\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

@@ -54,6 +54,9 @@ pub struct Status {
     pub ledger: Option<LedgerStatus>,
     /// The lines to other servers.
     pub lines: Vec<LineStatus>,
+    /// Its printers, scales, displays and scanners; for the operator only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceStatus>,
     /// Its clients; for the operator only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<ClientStatus>,
@@ -131,6 +134,26 @@ pub struct LineStatus {
     pub detail: String,
 }
 
+/// A device of a box.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceStatus {
+    /// Its name.
+    pub id: String,
+    /// `printer`, `scale`, `display`, `scanner`, or `unused` for a definition that makes no sense.
+    pub kind: String,
+    /// Whether it can do its work now.
+    pub works: bool,
+    /// In words: `works`, `it is out of paper`, `away: nothing is at usb:04b8:0202`.
+    pub state: String,
+    /// Jobs that wait for it, if it is a printer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<u64>,
+    /// Jobs of which a person must say whether they are on paper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_doubt: Option<u64>,
+}
+
 /// A terminal or node of a box.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -161,8 +184,9 @@ pub struct TaskLine {
 }
 
 impl Status {
-    /// What anybody on the network may see: no client and no task is named.
+    /// What anybody on the network may see: no device, no client and no task is named.
     pub fn summary(mut self) -> Self {
+        self.devices.clear();
         self.clients.clear();
         self.tasks.clear();
         self
@@ -263,6 +287,7 @@ impl Panel {
             outbox: None,
             ledger: None,
             lines: Vec::new(),
+            devices: Vec::new(),
             clients: Vec::new(),
             tasks: inner.supervisor.tasks().into_iter().map(TaskLine::from).collect(),
         };

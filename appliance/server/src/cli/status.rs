@@ -33,6 +33,16 @@ fn screen(status: &Status) -> String {
         let word = if line.up { "up" } else { "DOWN" };
         lines.push(format!("line {:<14} {word}  {}  {}", line.service, line.to, line.detail));
     }
+    for device in &status.devices {
+        let count = |count: Option<u64>, word: &str| match count {
+            None | Some(0) => String::new(),
+            Some(count) => format!(", {count} {word}"),
+        };
+        let (waiting, doubt) =
+            (count(device.waiting, "jobs wait"), count(device.in_doubt, "jobs are in doubt"));
+        lines
+            .push(format!("{:<8} {:<24} {}{waiting}{doubt}", device.kind, device.id, device.state));
+    }
     for client in &status.clients {
         let seen = client.last_seen.map_or("not yet".to_owned(), |seen| seen.to_string());
         lines.push(format!("{:<8} {:<24} last seen {seen}", client.kind, client.name));

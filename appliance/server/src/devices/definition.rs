@@ -1,13 +1,17 @@
 //! One device, checked: what is not a definition never reaches a port.
 
+use std::path::{Path, PathBuf};
+
 use storebox_peripherals::display;
 use storebox_peripherals::drawer::Sense;
 use storebox_peripherals::port::{DataBits, FlowControl, Parity, SerialSettings, StopBits};
 use storebox_peripherals::printer::Profile;
-use storebox_peripherals::scale::{Model, Unit};
+use storebox_peripherals::scale::dialog06::Approval;
+use storebox_peripherals::scale::{Model, Setup, Unit};
 use storebox_peripherals::scanner::instore::{Rule, RuleSource};
 use storebox_proto::ids::{DeviceId, InvalidName};
 
+use super::approval::{self, ApprovalError};
 use super::place::{Place, PlaceError};
 use super::rendering::{Language, Medium};
 use crate::config;
@@ -34,6 +38,15 @@ pub enum DefinitionError {
         /// Its value.
         value: String,
     },
+    /// The approval of a scale cannot be used; what stands in its file is never told.
+    #[error("approval_file {path}")]
+    Approval {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why it cannot be used.
+        #[source]
+        source: ApprovalError,
+    },
     /// A list is too long.
     #[error("{key} has more than {max} entries")]
     TooMany {
@@ -57,7 +70,7 @@ pub enum What {
         sense: Option<Sense>,
     },
     /// Weighs.
-    Scale(Model),
+    Scale(Weighing),
     /// Shows two rows to the customer.
     Display(display::Protocol),
     /// Reads barcodes.
@@ -77,6 +90,17 @@ impl What {
             Self::Scanner { .. } => "scanner",
         }
     }
+}
+
+/// How a scale is spoken to and believed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weighing {
+    /// Its protocol.
+    pub model: Model,
+    /// What that protocol needs to be told.
+    pub setup: Setup,
+    /// Whether its "nothing new" confirms the weight before it; an 8217 of which that is known.
+    pub confirms: bool,
 }
 
 /// A device that can be opened.
@@ -126,7 +150,15 @@ fn what(text: &config::Device) -> Result<What, DefinitionError> {
                 other => return Err(unknown("drawer_high", other)),
             },
         },
-        "scale" => What::Scale(Model::named(model).ok_or_else(|| unknown("model", model))?),
+        "scale" => What::Scale(Weighing {
+            model: Model::named(model).ok_or_else(|| unknown("model", model))?,
+            setup: Setup { approval: approved(&text.approval_file)?, ..Setup::default() },
+            confirms: match text.nothing_new.as_str() {
+                "" => false,
+                "confirms" => true,
+                other => return Err(unknown("nothing_new", other)),
+            },
+        }),
         "display" => {
             let word = serde_json::Value::String(model.to_owned());
             let protocol = serde_json::from_value(word).map_err(|_| unknown("model", model))?;
@@ -136,6 +168,14 @@ fn what(text: &config::Device) -> Result<What, DefinitionError> {
         "scanner" => return Err(unknown("model", model)),
         other => return Err(unknown("kind", other)),
     })
+}
+
+fn approved(path: &Path) -> Result<Option<Approval>, DefinitionError> {
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let refuse = |source| DefinitionError::Approval { path: path.to_owned(), source };
+    approval::read(path).map(Some).map_err(refuse)
 }
 
 fn medium(model: &str) -> Option<Medium> {
@@ -169,7 +209,7 @@ fn rules(texts: &[String]) -> Result<Vec<Rule>, DefinitionError> {
 
 fn usual(what: &What) -> SerialSettings {
     match what {
-        What::Scale(model) => model.usual_settings(),
+        What::Scale(weighing) => weighing.model.usual_settings(),
         What::Printer { .. } => SerialSettings::eight_none(115_200),
         What::Display(_) | What::Scanner { .. } => SerialSettings::eight_none(9600),
     }

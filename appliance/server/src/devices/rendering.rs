@@ -73,6 +73,10 @@ impl Medium {
         let document = document(source, content)?;
         let kicks = document.lines.iter().filter(|line| matches!(line, Line::Kick(_))).count();
         let laid = layout(&document, self.profile.columns);
+        if let Some(refusal) = laid.refusal {
+            let detail = format!("line {}: {}", refusal.line, refusal.what);
+            return Err(Problem::new(Code::TooLarge, detail));
+        }
         let warnings = laid.warnings.iter().take(WARNINGS_MAX);
         Ok(Checked {
             warnings: warnings
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_that_claims_to_be_enormous_is_left_out_by_its_header() {
+    fn a_picture_that_claims_to_be_enormous_is_refused_by_its_header() {
         let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
         png.extend_from_slice(&40_000_u32.to_be_bytes());
         png.extend_from_slice(&100_000_u32.to_be_bytes());
@@ -185,7 +189,8 @@ mod tests {
         use base64::Engine as _;
         let png = base64::engine::general_purpose::STANDARD.encode(png);
         let content = format!(r#"{{"blocks":[{{"block":"image","png":"{png}"}}]}}"#);
-        let checked = medium().check(Source::Document, content.as_bytes()).unwrap();
-        assert_eq!(checked.warnings.len(), 1, "{checked:?}");
+        let refused = medium().check(Source::Document, content.as_bytes()).unwrap_err();
+        assert_eq!(refused.code, Code::TooLarge);
+        assert!(refused.detail.contains("4000000000"), "{}", refused.detail);
     }
 }

@@ -3,16 +3,19 @@
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use storebox_proto::problem::Problem;
 use tokio::sync::oneshot;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
 use super::{Basics, RoleError};
+use crate::devices::definition::What;
 use crate::devices::slip::Slip;
 use crate::devices::spool::{Spool, SpoolOpened};
-use crate::devices::yard::{Devices, Yard};
+use crate::devices::yard::{Devices, Health, Yard};
 use crate::http::{devices, displays, drawers, jobs, printers, scales, scanners};
 use crate::masterdata::Masterdata;
+use crate::status::{DeviceStatus, PanelBuilder};
 
 /// The spool's thread ends within this, or the process exits without it.
 const SPOOL_STOP_MAX: Duration = Duration::from_secs(2);
@@ -21,6 +24,7 @@ const SPOOL_STOP_MAX: Duration = Duration::from_secs(2);
 pub(super) fn start(
     basics: &Basics<'_>,
     masterdata: Masterdata,
+    panel: &mut PanelBuilder,
 ) -> Result<Vec<OpenApiRouter>, RoleError> {
     let folder = path(basics, "devices");
     std::fs::create_dir_all(&folder)
@@ -42,6 +46,7 @@ pub(super) fn start(
         let _ = bays_ended.await;
         close(spool, thread).await;
     });
+    report(handle.clone(), panel);
     let slip = Slip {
         node: config.node.clone(),
         role: config.role.as_str(),
@@ -51,6 +56,49 @@ pub(super) fn start(
     let of_slip = handle.clone();
     basics.supervisor.spawn_owner("first slip", |stop| slip.run(of_slip, stop));
     Ok(routers(handle))
+}
+
+fn report(handle: Devices, panel: &mut PanelBuilder) {
+    let ask = move || {
+        let handle = handle.clone();
+        async move { states(&handle).await.ok() }
+    };
+    panel.ask("the spool of print jobs does not answer", ask, |status, devices| {
+        status.devices = devices;
+    });
+}
+
+/// Every device in words, and the definitions that are not used.
+async fn states(devices: &Devices) -> Result<Vec<DeviceStatus>, Problem> {
+    let roll = devices.roll();
+    let mut states = Vec::new();
+    for (id, post) in &roll.posts {
+        let kind = post.definition.what.kind().to_owned();
+        let Health { works, words } = post.health();
+        let mut state = DeviceStatus {
+            id: id.to_string(),
+            kind,
+            works,
+            state: words,
+            waiting: None,
+            in_doubt: None,
+        };
+        if matches!(post.definition.what, What::Printer { .. }) {
+            let (waiting, in_doubt) = devices.spool().figures(id.clone()).await?;
+            (state.waiting, state.in_doubt) = (Some(waiting as u64), Some(in_doubt as u64));
+        }
+        states.push(state);
+    }
+    let refused = roll.refused.iter().map(|refused| DeviceStatus {
+        id: refused.id.clone(),
+        kind: "unused".to_owned(),
+        works: false,
+        state: format!("not used ({}): {}", refused.from, refused.why),
+        waiting: None,
+        in_doubt: None,
+    });
+    states.extend(refused);
+    Ok(states)
 }
 
 fn routers(handle: Devices) -> Vec<OpenApiRouter> {

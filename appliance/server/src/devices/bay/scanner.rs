@@ -89,6 +89,9 @@ impl Craft for ScannerCraft {
             Event::Broken { bytes } => {
                 tracing::info!(device = %self.id, bytes, "scanner sent bytes that make no code");
             }
+            Event::Missed { codes } => {
+                tracing::warn!(device = %self.id, codes, "scanner sent codes faster than they are taken");
+            }
             Event::Disconnected => {}
         }
     }

@@ -9,7 +9,7 @@ use storebox_proto::problem::{Code, Problem};
 use tokio::sync::{broadcast, watch};
 
 use crate::devices::bay::printer::PrinterState;
-use crate::devices::bay::scale::Seen;
+use crate::devices::bay::scale::{Audience, Seen};
 use crate::devices::bay::scanner::Scanned;
 use crate::devices::bay::{Counter, Link, display, printer, scale, scanner};
 use crate::devices::catalogue::Refused;
@@ -47,6 +47,8 @@ pub enum Station {
         counter: Counter<scale::Command>,
         /// What it said last.
         seen: watch::Receiver<Option<Seen>>,
+        /// Who watches its live weight.
+        audience: Audience,
     },
     /// A display.
     Display {
@@ -62,7 +64,33 @@ pub enum Station {
     },
 }
 
+/// How a device does, for whoever watches the shop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// Whether it can do its work now.
+    pub works: bool,
+    /// In words.
+    pub words: String,
+}
+
 impl Post {
+    /// How the device does.
+    pub fn health(&self) -> Health {
+        let trouble = match (self.link(), &self.station) {
+            (Link::Starting, _) => Some("is being opened".to_owned()),
+            (Link::Away { why }, _) => Some(format!("away: {why}")),
+            (Link::Open, Station::Printer { state, .. }) => {
+                state.borrow().trouble.map(|trouble| trouble.to_string())
+            }
+            (Link::Open, Station::Scale { seen, .. }) => {
+                let fault = seen.borrow().as_ref().and_then(|seen| scale::fault(&seen.outcome));
+                fault.map(|fault| fault.detail)
+            }
+            (Link::Open, Station::Display { .. } | Station::Scanner { .. }) => None,
+        };
+        Health { works: trouble.is_none(), words: trouble.unwrap_or_else(|| "works".to_owned()) }
+    }
+
     /// Whether the device can be talked to.
     pub fn link(&self) -> Link {
         match &self.station {
@@ -122,6 +150,8 @@ pub struct ScalePost {
     pub counter: Counter<scale::Command>,
     /// What it said last.
     pub seen: watch::Receiver<Option<Seen>>,
+    /// Who watches its live weight.
+    pub audience: Audience,
 }
 
 /// The devices of the box; cheap to clone.
@@ -180,7 +210,9 @@ impl Devices {
     /// A scale.
     pub fn scale(&self, id: &str) -> Result<ScalePost, Problem> {
         match self.post(id).map(|post| (post.definition.id, post.station)) {
-            Ok((id, Station::Scale { counter, seen })) => Ok(ScalePost { id, counter, seen }),
+            Ok((id, Station::Scale { counter, seen, audience })) => {
+                Ok(ScalePost { id, counter, seen, audience })
+            }
             Ok((
                 _,
                 Station::Printer { .. } | Station::Display { .. } | Station::Scanner { .. },
