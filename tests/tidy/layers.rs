@@ -3,7 +3,7 @@
 use crate::source::{self, Source};
 
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
-const SERVER: [(&str, u8, Siblings); 29] = [
+const SERVER: [(&str, u8, Siblings); 30] = [
     ("env", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
     ("http::identity", 0, Siblings::Apart),
@@ -21,6 +21,7 @@ const SERVER: [(&str, u8, Siblings); 29] = [
     ("uplink", 4, Siblings::Apart),
     ("terminal", 4, Siblings::Apart),
     ("masterdata", 5, Siblings::Apart),
+    ("chronicle", 6, Siblings::Apart),
     ("devices", 6, Siblings::Apart),
     ("http", 7, Siblings::Apart),
     ("metrics", 8, Siblings::Apart),
@@ -36,12 +37,13 @@ const SERVER: [(&str, u8, Siblings); 29] = [
 ];
 
 /// The modules of the protocol crate likewise.
-const PROTO: [(&str, u8, Siblings); 9] = [
+const PROTO: [(&str, u8, Siblings); 10] = [
     ("limits", 0, Siblings::Together),
     ("ids", 0, Siblings::Together),
     ("time", 0, Siblings::Together),
     ("problem", 0, Siblings::Together),
     ("beacon", 1, Siblings::Apart),
+    ("chronicle", 1, Siblings::Apart),
     ("feed", 1, Siblings::Apart),
     ("ticket", 1, Siblings::Apart),
     ("sync", 2, Siblings::Apart),

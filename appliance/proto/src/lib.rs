@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod beacon;
+pub mod chronicle;
 pub mod ids;
 pub mod limits;
 pub mod problem;

@@ -119,12 +119,14 @@ fn add_feeds(registry: &mut Registry, status: &Status) {
 fn add_devices(registry: &mut Registry, status: &Status) {
     let of =
         |device: &DeviceStatus| vec![("device", device.id.clone()), ("kind", device.kind.clone())];
-    let used = || status.devices.iter().filter(|device| device.kind != "unused");
-    let works = used().map(|device| (of(device), u64::from(device.works)));
+    let used = || status.devices.iter().filter(|device| device.link != "unused");
+    let does = |device: &DeviceStatus| device.link == "open" && device.trouble.is_none();
+    let works = used().map(|device| (of(device), u64::from(does(device))));
     gauges(registry, "device_works", "Whether a device can do its work", works);
-    let waiting = used().filter_map(|device| Some((of(device), device.waiting?)));
+    let printers = || used().filter(|device| device.kind == "printer");
+    let waiting = printers().map(|device| (of(device), device.waiting));
     gauges(registry, "print_jobs_waiting", "Jobs that wait for a printer", waiting);
-    let in_doubt = used().filter_map(|device| Some((of(device), device.in_doubt?)));
+    let in_doubt = printers().map(|device| (of(device), device.in_doubt));
     gauges(registry, "print_jobs_in_doubt", "Jobs that a person must decide about", in_doubt);
     let unused = status.devices.len() - used().count();
     gauge(registry, "devices_unused", "Definitions of devices that make no sense", unused as u64);
@@ -186,10 +188,10 @@ mod tests {
             status.devices.push(DeviceStatus {
                 id: "till-printer".to_owned(),
                 kind: "printer".to_owned(),
-                works: false,
-                state: "it is out of paper".to_owned(),
-                waiting: Some(3),
-                in_doubt: Some(1),
+                link: "open".to_owned(),
+                waiting: 3,
+                in_doubt: 1,
+                ..DeviceStatus::default()
             });
             status.feeds.push(FeedStatus {
                 feed: "catalogue".to_owned(),

@@ -12,16 +12,16 @@ use storebox_peripherals::receipt::receiptline;
 
 use crate::process;
 
-/// A document, and what has to stand in its bytes: ours, and the reference's if it differs.
+/// A document whose words stand at the left, and what has to stand in its bytes: ours, and the reference's if it differs.
 const SAME: [(&str, &[u8], &[u8]); 9] = [
-    ("\"bold\"", b"\x1bEbold", b"\x1bEbold"),
-    ("_under_", b"\x1b-\x01under", b"\x1b-1under"),
-    ("`inv`", b"\x1b4inv", b"\x1b4inv"),
-    ("^wide", b"\x1bi\x00\x01wide", b"\x1bi\x00\x01wide"),
-    ("^^high", b"\x1bi\x01\x00high", b"\x1bi\x01\x00high"),
-    ("^^^big", b"\x1bi\x01\x01big", b"\x1bi\x01\x01big"),
-    ("^^^^huge", b"\x1bi\x02\x02huge", b"\x1bi\x02\x02huge"),
-    ("\u{416}", b"\x1b\x1dt\x0a\x86", b"\x1b\x1dt\x0a\x86"),
+    ("|\"bold\"", b"\x1bEbold", b"\x1bEbold"),
+    ("|_under_", b"\x1b-\x01under", b"\x1b-1under"),
+    ("|`inv`", b"\x1b4inv", b"\x1b4inv"),
+    ("|^wide", b"\x1bi\x00\x01wide", b"\x1bi\x00\x01wide"),
+    ("|^^high", b"\x1bi\x01\x00high", b"\x1bi\x01\x00high"),
+    ("|^^^big", b"\x1bi\x01\x01big", b"\x1bi\x01\x01big"),
+    ("|^^^^huge", b"\x1bi\x02\x02huge", b"\x1bi\x02\x02huge"),
+    ("|\u{416}", b"\x1b\x1dt\x0a\x86", b"\x1b\x1dt\x0a\x86"),
     ("x\n=", b"\x1bd\x03", b"\x1bd3"),
 ];
 

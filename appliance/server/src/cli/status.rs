@@ -6,7 +6,7 @@ use storebox_proto::time::ClockConfidence;
 
 use super::client::Control;
 use super::{CommandError, say};
-use crate::status::Status;
+use crate::status::{Level, Status};
 
 /// Shows the status of the running box.
 pub(super) async fn show(data_dir: &Path, json: bool) -> Result<(), CommandError> {
@@ -22,11 +22,8 @@ fn screen(status: &Status) -> String {
     let mut lines = vec![
         format!("{} ({}), storebox {}", status.node, status.role, status.version),
         format!("up {}, now {}{}", duration(status.uptime_s), status.now, doubt(status.clock)),
-        match status.ready {
-            true => "ready".to_owned(),
-            false => format!("NOT READY: {}", status.reasons.join("; ")),
-        },
     ];
+    findings(status, &mut lines);
     feeds(status, &mut lines);
     transactions(status, &mut lines);
     for line in &status.lines {
@@ -34,14 +31,16 @@ fn screen(status: &Status) -> String {
         lines.push(format!("line {:<14} {word}  {}  {}", line.service, line.to, line.detail));
     }
     for device in &status.devices {
-        let count = |count: Option<u64>, word: &str| match count {
-            None | Some(0) => String::new(),
-            Some(count) => format!(", {count} {word}"),
+        let count = |count: u64, word: &str| match count {
+            0 => String::new(),
+            count => format!(", {count} {word}"),
         };
-        let (waiting, doubt) =
-            (count(device.waiting, "jobs wait"), count(device.in_doubt, "jobs are in doubt"));
-        lines
-            .push(format!("{:<8} {:<24} {}{waiting}{doubt}", device.kind, device.id, device.state));
+        let waiting = count(device.waiting, "waiting");
+        let doubt = count(device.in_doubt, "in doubt");
+        lines.push(format!(
+            "{:<10} {:<24} {}{waiting}{doubt}",
+            device.kind, device.id, device.state
+        ));
     }
     for client in &status.clients {
         let seen = client.last_seen.map_or("not yet".to_owned(), |seen| seen.to_string());
@@ -55,6 +54,19 @@ fn screen(status: &Status) -> String {
         ));
     }
     lines.join("\n")
+}
+
+/// The sentence, and what else is to be said, each with what to do about it.
+fn findings(status: &Status, lines: &mut Vec<String>) {
+    for finding in &status.findings {
+        let mark = match finding.level {
+            Level::Good => "",
+            Level::Notice => "! ",
+            Level::Bad => "!! ",
+        };
+        lines.push(format!("{mark}{}.", finding.text));
+        lines.extend(finding.advice.as_ref().map(|advice| format!("   {advice}")));
+    }
 }
 
 fn feeds(status: &Status, lines: &mut Vec<String>) {

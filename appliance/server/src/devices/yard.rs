@@ -32,7 +32,7 @@ use super::spool::Spool;
 use super::trace::Tap;
 use crate::config;
 use crate::masterdata::Masterdata;
-pub use posts::{Devices, Health, Post, PrinterPost, Roll, ScalePost, Station};
+pub use posts::{Devices, Post, PrinterPost, Roll, ScalePost, Station, Trouble};
 
 /// Between two looks at what should be.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -3,19 +3,18 @@
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use storebox_proto::problem::Problem;
 use tokio::sync::oneshot;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
 use super::{Basics, RoleError};
-use crate::devices::definition::What;
 use crate::devices::slip::Slip;
 use crate::devices::spool::{Spool, SpoolOpened};
-use crate::devices::yard::{Devices, Health, Yard};
+use crate::devices::yard::{Devices, Station, Trouble, Yard};
+use crate::http::devices::DeviceView;
 use crate::http::{devices, displays, drawers, jobs, printers, scales, scanners};
 use crate::masterdata::Masterdata;
-use crate::status::{DeviceStatus, PanelBuilder};
+use crate::status::{DeviceStatus, DeviceTrouble, PanelBuilder};
 
 /// The spool's thread ends within this, or the process exits without it.
 const SPOOL_STOP_MAX: Duration = Duration::from_secs(2);
@@ -46,7 +45,6 @@ pub(super) fn start(
         let _ = bays_ended.await;
         close(spool, thread).await;
     });
-    report(handle.clone(), panel);
     let slip = Slip {
         node: config.node.clone(),
         role: config.role.as_str(),
@@ -55,50 +53,49 @@ pub(super) fn start(
     };
     let of_slip = handle.clone();
     basics.supervisor.spawn_owner("first slip", |stop| slip.run(of_slip, stop));
+    report(&handle, panel);
     Ok(routers(handle))
 }
 
-fn report(handle: Devices, panel: &mut PanelBuilder) {
-    let ask = move || {
-        let handle = handle.clone();
-        async move { states(&handle).await.ok() }
-    };
-    panel.ask("the spool of print jobs does not answer", ask, |status, devices| {
-        status.devices = devices;
-    });
+/// What the devices are like, with the papers that wait or are in doubt.
+fn report(devices: &Devices, panel: &mut PanelBuilder) {
+    let devices = devices.clone();
+    panel.ask(
+        "the spool of print jobs does not answer",
+        move || look(devices.clone()),
+        |status, seen| status.devices = seen,
+    );
 }
 
-/// Every device in words, and the definitions that are not used.
-async fn states(devices: &Devices) -> Result<Vec<DeviceStatus>, Problem> {
+async fn look(devices: Devices) -> Option<Vec<DeviceStatus>> {
     let roll = devices.roll();
-    let mut states = Vec::new();
+    let mut seen = Vec::new();
     for (id, post) in &roll.posts {
-        let kind = post.definition.what.kind().to_owned();
-        let Health { works, words } = post.health();
-        let mut state = DeviceStatus {
-            id: id.to_string(),
-            kind,
-            works,
-            state: words,
-            waiting: None,
-            in_doubt: None,
+        let view = DeviceView::of(post);
+        let trouble = post.trouble();
+        let state = match (view.link.as_str(), &view.why, &trouble) {
+            ("open", _, None) => "works".to_owned(),
+            ("open", _, Some(trouble)) => trouble.words.clone(),
+            (link, Some(why), _) => format!("{link}: {why}"),
+            (link, None, _) => link.to_owned(),
         };
-        if matches!(post.definition.what, What::Printer { .. }) {
-            let (waiting, in_doubt) = devices.spool().figures(id.clone()).await?;
-            (state.waiting, state.in_doubt) = (Some(waiting as u64), Some(in_doubt as u64));
+        let trouble = trouble.map(|Trouble { code, words }| DeviceTrouble { code, words });
+        let (mut waiting, mut in_doubt) = (0, 0);
+        if matches!(post.station, Station::Printer { .. }) {
+            let figures = devices.spool().figures(id.clone()).await.ok()?;
+            (waiting, in_doubt) = (figures.0 as u64, figures.1 as u64);
         }
-        states.push(state);
+        let DeviceView { id, kind, link, .. } = view;
+        seen.push(DeviceStatus { id, kind, link, state, trouble, waiting, in_doubt });
     }
-    let refused = roll.refused.iter().map(|refused| DeviceStatus {
+    seen.extend(roll.refused.iter().map(|refused| DeviceStatus {
         id: refused.id.clone(),
-        kind: "unused".to_owned(),
-        works: false,
+        kind: "definition".to_owned(),
+        link: "unused".to_owned(),
         state: format!("not used ({}): {}", refused.from, refused.why),
-        waiting: None,
-        in_doubt: None,
-    });
-    states.extend(refused);
-    Ok(states)
+        ..DeviceStatus::default()
+    }));
+    Some(seen)
 }
 
 fn routers(handle: Devices) -> Vec<OpenApiRouter> {

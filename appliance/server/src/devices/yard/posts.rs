@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use serde::Serialize;
 use storebox_proto::ids::DeviceId;
 use storebox_proto::problem::{Code, Problem};
 use tokio::sync::{broadcast, watch};
@@ -64,31 +65,35 @@ pub enum Station {
     },
 }
 
-/// How a device does, for whoever watches the shop.
+/// Why a device that is there does not do its work.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Health {
-    /// Whether it can do its work now.
-    pub works: bool,
+pub struct Trouble {
+    /// What programs act on, such as `paper_out`.
+    pub code: String,
     /// In words.
     pub words: String,
 }
 
 impl Post {
-    /// How the device does.
-    pub fn health(&self) -> Health {
-        let trouble = match (self.link(), &self.station) {
-            (Link::Starting, _) => Some("is being opened".to_owned()),
-            (Link::Away { why }, _) => Some(format!("away: {why}")),
-            (Link::Open, Station::Printer { state, .. }) => {
-                state.borrow().trouble.map(|trouble| trouble.to_string())
+    /// Why the device does not do its work although it is there, if so.
+    pub fn trouble(&self) -> Option<Trouble> {
+        if self.link() != Link::Open {
+            return None;
+        }
+        match &self.station {
+            Station::Printer { state, .. } => {
+                let trouble = state.borrow().trouble?;
+                Some(Trouble { code: word(trouble)?, words: trouble.to_string() })
             }
-            (Link::Open, Station::Scale { seen, .. }) => {
-                let fault = seen.borrow().as_ref().and_then(|seen| scale::fault(&seen.outcome));
-                fault.map(|fault| fault.detail)
+            Station::Scale { seen, .. } => {
+                let seen = seen.borrow();
+                let outcome = &seen.as_ref()?.outcome;
+                let words = scale::fault(outcome)?.detail;
+                let code = word(outcome)?;
+                Some(Trouble { code, words })
             }
-            (Link::Open, Station::Display { .. } | Station::Scanner { .. }) => None,
-        };
-        Health { works: trouble.is_none(), words: trouble.unwrap_or_else(|| "works".to_owned()) }
+            Station::Display { .. } | Station::Scanner { .. } => None,
+        }
     }
 
     /// Whether the device can be talked to.
@@ -246,6 +251,12 @@ impl Devices {
             roll.drawers.get_key_value(id).ok_or_else(|| unknown("drawer", id))?;
         Ok((name.clone(), self.printer(printer.as_str())?, *pin))
     }
+}
+
+/// The word by which a state goes over the wire.
+fn word(state: impl Serialize) -> Option<String> {
+    let value = serde_json::to_value(state).ok()?;
+    Some(value.get("state").unwrap_or(&value).as_str()?.to_owned())
 }
 
 fn unknown(kind: &str, id: &str) -> Problem {
