@@ -58,6 +58,22 @@ async fn a_scanned_code_reaches_the_till_with_what_it_carries() -> anyhow::Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_scanner_with_marks_of_its_own_is_read_and_acknowledged() -> anyhow::Result<()> {
+    let marked = "[[device]]\nid = \"scanner\"\nkind = \"scanner\"\nat = \"@scanner\"\n\
+        prefix = \"\\u0002\"\nsuffix = \"\\u0003\"\nacknowledge = true\n";
+    let counter = Counter::open(marked).await?;
+    let framing = Framing { prefix: vec![2], suffix: vec![3], acknowledge: true, gap_ms: 50 };
+    let scan = |sim: &mut ScannerSim, code: String| sim.scan(&code);
+    let scanner = Simulated::plug_in(ScannerSim::new(framing), scan, &counter.place("scanner"))?;
+    counter.await_link("scanner", "open").await?;
+    let mut events = counter.listen(EVENTS).await?;
+    scanner.act("carriage\rreturn".to_owned());
+    ensure!(events.find(whole).await?["code"] == "carriage\rreturn");
+    wait::until("it is acknowledged", PATIENCE, || async { Ok(scanner.events() == [Acknowledged]) })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_burst_of_codes_is_heard_whole_and_in_order_and_garbage_between_is_not()
 -> anyhow::Result<()> {
     let counter = Counter::open(SCANNER).await?;

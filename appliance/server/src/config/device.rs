@@ -28,6 +28,12 @@ pub struct Device {
     pub nothing_new: String,
     /// The file with the numbers of a Dialog 06 approval.
     pub approval_file: PathBuf,
+    /// What a scanner sends before each code.
+    pub prefix: String,
+    /// What it sends behind each code.
+    pub suffix: String,
+    /// Whether it wants each code acknowledged.
+    pub acknowledge: bool,
     /// The layouts of codes printed in the shop.
     pub in_store: Vec<String>,
 }

@@ -141,7 +141,7 @@ fn take(known: &mut Known, model: &str, kind: &str, node: &NodeId, id: &str, bod
         drawer_high: record.drawer_high,
         nothing_new: record.nothing_new,
         approval_file: record.approval_file,
-        in_store: Vec::new(),
+        ..Device::default()
     };
     known.devices.push((model.to_owned(), device));
 }

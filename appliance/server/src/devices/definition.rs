@@ -8,6 +8,7 @@ use storebox_peripherals::port::{DataBits, FlowControl, Parity, SerialSettings, 
 use storebox_peripherals::printer::Profile;
 use storebox_peripherals::scale::dialog06::Approval;
 use storebox_peripherals::scale::{Model, Setup, Unit};
+use storebox_peripherals::scanner::Framing;
 use storebox_peripherals::scanner::instore::{Rule, RuleSource};
 use storebox_proto::ids::{DeviceId, InvalidName};
 
@@ -18,6 +19,8 @@ use crate::config;
 
 /// Drawers on one printer: its connector has two pins.
 const DRAWERS_MAX: usize = 2;
+/// Bytes around a code.
+const MARK_BYTES_MAX: usize = 16;
 /// Layouts of codes printed in the shop.
 const RULES_MAX: usize = 64;
 
@@ -75,6 +78,8 @@ pub enum What {
     Display(display::Protocol),
     /// Reads barcodes.
     Scanner {
+        /// Where a code begins and ends.
+        framing: Framing,
         /// How codes printed in the shop are laid out.
         rules: Vec<Rule>,
     },
@@ -164,7 +169,9 @@ fn what(text: &config::Device) -> Result<What, DefinitionError> {
             let protocol = serde_json::from_value(word).map_err(|_| unknown("model", model))?;
             What::Display(protocol)
         }
-        "scanner" if model.is_empty() => What::Scanner { rules: rules(&text.in_store)? },
+        "scanner" if model.is_empty() => {
+            What::Scanner { framing: framing(text)?, rules: rules(&text.in_store)? }
+        }
         "scanner" => return Err(unknown("model", model)),
         other => return Err(unknown("kind", other)),
     })
@@ -192,6 +199,22 @@ fn drawers(names: &[String]) -> Result<Vec<DeviceId>, DefinitionError> {
         return Err(DefinitionError::TooMany { key: "drawers", max: DRAWERS_MAX });
     }
     names.iter().map(|name| Ok(name.parse()?)).collect()
+}
+
+/// `none` for a suffix means that a pause ends a code.
+fn framing(text: &config::Device) -> Result<Framing, DefinitionError> {
+    let read = |key, mark: &str| match mark.len() {
+        0..=MARK_BYTES_MAX => Ok(mark.as_bytes().to_vec()),
+        _ => Err(DefinitionError::TooMany { key, max: MARK_BYTES_MAX }),
+    };
+    let usual = Framing::default();
+    let suffix = match text.suffix.as_str() {
+        "" => usual.suffix.clone(),
+        "none" => Vec::new(),
+        mark => read("suffix", mark)?,
+    };
+    let prefix = read("prefix", &text.prefix)?;
+    Ok(Framing { prefix, suffix, acknowledge: text.acknowledge, ..usual })
 }
 
 fn rules(texts: &[String]) -> Result<Vec<Rule>, DefinitionError> {
@@ -291,6 +314,23 @@ mod tests {
         assert!(refusal(&|text| text.id = "Counter 1".into()).contains("device"));
         assert!(refusal(&|text| text.at = "usb:zz".into()).contains("usb:zz"));
         assert!(refusal(&|text| text.drawers = vec!["a".into(); 3]).contains("drawers"));
+    }
+
+    #[test]
+    fn a_scanners_marks_are_read_as_they_are_written_down() {
+        let framed = |prefix: &str, suffix: &str| {
+            let marks = (prefix.to_owned(), suffix.to_owned());
+            let (prefix, suffix) = marks;
+            let text = config::Device { prefix, suffix, ..device("scanner", "") };
+            match Definition::check(&text).map(|checked| checked.what) {
+                Ok(What::Scanner { framing, .. }) => Some((framing.prefix, framing.suffix)),
+                _ => None,
+            }
+        };
+        assert_eq!(framed("", ""), Some((Vec::new(), b"\r".to_vec())));
+        assert_eq!(framed("\u{2}", "\u{3}"), Some((vec![2], vec![3])));
+        assert_eq!(framed("", "none"), Some((Vec::new(), Vec::new())));
+        assert_eq!(framed(&"x".repeat(17), ""), None);
     }
 
     #[test]

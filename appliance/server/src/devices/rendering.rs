@@ -43,6 +43,15 @@ pub enum Source {
     Raw,
 }
 
+/// How a preview is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Sharp at every size.
+    Svg,
+    /// The dots of the print head.
+    Png,
+}
+
 /// What came of looking through it before it is taken in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Checked {
@@ -125,12 +134,16 @@ impl Medium {
         }
     }
 
-    /// The paper as a picture.
-    pub fn preview(&self, source: Source, content: &[u8]) -> Result<String, Problem> {
+    /// The paper as a picture: SVG, or PNG dot for dot.
+    pub fn preview(&self, form: Form, source: Source, content: &[u8]) -> Result<Vec<u8>, Problem> {
         if source == Source::Raw {
             return Err(Problem::new(Code::FieldInvalid, "raw bytes have no preview"));
         }
-        Ok(paint::svg(&layout(&document(source, content)?, self.profile.columns).sheet))
+        let laid = layout(&document(source, content)?, self.profile.columns);
+        Ok(match form {
+            Form::Svg => paint::svg(&laid.sheet).into_bytes(),
+            Form::Png => paint::sheet(&laid.sheet).to_png(),
+        })
     }
 
     /// What opens a drawer.
@@ -175,7 +188,9 @@ mod tests {
         assert_eq!(medium().check(Source::Document, content).unwrap().kicks, 1);
         let refused = medium().check(Source::Document, b"{\"blocks\":[{\"block\":\"bomb\"}]}");
         assert_eq!(refused.unwrap_err().code, Code::DocumentInvalid);
-        assert!(medium().preview(Source::Document, content).unwrap().contains("<svg"));
+        let drawn = |form| medium().preview(form, Source::Document, content).unwrap();
+        assert!(drawn(Form::Svg).starts_with(b"<svg") || drawn(Form::Svg).starts_with(b"<?xml"));
+        assert!(drawn(Form::Png).starts_with(b"\x89PNG"));
     }
 
     #[test]

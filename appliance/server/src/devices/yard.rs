@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use storebox_peripherals::display::Protocol;
+use storebox_peripherals::scanner::Framing;
 use storebox_peripherals::scanner::instore::Rule;
 use storebox_proto::feed::Position;
 use storebox_proto::ids::{DeviceId, NodeId};
@@ -173,7 +174,7 @@ impl Yard {
             What::Printer { .. } => self.open_printer(berth, definition)?,
             What::Scale(way) => open_scale(berth, way)?,
             What::Display(protocol) => open_display(berth, *protocol)?,
-            What::Scanner { rules } => open_scanner(berth, rules)?,
+            What::Scanner { framing, rules } => open_scanner(berth, framing, rules)?,
         };
         Ok((bay, Post { definition: definition.clone(), tap, station }))
     }
@@ -210,9 +211,13 @@ fn open_display(berth: Berth, protocol: Protocol) -> std::io::Result<(Bay, Stati
     Ok((bay, Station::Display { counter }))
 }
 
-fn open_scanner(berth: Berth, rules: &[Rule]) -> std::io::Result<(Bay, Station)> {
+fn open_scanner(
+    berth: Berth,
+    framing: &Framing,
+    rules: &[Rule],
+) -> std::io::Result<(Bay, Station)> {
     let codes = broadcast::Sender::new(CODES_BEHIND_MAX);
     let craft = ScannerCraft::new(berth.id.clone(), rules.to_vec(), codes.clone());
-    let (bay, counter) = bay::start(berth, ScannerCraft::line(), craft)?;
+    let (bay, counter) = bay::start(berth, ScannerCraft::line(framing), craft)?;
     Ok((bay, Station::Scanner { counter, codes }))
 }

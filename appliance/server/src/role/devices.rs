@@ -33,7 +33,8 @@ pub(super) fn start(
         tracing::error!(error = incident, of = "spool", "something was wrong on the disk");
     }
     let config = basics.config;
-    let (yard, handle) = Yard::new(&config.devices, config.node.clone(), masterdata, spool.clone());
+    let (yard, handle) =
+        Yard::new(&config.devices, config.node.clone(), masterdata.clone(), spool.clone());
     let (ended, bays_ended) = oneshot::channel();
     basics.supervisor.spawn_owner("devices", |stop| async move {
         yard.run(stop).await;
@@ -48,6 +49,8 @@ pub(super) fn start(
     let slip = Slip {
         node: config.node.clone(),
         role: config.role.as_str(),
+        main: config.main.url.clone(),
+        masterdata: masterdata.clone(),
         done: folder.join("first-slip"),
         addresses: path(basics, "http.addr"),
     };

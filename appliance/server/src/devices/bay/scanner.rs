@@ -54,8 +54,8 @@ impl ScannerCraft {
     }
 
     /// The line of a scanner.
-    pub(in crate::devices) fn line() -> Scanner {
-        Scanner::new(Framing::default())
+    pub(in crate::devices) fn line(framing: &Framing) -> Scanner {
+        Scanner::new(framing.clone())
     }
 
     fn read(&self, scan: &Scan) -> Scanned {
