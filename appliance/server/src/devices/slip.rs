@@ -100,16 +100,17 @@ impl Slip {
         let main = if self.main.is_empty() { "none" } else { &self.main };
         // The text of an address may be anything; in ReceiptLine some signs mean more.
         let main: String = main.chars().filter(|c| !"|{}\\~_\"`^".contains(*c)).collect();
-        let _ = writeln!(text, "head office|{main}\nstate|serves tills, {}", self.state());
+        let _ =
+            writeln!(text, "head office|{main}\nstate|serves tills\narticles|{}", self.articles());
         text.push_str("---\nThis printer works.\n=\n");
         Some(text)
     }
 
     /// What it can serve.
-    fn state(&self) -> String {
+    fn articles(&self) -> String {
         match self.masterdata.view(ARTICLES) {
-            Ok(view) => format!("articles of revision {}", position_of(&view.generation).revision),
-            Err(_) => "no articles yet".to_owned(),
+            Ok(view) => format!("revision {}", position_of(&view.generation).revision),
+            Err(_) => "none yet".to_owned(),
         }
     }
 
