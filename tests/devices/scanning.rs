@@ -121,6 +121,12 @@ async fn a_customer_sees_what_the_till_shows_also_after_the_display_was_unplugge
                 Ok(shown.last().is_some_and(|shown| shown.rows.each_ref().map(read) == rows))
             })
             .await?;
+            let lease = "/v1/displays/display/lease";
+            counter.store.control("POST", lease, Some(&json!({"seconds": 60}))).await?;
+            let body = Some(json!({"upper": "another", "lower": "till"}));
+            let refused = counter.refusal(Method::PUT, "/v1/displays/display", body).await?;
+            ensure!(refused == "device_leased", "{model}: {refused}");
+            counter.store.control("DELETE", lease, None).await?;
             drop(display);
             counter.await_link("display", "away").await?;
             let body = Some(json!({"upper": "nobody", "lower": "sees this"}));

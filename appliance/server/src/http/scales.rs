@@ -77,19 +77,19 @@ struct Tare {
     weight: Option<String>,
 }
 
-/// How long the scale is wanted.
+/// How long the device is wanted.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Lease {
+pub(super) struct Lease {
     /// Seconds.
-    seconds: u64,
+    pub(super) seconds: u64,
 }
 
 /// A lease that was given.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct Leased {
+pub(super) struct Leased {
     /// Seconds until it ends by itself.
-    seconds: u64,
+    pub(super) seconds: u64,
 }
 
 /// All scales.
