@@ -200,8 +200,11 @@ pub struct DeviceStatus {
     pub id: String,
     /// `printer`, `scale`, `display` or `scanner`.
     pub kind: String,
-    /// `starting`, `away` or `open`.
+    /// `starting`, `away` or `open`; `unused` if its definition makes no sense.
     pub link: String,
+    /// How it does, in words: `works`, `it is out of paper`, `away: nothing is at usb:04b8:0202`.
+    #[serde(default)]
+    pub state: String,
     /// Why it does not work although it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<DeviceTrouble>,
@@ -252,10 +255,14 @@ pub struct TaskLine {
 }
 
 impl Status {
-    /// What anybody on the network may see: no client and no task is named.
+    /// What anybody on the network may see: no client and no task is named, no place of a device.
     pub fn summary(mut self) -> Self {
         self.clients.clear();
         self.tasks.clear();
+        // Where a device is looked for is nobody's business either.
+        for device in &mut self.devices {
+            device.state.truncate(device.state.find(['(', ':']).unwrap_or(device.state.len()));
+        }
         self.findings.retain(|finding| finding.code != "task_pausing");
         if self.findings.is_empty() {
             self.findings = findings(&self);

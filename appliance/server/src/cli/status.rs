@@ -32,6 +32,18 @@ fn screen(status: &Status) -> String {
         lines.push(format!("line {:<14} {word}  {}  {}", line.service, line.to, line.detail));
     }
     lines.extend(status.sources.iter().map(source));
+    for device in &status.devices {
+        let count = |count: u64, word: &str| match count {
+            0 => String::new(),
+            count => format!(", {count} {word}"),
+        };
+        let waiting = count(device.waiting, "waiting");
+        let doubt = count(device.in_doubt, "in doubt");
+        lines.push(format!(
+            "{:<10} {:<24} {}{waiting}{doubt}",
+            device.kind, device.id, device.state
+        ));
+    }
     for client in &status.clients {
         let seen = client.last_seen.map_or("not yet".to_owned(), |seen| seen.to_string());
         lines.push(format!("{:<8} {:<24} last seen {seen}", client.kind, client.name));

@@ -1,7 +1,7 @@
 //! Printers: their state, what a job would look like, and getting them out of trouble.
 
 use axum::extract::{Path, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ use super::identity::Identity;
 use super::jobs::Content;
 use super::problem::Refusal;
 use crate::devices::bay::printer::{Command, PrinterState};
+use crate::devices::rendering::Form;
 use crate::devices::yard::{Devices, Station};
 
 /// The routes of this file.
@@ -91,7 +92,9 @@ async fn view(devices: &Devices, id: &str) -> Result<PrinterView, Problem> {
     Ok(PrinterView { device, profile, columns, state, waiting, in_doubt })
 }
 
-/// What a document would look like on this printer's paper, as SVG; nothing is printed.
+/// What a document would look like on this printer's paper, also to be sent as a digital receipt; nothing is printed.
+///
+/// SVG, or PNG if the request accepts `image/png`.
 #[utoipa::path(post, path = "/v1/printers/{id}/preview", tag = "printers",
     params(("id" = String, Path)), request_body = Content,
     responses((status = 200, description = "The paper.", body = String,
@@ -99,14 +102,20 @@ async fn view(devices: &Devices, id: &str) -> Result<PrinterView, Problem> {
 async fn preview(
     State(devices): State<Devices>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     Json(content): Json<Content>,
 ) -> Result<impl IntoResponse, Refusal> {
+    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let (form, kind) = match accepts.is_some_and(|accepts| accepts.contains("image/png")) {
+        true => (Form::Png, "image/png"),
+        false => (Form::Svg, "image/svg+xml"),
+    };
     let medium = devices.printer(&id)?.medium;
     let (source, content) = content.bytes()?;
-    let drawn = tokio::task::spawn_blocking(move || medium.preview(source, &content)).await;
+    let drawn = tokio::task::spawn_blocking(move || medium.preview(form, source, &content)).await;
     let internal = |_| Problem::new(Code::Internal, "the preview could not be drawn");
-    let svg = drawn.map_err(internal)??;
-    Ok(([(header::CONTENT_TYPE, "image/svg+xml")], svg))
+    let picture = drawn.map_err(internal)??;
+    Ok(([(header::CONTENT_TYPE, kind)], picture))
 }
 
 /// Clears an error of the printer whose cause is gone.

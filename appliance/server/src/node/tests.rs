@@ -23,6 +23,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/chronicle", Door::Open),
     ("/v1/devices", Door::Shop),
     ("/v1/displays/{id}", Door::Shop),
+    ("/v1/displays/{id}/lease", Door::Shop),
     ("/v1/documents/{kind}", Door::Shop),
     ("/v1/documents/{kind}/{id}", Door::Shop),
     ("/v1/drawers/{id}", Door::Shop),
