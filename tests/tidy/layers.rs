@@ -3,7 +3,7 @@
 use crate::source::{self, Source};
 
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
-const SERVER: [(&str, u8, Siblings); 29] = [
+const SERVER: [(&str, u8, Siblings); 30] = [
     ("env", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
     ("http::identity", 0, Siblings::Apart),
@@ -22,6 +22,7 @@ const SERVER: [(&str, u8, Siblings); 29] = [
     ("terminal", 4, Siblings::Apart),
     ("masterdata", 5, Siblings::Apart),
     ("devices", 6, Siblings::Apart),
+    ("channel", 6, Siblings::Apart),
     ("http", 7, Siblings::Apart),
     ("metrics", 8, Siblings::Apart),
     ("role", 9, Siblings::Apart),

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod channels;
 mod cursor;
 pub mod devices;
 pub mod displays;

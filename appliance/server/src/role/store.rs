@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::giving_way::GivingWay;
 use super::replica::{self, Feeding, Ground, Started};
-use super::{Basics, RoleError, devices, token, transactions};
+use super::{Basics, RoleError, channels, devices, token, transactions};
 use crate::config::Main;
 use crate::http::feeds;
 use crate::replica::board::Board;
@@ -38,7 +38,8 @@ pub(super) async fn start(
     let shutdown = basics.supervisor.root();
     let changes = TillChanges::new(board.clone(), segments.clone());
     routers.push(feeds::routes(feeds::Sync { board, segments, history, shutdown }));
-    let (documents, transactions) = transactions::start_outbox(basics, nudge, panel)?;
+    let (outbox, documents, transactions) = transactions::start_outbox(basics, nudge, panel)?;
+    routers.push(channels::start(masterdata.clone(), outbox, documents.clone()));
     let giving_way = GivingWay::new(changes, masterdata.clone(), documents);
     basics.supervisor.spawn_owner("giving way", |stop| giving_way.run(stop));
     routers.extend(transactions);
