@@ -102,6 +102,17 @@ pub const ORGANISATION_DEPTH_MAX: usize = 32;
 /// The longest a waiting request is held open before it is answered empty.
 pub const LONG_POLL_MAX: Duration = Duration::from_secs(55);
 
+/// Rings of site keys that one box holds.
+pub const RINGS_MAX: usize = 64;
+/// A sealed read before it is sealed, padded: its URL stays below 6 KB.
+pub const SEALED_READ_BYTES_MAX: usize = 4096;
+/// Pairs in the query of a sealed read.
+pub const SEALED_PAIRS_MAX: usize = 64;
+/// Headers that travel inside a sealed request or answer.
+pub const SEALED_HEADERS_MAX: usize = 16;
+/// The body of a sealed request or answer.
+pub const SEALED_BODY_BYTES_MAX: usize = MANIFEST_BYTES_MAX + 64 * 1024;
+
 /// The TXT record of a box, so that its whole announcement fits one packet with room for addresses.
 pub const BEACON_BYTES_MAX: usize = 400;
 /// Entries of a TXT record that are looked at.
@@ -133,3 +144,5 @@ const _: () = assert!(SEGMENT_RECORDS_MAX >= 2 * SEGMENT_RECORDS_MEAN);
 const _: () = assert!(BLOCK_BYTES_MAX > RECORD_BYTES_MAX);
 const _: () = assert!(SEGMENT_CONTENT_MAX > 2 * BLOCK_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX >= 2 * ENVELOPE_BYTES_MAX);
+const _: () = assert!(SEALED_BODY_BYTES_MAX > SEGMENT_BYTES_MAX);
+const _: () = assert!(SEALED_BODY_BYTES_MAX > BATCH_BYTES_MAX);

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod auth;
 pub mod channels;
+pub mod chronicle;
 mod cursor;
 pub mod devices;
 pub mod displays;
@@ -15,6 +16,7 @@ pub mod health;
 pub mod identity;
 pub mod jobs;
 pub mod ledger;
+pub mod live;
 pub mod masterdata;
 pub mod openapi;
 pub mod outbox;
@@ -29,6 +31,7 @@ pub mod settle;
 pub mod terminal;
 pub mod traffic;
 pub mod transactions;
+pub mod whoami;
 
 #[cfg(test)]
 mod tests;
