@@ -3,7 +3,6 @@
 use crate::source::{self, Source};
 
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
-const SERVER: [(&str, u8, Siblings); 30] = [
 const SERVER: &[(&str, u8, Siblings)] = &[
     ("env", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),

@@ -18,6 +18,10 @@ pub mod hooks;
 pub mod query;
 pub mod request_log;
 pub mod save;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;
 
 pub use context::{Caller, Context};
 pub use desk::{Channels, Parts, Reply, Wish};
