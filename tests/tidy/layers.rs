@@ -27,6 +27,7 @@ const SERVER: &[(&str, u8, Siblings)] = &[
     ("sink", 5, Siblings::Apart),
     ("intake", 5, Siblings::Apart),
     ("devices", 6, Siblings::Apart),
+    ("channel", 6, Siblings::Apart),
     ("http", 7, Siblings::Apart),
     ("metrics", 8, Siblings::Apart),
     ("role", 9, Siblings::Apart),

@@ -20,6 +20,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/sync/v1/transactions", Door::Node),
     ("/sync/v1/transactions/{key}", Door::Node),
     ("/v1/changes", Door::Shop),
+    ("/v1/channel/{service}", Door::Shop),
     ("/v1/chronicle", Door::Open),
     ("/v1/devices", Door::Shop),
     ("/v1/displays/{id}", Door::Shop),

@@ -1,5 +1,6 @@
 //! What a role mounts: which tasks run and which routes are served.
 
+mod channels;
 mod deliveries;
 mod devices;
 mod giving_way;

@@ -29,7 +29,7 @@ pub(super) fn start_outbox(
     main: Routes,
     line_back: LineBack,
     panel: &mut PanelBuilder,
-) -> Result<(LocalDocuments, Vec<OpenApiRouter>), RoleError> {
+) -> Result<(Outbox, LocalDocuments, Vec<OpenApiRouter>), RoleError> {
     let sinks = sinks(basics);
     let defs =
         sinks.iter().map(|sink| SinkDef { id: sink.id.clone(), authoritative: sink.authoritative });
@@ -56,9 +56,11 @@ pub(super) fn start_outbox(
     };
     basics.supervisor.spawn_owner("outbox", stop_outbox);
     report_outbox(outbox.clone(), basics, panel);
-    let routers =
-        vec![transactions::routes(outbox.clone(), documents.clone()), outbox::routes(outbox)];
-    Ok((documents, routers))
+    let routers = vec![
+        transactions::routes(outbox.clone(), documents.clone()),
+        outbox::routes(outbox.clone()),
+    ];
+    Ok((outbox, documents, routers))
 }
 
 /// Where transactions go; without any place they wait for one to be configured.
