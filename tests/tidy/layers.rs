@@ -3,7 +3,7 @@
 use crate::source::{self, Source};
 
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
-const SERVER: [(&str, u8, Siblings); 30] = [
+const SERVER: [(&str, u8, Siblings); 31] = [
     ("env", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
     ("http::identity", 0, Siblings::Apart),
@@ -23,6 +23,7 @@ const SERVER: [(&str, u8, Siblings); 30] = [
     ("masterdata", 5, Siblings::Apart),
     ("chronicle", 6, Siblings::Apart),
     ("devices", 6, Siblings::Apart),
+    ("fleet", 6, Siblings::Apart),
     ("http", 7, Siblings::Apart),
     ("metrics", 8, Siblings::Apart),
     ("role", 9, Siblings::Apart),
@@ -37,7 +38,7 @@ const SERVER: [(&str, u8, Siblings); 30] = [
 ];
 
 /// The modules of the protocol crate likewise.
-const PROTO: [(&str, u8, Siblings); 10] = [
+const PROTO: [(&str, u8, Siblings); 11] = [
     ("limits", 0, Siblings::Together),
     ("ids", 0, Siblings::Together),
     ("time", 0, Siblings::Together),
@@ -46,6 +47,7 @@ const PROTO: [(&str, u8, Siblings); 10] = [
     ("chronicle", 1, Siblings::Apart),
     ("feed", 1, Siblings::Apart),
     ("ticket", 1, Siblings::Apart),
+    ("heartbeat", 2, Siblings::Apart),
     ("sync", 2, Siblings::Apart),
     ("lib", 3, Siblings::Apart),
 ];

@@ -11,6 +11,7 @@ pub mod devices;
 pub mod discovery;
 pub mod env;
 pub mod files;
+pub mod fleet;
 pub mod http;
 pub mod journal;
 pub mod key;

@@ -1,6 +1,7 @@
 //! What a role mounts: which tasks run and which routes are served.
 
 mod devices;
+mod fleet;
 mod giving_way;
 mod main;
 mod replica;
@@ -86,6 +87,8 @@ pub async fn start(
         Role::Store => store::start(basics, panel).await,
     }
 }
+
+pub use fleet::start as start_fleet;
 
 /// The token in a file, without the line's end.
 fn token(file: &Path) -> Result<String, RoleError> {
