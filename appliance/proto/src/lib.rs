@@ -13,6 +13,9 @@ pub mod limits;
 pub mod problem;
 pub mod time;
 
+pub mod estate;
 pub mod feed;
+pub mod query;
+pub mod seal;
 pub mod sync;
 pub mod ticket;

@@ -148,7 +148,7 @@ mod tests {
         let run = keeper.run(stop.clone());
         let meanwhile = async {
             while chronicle.last(5).is_empty() {
-                tokio::time::sleep(LOOK_EVERY).await;
+                tokio::time::advance(LOOK_EVERY).await;
             }
             stop.cancel();
         };
