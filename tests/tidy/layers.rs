@@ -3,7 +3,6 @@
 use crate::source::{self, Source};
 
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
-const SERVER: [(&str, u8, Siblings); 31] = [
 const SERVER: &[(&str, u8, Siblings)] = &[
     ("env", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
@@ -39,7 +38,6 @@ const SERVER: &[(&str, u8, Siblings)] = &[
 ];
 
 /// The modules of the protocol crate likewise.
-const PROTO: [(&str, u8, Siblings); 11] = [
 const PROTO: &[(&str, u8, Siblings)] = &[
     ("limits", 0, Siblings::Together),
     ("ids", 0, Siblings::Together),

@@ -5,16 +5,21 @@ import { h } from "./dom.js";
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const HEIGHT = 150;
 const GAP_S = 90;
+/** A chart shows at least the last hour, at most the day that the box remembers. */
+const SPAN_MIN_S = 3600;
+/** Between two ticks of a count there is at least one. */
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 50000, 100000];
 
 /**
  * A chart of columns against time.
  * @param {string} title
  * @param {{label: string, of: (columns: object) => Array<number|null>, colour: string}[]} series
  * @param {(value: number) => string} format
+ * @param {{least: number, incrs?: number[]}} scale the least top of the scale, and its steps
  */
 export class Chart {
-  constructor(title, series, format) {
-    [this.series, this.format] = [series, format];
+  constructor(title, series, format, scale = { least: 5, incrs: WHOLE }) {
+    [this.series, this.format, this.scale] = [series, format, scale];
     this.canvas = h("div", { class: "plot", "aria-hidden": "true" });
     this.words = h("p", { class: "quiet" });
     this.element = h("figure", { class: "chart" }, h("figcaption", {}, title,
@@ -60,9 +65,12 @@ export class Chart {
       height: HEIGHT,
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false } },
-      scales: { y: { range: (plot, low, high) => [0, Math.max(high ?? 0, 1) * 1.1] } },
+      scales: {
+        x: { range: (plot, first, last) => [Math.min(first ?? last, last - SPAN_MIN_S), last] },
+        y: { range: (plot, low, high) => [0, Math.max(high ?? 0, this.scale.least) * 1.08] },
+      },
       axes: [{ ...axis, size: 28, values: (plot, ticks) => ticks.map(clock) },
-        { ...axis, size: 58, values: (plot, ticks) => ticks.map(this.format) }],
+        { ...axis, size: 64, ...(this.scale.incrs ? { incrs: this.scale.incrs } : {}), values: (plot, ticks) => ticks.map(this.format) }],
       series: [{}, ...this.series.map((one) => ({
         label: one.label, stroke: colour(`--${one.colour}`), width: 1.75, spanGaps: false,
         fill: `${colour(`--${one.colour}`)}1f`, points: { show: false },

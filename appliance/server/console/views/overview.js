@@ -7,6 +7,7 @@ import { count, micros, span } from "../lib/words.js";
 
 const LOOK_EVERY_MS = 15000;
 const HOUR = 60;
+const SPANS = [20, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 86400];
 
 export class Overview {
   constructor(context) {
@@ -20,10 +21,10 @@ export class Overview {
         { label: isMain ? "settled" : "taken", colour: "teal", of: (columns) => columns.sales },
         ...(isMain ? [] : [{ label: "settled", colour: "blue", of: (columns) => columns.sent }])], count),
       isMain ? null : new Chart("Masterdata behind head office", [
-        { label: "lag", colour: "violet", of: (columns) => columns.lagS }], (value) => span(value)),
+        { label: "lag", colour: "violet", of: (columns) => columns.lagS }], (value) => span(value), { least: 60, incrs: SPANS }),
       new Chart("Answer time for tills", [
         { label: "half within", colour: "teal", of: (columns) => columns.medianUs },
-        { label: "99 of 100 within", colour: "rose", of: (columns) => columns.slowUs }], micros),
+        { label: "99 of 100 within", colour: "rose", of: (columns) => columns.slowUs }], micros, { least: 2000 }),
     ].filter(Boolean);
     this.element = h("div", {}, this.tiles,
       h("h3", {}, "The last day"), h("div", { class: "charts" }, this.charts.map((chart) => chart.element)));

@@ -7,6 +7,7 @@ import { ago, count } from "../lib/words.js";
 const LOOK_EVERY_MS = 5000;
 const TILLS_MAX = 6;
 const WIDTH = 640;
+const NAME_MAX = 17;
 
 export class Shop {
   constructor(context) {
@@ -73,12 +74,13 @@ function generation(client, status) {
 function draw({ node, role, lines, clients, peers }) {
   const servers = new Map();
   for (const line of lines) servers.set(line.to, (servers.get(line.to) ?? true) && line.up);
-  const above = [...servers].map(([to, up]) => ({ name: short(to), up, kind: "server" }));
+  const office = (lines.find((line) => line.service === "masterdata") ?? lines[0])?.to;
+  const above = [...servers].map(([to, up]) => ({ name: to === office ? "Head office" : "Server", note: short(to), up, kind: "server" }));
   const tills = clients.filter((client) => client.kind === (role === "main" ? "node" : "terminal"));
   const below = tills.slice(0, TILLS_MAX).map((till) => ({ name: till.name, up: till.seen, kind: "till" }));
   const beside = peers.slice(0, 2).map((peer) => ({ name: peer.name, up: peer.up, kind: "peer" }));
   const rows = [above, [{ name: node, up: true, kind: "here" }], below].filter((row) => row.length > 0);
-  const height = rows.length * 92 + 8;
+  const height = rows.length * 92 - 8;
   const own = above.length ? 1 : 0;
   const place = (row, index, of) => [(WIDTH / (of + 1)) * (index + 1), row * 92 + 40];
   const here = place(own, 0, 1);
@@ -92,15 +94,20 @@ function draw({ node, role, lines, clients, peers }) {
   }
   for (const [one, [x, y]] of parts) {
     drawing.append(svg("rect", { x: x - 62, y: y - 20, width: 124, height: 40, rx: 10, class: `${one.kind} ${one.up ? "up" : "down"}` }),
-      svg("text", { x, y: y + 5, "text-anchor": "middle" }, one.name.length > 16 ? `${one.name.slice(0, 15)}…` : one.name));
+      svg("text", { x, y: y + (one.note ? -2 : 5), "text-anchor": "middle" }, shorten(one.name)),
+      one.note ? svg("text", { x, y: y + 13, "text-anchor": "middle", class: "small" }, shorten(one.note)) : "");
   }
   const more = tills.length - below.length;
   return [drawing, more > 0 ? h("p", { class: "quiet" }, `and ${count(more)} more`) : null];
 }
 
 function words(node, above, below, beside, tills) {
-  const lines = [...above, ...beside].map((one) => `${one.name} ${one.up ? "answers" : "does not answer"}`);
+  const lines = [...above, ...beside].map((one) => `${one.name} ${one.note ?? ""} ${one.up ? "answers" : "does not answer"}`);
   return `Map: ${node}; ${lines.join("; ") || "no other server"}; ${tills} clients, ${below.filter((one) => one.up).length} of those drawn were seen`;
+}
+
+function shorten(name) {
+  return name.length > NAME_MAX ? `${name.slice(0, NAME_MAX - 1)}…` : name;
 }
 
 function short(address) {
