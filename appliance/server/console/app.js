@@ -13,6 +13,8 @@ import { Boxes } from "./views/boxes.js";
 
 /** A status is told at least every five seconds; without one for so long, what is shown is old. */
 const SILENT_MS = 12000;
+/** Events that come late are made up for by asking. */
+const ASK_MS = 7000;
 const MARKS = { good: "OK", notice: "Note", bad: "Act" };
 
 const PAGES = [
@@ -161,8 +163,11 @@ element("sign-in").querySelector("form").addEventListener("submit", async (event
 });
 addEventListener("hashchange", turnTo);
 setInterval(() => {
-  if (heardAt > 0 && Date.now() - heardAt > SILENT_MS) setLive(false);
-}, 1000);
+  const silent = Date.now() - heardAt;
+  if (heardAt > 0 && silent > SILENT_MS) setLive(false);
+  // Too many listen, or something in between holds events back: then the box is asked.
+  if (silent > ASK_MS) maybe("/v1/status").then((status) => status && show(status)).catch(() => {});
+}, 2000);
 
 if (token()) signIn(token()).catch((error) => signOut(error.message));
 else follow();

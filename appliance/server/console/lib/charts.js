@@ -7,6 +7,8 @@ const HEIGHT = 150;
 const GAP_S = 90;
 /** A chart shows at least the last hour, at most the day that the box remembers. */
 const SPAN_MIN_S = 3600;
+/** So few points make no line that could be seen. */
+const FEW = 3;
 /** Between two ticks of a count there is at least one. */
 const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 50000, 100000];
 
@@ -66,14 +68,14 @@ export class Chart {
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false } },
       scales: {
-        x: { range: (plot, first, last) => [Math.min(first ?? last, last - SPAN_MIN_S), last] },
+        x: { range: (plot) => spanOf(plot.data[0]) },
         y: { range: (plot, low, high) => [0, Math.max(high ?? 0, this.scale.least) * 1.08] },
       },
       axes: [{ ...axis, size: 28, values: (plot, ticks) => ticks.map(clock) },
         { ...axis, size: 64, ...(this.scale.incrs ? { incrs: this.scale.incrs } : {}), values: (plot, ticks) => ticks.map(this.format) }],
       series: [{}, ...this.series.map((one) => ({
         label: one.label, stroke: colour(`--${one.colour}`), width: 1.75, spanGaps: false,
-        fill: `${colour(`--${one.colour}`)}1f`, points: { show: false },
+        fill: `${colour(`--${one.colour}`)}1f`, points: { show: (plot) => plot.data[0].length < FEW, size: 6 },
       }))],
       hooks: { setCursor: [(plot) => this.tell(plot)] },
     };
@@ -102,6 +104,11 @@ export class Chart {
       return `${one.label}: now ${this.format(known.at(-1))}, most ${this.format(Math.max(...known))}`;
     }).join(" · ");
   }
+}
+
+function spanOf(at) {
+  const last = at.at(-1) ?? Date.now() / 1000;
+  return [Math.min(at[0] ?? last, last - SPAN_MIN_S), last];
 }
 
 function clock(seconds) {

@@ -21,7 +21,7 @@ export class Overview {
         { label: isMain ? "settled" : "taken", colour: "teal", of: (columns) => columns.sales },
         ...(isMain ? [] : [{ label: "settled", colour: "blue", of: (columns) => columns.sent }])], count),
       isMain ? null : new Chart("Masterdata behind head office", [
-        { label: "lag", colour: "violet", of: (columns) => columns.lagS }], (value) => span(value), { least: 60, incrs: SPANS }),
+        { label: "lag", colour: "violet", of: (columns) => columns.lagS }], (value) => span(value, 2), { least: 60, incrs: SPANS }),
       new Chart("Answer time for tills", [
         { label: "half within", colour: "teal", of: (columns) => columns.medianUs },
         { label: "99 of 100 within", colour: "rose", of: (columns) => columns.slowUs }], micros, { least: 2000 }),

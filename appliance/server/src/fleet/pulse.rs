@@ -1,20 +1,21 @@
 //! A box tells head office how it is.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use storebox_proto::feed::Position;
 use storebox_proto::heartbeat::{FeedAt, Heartbeat, TEXT_CHARS_MAX};
 use storebox_proto::limits::DEVICES_MAX;
 use tokio_util::sync::CancellationToken;
 
+use crate::env;
 use crate::replica::refresher::chain;
 use crate::replica::source::HttpSource;
 use crate::status::{Level, Panel, Status};
 
-/// Between two heartbeats.
+/// Between two heartbeats of a box of which nothing else is to be said.
 pub const EVERY: Duration = Duration::from_secs(30);
-/// After a heartbeat that did not arrive: the page of head office is soon right again when the line is back.
-const RETRY: Duration = Duration::from_secs(5);
+/// Between two looks: what changed is told then, and a heartbeat that did not arrive is told again.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The task.
 pub struct Pulse {
@@ -34,18 +35,33 @@ impl Pulse {
     }
 
     async fn beat_for_ever(&self) {
+        let mut heard: Option<(Instant, Heartbeat)> = None;
         loop {
             let heartbeat = heartbeat(&self.panel.status().await);
-            let pause = match self.source.post(&["sync", "v1", "heartbeat"], &heartbeat).await {
-                Ok(()) => EVERY,
-                Err(error) => {
-                    tracing::debug!(error = %chain(&error), "head office does not hear this box");
-                    RETRY
+            let now = env::instant();
+            let is_due = heard.as_ref().is_none_or(|(at, last)| {
+                now.saturating_duration_since(*at) >= EVERY || differs(last, &heartbeat)
+            });
+            if is_due {
+                match self.source.post(&["sync", "v1", "heartbeat"], &heartbeat).await {
+                    Ok(()) => heard = Some((now, heartbeat)),
+                    Err(error) => {
+                        tracing::debug!(error = %chain(&error), "head office does not hear this box");
+                        heard = None;
+                    }
                 }
-            };
-            tokio::time::sleep(pause).await;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     }
+}
+
+/// Whether somebody at head office would want to know before the next heartbeat.
+fn differs(last: &Heartbeat, now: &Heartbeat) -> bool {
+    last.level != now.level
+        || last.troubled != now.troubled
+        || last.quarantined != now.quarantined
+        || last.feeds != now.feeds
 }
 
 fn heartbeat(status: &Status) -> Heartbeat {
