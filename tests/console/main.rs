@@ -10,6 +10,11 @@ mod stage;
 
 use stage::Stage;
 
+#[tokio::test]
+async fn money_differences_and_keys_of_the_pages_are_exact() -> anyhow::Result<()> {
+    scenario::compute("units.mjs").await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_shown_without_anything_serious_against_accessibility() -> anyhow::Result<()>
 {

@@ -42,14 +42,28 @@ fn skip<T>(why: &str) -> Option<T> {
     None
 }
 
+fn script_of(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("console/browser").join(name)
+}
+
+/// Runs a script that needs neither browser nor box.
+pub(crate) async fn compute(script: &str) -> anyhow::Result<()> {
+    let Ok(mut child) = Command::new("node").arg(script_of(script)).kill_on_drop(true).spawn()
+    else {
+        return Ok(skip("node is not there; tests/setup installs it").unwrap_or(()));
+    };
+    let ended = tokio::time::timeout(PATIENCE, child.wait()).await??;
+    anyhow::ensure!(ended.success(), "{script} failed; its output is above");
+    Ok(())
+}
+
 /// Plays one script to its end.
 pub(crate) async fn play(script: &str, mut stage: Stage) -> anyhow::Result<()> {
     let Some(modules) = modules() else { return Ok(()) };
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("console/browser").join(script);
     let shots = target().join("shots");
     std::fs::create_dir_all(&shots)?;
     let mut child = Command::new("node")
-        .arg(file)
+        .arg(script_of(script))
         .env("STAGE", stage.facts().to_string())
         .env("MODULES", modules.canonicalize()?)
         .env("SHOTS", shots.canonicalize()?)

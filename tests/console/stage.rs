@@ -14,8 +14,10 @@ use storebox::demo::stage::Stage as Boxes;
 use storebox::demo::state::State;
 use storebox_peripherals::printer::Profile;
 use storebox_peripherals::scale::Model;
+use storebox_peripherals::scanner::Framing;
 use storebox_peripherals::sim::printer::{Act, Event as PaperEvent, PrinterSim};
 use storebox_peripherals::sim::scale::{Act as PlateAct, Event as PlateEvent, ScaleSim};
+use storebox_peripherals::sim::scanner::{Acknowledged, ScannerSim};
 use storebox_peripherals::sim::script::Script;
 use storebox_tests::wait;
 use tempfile::TempDir;
@@ -48,6 +50,7 @@ pub(crate) struct Stage {
     neighbour: Option<Process>,
     printer: Simulated<Act, PaperEvent>,
     scale: Simulated<PlateAct, PlateEvent>,
+    scanner: Simulated<String, Acknowledged>,
     facts: Value,
     client: Client,
     imports: usize,
@@ -63,15 +66,20 @@ impl Stage {
             "[terminal]\nincremental_minutes = 1\npopup_minutes = 5\n\
              [[device]]\nid = \"receipts\"\nkind = \"printer\"\nat = {}\nmodel = \"epson-tm-m30\"\n\
              drawers = [\"drawer\"]\n\
-             [[device]]\nid = \"counter\"\nkind = \"scale\"\nat = {}\nmodel = \"toledo8217\"\n",
+             [[device]]\nid = \"counter\"\nkind = \"scale\"\nat = {}\nmodel = \"toledo8217\"\n\
+             [[device]]\nid = \"scanner\"\nkind = \"scanner\"\nat = {}\n",
             at("printer"),
             at("scale"),
+            at("scanner"),
         );
         let executable = Path::new(env!("CARGO_BIN_EXE_storebox-under-test"));
         let sim = PrinterSim::new(Profile::epson_m30(), Script::default());
         let printer = Simulated::plug_in(sim, PrinterSim::act, &folder.path().join("printer"))?;
         let sim = ScaleSim::new(Model::Toledo8217, Script::default());
         let scale = Simulated::plug_in(sim, ScaleSim::act, &folder.path().join("scale"))?;
+        let sim = ScannerSim::new(Framing::default());
+        let scan = |sim: &mut ScannerSim, code: String| sim.scan(&code);
+        let scanner = Simulated::plug_in(sim, scan, &folder.path().join("scanner"))?;
         let boxes = Boxes::set(executable, folder.path(), &settings).await?;
         let client = Client::builder().timeout(PATIENCE).build()?;
         let facts = json!({
@@ -82,7 +90,8 @@ impl Stage {
             "till": boxes.add_till(&"till-1".parse()?)?,
         });
         let (neighbour, imports) = (None, 0);
-        let mut stage = Self { boxes, neighbour, printer, scale, facts, client, imports, folder };
+        let mut stage =
+            Self { boxes, neighbour, printer, scale, scanner, facts, client, imports, folder };
         stage.import(&[
             ("Product", PRODUCTS),
             ("ProductPrice", PRICES),
@@ -110,6 +119,7 @@ impl Stage {
             "paper out" => self.printer.act(Act::PaperOut),
             "paper in" => self.printer.act(Act::PaperIn),
             "weigh" => self.put_on_plate(&text("kg"))?,
+            "scan" => self.scanner.act(text("code")),
             "sell" => return self.sell(wish).await,
             "settle before" => self.settle_before(wish).await?,
             "neighbour" => return self.open_neighbour().await,

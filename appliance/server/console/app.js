@@ -46,6 +46,7 @@ function showPages() {
   if (shown.dataset.key !== key) {
     shown.dataset.key = key;
     shown.replaceChildren(...links);
+    shown.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   }
 }
 

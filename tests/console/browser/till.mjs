@@ -16,6 +16,7 @@ await page.getByLabel("Address of a second box").fill(`http://${neighbour.addres
 await page.getByLabel("Token of the second box").fill(neighbour.till);
 await page.getByRole("button", { name: "Log in" }).click();
 await until("products", async () => /4 products/.test(await said()));
+await page.locator("#place", { hasText: "scanner" }).waitFor();
 await page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
 
 // One scanned twice, one found by name, one weighed, a customer, a coupon.
@@ -24,7 +25,10 @@ const scan = async (code) => {
   await page.keyboard.press("Enter");
 };
 await scan("4006381333931");
-await scan("4006381333931");
+// The second of it is read by the scanner that hangs at the box.
+await page.locator("#lines", { hasText: "1 at 7.49" }).waitFor();
+await wish("scan", { code: "4006381333931" });
+await page.locator("#lines", { hasText: "2 at 7.49" }).waitFor();
 await scan("oat");
 await page.locator("#lines", { hasText: "Oat milk" }).waitFor();
 await scan("rye br");

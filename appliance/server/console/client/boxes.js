@@ -77,7 +77,7 @@ export class Boxes extends EventTarget {
   }
 
   /** Opens a stream at the box that is used now; whoever reads it hears the end of it. */
-  async stream(path, signal) {
+  async stream(path, signal = undefined) {
     const place = this.here ?? this.places[0];
     const answer = await fetch(place.url + path, { headers: { authorization: `Bearer ${place.token}` }, cache: "no-store", signal });
     if (!answer.ok) throw new Refusal(answer.status, await answer.json().catch(() => null));

@@ -1,5 +1,7 @@
 // The way to the box: one token, kept for this tab alone and sent in a header, never in an address.
 
+import { events } from "../client/events.js";
+
 const KEY = "storebox-operator";
 
 /** A refusal of the box (RFC 9457); act on `code`, show `message`. */
@@ -83,27 +85,5 @@ export async function listen(path, hear, { signal, state = () => {} }) {
     state(false);
     await new Promise((resolve) => setTimeout(resolve, pause));
     pause = Math.min(pause * 2, 5000);
-  }
-}
-
-/** Server-sent events out of a stream; the browser's own reader cannot send a token. */
-async function* events(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    text += value;
-    let end = text.indexOf("\n\n");
-    while (end >= 0) {
-      const event = { name: "message", data: "" };
-      for (const line of text.slice(0, end).split("\n")) {
-        if (line.startsWith("event:")) event.name = line.slice(6).trim();
-        if (line.startsWith("data:")) event.data += line.slice(5).trimStart();
-      }
-      text = text.slice(end + 2);
-      if (event.data) yield event;
-      end = text.indexOf("\n\n");
-    }
   }
 }

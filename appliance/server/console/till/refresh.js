@@ -1,6 +1,7 @@
 // When the till refreshes: the box decides, the till tells it what happens and does what it is told.
 
 import { NoBox } from "/console/client/boxes.js";
+import { events } from "/console/client/events.js";
 
 /** Without an answer the till looks again after this. */
 const LOOK_AGAIN_MS = 15000;
@@ -85,8 +86,8 @@ export class Refresher {
     for (;;) {
       try {
         const after = this.cursor ? `?after=${encodeURIComponent(this.cursor)}` : "";
-        const body = await this.boxes.stream(`/v1/changes${after}`, undefined);
-        await this.read(body);
+        const body = await this.boxes.stream(`/v1/changes${after}`);
+        for await (const told of events(body)) this.hear(told);
       } catch {
         // The box is away; what changed meanwhile is told when it is back.
       }
@@ -94,23 +95,9 @@ export class Refresher {
     }
   }
 
-  async read(body) {
-    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-    let text = "";
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return;
-      text += value;
-      const events = text.split("\n\n");
-      text = events.pop();
-      events.forEach((event) => this.hear(event));
-    }
-  }
-
-  hear(event) {
-    const field = (name) => event.split("\n").find((line) => line.startsWith(`${name}:`))?.slice(name.length + 1).trim();
-    this.cursor = field("id") ?? this.cursor;
-    if (field("event") === "changes") this.copy.hear(JSON.parse(field("data")));
-    if (field("event") === "reset") this.mustLoadAll = true;
+  hear({ name, data, id }) {
+    this.cursor = id ?? this.cursor;
+    if (name === "changes") this.copy.hear(JSON.parse(data));
+    if (name === "reset") this.mustLoadAll = true;
   }
 }

@@ -1,6 +1,7 @@
 // The reference till: a small real point of sale on the JavaScript client, to show and to test what a box does.
 
 import { Boxes, NoBox, Refusal } from "/console/client/boxes.js";
+import { events } from "/console/client/events.js";
 import { Journal } from "/console/client/journal.js";
 import { Copy, decimal } from "/console/client/masterdata.js";
 import { Shipper } from "/console/client/shipper.js";
@@ -10,11 +11,12 @@ import { Ticket } from "./ticket.js";
 
 const WEIGH_MS = 3000;
 const SHOWN_MAX = 12;
+const LISTEN_AGAIN_MS = 3000;
 const GRADES = { kept: ["kept in this till", "notice"], held: ["held by a box (G1)", "notice"], mirrored: ["on two boxes (G2)", "notice"],
   settled: ["settled (G3)", "good"] };
 
 const element = (id) => document.getElementById(id);
-const till = { ticket: new Ticket(), profile: null, session: null };
+const till = { ticket: new Ticket(), profile: null, session: null, scanners: new Set() };
 
 async function start() {
   navigator.serviceWorker?.register("/till/sw.js", { scope: "/till/" }).catch((error) => console.warn(error));
@@ -48,6 +50,7 @@ async function logIn(hasCopy) {
     await till.journal.keepFact("profile", till.profile);
     showName();
     await till.refresher.begin(answer, hasCopy);
+    listenToScanners();
     say(`${till.copy.models.get("Product").size} products are here.`);
   } catch (error) {
     if (error instanceof Refusal && error.status === 401) {
@@ -90,7 +93,8 @@ function showLink() {
   const index = till.boxes?.places.indexOf(here);
   element("link").textContent = here ? (index === 0 ? "box answers" : "second box answers") : "no box, selling offline";
   element("link").className = here ? "live on" : "live off";
-  element("place").textContent = here ? new URL(here.url || location.origin).host : "what is sold is kept in this till";
+  const scanners = [...till.scanners].map((name) => `, ${name}`).join("");
+  element("place").textContent = here ? `${new URL(here.url || location.origin).host}${scanners}` : "what is sold is kept in this till";
 }
 
 function showTicket() {
@@ -138,6 +142,42 @@ function add(product, kilograms = null) {
   element("outcome").textContent = "";
   say(`${product.name} added.`);
   showTicket();
+}
+
+/** Every code that a scanner of the box reads is as good as one that is typed. */
+async function listenToScanners() {
+  const { devices } = await till.boxes.ask("/v1/devices").catch(() => ({ devices: [] }));
+  for (const { id } of devices.filter((device) => device.kind === "scanner")) listenTo(id);
+}
+
+async function listenTo(scanner) {
+  for (;;) {
+    try {
+      const body = await till.boxes.stream(`/v1/scanners/${scanner}/events`);
+      till.scanners.add(scanner);
+      showLink();
+      for await (const { name, data } of events(body)) {
+        if (name === "scan") scan(JSON.parse(data).code);
+      }
+    } catch (error) {
+      if (error instanceof Refusal) return;
+    }
+    till.scanners.delete(scanner);
+    showLink();
+    await new Promise((resolve) => setTimeout(resolve, LISTEN_AGAIN_MS));
+  }
+}
+
+function scan(code) {
+  const product = code && till.copy.scan(code);
+  if (product) {
+    choose(product);
+    return;
+  }
+  const hits = till.copy.search("Product", code);
+  say(hits.length ? `${hits.length} found.` : `Nothing is called ${code}.`);
+  element("hits").replaceChildren(...hits.map((hit) => h("li", {}, h("button", { type: "button", onclick: () => choose(hit) },
+    h("span", {}, hit.name), h("span", { class: "quiet" }, hit.weighed ? "by weight" : decimal(till.copy.price(hit) ?? 0))))));
 }
 
 async function choose(product) {
@@ -213,16 +253,7 @@ element("places").querySelector("form").addEventListener("submit", async (event)
 });
 element("scan").addEventListener("submit", (event) => {
   event.preventDefault();
-  const code = element("code").value.trim();
-  const product = code && till.copy.scan(code);
-  if (product) {
-    choose(product);
-    return;
-  }
-  const hits = till.copy.search("Product", code);
-  say(hits.length ? `${hits.length} found.` : `Nothing is called ${code}.`);
-  element("hits").replaceChildren(...hits.map((hit) => h("li", {}, h("button", { type: "button", onclick: () => choose(hit) },
-    h("span", {}, hit.name), h("span", { class: "quiet" }, hit.weighed ? "by weight" : decimal(till.copy.price(hit) ?? 0))))));
+  scan(element("code").value.trim());
 });
 element("weigh").addEventListener("click", weigh);
 element("customer").addEventListener("input", () => {
