@@ -9,6 +9,7 @@ use anyhow::bail;
 use reqwest::Client;
 use serde_json::{Value, json};
 use storebox::demo::device::Simulated;
+use storebox::demo::line::Line;
 use storebox::demo::process::Process;
 use storebox::demo::stage::Stage as Boxes;
 use storebox::demo::state::State;
@@ -47,6 +48,8 @@ const COUPONS: &str = r#"{"id":"K1","searchKey":"SPRING10","discountId":"D1"}
 
 pub(crate) struct Stage {
     boxes: Boxes,
+    /// The address by which browsers know the box, whatever its port is after a restart.
+    counter: Line,
     neighbour: Option<Process>,
     printer: Simulated<Act, PaperEvent>,
     scale: Simulated<PlateAct, PlateEvent>,
@@ -82,16 +85,27 @@ impl Stage {
         let scanner = Simulated::plug_in(sim, scan, &folder.path().join("scanner"))?;
         let boxes = Boxes::set(executable, folder.path(), &settings).await?;
         let client = Client::builder().timeout(PATIENCE).build()?;
+        let counter = Line::open(boxes.store_address).await?;
         let facts = json!({
-            "store": boxes.store_address,
+            "store": counter.address(),
             "main": boxes.main_address,
             "operator": boxes.store.ask(&["operator", "add", "anna"])?,
             "office": boxes.main.ask(&["operator", "add", "olga"])?,
             "till": boxes.add_till(&"till-1".parse()?)?,
         });
         let (neighbour, imports) = (None, 0);
-        let mut stage =
-            Self { boxes, neighbour, printer, scale, scanner, facts, client, imports, folder };
+        let mut stage = Self {
+            boxes,
+            counter,
+            neighbour,
+            printer,
+            scale,
+            scanner,
+            facts,
+            client,
+            imports,
+            folder,
+        };
         stage.import(&[
             ("Product", PRODUCTS),
             ("ProductPrice", PRICES),
@@ -138,6 +152,7 @@ impl Stage {
     async fn start(&mut self) -> anyhow::Result<Value> {
         let address = self.boxes.store.start().await?;
         self.boxes.store_address = address;
+        self.counter.set_target(address);
         Ok(json!(address))
     }
 
