@@ -63,7 +63,11 @@ async fn names(main: &Process) -> anyhow::Result<Vec<String>> {
 /// A session in which a transaction is held open.
 fn session(server: &Postgres) -> anyhow::Result<Child> {
     let folder = server.url();
-    Ok(Command::new("psql").args(["-X", "-q", &folder]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?)
+    Ok(Command::new("psql")
+        .args(["-X", "-q", &folder])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()?)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,12 +39,13 @@ const SERVER: [(&str, u8, Siblings); 32] = [
 ];
 
 /// The modules of the protocol crate likewise.
-const PROTO: [(&str, u8, Siblings); 9] = [
+const PROTO: [(&str, u8, Siblings); 10] = [
     ("limits", 0, Siblings::Together),
     ("ids", 0, Siblings::Together),
     ("time", 0, Siblings::Together),
     ("problem", 0, Siblings::Together),
     ("beacon", 1, Siblings::Apart),
+    ("estate", 1, Siblings::Apart),
     ("feed", 1, Siblings::Apart),
     ("ticket", 1, Siblings::Apart),
     ("sync", 2, Siblings::Apart),

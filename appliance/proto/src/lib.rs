@@ -11,6 +11,7 @@ pub mod limits;
 pub mod problem;
 pub mod time;
 
+pub mod estate;
 pub mod feed;
 pub mod sync;
 pub mod ticket;
