@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod beacon;
+pub mod chronicle;
 pub mod ids;
 pub mod limits;
 pub mod problem;
@@ -13,5 +14,7 @@ pub mod time;
 
 pub mod estate;
 pub mod feed;
+pub mod query;
+pub mod seal;
 pub mod sync;
 pub mod ticket;

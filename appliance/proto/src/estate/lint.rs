@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Estate;
+use super::roster::Estate;
 use super::server::Server;
 use super::service::{Concern, TRANSACTIONS};
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Estate;
+use super::roster::Estate;
 use super::server::{Selection, Server};
 use super::service::{Routing, Timeouts};
 

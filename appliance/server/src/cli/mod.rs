@@ -117,7 +117,12 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
             runtime.block_on(node::run(config))?;
         }
         Command::Bench(options) => runtime.block_on(bench::run(&options))?,
-        Command::Discover { seconds, json } => runtime.block_on(discover::show(seconds, json))?,
+        Command::Discover { sweep: Some(network), port, json, .. } => {
+            runtime.block_on(discover::sweep(network, port, json));
+        }
+        Command::Discover { seconds, json, .. } => {
+            runtime.block_on(discover::show(seconds, json))?
+        }
         Command::Demo(options) => return Ok(runtime.block_on(demo::run(&options))?),
         Command::Status { .. }
         | Command::Key
@@ -128,7 +133,8 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Ledger(_)
         | Command::Device(_)
         | Command::Terminal(_)
-        | Command::Node(_) => {
+        | Command::Node(_)
+        | Command::Operator(_) => {
             let data_dir = data_dir(&args)?;
             runtime.block_on(command(args.command, &data_dir))?;
         }
@@ -154,6 +160,7 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         Command::Ledger(what) => outbox::look(data_dir, what).await,
         Command::Terminal(what) => clients::run(data_dir, Kind::Terminal, what).await,
         Command::Node(what) => clients::run(data_dir, Kind::Node, what).await,
+        Command::Operator(what) => clients::run(data_dir, Kind::Operator, what).await,
     }
 }
 

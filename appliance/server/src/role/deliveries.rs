@@ -55,6 +55,8 @@ fn report(
             service: format!("deliver {id}"),
             up: failing.is_none(),
             detail: parts.into_iter().flatten().collect::<Vec<_>>().join(", "),
+            is_refused: false,
+            since: None,
         });
         status.deliveries.push(DeliveryStatus {
             id: id.to_string(),
