@@ -25,6 +25,7 @@ fn status() -> Status {
         feeds: Vec::new(),
         outbox: Some(OutboxStatus { held_max: 1000, ..OutboxStatus::default() }),
         ledger: None,
+        deliveries: Vec::new(),
         lines: vec![line("masterdata", true), line("transactions", true)],
         devices: Vec::new(),
         machine: MachineStatus::default(),
