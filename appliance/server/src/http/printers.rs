@@ -140,7 +140,8 @@ async fn picture(
     }
     let gone = || Problem::new(Code::JobForgotten, "what this job prints was dropped");
     let (source, content) = devices.spool().content(key).await?.ok_or_else(gone)?;
-    let drawn = tokio::task::spawn_blocking(move || medium.preview(source, &content)).await;
+    let draw = move || medium.preview(Form::Svg, source, &content);
+    let drawn = tokio::task::spawn_blocking(draw).await;
     let internal = |_| Problem::new(Code::Internal, "the picture could not be drawn");
     Ok(([(header::CONTENT_TYPE, "image/svg+xml")], drawn.map_err(internal)??))
 }

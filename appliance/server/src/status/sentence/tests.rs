@@ -29,7 +29,6 @@ fn status() -> Status {
         lines: vec![line("masterdata", true), line("transactions", true)],
         devices: Vec::new(),
         machine: MachineStatus::default(),
-        deliveries: Vec::new(),
         sources: Vec::new(),
         clients: Vec::new(),
         tasks: Vec::new(),
