@@ -91,9 +91,9 @@ async fn a_program_in_javascript_sells_through_a_channel_and_is_told_what_change
     while let Some(line) = tokio::time::timeout(PATIENCE, said.next_line()).await?? {
         if line == "listening" {
             site.change(concat!(
-                "{\"model\":\"Product\",\"id\":\"1\",\"op\":\"put\",\"record\":",
+                "{\"model\":\"Product\",\"record\":",
                 "{\"id\":\"1\",\"name\":\"Dark chocolate\",\"searchKey\":\"CH\",\"barcode\":\"4001\"}}\n",
-                "{\"model\":\"Product\",\"id\":\"2\",\"op\":\"put\",\"record\":",
+                "{\"model\":\"Product\",\"record\":",
                 "{\"id\":\"2\",\"name\":\"Espresso\",\"searchKey\":\"CO\",\"barcode\":\"4002\"}}\n"
             ))?;
         } else if let Ok(result) = serde_json::from_str(&line) {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use storebox_proto::beacon::Sweep;
 use storebox_proto::ids::{DeviceId, ModelName, NodeId, TerminalId, TxKey};
 
 use crate::{bench, cli, demo};
@@ -117,6 +118,12 @@ pub enum Command {
     Channel(Channel),
     /// Look for boxes on the LAN.
     Discover {
+        /// Ask every address of this network instead, such as 10.0.0.0/24; at most 1024 addresses.
+        #[arg(long, value_name = "NETWORK")]
+        sweep: Option<Sweep>,
+        /// The port that is asked there.
+        #[arg(long, default_value_t = 8080, requires = "sweep")]
+        port: u16,
         /// Seconds to look.
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
         seconds: u64,

@@ -13,6 +13,7 @@ pub mod devices;
 pub mod discovery;
 pub mod env;
 pub mod files;
+pub mod fleet;
 pub mod http;
 pub mod intake;
 pub mod journal;

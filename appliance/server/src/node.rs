@@ -111,6 +111,8 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let (keeper, pages) =
         Keeper::open(&config.data_dir, panel.clone(), waits).map_err(NodeError::Chronicle)?;
     supervisor.spawn_owner("chronicle", |stop| keeper.run(stop));
+    let basics = Basics { config, key: &key, access: &access, supervisor };
+    routers.extend(role::start_fleet(&basics, &panel)?);
     let live = Live::new(panel.clone(), supervisor.root());
     supervisor.spawn_owner("live", |stop| live.clone().run(stop));
     routers.extend([

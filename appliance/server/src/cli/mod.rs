@@ -140,7 +140,12 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         }
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(&dir)?,
-        Command::Discover { seconds, json } => runtime.block_on(discover::show(seconds, json))?,
+        Command::Discover { sweep: Some(network), port, json, .. } => {
+            runtime.block_on(discover::sweep(network, port, json));
+        }
+        Command::Discover { seconds, json, .. } => {
+            runtime.block_on(discover::show(seconds, json))?
+        }
         Command::Demo(options) => return Ok(runtime.block_on(demo::run(&options))?),
         Command::Status { .. }
         | Command::Key

@@ -22,7 +22,13 @@ pub(super) async fn show(data_dir: &Path, json: bool) -> Result<(), CommandError
 fn screen(status: &Status) -> String {
     let mut lines = vec![
         format!("{} ({}), storebox {}", status.node, status.role, status.version),
-        format!("up {}, now {}{}", duration(status.uptime_s), status.now, doubt(status.clock)),
+        format!(
+            "up {}, now {}{}, {}",
+            duration(status.uptime_s),
+            status.now,
+            doubt(status.clock),
+            if status.ready { "ready" } else { "NOT READY" }
+        ),
     ];
     findings(status, &mut lines);
     feeds(status, &mut lines);

@@ -11,6 +11,7 @@ pub mod drawers;
 mod etag;
 pub mod events;
 pub mod feeds;
+pub mod fleet;
 mod guard;
 pub mod health;
 pub mod hooks;

@@ -3,6 +3,7 @@
 mod channels;
 mod deliveries;
 mod devices;
+mod fleet;
 mod giving_way;
 mod intakes;
 mod main;
@@ -110,6 +111,8 @@ pub async fn start(
         Role::Store => store::start(basics, panel).await,
     }
 }
+
+pub use fleet::start as start_fleet;
 
 /// The token in a file, without the line's end.
 fn token(file: &Path) -> Result<String, RoleError> {
