@@ -173,7 +173,7 @@ fn engine() -> Engine {
         .set_max_map_size(FIELDS_MAX)
         .set_max_strings_interned(0);
     engine.on_progress(|operations| {
-        let is_late = operations % CLOCK_EVERY == 0
+        let is_late = operations.is_multiple_of(CLOCK_EVERY)
             && DEADLINE.get().is_some_and(|deadline| env::instant() > deadline);
         is_late.then(|| Dynamic::from("time"))
     });

@@ -144,13 +144,14 @@ async fn a_target_that_was_away_gets_everything_once_and_what_it_refuses_waits_f
 }
 
 async fn await_dead(shop: &Shop) -> PushStatus {
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
     let looks = async {
         loop {
             let status = shop.pushes.status().unwrap().remove(0);
             if !status.dead.is_empty() {
                 return status;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            ticks.tick().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(30), looks).await.unwrap()
