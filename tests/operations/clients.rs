@@ -131,7 +131,7 @@ async fn look_at_the_log(site: &Site, results: &Value) -> anyhow::Result<()> {
 fn try_on_a_sample(site: &Site) -> anyhow::Result<()> {
     let (sample, script) = (site.folder.join("sample.json"), site.folder.join("hook.rhai"));
     fs::write(&sample, r#"{"name": "ada"}"#)?;
-    fs::write(&script, "object.name += call.name;")?;
+    fs::write(&script, "object.name += context.name;")?;
     let (sample, script) = (sample.to_string_lossy(), script.to_string_lossy());
     let tried = site.stage.store.ask(&["channel", "try", &sample, "--hook", "no-bobs"])?;
     ensure!(tried.contains("\"ADA\""), "{tried}");

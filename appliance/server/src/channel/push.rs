@@ -144,8 +144,10 @@ impl Pushes {
             }
             let moved = async {
                 tokio::time::sleep(LOOK_MIN).await;
-                let feeds = select_all(watches.iter_mut().map(|watch| Box::pin(watch.changed())));
-                tokio::select! { _ = feeds => {}, _ = wake.changed() => {} }
+                let each = watches.iter_mut().map(|watch| Box::pin(watch.changed()));
+                // Waiting for none of them would be an error.
+                let own = Box::pin(wake.changed());
+                select_all(each.chain([own])).await
             };
             let moved = tokio::time::timeout(courier::pause(&self.inner), moved);
             if stop.run_until_cancelled(moved).await.is_none() {
