@@ -26,6 +26,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use futures_util::future::select_all;
 use serde::Serialize;
 use serde_json::Value;
@@ -144,9 +145,8 @@ impl Pushes {
             }
             let moved = async {
                 tokio::time::sleep(LOOK_MIN).await;
-                let each = watches.iter_mut().map(|watch| Box::pin(watch.changed()));
-                // Waiting for none of them would be an error.
-                let own = Box::pin(wake.changed());
+                let each = watches.iter_mut().map(|watch| watch.changed().boxed());
+                let own = wake.changed().boxed();
                 select_all(each.chain([own])).await
             };
             let moved = tokio::time::timeout(courier::pause(&self.inner), moved);
