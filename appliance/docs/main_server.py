@@ -199,7 +199,7 @@ class Ledger:
                 os.fsync(self.file.fileno())
                 known = self.receipts[name] = self.receipt(name, digest, len(self.receipts) + 1)
         if known["digest"] != digest:
-            problem = {"type": "about:blank", "status": 409, "code": "transaction_conflict", "retryable": False,
+            problem = {"type": "about:blank", "status": 409, "code": "key_conflict", "retryable": False,
                        "detail": "another content is settled under this key"}
             return {"key": name, "result": "refused", "problem": problem}
         return {"key": name, "result": "taken", "receipt": known}
