@@ -64,6 +64,8 @@ pub enum Command {
         /// The directory, such as /usr/local/share/man/man1.
         dir: PathBuf,
     },
+    /// Print the operator's reference: commands, configuration, problem codes, metrics.
+    Reference,
     /// Print the public key of this box; the key is made if there is none yet.
     Key,
     /// Take masterdata in (role main): a directory of NDJSON, NDJSON.zst or CSV files, one per model.

@@ -12,6 +12,7 @@ mod levels;
 mod manual;
 mod masterdata;
 mod outbox;
+mod reference;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -135,6 +136,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         }
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(&dir)?,
+        Command::Reference => runtime.block_on(reference::print()),
         Command::Discover { sweep: Some(network), port, json, .. } => {
             runtime.block_on(discover::sweep(network, port, json));
         }
@@ -170,7 +172,8 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         | Command::Doctor { .. }
         | Command::SupportBundle { .. }
         | Command::Completions { .. }
-        | Command::Man { .. } => Ok(()),
+        | Command::Man { .. }
+        | Command::Reference => Ok(()),
         Command::LogLevel { settings, minutes } => levels::run(data_dir, settings, minutes).await,
         Command::Status { json } => status::show(data_dir, json).await,
         Command::Key => {
