@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use storebox_proto::ids::{DeviceId, ModelName, NodeId, TerminalId, TxKey};
 
-use crate::{bench, demo};
+use crate::{bench, demo, selftest};
 
 /// Storebox, the store server of a shop.
 #[derive(Debug, Parser)]
@@ -90,6 +90,8 @@ pub enum Command {
     },
     /// Show a shop that sells through an outage, on real data.
     Demo(demo::Options),
+    /// Try the sale path on a box of its own: accept, flush, read, print; a release has to pass it to stay.
+    Selftest(selftest::Options),
     /// Measure this machine: replica, lookups, durable transactions, memory.
     Bench(bench::Options),
 }

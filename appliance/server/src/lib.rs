@@ -20,6 +20,7 @@ pub mod node;
 pub mod notify;
 pub mod replica;
 pub mod role;
+pub mod selftest;
 pub mod signal;
 pub mod status;
 pub mod supervise;

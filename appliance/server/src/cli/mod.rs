@@ -17,7 +17,7 @@ use crate::args::{Args, Command};
 use crate::config::{self, Config, ConfigError};
 use crate::discovery::DaemonError;
 use crate::terminal::access::{AccessError, Kind};
-use crate::{bench, demo, key, logging, node};
+use crate::{bench, demo, key, logging, node, selftest};
 
 use client::CallError;
 
@@ -59,6 +59,9 @@ pub enum CommandError {
     /// The demo stopped early.
     #[error(transparent)]
     Demo(#[from] demo::Error),
+    /// The sale path is not good.
+    #[error("pass the self-test")]
+    Selftest(#[from] selftest::Error),
     /// A measurement could not be made.
     #[error(transparent)]
     Bench(#[from] bench::Error),
@@ -99,6 +102,7 @@ pub fn main(args: Args) -> ExitCode {
                 | CommandError::Premises(_)
                 | CommandError::Discover(_)
                 | CommandError::Demo(_)
+                | CommandError::Selftest(_)
                 | CommandError::Bench(_)
                 | CommandError::File { .. }
                 | CommandError::Payload { .. } => ExitCode::FAILURE,
@@ -117,6 +121,10 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
             runtime.block_on(node::run(config))?;
         }
         Command::Bench(options) => runtime.block_on(bench::run(&options))?,
+        Command::Selftest(options) => {
+            runtime.block_on(selftest::run(&options))?;
+            say("the sale path is good");
+        }
         Command::Discover { seconds, json } => runtime.block_on(discover::show(seconds, json))?,
         Command::Demo(options) => return Ok(runtime.block_on(demo::run(&options))?),
         Command::Status { .. }
@@ -138,7 +146,11 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
 
 async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> {
     match command {
-        Command::Run | Command::Demo(_) | Command::Bench(_) | Command::Discover { .. } => Ok(()),
+        Command::Run
+        | Command::Demo(_)
+        | Command::Selftest(_)
+        | Command::Bench(_)
+        | Command::Discover { .. } => Ok(()),
         Command::Status { json } => status::show(data_dir, json).await,
         Command::Key => {
             say(&key::public_text(&key::open(data_dir)?));
