@@ -35,6 +35,11 @@ pub enum Command {
     List,
     /// Write a release onto a disk and read it back
     Flash(FlashArgs),
+    /// Let a disk go, so that it can be taken out
+    Eject {
+        /// The disk, such as /dev/sdb
+        disk: PathBuf,
+    },
     /// Put the shop's file onto a flashed disk, show it, wipe it
     #[command(subcommand)]
     Provision(ProvisionCommand),
@@ -226,6 +231,9 @@ pub struct FlashArgs {
     /// The end of the serial number, for a built-in or large disk
     #[arg(long, value_name = "CHARACTERS")]
     pub confirm: Option<String>,
+    /// Let the disk go at the end
+    #[arg(long)]
+    pub eject: bool,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,

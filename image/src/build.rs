@@ -129,7 +129,8 @@ pub fn build(inputs: &Inputs, tell: &mut dyn FnMut(&str)) -> Result<Built, Build
     let rootfs = slot::rootfs(&tools, &work, &root)?;
     tell("kernel and initrd");
     let initrd = initrd::make(&tools, &work, inputs, &root, &kernel)?;
-    let kernel = slot::kernel(&tools, &work, &kernel, &initrd, &rootfs)?;
+    let words = list(&recipe(inputs, "cmdline"))?;
+    let kernel = slot::kernel(&tools, &work, &kernel, &initrd, &rootfs, &words)?;
     let esp = esp::make(&tools, &work, inputs)?;
     tell("disk");
     fs::create_dir_all(&inputs.out).map_err(io_error("create", &inputs.out))?;

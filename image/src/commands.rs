@@ -110,6 +110,8 @@ pub enum Failure {
     Slots(#[from] RequestError),
     #[error("go on without an answer; use --yes where nobody can be asked")]
     NotConfirmed,
+    #[error("let {name} go: it is built into this computer")]
+    BuiltIn { name: String },
     #[error("{path} is neither a disk nor a plain file")]
     NotADisk { path: PathBuf },
 }
@@ -119,7 +121,10 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Refused(_) | Self::Refusal(_) | Self::Open { .. } | Self::NotConfirmed => 3,
-            Self::Rejected(_) | Self::Slots(_) | Self::Box(boxed::Error::Refused(_)) => 3,
+            Self::BuiltIn { .. }
+            | Self::Rejected(_)
+            | Self::Slots(_)
+            | Self::Box(boxed::Error::Refused(_)) => 3,
             Self::Flash(FlashError::Gone { .. }) | Self::Verify(VerifyError::Unfinished) => 4,
             Self::Differs => 5,
             Self::Io { .. }
@@ -160,6 +165,7 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Verify(args) => disk::verify(&args, out),
         Command::List => disk::list(out),
         Command::Flash(args) => disk::flash(&args, out),
+        Command::Eject { disk } => disk::eject(&disk, out),
         Command::Provision(command) => provision::run(&command, out),
         Command::Slots(args) => slots::run(&args, out),
         Command::Box(command) => steward::run(&command, out),

@@ -22,6 +22,9 @@ use crate::demo::till::mint_key;
 use crate::env;
 
 const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// How long paper may take to come out, and how often it is looked for.
+const PAPER_MAX: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What is printed, and looked for on the paper.
 const PROOF: &str = "STOREBOX SELF TEST";
 const TILL: &str = "selftest";
@@ -122,7 +125,7 @@ pub async fn run(options: &Options) -> Result<(), Error> {
 fn settings(printer: &Path) -> String {
     let at = toml::Value::String(printer.to_string_lossy().into_owned());
     format!(
-        "role = \"store\"\n[http]\nlisten = [\"127.0.0.1:0\"]\n[outbox]\nreserve_bytes = 65536\n\
+        "role = \"store\"\n[http]\nlisten = [\"127.0.0.1:0\"]\n[outbox]\nreserve_bytes = 1048576\n\
          [[device]]\nid = \"printer\"\nkind = \"printer\"\nat = {at}\nmodel = \"epson-tm-m30\"\n"
     )
 }
@@ -175,18 +178,30 @@ impl Till {
     }
 
     async fn print(&self, printer: &Simulated<Act, Event>) -> Result<(), Error> {
-        let body = json!({"key": "selftest-1", "receiptline": PROOF}).to_string();
+        // The line of `=` cuts: what is cut off is on paper.
+        let receipt = format!("{PROOF}\n=");
+        let body = json!({"key": "selftest-1", "receiptline": receipt}).to_string();
         let path = "/v1/printers/printer/jobs?wait_s=30";
         let job = self.ask("print a receipt", path, Some(body)).await?;
         if job["state"] != "printed" {
             return Err(odd("print a receipt", &job));
         }
-        let sheets = printer.events().into_iter().filter_map(|event| match event {
-            Event::Receipt(sheet) | Event::PowerLost(sheet) => Some(sheet.to_text()),
-            Event::DrawerOpened(_) | Event::Buzzed | Event::PowerBack => None,
-        });
-        let paper: String = sheets.collect();
-        if paper.contains(PROOF) { Ok(()) } else { Err(Error::Paper { paper }) }
+        // The printer's word may be here before its paper is.
+        let asked = env::instant();
+        let mut paper = String::new();
+        while !paper.contains(PROOF) {
+            if asked.elapsed() > PAPER_MAX {
+                return Err(Error::Paper { paper });
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+            for event in printer.events() {
+                match event {
+                    Event::Receipt(sheet) | Event::PowerLost(sheet) => paper += &sheet.to_text(),
+                    Event::DrawerOpened(_) | Event::Buzzed | Event::PowerBack => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn ask(

@@ -14,11 +14,6 @@ const BLOCK_BYTES: u64 = 4096;
 /// Small pieces that lie each at its own block, so that a small release changes few blocks.
 const COMPRESSION: [&str; 2] = ["-zzstd,level=9", "-C65536"];
 
-/// What every release starts with; the root's hash is added. Consoles: first serial port and screen.
-/// Timers of today need no check, which fails by chance in an emulator that is short of time.
-const CMDLINE: &str = "rootfstype=erofs ro console=ttyS0,115200 console=tty0 quiet panic=10 \
-    oops=panic systemd.show_status=no systemd.gpt_auto=no 8250.nr_uarts=4 no_timer_check";
-
 /// A root file system with its tree of hashes behind it.
 #[derive(Debug)]
 pub(super) struct Rootfs {
@@ -57,12 +52,13 @@ pub(super) fn kernel(
     kernel: &Kernel,
     initrd: &Path,
     rootfs: &Rootfs,
+    words: &[String],
 ) -> Result<PathBuf, BuildError> {
     let tree = work.path("slot");
     copy(&kernel.image, &tree.join("vmlinuz"))?;
     copy(initrd, &tree.join("initrd.img"))?;
     let Rootfs { blocks, hash, .. } = rootfs;
-    let cmdline = format!("{CMDLINE} storebox.verity={blocks}:{hash}:{SALT}");
+    let cmdline = format!("{} storebox.verity={blocks}:{hash}:{SALT}", words.join(" "));
     write(&tree.join("slot.cfg"), format!("set STOREBOX_CMDLINE=\"{cmdline}\"\n"))?;
     let image = work.path("kernel.img");
     let _ = fs::remove_file(&image);

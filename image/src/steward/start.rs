@@ -116,6 +116,9 @@ fn take_in(places: &Places) -> Result<Option<Provision>, Error> {
 fn keep(places: &Places, settings: &[Setting]) -> Result<(), Error> {
     let state = places.state();
     fs::create_dir_all(&state).map_err(io_error("create", &state))?;
+    // The service passes through here to its own folder.
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o755))
+        .map_err(io_error("open", &state))?;
     let link = state.join("etc");
     let old = fs::read_link(&link).ok();
     let name = if old.as_deref() == Some(Path::new("etc-1")) { "etc-2" } else { "etc-1" };
