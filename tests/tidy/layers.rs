@@ -4,6 +4,7 @@ use crate::source::{self, Source};
 
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
 const SERVER: &[(&str, u8, Siblings)] = &[
+const SERVER: [(&str, u8, Siblings); 30] = [
     ("env", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
     ("http::identity", 0, Siblings::Apart),
@@ -37,6 +38,7 @@ const SERVER: &[(&str, u8, Siblings)] = &[
     ("cli", 11, Siblings::Together),
     ("demo", 11, Siblings::Together),
     ("bench", 11, Siblings::Together),
+    ("selftest", 11, Siblings::Together),
     ("lib", 12, Siblings::Apart),
     ("main", 12, Siblings::Together),
     ("storebox", 12, Siblings::Together),

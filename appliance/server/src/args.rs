@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use storebox_proto::beacon::Sweep;
 use storebox_proto::ids::{DeviceId, ModelName, NodeId, TerminalId, TxKey};
 
-use crate::{bench, cli, demo};
+use crate::{bench, cli, demo, selftest};
 
 /// Storebox, the store server of a shop.
 #[derive(Debug, Parser)]
@@ -132,6 +132,8 @@ pub enum Command {
     },
     /// Show a shop that sells through an outage, on real data.
     Demo(demo::Options),
+    /// Try the sale path on a box of its own: accept, flush, read, print; a release has to pass it to stay.
+    Selftest(selftest::Options),
     /// Measure this machine: replica, lookups, durable transactions, memory.
     Bench(bench::Options),
 }

@@ -25,6 +25,7 @@ pub mod node;
 pub mod notify;
 pub mod replica;
 pub mod role;
+pub mod selftest;
 pub mod signal;
 pub mod sink;
 pub mod status;

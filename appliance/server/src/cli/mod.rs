@@ -22,7 +22,7 @@ use crate::args::{Args, Command};
 use crate::config::{self, Config, ConfigError};
 use crate::discovery::DaemonError;
 use crate::terminal::access::{AccessError, Kind};
-use crate::{bench, demo, key, logging, node};
+use crate::{bench, demo, key, logging, node, selftest};
 
 use client::CallError;
 
@@ -66,6 +66,9 @@ pub enum CommandError {
     /// The demo stopped early.
     #[error(transparent)]
     Demo(#[from] demo::Error),
+    /// The sale path is not good.
+    #[error("pass the self-test")]
+    Selftest(#[from] selftest::Error),
     /// A measurement could not be made.
     #[error(transparent)]
     Bench(#[from] bench::Error),
@@ -106,6 +109,7 @@ pub fn main(args: Args) -> ExitCode {
                 | CommandError::Premises(_)
                 | CommandError::Discover(_)
                 | CommandError::Demo(_)
+                | CommandError::Selftest(_)
                 | CommandError::Bench(_)
                 | CommandError::File { .. }
                 | CommandError::Payload { .. } => ExitCode::FAILURE,
@@ -143,6 +147,10 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         Command::Discover { seconds, json, .. } => {
             runtime.block_on(discover::show(seconds, json))?
         }
+        Command::Selftest(options) => {
+            runtime.block_on(selftest::run(&options))?;
+            say("the sale path is good");
+        }
         Command::Demo(options) => return Ok(runtime.block_on(demo::run(&options))?),
         Command::Status { .. }
         | Command::Key
@@ -167,6 +175,7 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
     match command {
         Command::Run
         | Command::Demo(_)
+        | Command::Selftest(_)
         | Command::Bench(_)
         | Command::Discover { .. }
         | Command::Doctor { .. }
