@@ -1,5 +1,6 @@
 //! Boxes as operators, terminals and their surroundings meet them: real processes, small data.
 
+mod clients;
 mod clock;
 mod commands;
 mod damage;

@@ -20,6 +20,7 @@ const SERVER: [(&str, u8, Siblings); 30] = [
     ("status", 3, Siblings::Together),
     ("supervise", 3, Siblings::Together),
     ("database", 4, Siblings::Apart),
+    ("webhook", 4, Siblings::Apart),
     ("replica", 4, Siblings::Apart),
     ("uplink", 4, Siblings::Apart),
     ("terminal", 4, Siblings::Apart),

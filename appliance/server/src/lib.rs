@@ -33,3 +33,4 @@ pub mod supervise;
 pub mod terminal;
 pub mod tiers;
 pub mod uplink;
+pub mod webhook;

@@ -3,6 +3,7 @@
 //! Commands about a running box talk to its control socket; the few that also make sense without one say so.
 
 mod bundle;
+mod channel;
 mod client;
 mod clients;
 mod device;
@@ -81,6 +82,9 @@ pub enum CommandError {
         #[source]
         source: std::io::Error,
     },
+    /// A script does not do what it should on a sample.
+    #[error("the script {0}")]
+    Script(#[from] crate::channel::script::ScriptFault),
     /// A file that was named does not hold a JSON object.
     #[error("{path} does not hold a JSON object")]
     Payload {
@@ -111,6 +115,7 @@ pub fn main(args: Args) -> ExitCode {
                 | CommandError::Demo(_)
                 | CommandError::Selftest(_)
                 | CommandError::Bench(_)
+                | CommandError::Script(_)
                 | CommandError::File { .. }
                 | CommandError::Payload { .. } => ExitCode::FAILURE,
             }
@@ -161,6 +166,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Outbox(_)
         | Command::Ledger(_)
         | Command::Device(_)
+        | Command::Channel(_)
         | Command::Terminal(_)
         | Command::Node(_)
         | Command::Operator(_) => {
@@ -195,6 +201,7 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
             masterdata::history(data_dir, node, terminal, model).await
         }
         Command::Device(what) => device::run(data_dir, what).await,
+        Command::Channel(what) => channel::run(data_dir, what).await,
         Command::Outbox(what) => outbox::run(data_dir, what).await,
         Command::Ledger(what) => outbox::look(data_dir, what).await,
         Command::Terminal(what) => clients::run(data_dir, Kind::Terminal, what).await,
