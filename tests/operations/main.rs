@@ -5,6 +5,7 @@ mod commands;
 mod damage;
 mod disk;
 mod estate;
+mod landscapes;
 mod refusals;
 mod sinks;
 mod site;

@@ -103,6 +103,7 @@ impl Elector {
                 }
                 let candidate = Candidate { priority: beacon.priority, node: beacon.node };
                 let is_primary = beacon.role == Role::Primary;
+                let addresses = addresses.into_iter().collect();
                 self.heard.insert(instance, Heard { candidate, is_primary, addresses });
             }
         }
