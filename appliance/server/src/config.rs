@@ -10,6 +10,7 @@ mod intake;
 mod load;
 mod rules;
 mod sections;
+mod source;
 
 pub use deliver::{Deliver, DeliverTo};
 pub use device::Device;
@@ -19,6 +20,7 @@ pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox, Role, Sink,
     TerminalDefaults,
 };
+pub use source::Source;
 
 use std::path::PathBuf;
 
@@ -53,6 +55,9 @@ pub struct Config {
     /// Where masterdata comes from besides imports (role `main`).
     #[serde(rename = "intake")]
     pub intakes: Vec<Intake>,
+    /// Further sources, beside the main server.
+    #[serde(rename = "source")]
+    pub sources: Vec<Source>,
     /// The replica.
     pub masterdata: Masterdata,
     /// Transactions that wait.
@@ -78,6 +83,7 @@ impl Default for Config {
             sinks: Vec::new(),
             deliveries: Vec::new(),
             intakes: Vec::new(),
+            sources: Vec::new(),
             masterdata: Masterdata::default(),
             outbox: Outbox::default(),
             terminal: TerminalDefaults::default(),
@@ -114,7 +120,8 @@ mod tests {
         let (mut wanted, mut shown) = (Vec::new(), Vec::new());
         keys(&whole, "", &mut wanted);
         keys(&documented, "", &mut shown);
-        wanted.retain(|key| !["sink", "device", "deliver", "intake"].contains(&key.as_str()));
+        let lists = ["sink", "source", "device", "deliver", "intake"];
+        wanted.retain(|key| !lists.contains(&key.as_str()));
         assert_eq!(wanted, shown);
         let sink = "id = \"a\"\nurl = \"http://a\"\n";
         let sink = toml::Table::try_from(toml::from_str::<Sink>(sink).unwrap()).unwrap();
@@ -136,6 +143,11 @@ mod tests {
             let line =
                 if key == "fields" { "# [intake.table.fields]" } else { &format!("# {key} = ") };
             assert!(DEFAULT_TOML.contains(line), "[[intake]] {key} undocumented");
+        }
+        let source = "id = \"a\"\nkind = \"peer\"\nurl = \"http://a\"\npriority = 1\n";
+        let source = toml::Table::try_from(toml::from_str::<Source>(source).unwrap()).unwrap();
+        for key in source.keys() {
+            assert!(DEFAULT_TOML.contains(&format!("# {key} = ")), "[[source]] {key} undocumented");
         }
         let device = toml::Table::try_from(Device::default()).unwrap();
         for key in device.keys() {

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod bench;
+pub mod channel;
 pub mod chronicle;
 pub mod cli;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod devices;
 pub mod discovery;
 pub mod env;
 pub mod files;
+pub mod fleet;
 pub mod http;
 pub mod intake;
 pub mod journal;
@@ -28,4 +30,5 @@ pub mod sink;
 pub mod status;
 pub mod supervise;
 pub mod terminal;
+pub mod tiers;
 pub mod uplink;

@@ -5,4 +5,5 @@ pub mod decide;
 pub mod deferral;
 pub mod election;
 pub mod fetch;
+pub mod ladder;
 pub mod outbox;

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use storebox_proto::ids::{SinkId, TxKind};
 use storebox_proto::limits;
+use storebox_proto::sync::ladder::Kind;
 
 use super::{Config, DeliverTo, Role};
 
@@ -42,6 +43,7 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
     }
     within("discovery.name", config.discovery.name.len(), 0..=limits::BEACON_NAME_BYTES_MAX)?;
     check_main(config)?;
+    check_sources(config)?;
     check_sinks(config)?;
     check_deliveries(config)?;
     check_intakes(config)
@@ -178,6 +180,42 @@ fn once<'a>(key: &'static str, ids: impl Iterator<Item = &'a SinkId>) -> Result<
         Some(pair) => Err(Broken::new(key, format!("the id {} is used twice", pair[0]))),
         None => Ok(()),
     }
+}
+
+fn check_sources(config: &Config) -> Result<(), Broken> {
+    let broken = |reason: String| Err(Broken::new("source", reason));
+    let sources = &config.sources;
+    if sources.is_empty() {
+        return Ok(());
+    }
+    let room = limits::SOURCES_MAX - limits::SOURCES_FOUND_MAX - 1;
+    if config.role == Role::Main {
+        return broken("a box of role \"main\" is its own source".to_owned());
+    }
+    if sources.len() > room {
+        return broken(format!("{} sources, at most {room} may be named", sources.len()));
+    }
+    if config.main.public_key.0.is_none() {
+        let reason = "needed with [[source]]: whose masterdata is believed";
+        return Err(Broken::new("main.public_key", reason));
+    }
+    for source in sources {
+        let id = &source.id;
+        if matches!(source.kind, Kind::Primary | Kind::Local) {
+            let kind = source.kind.as_str();
+            return broken(format!("{id}: kind {kind:?} is not for [[source]]"));
+        }
+        if let Some(service) = source.services.iter().find(|s| !source.kind.can_serve(**s)) {
+            let (kind, service) = (source.kind.as_str(), service.as_str());
+            return broken(format!("{id}: a source of kind {kind:?} cannot serve {service:?}"));
+        }
+        check_url("source", &source.url)?;
+        let taken = id.as_str() == "main" || sources.iter().filter(|s| s.id == *id).count() > 1;
+        if taken {
+            return broken(format!("the id {id} is used twice"));
+        }
+    }
+    Ok(())
 }
 
 fn check_url(key: &'static str, url: &str) -> Result<(), Broken> {

@@ -34,14 +34,8 @@ pub(super) fn start(
             let detail = failing
                 .unwrap_or_else(|| format!("{brought} rows brought, compared whole {compared}"));
             let (to, service) = (to.clone(), service.clone());
-            status.lines.push(LineStatus {
-                to,
-                service,
-                up,
-                detail,
-                is_refused: false,
-                since: None,
-            });
+            let (is_refused, since) = (false, None);
+            status.lines.push(LineStatus { to, service, up, detail, is_refused, since });
         });
         basics.supervisor.spawn_owner(format!("intake {id}"), |stop| runner.run(stop));
     }

@@ -11,7 +11,7 @@ use crate::replica::author::{Author, Options};
 use crate::replica::board::Board;
 use crate::replica::import::Limits;
 use crate::replica::office::Office;
-use crate::replica::source::Source;
+use crate::replica::sources::Sources;
 use crate::status::{FeedStatus, PanelBuilder};
 
 /// Starts the parts of the role.
@@ -35,7 +35,7 @@ pub(super) async fn start(
     basics.supervisor.spawn_owner("author", |stop| office.clone().run(stop));
     intakes::start(basics, &office, panel)?;
     let feeding = Feeding {
-        source: Source::Local(authored.clone()),
+        sources: Sources::local(authored.clone()),
         address: None,
         keys: vec![basics.key.verifying_key()],
         author_sweeps: true,

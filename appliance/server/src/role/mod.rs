@@ -1,11 +1,14 @@
 //! What a role mounts: which tasks run and which routes are served.
 
+mod channels;
 mod deliveries;
 mod devices;
+mod fleet;
 mod giving_way;
 mod intakes;
 mod main;
 mod replica;
+mod sources;
 mod store;
 mod transactions;
 
@@ -105,6 +108,8 @@ pub async fn start(
         Role::Store => store::start(basics, panel).await,
     }
 }
+
+pub use fleet::start as start_fleet;
 
 /// The token in a file, without the line's end.
 fn token(file: &Path) -> Result<String, RoleError> {

@@ -14,6 +14,7 @@ pub mod documents;
 pub mod follow;
 pub mod ledger;
 pub mod measure;
+pub mod routes;
 pub mod settle;
 pub mod settled;
 pub mod shipper;
@@ -35,5 +36,6 @@ pub use follow::{LedgerCursor, LedgerPage};
 pub use ledger::{
     Ledger, LedgerEntry, LedgerFigures, LedgerOpenError, LedgerOpened, LedgerOptions, Refusal,
 };
+pub use routes::{Route, Routes};
 pub use settle::Rules;
 pub use shipper::{Shipper, ShipperOptions};

@@ -29,6 +29,7 @@ fn status() -> Status {
         lines: vec![line("masterdata", true), line("transactions", true)],
         devices: Vec::new(),
         machine: MachineStatus::default(),
+        sources: Vec::new(),
         clients: Vec::new(),
         tasks: Vec::new(),
     }
@@ -140,6 +141,7 @@ fn arb_device() -> impl Strategy<Value = DeviceStatus> {
             trouble,
             waiting: 0,
             in_doubt,
+            state: String::new(),
         },
     )
 }
