@@ -7,6 +7,7 @@ mod damage;
 mod disk;
 mod estate;
 mod integrator;
+mod landscapes;
 mod refusals;
 mod sinks;
 mod site;

@@ -83,7 +83,8 @@ async fn metrics(out: &mut String) {
 }
 
 fn line(out: &mut String, cells: &[&str]) {
-    let cells: Vec<_> = cells.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
+    let cells: Vec<_> =
+        cells.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
     // Writing to a string never fails.
     let _ = writeln!(out, "| {} |", cells.join(" | "));
 }
