@@ -123,6 +123,8 @@ codes! {
     ScaleRange = "scale_range", 409, false;
     /// The scale does not answer, answers nonsense or reports a fault of its own.
     ScaleFault = "scale_fault", 502, true;
+    /// A source or storage that was named does not answer, or not as it must.
+    SourceFailed = "source_failed", 502, true;
     /// Too many requests or connections at once.
     Busy = "busy", 503, true;
     /// The box is stopping.

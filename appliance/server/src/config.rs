@@ -16,7 +16,7 @@ pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox, Role, Sink,
     TerminalDefaults,
 };
-pub use source::Source;
+pub use source::{Publish, Source};
 
 use std::path::PathBuf;
 
@@ -48,6 +48,9 @@ pub struct Config {
     /// Further sources, beside the main server.
     #[serde(rename = "source")]
     pub sources: Vec<Source>,
+    /// Where head office puts its feeds.
+    #[serde(rename = "publish")]
+    pub publish: Vec<Publish>,
     /// The replica.
     pub masterdata: Masterdata,
     /// Transactions that wait.
@@ -72,6 +75,7 @@ impl Default for Config {
             main: Main::default(),
             sinks: Vec::new(),
             sources: Vec::new(),
+            publish: Vec::new(),
             masterdata: Masterdata::default(),
             outbox: Outbox::default(),
             terminal: TerminalDefaults::default(),
@@ -108,7 +112,7 @@ mod tests {
         let (mut wanted, mut shown) = (Vec::new(), Vec::new());
         keys(&whole, "", &mut wanted);
         keys(&documented, "", &mut shown);
-        wanted.retain(|key| !["sink", "source", "device"].contains(&key.as_str()));
+        wanted.retain(|key| !["sink", "source", "publish", "device"].contains(&key.as_str()));
         assert_eq!(wanted, shown);
         let sink = "id = \"a\"\nurl = \"http://a\"\n";
         let sink = toml::Table::try_from(toml::from_str::<Sink>(sink).unwrap()).unwrap();
@@ -119,6 +123,14 @@ mod tests {
         let source = toml::Table::try_from(toml::from_str::<Source>(source).unwrap()).unwrap();
         for key in source.keys() {
             assert!(DEFAULT_TOML.contains(&format!("# {key} = ")), "[[source]] {key} undocumented");
+        }
+        let publish = "id = \"a\"\nurl = \"/media/stick\"\n";
+        let publish = toml::Table::try_from(toml::from_str::<Publish>(publish).unwrap()).unwrap();
+        for key in publish.keys() {
+            assert!(
+                DEFAULT_TOML.contains(&format!("# {key} = ")),
+                "[[publish]] {key} undocumented"
+            );
         }
         let device = toml::Table::try_from(Device::default()).unwrap();
         for key in device.keys() {

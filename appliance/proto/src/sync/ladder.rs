@@ -123,8 +123,10 @@ pub struct Rung {
     pub priority: u16,
     /// What it is used for.
     pub services: Vec<Service>,
-    /// Found on the LAN instead of configured: it may go again.
+    /// Found on the LAN or lent for once instead of configured: it may go again.
     pub found: bool,
+    /// Reading it costs no line: objects are taken from here first.
+    pub near: bool,
 }
 
 impl Rung {
@@ -132,7 +134,8 @@ impl Rung {
     pub fn new(id: SourceId, kind: Kind) -> Self {
         let services = Service::ALL.into_iter().filter(|service| kind.can_serve(*service));
         let (priority, services) = (kind.usual_priority(), services.collect());
-        Self { id, kind, priority, services, found: false }
+        let near = matches!(kind, Kind::Peer | Kind::Local);
+        Self { id, kind, priority, services, found: false, near }
     }
 
     fn rank(&self) -> (u16, Kind, &SourceId) {
@@ -239,9 +242,8 @@ impl Ladder {
 
     /// The same for what is named by its hash and may come from anywhere: the nearest first.
     pub fn order_near(&self, service: Service, now: Instant) -> Vec<SourceId> {
-        let near = |rung: &&Rung| matches!(rung.kind, Kind::Peer | Kind::Local);
         let closed: Vec<&Rung> = self.closed(service).collect();
-        let (near, far): (Vec<&Rung>, Vec<&Rung>) = closed.into_iter().partition(near);
+        let (near, far): (Vec<&Rung>, Vec<&Rung>) = closed.into_iter().partition(|rung| rung.near);
         let order: Vec<_> = near.into_iter().chain(far).map(|rung| rung.id.clone()).collect();
         if order.is_empty() { self.due(service, now) } else { order }
     }

@@ -122,6 +122,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         Command::Status { .. }
         | Command::Key
         | Command::Import { .. }
+        | Command::Publish { .. }
         | Command::Refresh { .. }
         | Command::History { .. }
         | Command::Outbox(_)
@@ -145,7 +146,11 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
             Ok(())
         }
         Command::Import { dir, changes } => masterdata::import(data_dir, &dir, changes).await,
-        Command::Refresh { full, model } => masterdata::refresh(data_dir, full, model).await,
+        Command::Publish { to, access } => masterdata::publish(data_dir, to, access).await,
+        Command::Refresh { from: Some(from), access, .. } => {
+            masterdata::refresh_from(data_dir, from, access).await
+        }
+        Command::Refresh { full, model, .. } => masterdata::refresh(data_dir, full, model).await,
         Command::History { node, terminal, model } => {
             masterdata::history(data_dir, node, terminal, model).await
         }

@@ -43,6 +43,7 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
     within("discovery.name", config.discovery.name.len(), 0..=limits::BEACON_NAME_BYTES_MAX)?;
     check_main(config)?;
     check_sources(config)?;
+    check_publish(config)?;
     check_sinks(config)
 }
 
@@ -145,13 +146,27 @@ fn check_sources(config: &Config) -> Result<(), Broken> {
             let (kind, service) = (source.kind.as_str(), service.as_str());
             return broken(format!("{id}: a source of kind {kind:?} cannot serve {service:?}"));
         }
-        check_url("source", &source.url)?;
+        if source.kind != Kind::Storage {
+            check_url("source", &source.url)?;
+        }
         let taken = id.as_str() == "main" || sources.iter().filter(|s| s.id == *id).count() > 1;
         if taken {
             return broken(format!("the id {id} is used twice"));
         }
     }
     Ok(())
+}
+
+fn check_publish(config: &Config) -> Result<(), Broken> {
+    if !config.publish.is_empty() && config.role != Role::Main {
+        return Err(Broken::new("publish", "only a box of role \"main\" publishes"));
+    }
+    let mut ids: Vec<_> = config.publish.iter().map(|publish| &publish.id).collect();
+    ids.sort_unstable();
+    match ids.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Broken::new("publish", format!("the id {} is used twice", pair[0]))),
+        None => Ok(()),
+    }
 }
 
 fn check_url(key: &'static str, url: &str) -> Result<(), Broken> {

@@ -1,4 +1,5 @@
-//! `[[source]]`: where a box reads and settles besides `[main]`, in which order.
+//! `[[source]]`: where a box reads and settles besides `[main]`, in which order; `[[publish]]`: where head office
+//! puts its feeds.
 
 use std::path::PathBuf;
 
@@ -27,7 +28,41 @@ pub struct Source {
     /// Holds the token that it gave this box.
     #[serde(default)]
     pub token_file: PathBuf,
+    /// For storage: the user, or the id of the access key.
+    #[serde(default)]
+    pub user: String,
+    /// For storage: holds the password, or the secret of the access key.
+    #[serde(default)]
+    pub secret_file: PathBuf,
+    /// For a bucket: where its service is.
+    #[serde(default)]
+    pub endpoint: String,
+    /// For a bucket: the service's region.
+    #[serde(default)]
+    pub region: String,
     /// Who signs its receipts, if that is not the main server.
     #[serde(default)]
     pub public_key: KeyText,
+}
+
+/// Storage to which head office publishes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Publish {
+    /// Its name.
+    pub id: SourceId,
+    /// Where it is.
+    pub url: String,
+    /// The user, or the id of the access key.
+    #[serde(default)]
+    pub user: String,
+    /// Holds the password, or the secret of the access key.
+    #[serde(default)]
+    pub secret_file: PathBuf,
+    /// For a bucket: where its service is.
+    #[serde(default)]
+    pub endpoint: String,
+    /// For a bucket: the service's region.
+    #[serde(default)]
+    pub region: String,
 }

@@ -4,6 +4,7 @@
 //! Objects never change, so any cache may keep them for ever; heads are small, signed and waited for.
 
 pub mod operator;
+pub mod storage;
 
 use std::time::Duration;
 

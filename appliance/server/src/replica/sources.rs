@@ -223,7 +223,9 @@ impl Sources {
         let whole = here.is_none() && self.tiers.kind(id) == Some(Kind::Peer);
         let result = source.head(feed, HeadWish { whole, ..wish }).await;
         let result = result.and_then(|head| match (head, &source) {
-            (Some(bytes), Source::Http(_)) => self.check_head(id, feed, bytes, here).map(Some),
+            (Some(bytes), Source::Http(_) | Source::Storage(_)) => {
+                self.check_head(id, feed, bytes, here).map(Some)
+            }
             (head, _) => Ok(head),
         });
         if matches!(result, Ok(Some(_))) {

@@ -3,6 +3,7 @@
 mod devices;
 mod giving_way;
 mod main;
+mod publish;
 mod replica;
 mod sources;
 mod store;
@@ -19,6 +20,7 @@ use crate::db::StoreError;
 use crate::replica::author::AuthorError;
 use crate::replica::refresher::RefresherError;
 use crate::replica::source::SourceRefused;
+use crate::replica::storage::PlaceError;
 use crate::status::PanelBuilder;
 use crate::supervise::Supervisor;
 use crate::terminal::access::Access;
@@ -48,6 +50,9 @@ pub enum RoleError {
     /// The main server cannot be addressed.
     #[error("use the main server")]
     Source(#[from] SourceRefused),
+    /// Storage cannot be used.
+    #[error("use the storage")]
+    Storage(#[from] PlaceError),
     /// The outbox does not open.
     #[error("open the outbox")]
     Outbox(#[from] OutboxOpenError),

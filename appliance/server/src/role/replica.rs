@@ -71,6 +71,8 @@ pub(super) fn path(basics: &Basics<'_>, name: &str) -> PathBuf {
 pub(super) struct Started {
     /// What readers see.
     pub masterdata: Masterdata,
+    /// The refresher.
+    pub refresher: Handle,
     /// Makes them look for newer masterdata at once.
     pub nudge: terminal::Nudge,
     /// What reads from them.
@@ -119,14 +121,14 @@ pub(super) fn start(
         changes: TillChanges::new(board, segments),
         stop: supervisor.root(),
     };
-    let desk = operator::Desk { refresher: handle, readers, history };
+    let desk = operator::Desk { refresher: handle.clone(), readers, history };
     let routers = vec![
         masterdata::routes(masterdata.clone()),
         events::routes(feeds),
         terminal::routes(counter),
         operator::routes(desk),
     ];
-    Ok(Started { masterdata, nudge, routers })
+    Ok(Started { masterdata, refresher: handle, nudge, routers })
 }
 
 fn options(basics: &Basics<'_>, feeding: &Feeding) -> Options {

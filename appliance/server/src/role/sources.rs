@@ -14,6 +14,7 @@ use crate::env;
 use crate::replica::board::Board;
 use crate::replica::source::{HttpSource, Source};
 use crate::replica::sources::Sources;
+use crate::replica::storage::{Settings, Storage};
 use crate::status::PanelBuilder;
 use crate::tiers::Tiers;
 use crate::uplink::shipper::Token;
@@ -61,9 +62,11 @@ pub(super) fn define(basics: &Basics<'_>) -> Result<Definition, RoleError> {
         if services.contains(&Service::Transactions) {
             routes.put(entry.id.clone(), route(&entry.url, &entry.token_file)?);
         }
-        let rung =
-            Rung { id: entry.id.clone(), kind: entry.kind, priority, services, found: false };
-        sources.put(rung, &entry.url, source(entry)?);
+        let source = source(entry)?;
+        let near = usual.near || matches!(&source, Source::Storage(storage) if storage.is_here());
+        let rung = Rung { priority, services, near, ..Rung::new(entry.id.clone(), entry.kind) };
+        let name = source.name();
+        sources.put(rung, &name, source);
     }
     Ok(Definition { sources, routes, main })
 }
@@ -82,7 +85,22 @@ pub(super) fn keep(basics: &Basics<'_>, definition: &Definition, panel: &mut Pan
 }
 
 fn source(entry: &config::Source) -> Result<Source, RoleError> {
-    Ok(Source::Http(http(&entry.url, &entry.token_file)?))
+    if entry.kind != Kind::Storage {
+        return Ok(Source::Http(http(&entry.url, &entry.token_file)?));
+    }
+    let settings = Settings {
+        url: entry.url.clone(),
+        user: entry.user.clone(),
+        secret: secret(&entry.secret_file)?,
+        endpoint: entry.endpoint.clone(),
+        region: entry.region.clone(),
+    };
+    Ok(Source::Storage(Storage::open(settings)?))
+}
+
+/// A secret that is not named is none.
+pub(super) fn secret(file: &Path) -> Result<String, RoleError> {
+    if file.as_os_str().is_empty() { Ok(String::new()) } else { token(file) }
 }
 
 fn http(url: &str, token_file: &Path) -> Result<HttpSource, RoleError> {

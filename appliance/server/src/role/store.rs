@@ -10,6 +10,7 @@ use super::replica::{self, Feeding, Ground, Started};
 use super::sources::{self, Definition};
 use super::{Basics, RoleError, devices, transactions};
 use crate::http::feeds;
+use crate::http::feeds::storage::{self, Lending};
 use crate::replica::reporter::Reporter;
 use crate::replica::till_changes::TillChanges;
 use crate::status::PanelBuilder;
@@ -23,16 +24,17 @@ pub(super) async fn start(
     let definition = sources::define(basics)?;
     sources::keep(basics, &definition, panel);
     let Definition { sources, routes, main } = definition;
-    let tiers = sources.tiers().clone();
+    let (tiers, lent) = (sources.tiers().clone(), sources.clone());
     let feeding = Feeding {
         sources,
         address: Some(basics.config.main.url.clone()).filter(|url| !url.is_empty()),
         keys: basics.config.main.public_key.0.into_iter().collect(),
         author_sweeps: false,
     };
-    let Started { masterdata, nudge, mut routers } =
+    let Started { masterdata, refresher, nudge, mut routers } =
         replica::start(basics, &ground, feeding, panel)?;
     let Ground { segments, board, history } = ground;
+    routers.push(storage::lend_routes(Lending { sources: lent, refresher }));
     let refresh = nudge.clone();
     tiers.when_back(Arc::new(move |service| {
         if service == Service::Feeds {

@@ -54,6 +54,11 @@ impl HttpSource {
         Ok(Self { client, base, authorization, page_timeout })
     }
 
+    /// Where it is.
+    pub fn address(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
+    }
+
     pub(super) async fn head(
         &self,
         feed: &FeedId,
