@@ -3,10 +3,11 @@
 use crate::source::{self, Source};
 
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
-const SERVER: [(&str, u8, Siblings); 30] = [
+const SERVER: [(&str, u8, Siblings); 31] = [
     ("env", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
     ("http::identity", 0, Siblings::Apart),
+    ("pass", 1, Siblings::Apart),
     ("config", 1, Siblings::Together),
     ("key", 1, Siblings::Together),
     ("signal", 1, Siblings::Together),

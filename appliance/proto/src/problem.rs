@@ -131,6 +131,8 @@ codes! {
     Stopping = "stopping", 503, true;
     /// Not settled within the time that the caller wanted to wait; it is held and will be.
     NotSettledYet = "not_settled_yet", 504, true;
+    /// A neighbour holds it and passes it on; it is not settled yet.
+    PassedOn = "passed_on", 503, true;
     /// Something broke on our side; the log has the chain.
     Internal = "internal", 500, true;
 }

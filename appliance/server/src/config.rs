@@ -16,7 +16,7 @@ pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox, Role, Sink,
     TerminalDefaults,
 };
-pub use source::{Publish, Source};
+pub use source::{Peers, Publish, Source};
 
 use std::path::PathBuf;
 
@@ -48,6 +48,8 @@ pub struct Config {
     /// Further sources, beside the main server.
     #[serde(rename = "source")]
     pub sources: Vec<Source>,
+    /// The other boxes of the store.
+    pub peers: Peers,
     /// Where head office puts its feeds.
     #[serde(rename = "publish")]
     pub publish: Vec<Publish>,
@@ -75,6 +77,7 @@ impl Default for Config {
             main: Main::default(),
             sinks: Vec::new(),
             sources: Vec::new(),
+            peers: Peers::default(),
             publish: Vec::new(),
             masterdata: Masterdata::default(),
             outbox: Outbox::default(),

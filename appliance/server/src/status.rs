@@ -109,6 +109,9 @@ pub struct OutboxStatus {
     /// Envelopes that contradict accepted ones and wait for a person.
     #[serde(default)]
     pub conflicts: u64,
+    /// Of those that wait, how many are passed on for neighbours.
+    #[serde(default)]
+    pub passed_on: u64,
 }
 
 /// The ledger of a main server.
@@ -249,6 +252,11 @@ impl PanelBuilder {
 }
 
 impl Panel {
+    /// The name of the box.
+    pub fn node(&self) -> &NodeId {
+        &self.inner.node
+    }
+
     /// The state of the box now.
     pub async fn status(&self) -> Status {
         let inner = &self.inner;

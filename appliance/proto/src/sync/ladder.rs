@@ -170,6 +170,8 @@ pub enum Event {
         service: Service,
         /// Which.
         id: Option<SourceId>,
+        /// None answered before.
+        back: bool,
     },
 }
 
@@ -358,8 +360,9 @@ impl Ladder {
         for service in Service::ALL {
             let best = self.best(service).cloned();
             if self.chosen.get(&service) != Some(&best) {
-                self.chosen.insert(service, best.clone());
-                self.events.push_back(Event::Chosen { service, id: best });
+                let before = self.chosen.insert(service, best.clone());
+                let back = before == Some(None) && best.is_some();
+                self.events.push_back(Event::Chosen { service, id: best, back });
             }
         }
     }

@@ -44,6 +44,7 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
     check_main(config)?;
     check_sources(config)?;
     check_publish(config)?;
+    check_peers(config)?;
     check_sinks(config)
 }
 
@@ -153,6 +154,19 @@ fn check_sources(config: &Config) -> Result<(), Broken> {
         if taken {
             return broken(format!("the id {id} is used twice"));
         }
+    }
+    Ok(())
+}
+
+fn check_peers(config: &Config) -> Result<(), Broken> {
+    let needed = config.peers.discover && config.peers.secret_file.as_os_str().is_empty();
+    if needed {
+        let reason = "needed with peers.discover: holds what all boxes of the store share";
+        return Err(Broken::new("peers.secret_file", reason));
+    }
+    if config.peers.discover && config.main.public_key.0.is_none() {
+        let reason = "needed with peers.discover: whose masterdata is believed";
+        return Err(Broken::new("main.public_key", reason));
     }
     Ok(())
 }

@@ -66,3 +66,13 @@ pub struct Publish {
     #[serde(default)]
     pub region: String,
 }
+
+/// The other boxes of the store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Peers {
+    /// Whether boxes that announce themselves on the LAN become sources.
+    pub discover: bool,
+    /// Holds the secret that all boxes of the store share; empty: this box knows no neighbours.
+    pub secret_file: PathBuf,
+}

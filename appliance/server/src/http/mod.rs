@@ -21,6 +21,7 @@ pub mod page;
 pub mod printers;
 pub mod problem;
 mod refusal;
+pub mod relay;
 pub mod scales;
 pub mod scanners;
 pub mod server;

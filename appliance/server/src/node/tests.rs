@@ -17,6 +17,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/sync/v1/feeds/{feed}/head", Door::Node),
     ("/sync/v1/history", Door::Node),
     ("/sync/v1/objects/{name}", Door::Node),
+    ("/sync/v1/relay", Door::Node),
     ("/sync/v1/transactions", Door::Node),
     ("/sync/v1/transactions/{key}", Door::Node),
     ("/v1/changes", Door::Shop),

@@ -3,6 +3,7 @@
 mod devices;
 mod giving_way;
 mod main;
+mod peers;
 mod publish;
 mod replica;
 mod sources;

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::giving_way::GivingWay;
 use super::replica::{self, Feeding, Ground, Started};
 use super::sources::{self, Definition};
-use super::{Basics, RoleError, devices, transactions};
+use super::{Basics, RoleError, devices, peers, transactions};
 use crate::http::feeds;
 use crate::http::feeds::storage::{self, Lending};
 use crate::replica::reporter::Reporter;
@@ -21,8 +21,10 @@ pub(super) async fn start(
     panel: &mut PanelBuilder,
 ) -> Result<Vec<OpenApiRouter>, RoleError> {
     let ground = Ground::open(basics)?;
-    let definition = sources::define(basics)?;
+    let neighbour = peers::pass(basics)?;
+    let definition = sources::define(basics, neighbour.as_ref())?;
     sources::keep(basics, &definition, panel);
+    peers::seek(basics, neighbour, &definition.sources, &definition.routes);
     let Definition { sources, routes, main } = definition;
     let (tiers, lent) = (sources.tiers().clone(), sources.clone());
     let feeding = Feeding {

@@ -9,13 +9,15 @@ use utoipa_axum::router::OpenApiRouter;
 use super::replica::path;
 use super::{Basics, RoleError, token};
 use crate::config::Sink;
-use crate::http::{ledger, outbox, settle, transactions};
+use crate::http::settle::Settling;
+use crate::http::{ledger, outbox, relay, settle, transactions};
 use crate::journal;
+use crate::pass::Pass;
 use crate::status::{LedgerStatus, LineStatus, OutboxStatus, PanelBuilder};
-use crate::uplink::shipper::{LineBack, Token};
+use crate::uplink::shipper::LineBack;
 use crate::uplink::{
     Ledger, LedgerOpened, LedgerOptions, LocalDocuments, Outbox, OutboxFigures, OutboxOpened,
-    OutboxOptions, Route, Routes, Shipper, ShipperOptions,
+    OutboxOptions, Relay, Route, Routes, Shipper, ShipperOptions,
 };
 
 /// The sink that `[main]` is.
@@ -56,8 +58,12 @@ pub(super) fn start_outbox(
     };
     basics.supervisor.spawn_owner("outbox", stop_outbox);
     report_outbox(outbox.clone(), basics, panel);
-    let routers =
-        vec![transactions::routes(outbox.clone(), documents.clone()), outbox::routes(outbox)];
+    let relay = Relay::new(outbox.clone(), main);
+    let routers = vec![
+        transactions::routes(outbox.clone(), documents.clone()),
+        outbox::routes(outbox),
+        relay::routes(relay),
+    ];
     Ok((documents, routers))
 }
 
@@ -74,8 +80,8 @@ fn sinks(basics: &Basics<'_>) -> Vec<Sink> {
 }
 
 fn single(sink: &Sink) -> Result<Routes, RoleError> {
-    let token = Token::new(token(&sink.token_file)?);
-    Ok(Routes::single(Route { url: sink.url.clone(), token }))
+    let pass = Pass::Token(token(&sink.token_file)?);
+    Ok(Routes::single(Route { url: sink.url.clone(), pass }))
 }
 
 fn start_shipper(
@@ -119,6 +125,7 @@ fn report_outbox(outbox: Outbox, basics: &Basics<'_>, panel: &mut PanelBuilder) 
                 settled: figures.settled,
                 given_up: figures.given_up,
                 conflicts: figures.conflicts,
+                passed_on: figures.guests,
             });
             for (id, url) in urls.iter().filter(|(_, url)| !url.is_empty()) {
                 let sink = figures.sinks.iter().find(|sink| sink.id == *id);
@@ -177,7 +184,10 @@ pub(super) fn start_ledger(
             status.ledger = Some(LedgerStatus { settled, refused });
         },
     );
-    Ok(vec![settle::routes(ledger.clone()), ledger::routes(ledger)])
+    Ok(vec![
+        settle::routes(Settling { ledger: ledger.clone(), access: basics.access.clone() }),
+        ledger::routes(ledger),
+    ])
 }
 
 fn tell(incidents: &[String], of: &str) {

@@ -121,6 +121,23 @@ impl Outbox {
 
     /// Takes a transaction; the receipt comes after it is on the disk.
     pub async fn accept(&self, envelope: Envelope) -> Result<Receipt, Problem> {
+        self.accept_as(envelope, None).await
+    }
+
+    /// Takes a transaction that a neighbour has accepted, to pass it on.
+    pub(super) async fn accept_guest(
+        &self,
+        envelope: Envelope,
+        receipt: Receipt,
+    ) -> Result<Receipt, Problem> {
+        self.accept_as(envelope, Some(receipt)).await
+    }
+
+    async fn accept_as(
+        &self,
+        envelope: Envelope,
+        guest: Option<Receipt>,
+    ) -> Result<Receipt, Problem> {
         envelope.check().map_err(|error| malformed(&error))?;
         let bytes = envelope.canonical();
         if bytes.len() > ENVELOPE_BYTES_MAX {
@@ -128,11 +145,22 @@ impl Outbox {
             return Err(malformed(&EnvelopeError::TooLarge { bytes, max }));
         }
         let meta = Meta::of(&envelope, &bytes);
-        let (document, at) = (document_id(&envelope), env::timestamp());
-        let taken = self
-            .ask(|answer| Command::Accept(Accept { meta, bytes, at, document, answer }))
-            .await??;
+        let document = guest.is_none().then(|| document_id(&envelope));
+        let at = env::timestamp();
+        let guest = guest.map(Box::new);
+        let accept = |answer| Accept { meta, bytes, at, document, guest, answer };
+        let taken = self.ask(|answer| Command::Accept(accept(answer))).await??;
         Ok(self.sign(&taken))
+    }
+
+    /// This box's word that it holds something, for whoever passes it on.
+    pub(super) fn vouch(&self, item: &outbox::Item) -> Receipt {
+        let outbox::Item { position, key, digest } = *item;
+        self.sign(&Taken { key, digest, position, at: env::timestamp() })
+    }
+
+    pub(super) fn node(&self) -> &NodeId {
+        &self.node
     }
 
     /// Waits until the main server has it.

@@ -24,6 +24,7 @@ mod index;
 mod keeper;
 mod line;
 mod refusals;
+pub mod relay;
 mod replay;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use documents::{Document, LocalDocuments};
 pub use ledger::{
     Ledger, LedgerEntry, LedgerFigures, LedgerOpenError, LedgerOpened, LedgerOptions, Refusal,
 };
+pub use relay::Relay;
 pub use routes::{Route, Routes};
 pub use settle::Rules;
 pub use shipper::{Shipper, ShipperOptions};

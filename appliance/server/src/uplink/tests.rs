@@ -3,6 +3,7 @@
 mod hop;
 mod long_life;
 mod power_loss;
+mod relay;
 mod routes;
 mod samples;
 mod second_sink;

@@ -84,10 +84,11 @@ impl Web {
 
     /// The directories above a file, the root included; one that is there already is no error.
     async fn make_collections(&self, path: &str) -> Result<(), StorageError> {
-        let mut above: Vec<&str> = vec![""];
-        above.extend(path.match_indices('/').map(|(at, _)| &path[..at]));
-        for path in above {
-            let response = send(&self.client, self.request(method(b"MKCOL"), path)).await?;
+        let whole = self.url(path).path().to_owned();
+        for (at, _) in whole.match_indices('/').skip(1) {
+            let mut request = self.request(method(b"MKCOL"), "");
+            request.url_mut().set_path(&whole[..at]);
+            let response = send(&self.client, request).await?;
             let known = matches!(
                 response.status(),
                 StatusCode::METHOD_NOT_ALLOWED | StatusCode::CONFLICT | StatusCode::FORBIDDEN
