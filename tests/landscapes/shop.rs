@@ -71,7 +71,11 @@ impl Node {
         command.arg("--data-dir").arg(self.folder.join("data")).args(arguments);
         let output = command.stdin(Stdio::null()).output()?;
         let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        ensure!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        ensure!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         Ok(said)
     }
 }
@@ -217,9 +221,10 @@ impl Shop {
         let mut till = self.till.take().context("a till that sells")?;
         writeln!(till.stdin.take().context("piped")?, "close")?;
         let out = BufReader::new(till.stdout.take().context("piped")?);
-        let line = out.lines().map_while(Result::ok).find_map(|line| {
-            line.split_once('@').map(|(_, told)| told.to_owned())
-        });
+        let line = out
+            .lines()
+            .map_while(Result::ok)
+            .find_map(|line| line.split_once('@').map(|(_, told)| told.to_owned()));
         till.wait()?;
         let told: Told = serde_json::from_str(&line.context("the till says nothing")?)?;
         let count = told.sold.len() as u64;

@@ -39,6 +39,8 @@ pub(super) fn start(
                 to: to.clone(),
                 service: "publication".to_owned(),
                 up: standing.error.is_none(),
+                is_refused: false,
+                since: None,
                 detail: standing.error.unwrap_or_else(|| at.join(", ")),
             });
         });
