@@ -11,6 +11,7 @@
 
 mod net;
 mod outages;
+mod replaced;
 mod shop;
 mod till;
 

@@ -123,11 +123,13 @@ impl Shop {
         fs::write(&token, self.main.ask(&["node", "add", name])?)?;
         let key = self.main.ask(&["key"])?;
         let secret = folder.join("site.secret");
+        let other = if name == "box1" { "box2" } else { "box1" };
         let settings = format!(
             "role = \"store\"\n[http]\nlisten = [\"0.0.0.0:8080\"]\n\
              [discovery]\ninterfaces = [\"eth0\"]\n\
              [main]\nurl = \"http://10.88.0.1:8080\"\npublic_key = \"{key}\"\ntoken_file = {token:?}\n\
-             [peers]\ndiscover = true\nsecret_file = {secret:?}\n"
+             [peers]\ndiscover = true\nsecret_file = {secret:?}\n\
+             [mirror]\npeer = \"peer-{other}\"\n"
         );
         let mut node = Node::lay_out(folder, name, &settings)?;
         node.start(&self.net, name).await?;
@@ -208,6 +210,36 @@ impl Shop {
             .await
     }
 
+    /// Waits until a box has a mirror.
+    pub(crate) async fn await_mirror(&self, at: usize, up: bool) -> anyhow::Result<()> {
+        wait::until(&format!("mirror up: {up}"), PATIENCE, || async {
+            let status = self.boxes[at].get("/v1/status").await?;
+            let lines = status["lines"].as_array().cloned().unwrap_or_default();
+            Ok(lines.iter().any(|line| line["service"] == "mirror" && line["up"] == up))
+        })
+        .await
+    }
+
+    /// How many transactions a box has not settled.
+    pub(crate) async fn waiting(&self, at: usize) -> anyhow::Result<u64> {
+        let status = self.boxes[at].get("/v1/status").await?;
+        Ok(status["outbox"]["waiting"].as_u64().unwrap_or(0))
+    }
+
+    /// A box burns with all that is on it.
+    pub(crate) fn burn(&mut self, at: usize) -> anyhow::Result<()> {
+        self.boxes[at].kill();
+        Ok(fs::remove_dir_all(self.boxes[at].folder.join("data"))?)
+    }
+
+    /// A new box under the name of the one that burnt, which asks its neighbour.
+    pub(crate) async fn replace(&mut self, at: usize, name: &str) -> anyhow::Result<String> {
+        self.main.ask(&["node", "revoke", name])?;
+        self.boxes[at] = self.open_box(name).await?;
+        let from = if at == 0 { "http://10.77.0.12:8080" } else { "http://10.77.0.11:8080" };
+        self.boxes[at].ask(&["adopt", "--from", from])
+    }
+
     pub(crate) fn kill_main(&mut self) {
         self.main.kill();
     }
@@ -221,19 +253,19 @@ impl Shop {
         let mut till = self.till.take().context("a till that sells")?;
         writeln!(till.stdin.take().context("piped")?, "close")?;
         let out = BufReader::new(till.stdout.take().context("piped")?);
-        let line = out
-            .lines()
-            .map_while(Result::ok)
-            .find_map(|line| line.split_once('@').map(|(_, told)| told.to_owned()));
+        // To its end, so that the test harness over there is not cut off either.
+        let lines: Vec<String> = out.lines().map_while(Result::ok).collect();
+        let line = lines.iter().find_map(|line| line.split_once('@').map(|(_, told)| told));
         till.wait()?;
-        let told: Told = serde_json::from_str(&line.context("the till says nothing")?)?;
+        let told: Told = serde_json::from_str(line.context("the till says nothing")?)?;
         let count = told.sold.len() as u64;
         wait::until("ledger = sales", PATIENCE, || async { Ok(self.settled().await? >= count) })
             .await
             .with_context(|| format!("{count} were sold"))?;
         let mut sold = told.sold.clone();
         sold.sort();
-        ensure!(self.ledger().await? == sold, "the ledger is not what was sold");
+        let ledger = self.ledger().await?;
+        ensure!(ledger == sold, "{} in the ledger, {} were sold", ledger.len(), sold.len());
         let _ = writeln!(
             std::io::stderr(),
             "landscape: {what}: {count} tickets, longest stall at the till {} ms, {} kept by the till",
@@ -248,9 +280,9 @@ impl Shop {
         loop {
             let page = self.main.get(&format!("/v1/ledger?limit=500{after}")).await?;
             let entries = page["entries"].as_array().cloned().unwrap_or_default();
-            let read = entries.iter().filter_map(|entry| entry["key"].as_str());
+            let read = entries.iter().filter_map(|entry| entry["envelope"]["key"].as_str());
             keys.extend(read.map(str::to_owned));
-            match entries.last().and_then(|entry| entry["key"].as_str()) {
+            match entries.last().and_then(|entry| entry["envelope"]["key"].as_str()) {
                 Some(last) if entries.len() == 500 => after = format!("&after={last}"),
                 Some(_) | None => return Ok(keys),
             }

@@ -65,6 +65,12 @@ pub enum Command {
         #[arg(long)]
         model: Option<ModelName>,
     },
+    /// Take the place of the box that had this one's name: its terminals, and what it had not settled (role store).
+    Adopt {
+        /// The neighbour that was its mirror, such as http://10.0.0.12:8080.
+        #[arg(long, value_name = "URL")]
+        from: String,
+    },
     /// List who refreshed which models when, newest first; at head office, of all boxes and terminals.
     History {
         /// Only of this box.

@@ -16,7 +16,7 @@ pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox, Role, Sink,
     TerminalDefaults,
 };
-pub use source::{Peers, Publish, Source};
+pub use source::{Mirror, Peers, Publish, Require, Source};
 
 use std::path::PathBuf;
 
@@ -50,6 +50,8 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// The other boxes of the store.
     pub peers: Peers,
+    /// A second box for what this one holds.
+    pub mirror: Mirror,
     /// Where head office puts its feeds.
     #[serde(rename = "publish")]
     pub publish: Vec<Publish>,
@@ -78,6 +80,7 @@ impl Default for Config {
             sinks: Vec::new(),
             sources: Vec::new(),
             peers: Peers::default(),
+            mirror: Mirror::default(),
             publish: Vec::new(),
             masterdata: Masterdata::default(),
             outbox: Outbox::default(),

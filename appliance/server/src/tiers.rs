@@ -124,6 +124,11 @@ impl Tiers {
         lock(&self.inner.ladder).kind(id)
     }
 
+    /// Whether reading it costs no line.
+    pub fn is_near(&self, id: &SourceId) -> bool {
+        lock(&self.inner.ladder).is_near(id)
+    }
+
     /// All that may be used now, best first.
     pub fn order(&self, service: Service) -> Vec<SourceId> {
         lock(&self.inner.ladder).order(service, env::instant())

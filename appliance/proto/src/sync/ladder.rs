@@ -326,6 +326,11 @@ impl Ladder {
         self.steps.iter().find(|step| step.rung.id == *id).map(|step| step.rung.kind)
     }
 
+    /// Whether reading it costs no line.
+    pub fn is_near(&self, id: &SourceId) -> bool {
+        self.steps.iter().any(|step| step.rung.id == *id && step.rung.near)
+    }
+
     /// The next thing to tell.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()

@@ -6,3 +6,4 @@ pub mod deferral;
 pub mod fetch;
 pub mod ladder;
 pub mod outbox;
+pub mod pace;

@@ -113,6 +113,8 @@ struct Entry {
     is_new_number: bool,
     attempts: u32,
     not_before: Option<Instant>,
+    /// Taken over from a box that had this one's name.
+    adopted: bool,
     /// What the neighbour said for whom it is passed on.
     guest: Option<Box<Receipt>>,
 }
@@ -266,6 +268,12 @@ impl Outbox {
         self.entries.get(&position)?.guest.as_deref()
     }
 
+    /// Whether it is held and this box's own.
+    pub fn is_own(&self, position: u64) -> bool {
+        let entry = self.entries.get(&position);
+        entry.is_some_and(|entry| entry.phase.is_held() && entry.guest.is_none())
+    }
+
     /// Entries that are passed on for neighbours.
     pub fn guests(&self) -> usize {
         self.entries.values().filter(|entry| entry.guest.is_some() && entry.phase.is_held()).count()
@@ -284,7 +292,8 @@ impl Outbox {
     fn hold(&mut self, slot: &Slot, meta: Meta) {
         let position = slot.position;
         self.unlink(position);
-        let is_new_number = self.see_number(&meta, position);
+        let elsewhere = slot.adopted || slot.guest.is_some();
+        let is_new_number = self.see_number(&meta, position, elsewhere);
         let phase = match (&slot.problem, slot.settled) {
             (_, true) => Phase::Settled,
             (Some(problem), false) if slot.given_up => Phase::GivenUp(problem.clone()),
@@ -318,6 +327,7 @@ impl Outbox {
             is_new_number,
             attempts: 0,
             not_before: None,
+            adopted: slot.adopted,
             guest: slot.guest.clone(),
         };
         self.entries.insert(position, entry);

@@ -9,6 +9,7 @@ use storebox_proto::ids::{ModelName, NodeId, TerminalId};
 use super::client::Control;
 use super::{CommandError, say};
 use crate::args::StorageAccess;
+use crate::http::adopt::{Adopt, Adopted};
 use crate::http::feeds::storage::Named;
 use crate::replica::history::Entry;
 
@@ -57,6 +58,14 @@ pub(super) async fn publish(
     let named = named(to, access)?;
     let answer: Value = Control::open(data_dir)?.post("/v1/publish", &named).await?;
     say(&serde_json::to_string_pretty(&answer).expect("an answer is JSON"));
+    Ok(())
+}
+
+/// Lets the running store take the place of the box that had its name.
+pub(super) async fn adopt(data_dir: &Path, from: String) -> Result<(), CommandError> {
+    let Adopted { terminals, transactions } =
+        Control::open(data_dir)?.post("/v1/adopt", &Adopt { from }).await?;
+    say(&format!("took over {terminals} terminals and {transactions} transactions"));
     Ok(())
 }
 

@@ -123,6 +123,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Key
         | Command::Import { .. }
         | Command::Publish { .. }
+        | Command::Adopt { .. }
         | Command::Refresh { .. }
         | Command::History { .. }
         | Command::Outbox(_)
@@ -147,6 +148,7 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
             Ok(())
         }
         Command::Import { dir, changes } => masterdata::import(data_dir, &dir, changes).await,
+        Command::Adopt { from } => masterdata::adopt(data_dir, from).await,
         Command::Publish { to, access } => masterdata::publish(data_dir, to, access).await,
         Command::Refresh { from: Some(from), access, .. } => {
             masterdata::refresh_from(data_dir, from, access).await

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use storebox_proto::ids::SourceId;
 use storebox_proto::limits;
 use storebox_proto::sync::ladder::Kind;
 
@@ -29,6 +30,7 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
     within("masterdata.overlay_max", config.masterdata.overlay_max, 100..=1_000_000)?;
     within("masterdata.cache_bytes", config.masterdata.cache_bytes, 1 << 20..=1 << 32)?;
     within("masterdata.scrub_hours", config.masterdata.scrub_hours, 0..=8760)?;
+    within("masterdata.line_kb_per_s", config.masterdata.line_kb_per_s, 0..=10_000_000)?;
     within("outbox.entries_max", config.outbox.entries_max, 1..=10_000_000)?;
     within("outbox.reserve_bytes", config.outbox.reserve_bytes, 1 << 20..=1 << 40)?;
     let page_max = u32::try_from(limits::PAGE_RECORDS_MAX).expect("a page is far below 4 billion");
@@ -164,6 +166,15 @@ fn check_peers(config: &Config) -> Result<(), Broken> {
         let reason = "needed with peers.discover: holds what all boxes of the store share";
         return Err(Broken::new("peers.secret_file", reason));
     }
+    let mirror = &config.mirror;
+    if !mirror.peer.is_empty() && config.peers.secret_file.as_os_str().is_empty() {
+        let reason = "needed with mirror.peer: holds what all boxes of the store share";
+        return Err(Broken::new("peers.secret_file", reason));
+    }
+    if !mirror.peer.is_empty() && mirror.peer.parse::<SourceId>().is_err() {
+        return Err(Broken::new("mirror.peer", "is not the name of a source"));
+    }
+    within("mirror.wait_ms", mirror.wait_ms, 10..=5000)?;
     if config.peers.discover && config.main.public_key.0.is_none() {
         let reason = "needed with peers.discover: whose masterdata is believed";
         return Err(Broken::new("main.public_key", reason));

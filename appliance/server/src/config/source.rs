@@ -76,3 +76,32 @@ pub struct Peers {
     /// Holds the secret that all boxes of the store share; empty: this box knows no neighbours.
     pub secret_file: PathBuf,
 }
+
+/// What is waited for before a till is told that its ticket is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Require {
+    /// Both boxes, as long as the mirror answers in its time.
+    #[default]
+    Mirrored,
+    /// This box; the mirror follows.
+    Held,
+}
+
+/// A second box for what this one holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mirror {
+    /// The source that it is; empty: none.
+    pub peer: String,
+    /// What is waited for.
+    pub require: Require,
+    /// How long, in milliseconds.
+    pub wait_ms: u64,
+}
+
+impl Default for Mirror {
+    fn default() -> Self {
+        Self { peer: String::new(), require: Require::Mirrored, wait_ms: 500 }
+    }
+}

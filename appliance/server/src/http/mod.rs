@@ -1,6 +1,7 @@
 //! HTTP: routes are assembled here, handlers live in the files of their subject.
 
 pub mod admin;
+pub mod adopt;
 pub mod auth;
 pub mod chronicle;
 mod cursor;
@@ -17,6 +18,7 @@ pub mod jobs;
 pub mod ledger;
 pub mod live;
 pub mod masterdata;
+pub mod mirror;
 pub mod openapi;
 pub mod outbox;
 pub mod page;

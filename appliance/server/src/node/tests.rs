@@ -17,9 +17,14 @@ const ROUTES: &[(&str, Door)] = &[
     ("/sync/v1/feeds/{feed}/head", Door::Node),
     ("/sync/v1/history", Door::Node),
     ("/sync/v1/objects/{name}", Door::Node),
+    ("/sync/v1/mirror/{node}/copies", Door::Node),
+    ("/sync/v1/mirror/{node}/keys", Door::Node),
+    ("/sync/v1/mirror/{node}/release", Door::Node),
+    ("/sync/v1/mirror/{node}/terminals", Door::Node),
     ("/sync/v1/relay", Door::Node),
     ("/sync/v1/transactions", Door::Node),
     ("/sync/v1/transactions/{key}", Door::Node),
+    ("/v1/adopt", Door::Operator),
     ("/v1/changes", Door::Shop),
     ("/v1/chronicle", Door::Open),
     ("/v1/devices", Door::Shop),
@@ -95,7 +100,10 @@ struct Running {
 async fn start(role: &str) -> Running {
     let dir = tempfile::tempdir().unwrap();
     let set = |key: &str, value: &str| Override::from_variable(key, value).unwrap();
+    let secret = dir.path().join("site.secret");
+    std::fs::write(&secret, "a secret of this store only").unwrap();
     let overrides = [
+        set("STOREBOX_PEERS__SECRET_FILE", secret.to_str().unwrap()),
         set("STOREBOX_ROLE", role),
         set("STOREBOX_DATA_DIR", dir.path().to_str().unwrap()),
         set("STOREBOX_HTTP__LISTEN", "127.0.0.1:0"),

@@ -3,6 +3,7 @@
 mod devices;
 mod giving_way;
 mod main;
+mod mirror;
 mod peers;
 mod publish;
 mod replica;
@@ -25,7 +26,7 @@ use crate::replica::storage::PlaceError;
 use crate::status::PanelBuilder;
 use crate::supervise::Supervisor;
 use crate::terminal::access::Access;
-use crate::uplink::{LedgerOpenError, OutboxOpenError};
+use crate::uplink::{CopiesOpenError, LedgerOpenError, OutboxOpenError};
 
 /// Why a role does not start.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,9 @@ pub enum RoleError {
     /// The main server cannot be addressed.
     #[error("use the main server")]
     Source(#[from] SourceRefused),
+    /// Copies for neighbours do not open.
+    #[error("open neighbours' copies")]
+    Copies(#[from] CopiesOpenError),
     /// Storage cannot be used.
     #[error("use the storage")]
     Storage(#[from] PlaceError),

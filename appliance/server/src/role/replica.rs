@@ -26,6 +26,9 @@ use crate::replica::till_changes::TillChanges;
 use crate::status::{FeedStatus, LineStatus, NO_MASTERDATA, PanelBuilder};
 use crate::terminal::desk::Desk;
 
+/// Few segments are larger.
+const SEGMENT_BYTES_USUAL: u64 = 1_000_000;
+
 /// What the replicas of a node are fed from, and whom they believe.
 pub(super) struct Feeding {
     /// Who feeds them.
@@ -139,6 +142,12 @@ fn options(basics: &Basics<'_>, feeding: &Feeding) -> Options {
     };
     if feeding.author_sweeps {
         options.grace = None;
+    }
+    let bytes_per_s = basics.config.masterdata.line_kb_per_s * 1000;
+    if bytes_per_s > 0 {
+        // What waits for its turn on a narrow line is not late.
+        options.in_flight_max = 2;
+        options.page_timeout += Duration::from_secs(3 * SEGMENT_BYTES_USUAL / bytes_per_s);
     }
     options.seed = u64::from_le_bytes(env::random());
     let masterdata = &basics.config.masterdata;

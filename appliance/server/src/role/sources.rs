@@ -14,7 +14,7 @@ use crate::env;
 use crate::pass::Pass;
 use crate::replica::board::Board;
 use crate::replica::source::{HttpSource, Source};
-use crate::replica::sources::Sources;
+use crate::replica::sources::{Sources, Thrift};
 use crate::replica::storage::{Settings, Storage};
 use crate::status::PanelBuilder;
 use crate::tiers::Tiers;
@@ -44,7 +44,10 @@ pub(super) fn define(
     let tiers = Tiers::new(u64::from_le_bytes(env::random()));
     let keys: Vec<_> = config.main.public_key.0.into_iter().collect();
     let routes = Routes::new(tiers.clone());
-    let sources = Sources::new(tiers, keys);
+    let masterdata = &config.masterdata;
+    let thrift =
+        Thrift { bytes_per_s: masterdata.line_kb_per_s * 1000, window: masterdata.line_window };
+    let sources = Sources::new(tiers, keys).with(&thrift);
     if config.main.url.is_empty() && config.sources.is_empty() {
         let nothing = Source::Local(Board::new(Registry::built_in().feeds()));
         let id: SourceId = "local".parse().expect("a literal that keeps the rule for sources");

@@ -24,7 +24,7 @@ pub(super) async fn start(
     let neighbour = peers::pass(basics)?;
     let definition = sources::define(basics, neighbour.as_ref())?;
     sources::keep(basics, &definition, panel);
-    peers::seek(basics, neighbour, &definition.sources, &definition.routes);
+    peers::seek(basics, neighbour.clone(), &definition.sources, &definition.routes);
     let Definition { sources, routes, main } = definition;
     let (tiers, lent) = (sources.tiers().clone(), sources.clone());
     let feeding = Feeding {
@@ -51,7 +51,8 @@ pub(super) async fn start(
     let shutdown = basics.supervisor.root();
     let changes = TillChanges::new(board.clone(), segments.clone());
     routers.push(feeds::routes(feeds::Sync { board, segments, history, shutdown }));
-    let (documents, transactions) = transactions::start_outbox(basics, routes, nudge, panel)?;
+    let (documents, transactions) =
+        transactions::start_outbox(basics, routes, neighbour, nudge, panel)?;
     let giving_way = GivingWay::new(changes, masterdata.clone(), documents);
     basics.supervisor.spawn_owner("giving way", |stop| giving_way.run(stop));
     routers.extend(transactions);

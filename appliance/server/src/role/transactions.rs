@@ -7,7 +7,7 @@ use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
-use super::{Basics, RoleError, token};
+use super::{Basics, RoleError, mirror, token};
 use crate::config::Sink;
 use crate::http::settle::Settling;
 use crate::http::{ledger, outbox, relay, settle, transactions};
@@ -29,6 +29,7 @@ const JOURNAL_STOP_MAX: Duration = Duration::from_secs(5);
 pub(super) fn start_outbox(
     basics: &Basics<'_>,
     main: Routes,
+    neighbour: Option<Pass>,
     line_back: LineBack,
     panel: &mut PanelBuilder,
 ) -> Result<(LocalDocuments, Vec<OpenApiRouter>), RoleError> {
@@ -58,12 +59,13 @@ pub(super) fn start_outbox(
     };
     basics.supervisor.spawn_owner("outbox", stop_outbox);
     report_outbox(outbox.clone(), basics, panel);
-    let relay = Relay::new(outbox.clone(), main);
-    let routers = vec![
+    let relay = Relay::new(outbox.clone(), main.clone());
+    let (outbox, mut routers) = mirror::start(basics, outbox, &main, neighbour, panel)?;
+    routers.extend([
         transactions::routes(outbox.clone(), documents.clone()),
         outbox::routes(outbox),
         relay::routes(relay),
-    ];
+    ]);
     Ok((documents, routers))
 }
 
@@ -200,7 +202,7 @@ fn tell(incidents: &[String], of: &str) {
     }
 }
 
-async fn join(name: &str, thread: std::thread::JoinHandle<()>) {
+pub(super) async fn join(name: &str, thread: std::thread::JoinHandle<()>) {
     let joined = tokio::task::spawn_blocking(move || thread.join());
     if tokio::time::timeout(JOURNAL_STOP_MAX, joined).await.is_err() {
         tracing::warn!(task = name, "did not end in time");

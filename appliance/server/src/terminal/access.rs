@@ -262,6 +262,29 @@ impl Access {
         holder.is_some_and(|holder| holder.entry.revoked.is_none())
     }
 
+    /// The terminals of this box, as another may need to know them: hashes, never a token.
+    pub fn terminals(&self) -> Vec<Entry> {
+        let book = self.inner.book.load();
+        let terminals = book.by_name.values().filter(|h| h.entry.kind == Kind::Terminal);
+        terminals.map(|holder| holder.entry.clone()).collect()
+    }
+
+    /// Enters terminals of a box whose place this one takes; who is known here stays as it is.
+    pub fn adopt(&self, entries: Vec<Entry>) -> Result<u64, AccessError> {
+        let mut entered = 0;
+        for entry in entries.into_iter().filter(|entry| entry.kind == Kind::Terminal) {
+            let name = (entry.kind, entry.name.clone());
+            if self.inner.book.load().by_name.contains_key(&name) {
+                continue;
+            }
+            self.change(|book| {
+                if book.by_name.len() >= ENTRIES_MAX { Err(AccessError::Full) } else { Ok(entry) }
+            })?;
+            entered += 1;
+        }
+        Ok(entered)
+    }
+
     /// Lets boxes in that show this secret of the store.
     pub fn share(&self, secret: SiteSecret) {
         self.inner.site.store(Some(Arc::new(secret)));

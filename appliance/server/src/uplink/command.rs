@@ -54,6 +54,8 @@ pub(super) struct Accept {
     pub(super) document: Option<String>,
     /// What the neighbour said for whom it is passed on.
     pub(super) guest: Option<Box<Receipt>>,
+    /// Taken over from a box that had this one's name.
+    pub(super) adopted: bool,
     pub(super) answer: oneshot::Sender<Result<Taken, Problem>>,
 }
 

@@ -130,7 +130,7 @@ impl Keeper {
     }
 
     fn accept(&mut self, accept: Accept, group: &mut Group) {
-        let Accept { meta, bytes, at, document, guest, answer } = accept;
+        let Accept { meta, bytes, at, document, guest, adopted, answer } = accept;
         let key = meta.key;
         if guest.is_some()
             && let Some((digest, problem)) = self.returned.get(&key)
@@ -146,6 +146,7 @@ impl Keeper {
             Some(Err(())) => self.outbox.contradict(&meta, Code::KeyConflict, at),
             None => match guest {
                 Some(receipt) => self.outbox.admit_guest(&meta, *receipt, at),
+                None if adopted => self.outbox.admit_adopted(&meta, at),
                 None => self.outbox.admit(&meta, at),
             },
         };

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use reqwest::header::HeaderValue;
 use reqwest::{Client, Response, StatusCode, redirect};
 use storebox_proto::ids::{NodeId, SourceId};
+use storebox_proto::limits::ENVELOPE_BYTES_MAX;
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::sync::ladder::{Fault, Service};
 use storebox_proto::sync::outbox::{Failure, Item, Verdict};
@@ -21,6 +22,8 @@ use super::shipper::ShipperOptions;
 
 /// Bytes of an answer to a full batch, with room.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// A page of copies.
+const COPIES_BYTES_MAX: usize = super::copies::PAGE_MAX * (ENVELOPE_BYTES_MAX + 1024);
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// The longest a batch may take; the receiver flushes once.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -258,6 +261,26 @@ pub(super) async fn passes_on(client: &Client, route: &Route) -> Result<(), Faul
     }
 }
 
+/// The body of a neighbour's answer, if it proves that it is one and says yes.
+pub(super) async fn ask_neighbour(
+    client: &Client,
+    route: &Route,
+    method: &str,
+    path: &str,
+    body: Bytes,
+) -> Option<Vec<u8>> {
+    let shown = route.pass.show(method, path, &body);
+    let url = address(route, path.trim_start_matches('/'));
+    let request = client.request(method.parse().ok()?, url).body(body);
+    let request = request.header("authorization", secret(&shown.header));
+    let request = request.header("content-type", "application/json");
+    let response = request.send().await.ok()?;
+    if !proves(&response, &shown) || !response.status().is_success() {
+        return None;
+    }
+    read_max(response, COPIES_BYTES_MAX).await
+}
+
 /// What a failure says about the way; nothing if it is about the transactions.
 fn fault(failure: &Failure) -> Option<Fault> {
     match failure {
@@ -326,10 +349,14 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
 }
 
 /// The body, unless it is too long or breaks off.
-async fn read(mut response: Response) -> Option<Vec<u8>> {
+async fn read(response: Response) -> Option<Vec<u8>> {
+    read_max(response, ANSWER_BYTES_MAX).await
+}
+
+async fn read_max(mut response: Response, bytes_max: usize) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.ok()? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+        if body.len() + chunk.len() > bytes_max {
             return None;
         }
         body.extend_from_slice(&chunk);

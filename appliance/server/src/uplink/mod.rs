@@ -20,9 +20,11 @@ pub mod shipper;
 
 mod bookkeeper;
 mod command;
+pub mod copies;
 mod index;
 mod keeper;
 mod line;
+pub mod mirror;
 mod refusals;
 pub mod relay;
 mod replay;
@@ -31,10 +33,12 @@ mod tests;
 
 pub use accept::{Outbox, OutboxOpenError, OutboxOpened, OutboxOptions};
 pub use command::{ConflictView, Entry, Known, OutboxFigures, Progress};
+pub use copies::{Copies, CopiesOpenError, CopiesOpened, Copy};
 pub use documents::{Document, LocalDocuments};
 pub use ledger::{
     Ledger, LedgerEntry, LedgerFigures, LedgerOpenError, LedgerOpened, LedgerOptions, Refusal,
 };
+pub use mirror::{Mirror, MirrorState};
 pub use relay::Relay;
 pub use routes::{Route, Routes};
 pub use settle::Rules;

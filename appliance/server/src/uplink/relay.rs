@@ -20,6 +20,8 @@ use super::accept::Outbox;
 use super::line;
 use super::routes::Routes;
 
+/// Keys of copies on one page.
+pub(super) const KEYS_MAX: usize = 2000;
 /// How long a neighbour waits for the main server's receipts before it is told to ask again.
 const SETTLED_WITHIN: Duration = Duration::from_secs(3);
 

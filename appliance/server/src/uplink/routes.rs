@@ -122,7 +122,7 @@ impl Routes {
         self.tiers.kind(id) == Some(Kind::Peer)
     }
 
-    fn get(&self, id: &SourceId) -> Option<Route> {
+    pub(super) fn get(&self, id: &SourceId) -> Option<Route> {
         self.lock().get(id).cloned()
     }
 

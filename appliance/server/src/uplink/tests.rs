@@ -5,5 +5,5 @@ mod long_life;
 mod power_loss;
 mod relay;
 mod routes;
-mod samples;
+pub(super) mod samples;
 mod second_sink;

@@ -53,6 +53,23 @@ impl Outbox {
         self.admit_as(meta, Some(Box::new(receipt)), at)
     }
 
+    /// Decides about an envelope that a box of this name had accepted before this one took its place.
+    ///
+    /// What came before and after it may be settled already, so its number says nothing about gaps.
+    pub fn admit_adopted(&self, meta: &Meta, at: Timestamp) -> Admission {
+        match self.admit(meta, at) {
+            Admission::New { position, mut record } => {
+                if let Event::Held(slot) = &mut record.event {
+                    (slot.forced, slot.adopted) = (true, true);
+                }
+                Admission::New { position, record }
+            }
+            other @ (Admission::Again { .. }
+            | Admission::Conflict { .. }
+            | Admission::Full { .. }) => other,
+        }
+    }
+
     fn admit_as(&self, meta: &Meta, guest: Option<Box<Receipt>>, at: Timestamp) -> Admission {
         if let Some(position) = self.keys.get(&meta.key)
             && let Some((_, digest, first_at)) = self.entry(*position)
@@ -80,6 +97,7 @@ impl Outbox {
             forced: guest.is_some(),
             given_up: false,
             settled: false,
+            adopted: false,
             guest,
         };
         let record = Record { event: Event::Held(slot), meta: Some(meta.clone()) };

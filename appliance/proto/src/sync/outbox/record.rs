@@ -128,6 +128,9 @@ pub struct Slot {
     /// Whether only best-effort sinks still need it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub settled: bool,
+    /// Taken over from a box that had this one's name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
     /// What the box said that accepted it, if that was not this one: it is passed on for a neighbour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guest: Option<Box<Receipt>>,
