@@ -16,6 +16,9 @@ const PACE: Duration = Duration::from_millis(100);
 /// A box has so long for its answer; a till asks the next one after that.
 const ANSWER_MAX: Duration = Duration::from_millis(800);
 
+/// After no box answered, none is asked for so long: customers do not wait for what is known.
+const ALONE_FOR: Duration = Duration::from_secs(2);
+
 /// What the till is told.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Orders {
@@ -62,6 +65,8 @@ struct Till {
     /// The box that answered last.
     at: usize,
     journal: VecDeque<Value>,
+    /// Until then no box is asked: none answered just now.
+    alone_until: Option<Instant>,
     told: Told,
 }
 
@@ -69,7 +74,7 @@ impl Till {
     fn new(orders: Orders) -> Self {
         let client = reqwest::Client::builder().timeout(ANSWER_MAX).build().expect("a client");
         let told = Told { sold: Vec::new(), longest_ms: 0, kept: 0, unknown: 0 };
-        Self { boxes: orders.boxes, client, at: 0, journal: VecDeque::new(), told }
+        Self { boxes: orders.boxes, client, at: 0, journal: VecDeque::new(), alone_until: None, told }
     }
 
     async fn work(mut self, closing: &AtomicBool) -> Told {
@@ -111,6 +116,9 @@ impl Till {
 
     /// At the box that answered last, else at the other.
     async fn hand_over(&mut self, ticket: &Value) -> bool {
+        if self.alone_until.is_some_and(|until| now() < until) {
+            return false;
+        }
         for _ in 0..self.boxes.len() {
             let (url, token) = &self.boxes[self.at];
             let price = format!("{url}/v1/models/ProductPrice/records/PL1-000007");
@@ -123,6 +131,7 @@ impl Till {
             self.told.unknown += usize::from(!known);
             self.at = (self.at + 1) % self.boxes.len();
         }
+        self.alone_until = Some(now() + ALONE_FOR);
         false
     }
 }

@@ -16,6 +16,7 @@ mod replica;
 mod sales;
 mod seeds;
 mod store;
+mod tiers;
 mod tills;
 mod trace;
 mod world;
