@@ -74,7 +74,14 @@ impl Till {
     fn new(orders: Orders) -> Self {
         let client = reqwest::Client::builder().timeout(ANSWER_MAX).build().expect("a client");
         let told = Told { sold: Vec::new(), longest_ms: 0, kept: 0, unknown: 0 };
-        Self { boxes: orders.boxes, client, at: 0, journal: VecDeque::new(), alone_until: None, told }
+        Self {
+            boxes: orders.boxes,
+            client,
+            at: 0,
+            journal: VecDeque::new(),
+            alone_until: None,
+            told,
+        }
     }
 
     async fn work(mut self, closing: &AtomicBool) -> Told {

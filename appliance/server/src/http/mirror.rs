@@ -185,6 +185,8 @@ fn own(
     match identity {
         Identity::Node(caller) if caller.as_str() == node => Ok(caller.clone()),
         Identity::Node(_) => Err(Refusal::new(Code::Forbidden, "copies are for their own box")),
-        _ => Err(Refusal::new(Code::Forbidden, "this path is for other boxes")),
+        Identity::Terminal(_) | Identity::Operator => {
+            Err(Refusal::new(Code::Forbidden, "this path is for other boxes"))
+        }
     }
 }

@@ -144,10 +144,10 @@ fn options(basics: &Basics<'_>, feeding: &Feeding) -> Options {
         options.grace = None;
     }
     let bytes_per_s = basics.config.masterdata.line_kb_per_s * 1000;
-    if bytes_per_s > 0 {
+    if let Some(seconds) = (3 * SEGMENT_BYTES_USUAL).checked_div(bytes_per_s) {
         // What waits for its turn on a narrow line is not late.
         options.in_flight_max = 2;
-        options.page_timeout += Duration::from_secs(3 * SEGMENT_BYTES_USUAL / bytes_per_s);
+        options.page_timeout += Duration::from_secs(seconds);
     }
     options.seed = u64::from_le_bytes(env::random());
     let masterdata = &basics.config.masterdata;

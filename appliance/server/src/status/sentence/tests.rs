@@ -26,6 +26,7 @@ fn status() -> Status {
         outbox: Some(OutboxStatus { held_max: 1000, ..OutboxStatus::default() }),
         ledger: None,
         lines: vec![line("masterdata", true), line("transactions", true)],
+        sources: Vec::new(),
         devices: Vec::new(),
         machine: MachineStatus::default(),
         clients: Vec::new(),
