@@ -184,7 +184,9 @@ fn own(
     }
     match identity {
         Identity::Node(caller) if caller.as_str() == node => Ok(caller.clone()),
-        Identity::Node(_) => Err(Refusal::new(Code::Forbidden, "copies are for their own box")),
+        Identity::Node(_) => {
+            Err(Refusal::new(Code::PathUnknown, "a box reaches its own copies only"))
+        }
         Identity::Terminal(_) | Identity::Operator => {
             Err(Refusal::new(Code::Forbidden, "this path is for other boxes"))
         }
