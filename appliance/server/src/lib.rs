@@ -2,16 +2,20 @@
 
 pub mod args;
 pub mod bench;
+pub mod channel;
 pub mod chronicle;
 pub mod cli;
 pub mod config;
+pub mod database;
 pub mod db;
 pub mod demo;
 pub mod devices;
 pub mod discovery;
 pub mod env;
 pub mod files;
+pub mod fleet;
 pub mod http;
+pub mod intake;
 pub mod journal;
 pub mod key;
 pub mod logging;
@@ -23,6 +27,7 @@ pub mod pass;
 pub mod replica;
 pub mod role;
 pub mod signal;
+pub mod sink;
 pub mod status;
 pub mod supervise;
 pub mod terminal;

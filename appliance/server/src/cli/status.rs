@@ -22,7 +22,13 @@ pub(super) async fn show(data_dir: &Path, json: bool) -> Result<(), CommandError
 fn screen(status: &Status) -> String {
     let mut lines = vec![
         format!("{} ({}), storebox {}", status.node, status.role, status.version),
-        format!("up {}, now {}{}", duration(status.uptime_s), status.now, doubt(status.clock)),
+        format!(
+            "up {}, now {}{}, {}",
+            duration(status.uptime_s),
+            status.now,
+            doubt(status.clock),
+            if status.ready { "ready" } else { "NOT READY" }
+        ),
     ];
     findings(status, &mut lines);
     feeds(status, &mut lines);
@@ -32,6 +38,18 @@ fn screen(status: &Status) -> String {
         lines.push(format!("line {:<14} {word}  {}  {}", line.service, line.to, line.detail));
     }
     lines.extend(status.sources.iter().map(source));
+    for device in &status.devices {
+        let count = |count: u64, word: &str| match count {
+            0 => String::new(),
+            count => format!(", {count} {word}"),
+        };
+        let waiting = count(device.waiting, "waiting");
+        let doubt = count(device.in_doubt, "in doubt");
+        lines.push(format!(
+            "{:<10} {:<24} {}{waiting}{doubt}",
+            device.kind, device.id, device.state
+        ));
+    }
     for client in &status.clients {
         let seen = client.last_seen.map_or("not yet".to_owned(), |seen| seen.to_string());
         lines.push(format!("{:<8} {:<24} last seen {seen}", client.kind, client.name));

@@ -7,6 +7,7 @@
 
 pub mod author;
 pub mod board;
+mod definitions;
 pub mod history;
 pub mod import;
 pub mod office;

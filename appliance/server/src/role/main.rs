@@ -4,7 +4,7 @@ use storebox_proto::feed::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::{self, Feeding, Ground, path};
-use super::{Basics, RoleError, publish, transactions};
+use super::{Basics, RoleError, intakes, publish, transactions};
 use crate::env;
 use crate::http::feeds::{self, operator, storage};
 use crate::replica::author::{Author, Options};
@@ -33,6 +33,7 @@ pub(super) async fn start(
         .map_err(|source| RoleError::File { path: spool.clone(), source })?;
     let office = Office::new(author, &spool, Limits::default());
     basics.supervisor.spawn_owner("author", |stop| office.clone().run(stop));
+    intakes::start(basics, &office, panel)?;
     let feeding = Feeding {
         sources: Sources::local(authored.clone()),
         address: None,

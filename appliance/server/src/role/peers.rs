@@ -51,6 +51,8 @@ pub(super) fn seek(basics: &Basics<'_>, pass: Option<Pass>, sources: &Sources, r
         site: Some(config.discovery.site.clone()),
         typed: Vec::new(),
         fixed: Vec::new(),
+        domains: Vec::new(),
+        name_servers: Vec::new(),
         dhcp: None,
         port: 0,
         memory: Some(config.data_dir.join("peers.json")),

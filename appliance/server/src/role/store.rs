@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::giving_way::GivingWay;
 use super::replica::{self, Feeding, Ground, Started};
 use super::sources::{self, Definition};
-use super::{Basics, RoleError, devices, peers, transactions};
+use super::{Basics, RoleError, channels, devices, peers, transactions};
 use crate::http::feeds;
 use crate::http::feeds::storage::{self, Lending};
 use crate::replica::reporter::Reporter;
@@ -51,8 +51,9 @@ pub(super) async fn start(
     let shutdown = basics.supervisor.root();
     let changes = TillChanges::new(board.clone(), segments.clone());
     routers.push(feeds::routes(feeds::Sync { board, segments, history, shutdown }));
-    let (documents, transactions) =
+    let (outbox, documents, transactions) =
         transactions::start_outbox(basics, routes, neighbour, nudge, panel)?;
+    routers.push(channels::start(masterdata.clone(), outbox, documents.clone()));
     let giving_way = GivingWay::new(changes, masterdata.clone(), documents);
     basics.supervisor.spawn_owner("giving way", |stop| giving_way.run(stop));
     routers.extend(transactions);

@@ -7,7 +7,7 @@ use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
-use super::{Basics, RoleError, mirror, token};
+use super::{Basics, RoleError, deliveries, mirror, token};
 use crate::config::Sink;
 use crate::http::settle::Settling;
 use crate::http::{ledger, outbox, relay, settle, transactions};
@@ -32,7 +32,7 @@ pub(super) fn start_outbox(
     neighbour: Option<Pass>,
     line_back: LineBack,
     panel: &mut PanelBuilder,
-) -> Result<(LocalDocuments, Vec<OpenApiRouter>), RoleError> {
+) -> Result<(Outbox, LocalDocuments, Vec<OpenApiRouter>), RoleError> {
     let sinks = sinks(basics);
     let defs =
         sinks.iter().map(|sink| SinkDef { id: sink.id.clone(), authoritative: sink.authoritative });
@@ -63,10 +63,10 @@ pub(super) fn start_outbox(
     let (outbox, mut routers) = mirror::start(basics, outbox, &main, neighbour, panel)?;
     routers.extend([
         transactions::routes(outbox.clone(), documents.clone()),
-        outbox::routes(outbox),
+        outbox::routes(outbox.clone()),
         relay::routes(relay),
     ]);
-    Ok((documents, routers))
+    Ok((outbox, documents, routers))
 }
 
 /// Where transactions go; without any place they wait for one to be configured.
@@ -190,6 +190,7 @@ pub(super) fn start_ledger(
             status.ledger = Some(LedgerStatus { settled, refused });
         },
     );
+    deliveries::start(basics, &ledger, panel)?;
     Ok(vec![
         settle::routes(Settling { ledger: ledger.clone(), access: basics.access.clone() }),
         ledger::routes(ledger),

@@ -11,6 +11,7 @@
 
 pub mod accept;
 pub mod documents;
+pub mod follow;
 pub mod ledger;
 pub mod measure;
 pub mod routes;
@@ -35,6 +36,7 @@ pub use accept::{Outbox, OutboxOpenError, OutboxOpened, OutboxOptions};
 pub use command::{ConflictView, Entry, Known, OutboxFigures, Progress};
 pub use copies::{Copies, CopiesOpenError, CopiesOpened, Copy};
 pub use documents::{Document, LocalDocuments};
+pub use follow::{LedgerCursor, LedgerPage};
 pub use ledger::{
     Ledger, LedgerEntry, LedgerFigures, LedgerOpenError, LedgerOpened, LedgerOptions, Refusal,
 };
