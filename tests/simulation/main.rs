@@ -17,6 +17,7 @@ mod sales;
 mod scale;
 mod seeds;
 mod store;
+mod tiers;
 mod tills;
 mod trace;
 mod world;

@@ -7,6 +7,7 @@ const SERVER: &[(&str, u8, Siblings)] = &[
     ("env", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
     ("http::identity", 0, Siblings::Apart),
+    ("pass", 1, Siblings::Apart),
     ("config", 1, Siblings::Together),
     ("key", 1, Siblings::Together),
     ("signal", 1, Siblings::Together),

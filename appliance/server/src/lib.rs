@@ -23,6 +23,7 @@ pub mod masterdata;
 pub mod metrics;
 pub mod node;
 pub mod notify;
+pub mod pass;
 pub mod replica;
 pub mod role;
 pub mod selftest;

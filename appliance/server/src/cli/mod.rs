@@ -161,6 +161,8 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Key
         | Command::LogLevel { .. }
         | Command::Import { .. }
+        | Command::Publish { .. }
+        | Command::Adopt { .. }
         | Command::Refresh { .. }
         | Command::History { .. }
         | Command::Outbox(_)
@@ -196,7 +198,12 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
             Ok(())
         }
         Command::Import { dir, changes } => masterdata::import(data_dir, &dir, changes).await,
-        Command::Refresh { full, model } => masterdata::refresh(data_dir, full, model).await,
+        Command::Adopt { from } => masterdata::adopt(data_dir, from).await,
+        Command::Publish { to, access } => masterdata::publish(data_dir, to, access).await,
+        Command::Refresh { from: Some(from), access, .. } => {
+            masterdata::refresh_from(data_dir, from, access).await
+        }
+        Command::Refresh { full, model, .. } => masterdata::refresh(data_dir, full, model).await,
         Command::History { node, terminal, model } => {
             masterdata::history(data_dir, node, terminal, model).await
         }
