@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use storebox_proto::beacon::Sweep;
 use storebox_proto::ids::{DeviceId, ModelName, NodeId, TerminalId, TxKey};
 
-use crate::{bench, cli, demo};
+use crate::{bench, cli, demo, selftest};
 
 /// Storebox, the store server of a shop.
 #[derive(Debug, Parser)]
@@ -64,6 +64,8 @@ pub enum Command {
         /// The directory, such as /usr/local/share/man/man1.
         dir: PathBuf,
     },
+    /// Print the operator's reference: commands, configuration, problem codes, metrics.
+    Reference,
     /// Print the public key of this box; the key is made if there is none yet.
     Key,
     /// Take masterdata in (role main): a directory of NDJSON, NDJSON.zst or CSV files, one per model.
@@ -74,14 +76,33 @@ pub enum Command {
         #[arg(long)]
         changes: bool,
     },
+    /// Publish all feeds to storage (role main): objects first, heads last.
+    Publish {
+        /// Such as s3://bucket/feeds, davs://host/feeds, ftp://host/feeds or a directory.
+        #[arg(long, value_name = "URL")]
+        to: String,
+        #[command(flatten)]
+        access: StorageAccess,
+    },
     /// Refresh masterdata now (role store).
     Refresh {
+        /// Read published feeds at this place, besides the sources of the configuration.
+        #[arg(long, value_name = "URL", conflicts_with_all = ["full", "model"])]
+        from: Option<String>,
+        #[command(flatten)]
+        access: StorageAccess,
         /// Fetch and verify everything instead of the changes.
         #[arg(long)]
         full: bool,
         /// Only the feed that this model belongs to.
         #[arg(long)]
         model: Option<ModelName>,
+    },
+    /// Take the place of the box that had this one's name: its terminals, and what it had not settled (role store).
+    Adopt {
+        /// The neighbour that was its mirror, such as http://10.0.0.12:8080.
+        #[arg(long, value_name = "URL")]
+        from: String,
     },
     /// List who refreshed which models when, newest first; at head office, of all boxes and terminals.
     History {
@@ -133,8 +154,27 @@ pub enum Command {
     },
     /// Show a shop that sells through an outage, on real data.
     Demo(demo::Options),
+    /// Try the sale path on a box of its own: accept, flush, read, print; a release has to pass it to stay.
+    Selftest(selftest::Options),
     /// Measure this machine: replica, lookups, durable transactions, memory.
     Bench(bench::Options),
+}
+
+/// What opens storage.
+#[derive(Debug, clap::Args)]
+pub struct StorageAccess {
+    /// The user, or the id of the access key.
+    #[arg(long, default_value = "")]
+    pub user: String,
+    /// A file with the password or the secret of the access key; the running box reads it.
+    #[arg(long, value_name = "FILE", default_value = "")]
+    pub secret_file: String,
+    /// For a bucket: where its service is.
+    #[arg(long, value_name = "URL", default_value = "")]
+    pub endpoint: String,
+    /// For a bucket: the service's region.
+    #[arg(long, default_value = "")]
+    pub region: String,
 }
 
 /// What is done with waiting transactions.

@@ -20,7 +20,7 @@ pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox,
     RequestLogging, Role, Sink, TerminalDefaults,
 };
-pub use source::Source;
+pub use source::{Mirror, Peers, Publish, Require, Source};
 
 use std::path::PathBuf;
 
@@ -58,6 +58,13 @@ pub struct Config {
     /// Further sources, beside the main server.
     #[serde(rename = "source")]
     pub sources: Vec<Source>,
+    /// The other boxes of the store.
+    pub peers: Peers,
+    /// A second box for what this one holds.
+    pub mirror: Mirror,
+    /// Where head office puts its feeds.
+    #[serde(rename = "publish")]
+    pub publish: Vec<Publish>,
     /// The replica.
     pub masterdata: Masterdata,
     /// Transactions that wait.
@@ -86,6 +93,9 @@ impl Default for Config {
             deliveries: Vec::new(),
             intakes: Vec::new(),
             sources: Vec::new(),
+            peers: Peers::default(),
+            mirror: Mirror::default(),
+            publish: Vec::new(),
             masterdata: Masterdata::default(),
             outbox: Outbox::default(),
             terminal: TerminalDefaults::default(),
@@ -123,7 +133,7 @@ mod tests {
         let (mut wanted, mut shown) = (Vec::new(), Vec::new());
         keys(&whole, "", &mut wanted);
         keys(&documented, "", &mut shown);
-        let lists = ["sink", "source", "device", "deliver", "intake"];
+        let lists = ["sink", "source", "publish", "device", "deliver", "intake"];
         wanted.retain(|key| !lists.contains(&key.as_str()));
         assert_eq!(wanted, shown);
         let sink = "id = \"a\"\nurl = \"http://a\"\n";
@@ -151,6 +161,14 @@ mod tests {
         let source = toml::Table::try_from(toml::from_str::<Source>(source).unwrap()).unwrap();
         for key in source.keys() {
             assert!(DEFAULT_TOML.contains(&format!("# {key} = ")), "[[source]] {key} undocumented");
+        }
+        let publish = "id = \"a\"\nurl = \"/media/stick\"\n";
+        let publish = toml::Table::try_from(toml::from_str::<Publish>(publish).unwrap()).unwrap();
+        for key in publish.keys() {
+            assert!(
+                DEFAULT_TOML.contains(&format!("# {key} = ")),
+                "[[publish]] {key} undocumented"
+            );
         }
         let device = toml::Table::try_from(Device::default()).unwrap();
         for key in device.keys() {

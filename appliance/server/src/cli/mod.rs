@@ -13,6 +13,7 @@ mod levels;
 mod manual;
 mod masterdata;
 mod outbox;
+mod reference;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use crate::args::{Args, Command};
 use crate::config::{self, Config, ConfigError};
 use crate::discovery::DaemonError;
 use crate::terminal::access::{AccessError, Kind};
-use crate::{bench, demo, key, logging, node};
+use crate::{bench, demo, key, logging, node, selftest};
 
 use client::CallError;
 
@@ -66,6 +67,9 @@ pub enum CommandError {
     /// The demo stopped early.
     #[error(transparent)]
     Demo(#[from] demo::Error),
+    /// The sale path is not good.
+    #[error("pass the self-test")]
+    Selftest(#[from] selftest::Error),
     /// A measurement could not be made.
     #[error(transparent)]
     Bench(#[from] bench::Error),
@@ -109,6 +113,7 @@ pub fn main(args: Args) -> ExitCode {
                 | CommandError::Premises(_)
                 | CommandError::Discover(_)
                 | CommandError::Demo(_)
+                | CommandError::Selftest(_)
                 | CommandError::Bench(_)
                 | CommandError::Script(_)
                 | CommandError::File { .. }
@@ -140,17 +145,24 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         }
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(&dir)?,
+        Command::Reference => runtime.block_on(reference::print()),
         Command::Discover { sweep: Some(network), port, json, .. } => {
             runtime.block_on(discover::sweep(network, port, json));
         }
         Command::Discover { seconds, json, .. } => {
             runtime.block_on(discover::show(seconds, json))?
         }
+        Command::Selftest(options) => {
+            runtime.block_on(selftest::run(&options))?;
+            say("the sale path is good");
+        }
         Command::Demo(options) => return Ok(runtime.block_on(demo::run(&options))?),
         Command::Status { .. }
         | Command::Key
         | Command::LogLevel { .. }
         | Command::Import { .. }
+        | Command::Publish { .. }
+        | Command::Adopt { .. }
         | Command::Refresh { .. }
         | Command::History { .. }
         | Command::Outbox(_)
@@ -171,12 +183,14 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
     match command {
         Command::Run
         | Command::Demo(_)
+        | Command::Selftest(_)
         | Command::Bench(_)
         | Command::Discover { .. }
         | Command::Doctor { .. }
         | Command::SupportBundle { .. }
         | Command::Completions { .. }
-        | Command::Man { .. } => Ok(()),
+        | Command::Man { .. }
+        | Command::Reference => Ok(()),
         Command::LogLevel { settings, minutes } => levels::run(data_dir, settings, minutes).await,
         Command::Status { json } => status::show(data_dir, json).await,
         Command::Key => {
@@ -184,7 +198,12 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
             Ok(())
         }
         Command::Import { dir, changes } => masterdata::import(data_dir, &dir, changes).await,
-        Command::Refresh { full, model } => masterdata::refresh(data_dir, full, model).await,
+        Command::Adopt { from } => masterdata::adopt(data_dir, from).await,
+        Command::Publish { to, access } => masterdata::publish(data_dir, to, access).await,
+        Command::Refresh { from: Some(from), access, .. } => {
+            masterdata::refresh_from(data_dir, from, access).await
+        }
+        Command::Refresh { full, model, .. } => masterdata::refresh(data_dir, full, model).await,
         Command::History { node, terminal, model } => {
             masterdata::history(data_dir, node, terminal, model).await
         }

@@ -9,6 +9,7 @@ use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 use storebox_proto::ids::{SinkId, SiteId};
 use storebox_proto::limits;
+use storebox_proto::sync::pace::Window;
 
 /// What a box is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,12 +194,24 @@ pub struct Masterdata {
     pub cache_bytes: u64,
     /// Hours for one verification of everything; 0 is never.
     pub scrub_hours: u64,
+    /// Kilobytes in a second that come over the line to other places; 0 is no limit.
+    pub line_kb_per_s: u64,
+    /// When news is followed over that line.
+    pub line_window: Window,
 }
 
 impl Default for Masterdata {
     fn default() -> Self {
         let cache_bytes = 28 * 1024 * 1024;
-        Self { mode: Mode::Follow, overlay_max: 3000, cache_bytes, scrub_hours: 24 }
+        let (line_kb_per_s, line_window) = (0, Window::default());
+        Self {
+            mode: Mode::Follow,
+            overlay_max: 3000,
+            cache_bytes,
+            scrub_hours: 24,
+            line_kb_per_s,
+            line_window,
+        }
     }
 }
 

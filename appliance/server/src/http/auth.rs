@@ -11,6 +11,7 @@ use storebox_proto::time::Timestamp;
 use super::identity::Identity;
 use super::problem::Refusal;
 use super::server::Peer;
+use crate::pass::Claim;
 use crate::terminal::access::{Access, Stranger};
 
 /// Who may come.
@@ -86,9 +87,19 @@ pub fn admit(
     access: &Access,
     path: &str,
     headers: &HeaderMap,
+    claim: Option<&Claim>,
     peer: Peer,
     now: Timestamp,
 ) -> Result<Option<Identity>, Refusal> {
+    if let Some(claim) = claim {
+        let identity = Identity::Node(claim.node.clone());
+        let door = door(path);
+        return if door.lets_in(Some(&identity), peer) {
+            Ok(Some(identity))
+        } else {
+            Err(refuse(Code::Forbidden, door.rule()))
+        };
+    }
     let identity = match (peer, token(headers)?) {
         (Peer::Control, _) => Some(Identity::Operator),
         (Peer::Network(_), None) => None,
@@ -172,7 +183,7 @@ mod tests {
             if let Some(token) = token {
                 headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
             }
-            admit(&access, path, &headers, peer, now).err().map(|refusal| refusal.0.code)
+            admit(&access, path, &headers, None, peer, now).err().map(|refusal| refusal.0.code)
         };
         for (path, nobody, as_till, as_node, as_operator) in [
             ("/healthz", true, true, true, true),

@@ -18,8 +18,14 @@ const ROUTES: &[(&str, Door)] = &[
     ("/sync/v1/heartbeat", Door::Node),
     ("/sync/v1/history", Door::Node),
     ("/sync/v1/objects/{name}", Door::Node),
+    ("/sync/v1/mirror/{node}/copies", Door::Node),
+    ("/sync/v1/mirror/{node}/keys", Door::Node),
+    ("/sync/v1/mirror/{node}/release", Door::Node),
+    ("/sync/v1/mirror/{node}/terminals", Door::Node),
+    ("/sync/v1/relay", Door::Node),
     ("/sync/v1/transactions", Door::Node),
     ("/sync/v1/transactions/{key}", Door::Node),
+    ("/v1/adopt", Door::Operator),
     ("/v1/boxes", Door::Operator),
     ("/v1/changes", Door::Shop),
     ("/v1/channel/push", Door::Shop),
@@ -71,6 +77,9 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/pushes/{id}/retry", Door::Operator),
     ("/v1/refresh", Door::Operator),
     ("/v1/requests", Door::Operator),
+    ("/v1/publish", Door::Operator),
+    ("/v1/refresh", Door::Operator),
+    ("/v1/refresh/from", Door::Operator),
     ("/v1/scales", Door::Shop),
     ("/v1/scales/{id}", Door::Shop),
     ("/v1/scales/{id}/events", Door::Shop),
@@ -108,7 +117,10 @@ struct Running {
 async fn start(role: &str) -> Running {
     let dir = tempfile::tempdir().unwrap();
     let set = |key: &str, value: &str| Override::from_variable(key, value).unwrap();
+    let secret = dir.path().join("site.secret");
+    std::fs::write(&secret, "a secret of this store only").unwrap();
     let overrides = [
+        set("STOREBOX_PEERS__SECRET_FILE", secret.to_str().unwrap()),
         set("STOREBOX_ROLE", role),
         set("STOREBOX_DATA_DIR", dir.path().to_str().unwrap()),
         set("STOREBOX_HTTP__LISTEN", "127.0.0.1:0"),

@@ -7,6 +7,9 @@ mod fleet;
 mod giving_way;
 mod intakes;
 mod main;
+mod mirror;
+mod peers;
+mod publish;
 mod replica;
 mod sources;
 mod store;
@@ -23,10 +26,11 @@ use crate::db::StoreError;
 use crate::replica::author::AuthorError;
 use crate::replica::refresher::RefresherError;
 use crate::replica::source::SourceRefused;
+use crate::replica::storage::PlaceError;
 use crate::status::PanelBuilder;
 use crate::supervise::Supervisor;
 use crate::terminal::access::Access;
-use crate::uplink::{LedgerOpenError, OutboxOpenError};
+use crate::uplink::{CopiesOpenError, LedgerOpenError, OutboxOpenError};
 
 /// Why a role does not start.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +56,12 @@ pub enum RoleError {
     /// The main server cannot be addressed.
     #[error("use the main server")]
     Source(#[from] SourceRefused),
+    /// Copies for neighbours do not open.
+    #[error("open neighbours' copies")]
+    Copies(#[from] CopiesOpenError),
+    /// Storage cannot be used.
+    #[error("use the storage")]
+    Storage(#[from] PlaceError),
     /// The outbox does not open.
     #[error("open the outbox")]
     Outbox(#[from] OutboxOpenError),
