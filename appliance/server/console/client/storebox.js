@@ -1,7 +1,7 @@
 // A client of a Storebox for programs of all kinds: browsers and Node from version 20, without anything else.
 //
-// import { Storebox } from "http://box.local/client/storebox.js";
-// const box = new Storebox({ url: "http://box.local", token }, { terminal: "web-1" });
+// import { Storebox } from "/client/storebox.js";
+// const box = new Storebox({ url: location.origin, token }, { terminal: "web-1" });
 // const { data } = await box.query("Product", [{ fieldName: "name", operator: "iContains", value: "choc" }]);
 
 import { Boxes, NoBox, Refusal } from "./boxes.js";

@@ -133,8 +133,9 @@ impl Pushes {
             .iter()
             .filter_map(|feed| self.inner.parts.changes.watch(feed))
             .collect();
-        let mut wake = outbox.wake();
+        let (mut wake, mut retried) = (outbox.wake(), self.moved());
         while !stop.is_cancelled() {
+            retried.mark_unchanged();
             let looking = Arc::clone(&self.inner);
             let looked = tokio::task::spawn_blocking(move || gather::look(&looking)).await;
             if let Ok(Err(error)) = looked {
@@ -146,8 +147,8 @@ impl Pushes {
             let moved = async {
                 tokio::time::sleep(LOOK_MIN).await;
                 let each = watches.iter_mut().map(|watch| watch.changed().boxed());
-                let own = wake.changed().boxed();
-                select_all(each.chain([own])).await
+                let own = [wake.changed().boxed(), retried.changed().boxed()];
+                select_all(each.chain(own)).await
             };
             let moved = tokio::time::timeout(courier::pause(&self.inner), moved);
             if stop.run_until_cancelled(moved).await.is_none() {
