@@ -1,9 +1,11 @@
 //! Boxes as operators, terminals and their surroundings meet them: real processes, small data.
 
+mod channels;
 mod clock;
 mod commands;
 mod damage;
 mod disk;
+mod fuzzer;
 mod refusals;
 mod sinks;
 mod site;

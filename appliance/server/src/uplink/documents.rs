@@ -164,18 +164,31 @@ impl LocalDocuments {
 
     /// Documents of a kind in the order of their ids, behind `after`; reads the disk.
     pub fn list(&self, kind: &TxKind, after: Option<&str>, count_max: usize) -> Vec<Document> {
+        self.list_under(kind, "", after, count_max)
+    }
+
+    /// Documents of a kind whose ids begin so, in the order of their ids, behind `after`; reads the disk.
+    pub fn list_under(
+        &self,
+        kind: &TxKind,
+        beginning: &str,
+        after: Option<&str>,
+        count_max: usize,
+    ) -> Vec<Document> {
+        let name = |id: &str| (kind.clone(), id.to_owned());
+        let start = after.map_or(Bound::Included(name(beginning)), |id| Bound::Excluded(name(id)));
         let mut ids: Vec<String> = {
             let maps = self.held.0.read().unwrap_or_else(PoisonError::into_inner);
-            let start = (kind.clone(), after.unwrap_or_default().to_owned());
-            let names = maps.by_id.range((Bound::Excluded(start), Bound::Unbounded));
-            let names = names.take_while(|((of, _), _)| of == kind).take(count_max);
-            names.map(|((_, id), _)| id.clone()).collect()
+            let names = maps.by_id.range((start, Bound::Unbounded));
+            let names = names.take_while(|((of, id), _)| of == kind && id.starts_with(beginning));
+            names.take(count_max).map(|((_, id), _)| id.clone()).collect()
         };
-        let prefix = key_of(kind, "");
+        let of_kind = key_of(kind, "").len();
+        let prefix = key_of(kind, beginning);
         let after = after.map(|id| key_of(kind, id));
         let mut count = 0;
         let scanned = self.kept.scan(BY_ID, &prefix, after.as_deref(), &mut |key, _| {
-            ids.push(String::from_utf8_lossy(&key[prefix.len()..]).into_owned());
+            ids.push(String::from_utf8_lossy(&key[of_kind..]).into_owned());
             count += 1;
             count < count_max
         });

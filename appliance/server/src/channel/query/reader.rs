@@ -189,17 +189,16 @@ impl Reader {
         visit: &mut dyn FnMut(Document) -> bool,
     ) -> Result<(), Problem> {
         let kind = tx_kind(kind);
-        let mut after = prefix.to_owned();
-        // A search by prefix wants a few; the first page is small.
+        // A search by prefix wants a few; its first page is small.
         let mut page_max = if prefix.is_empty() { LOCAL_PAGE } else { 8 };
-        let mut seen = 0;
+        let (mut after, mut seen) = (None::<String>, 0);
         loop {
-            let page = self.documents.list(&kind, Some(&after), page_max);
+            let page = self.documents.list_under(&kind, prefix, after.as_deref(), page_max);
             let is_last = page.len() < page_max;
             seen += page.len();
+            after = page.last().map(|document| document.id.clone());
             for document in page {
-                after.clone_from(&document.id);
-                if !document.id.starts_with(prefix) || !visit(document) {
+                if !visit(document) {
                     return Ok(());
                 }
             }
