@@ -45,6 +45,6 @@ async fn a_fuzzer_that_reads_the_document_finds_no_server_error_and_no_undocumen
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let end: String = said.chars().rev().take(6000).collect::<Vec<_>>().into_iter().rev().collect();
     ensure!(output.status.success(), "SEED={seed}\n{end}");
-    println!("{end}");
+    eprintln!("{end}");
     Ok(())
 }
