@@ -11,6 +11,7 @@ mod plan;
 mod reader;
 mod references;
 mod rows;
+mod search;
 #[cfg(test)]
 mod tests;
 
