@@ -14,6 +14,7 @@ mod rows;
 mod search;
 #[cfg(test)]
 mod tests;
+mod tickets;
 
 pub(super) use answer::answer;
 pub(super) use reader::Reader;

@@ -1,18 +1,19 @@
 //! Finds the rows of a query.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use storebox_proto::feed::{IndexDef, Record};
 use storebox_proto::ids::{RecordId, TxKind};
 use storebox_proto::problem::{Code, Problem};
-use storebox_proto::query::Query;
+use storebox_proto::query::{Entity, Query};
 
 use super::answer::Scope;
 use super::entity::{Sources, sources};
 use super::plan::{Plan, Spot};
 use super::rows::{Row, Rows};
 use super::search::Search;
+use super::tickets::TicketBook;
 use crate::channel::fault;
 use crate::channel::save::stock::StockBook;
 use crate::db::Probe;
@@ -57,6 +58,8 @@ pub(in crate::channel) struct Reader {
     pub(super) masterdata: Masterdata,
     pub(super) documents: LocalDocuments,
     pub(in crate::channel) stock: StockBook,
+    /// The shop's tickets by number and customer.
+    pub(in crate::channel) tickets: TicketBook,
     /// Questions that look at every row and may do so now.
     pub(super) scans: tokio::sync::Semaphore,
 }
@@ -64,8 +67,9 @@ pub(in crate::channel) struct Reader {
 impl Reader {
     pub(in crate::channel) fn new(masterdata: Masterdata, documents: LocalDocuments) -> Self {
         let stock = StockBook::new(documents.clone());
+        let tickets = TicketBook::new(documents.clone(), tx_kind("Order"));
         let scans = tokio::sync::Semaphore::new(SCANS_MAX);
-        Self { masterdata, documents, stock, scans }
+        Self { masterdata, documents, stock, tickets, scans }
     }
 
     /// A query with ids in the place of codes, and how it will be answered.
@@ -74,7 +78,9 @@ impl Reader {
         let query = Query { criteria, ..query };
         let central = sources(query.entity).central;
         let view = central.map(|model| self.view(model)).transpose()?;
-        let plan = Plan::of(&query.criteria, &self.indexes(view.as_ref()));
+        let is_ticket = query.entity == Entity::Ticket;
+        let indexes = if is_ticket { TicketBook::indexes() } else { self.indexes(view.as_ref()) };
+        let plan = Plan::of(&query.criteria, &indexes);
         Ok(Planned { query, plan })
     }
 
@@ -164,20 +170,12 @@ impl Reader {
 
     /// What the shop has created of a kind, as far as the plan looks at it.
     fn locals(&self, kind: &str, plan: &Plan) -> Result<BTreeMap<String, Row>, Problem> {
-        if let Plan::Spots(spots) = plan {
-            let ids: Option<Vec<&String>> = spots
-                .iter()
-                .map(|spot| match spot {
-                    Spot::Id(id) => Some(id),
-                    Spot::Index { .. } => None,
-                })
-                .collect();
-            if let Some(ids) = ids {
-                let kind = tx_kind(kind);
-                let load = |id: &String| self.documents.load(&kind, id);
-                let found = ids.into_iter().filter_map(load);
-                return Ok(found.map(|document| (document.id.clone(), row(document))).collect());
-            }
+        if let Plan::Spots(spots) = plan
+            && let Some(ids) = self.local_ids(kind, spots)
+        {
+            let kind = tx_kind(kind);
+            let found = ids.iter().filter_map(|id| self.documents.load(&kind, id));
+            return Ok(found.map(|document| (document.id.clone(), row(document))).collect());
         }
         let mut found = BTreeMap::new();
         self.each_local(kind, "", &mut |document| {
@@ -185,6 +183,23 @@ impl Reader {
             true
         })?;
         Ok(found)
+    }
+
+    /// The documents that can be at these spots; nothing if only a look at all of them can tell.
+    fn local_ids(&self, kind: &str, spots: &[Spot]) -> Option<BTreeSet<String>> {
+        let mut ids = BTreeSet::new();
+        for spot in spots {
+            match spot {
+                Spot::Id(id) => {
+                    ids.insert(id.clone());
+                }
+                Spot::Index { field, probe } if kind == "Order" => {
+                    ids.extend(self.tickets.ids(field, probe));
+                }
+                Spot::Index { .. } => return None,
+            }
+        }
+        Some(ids)
     }
 
     /// Shows documents of a kind whose ids begin so, in the order of their ids, until `visit` says no.
