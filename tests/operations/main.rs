@@ -5,6 +5,7 @@ mod clock;
 mod commands;
 mod damage;
 mod disk;
+mod estate;
 mod fuzzer;
 mod refusals;
 mod sinks;

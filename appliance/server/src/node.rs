@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::http::live::Live;
 use crate::http::server::Server;
 use crate::http::traffic::Traffic;
-use crate::http::{admin, chronicle, health, openapi, page, whoami};
+use crate::http::{admin, chronicle, health, log, openapi, page, whoami};
 use crate::key::{self, KeyError};
 use crate::logging;
 use crate::metrics::Metrics;
@@ -111,6 +111,8 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let (keeper, pages) =
         Keeper::open(&config.data_dir, panel.clone(), waits).map_err(NodeError::Chronicle)?;
     supervisor.spawn_owner("chronicle", |stop| keeper.run(stop));
+    let basics = Basics { config, key: &key, access: &access, supervisor };
+    routers.extend(role::start_fleet(&basics, &panel)?);
     let live = Live::new(panel.clone(), supervisor.root());
     supervisor.spawn_owner("live", |stop| live.clone().run(stop));
     routers.extend([
@@ -119,6 +121,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         whoami::routes(),
         health::routes(panel.clone()),
         admin::routes(access.clone()),
+        log::routes(),
         metrics.routes(),
         page::routes(),
     ]);
@@ -147,6 +150,9 @@ async fn serve(
     let addresses = premises.announce(&network)?;
     let server = Server { access, router, limits: config.http.clone(), traffic };
     server.start(supervisor, network, control);
+    if let Some(levels) = logging::levels() {
+        supervisor.spawn_owner("log levels", |stop| levels.keep(stop));
+    }
     let notifier = Notifier::from_environment();
     notifier.ready(&format!("serving on {addresses}"));
     tracing::info!(node = %config.node, role = config.role.as_str(), addresses, "serving");
