@@ -1,6 +1,7 @@
 //! Boxes as operators, terminals and their surroundings meet them: real processes, small data.
 
 mod clients;
+mod channels;
 mod clock;
 mod commands;
 mod damage;
@@ -8,6 +9,7 @@ mod disk;
 mod estate;
 mod integrator;
 mod landscapes;
+mod fuzzer;
 mod refusals;
 mod sinks;
 mod site;
