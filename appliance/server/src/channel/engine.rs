@@ -205,7 +205,7 @@ impl Runner {
         let Ok(Ok(_turn)) = turn else {
             return Err(ChainFault::Away("other webhooks keep the box busy".to_owned()));
         };
-        let told = json!({"call": call, "object": &object});
+        let told = json!({"context": call, "object": &object});
         let answer = self.webhooks.call(webhook, id, &told).await.map_err(|fault| match fault {
             CallFault::Refused { text, .. } => ChainFault::Refused(text),
             fault if fault.is_passing() => ChainFault::Away(chain(&fault)),
