@@ -1,15 +1,15 @@
 //! Boxes as operators, terminals and their surroundings meet them: real processes, small data.
 
-mod clients;
 mod channels;
+mod clients;
 mod clock;
 mod commands;
 mod damage;
 mod disk;
 mod estate;
+mod fuzzer;
 mod integrator;
 mod landscapes;
-mod fuzzer;
 mod refusals;
 mod sinks;
 mod site;
