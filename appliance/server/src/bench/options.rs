@@ -42,7 +42,7 @@ pub enum Part {
 
 impl Part {
     /// All of them, in the order of the report.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Replica100k,
         Self::Replica1m,
         Self::Memory300k,

@@ -67,7 +67,7 @@ pub(in crate::channel) fn one(
     let request = json!({"entity": push.entity.entity(), "criteria": criteria});
     let query = Query::parse(&request).map_err(fault::query)?;
     let scope = Scope { channel: channel.id.clone(), place, today: today() };
-    Ok(reader.find(&query, &scope, 1)?.rows.into_iter().next())
+    Ok(reader.find(reader.plan(query)?, &scope, 1)?.rows.into_iter().next())
 }
 
 async fn blocking<T: Send + 'static>(

@@ -124,6 +124,7 @@ fn a_detour_of_sales_and_what_a_company_system_refuses_are_told() {
         chosen,
         up,
         fault: None,
+        last_fault: None,
         down_s: None,
         probe_in_s: None,
         opened: 0,
