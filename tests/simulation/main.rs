@@ -14,6 +14,7 @@ mod net;
 mod queue;
 mod replica;
 mod sales;
+mod scale;
 mod seeds;
 mod store;
 mod tiers;
