@@ -17,8 +17,8 @@ pub use device::Device;
 pub use intake::{Intake, IntakeTable};
 pub use load::{ConfigError, Override, Place, load, parse};
 pub use sections::{
-    Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox, Role, Sink,
-    TerminalDefaults,
+    Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox,
+    RequestLogging, Role, Sink, TerminalDefaults,
 };
 pub use source::{Mirror, Peers, Publish, Require, Source};
 
@@ -74,6 +74,8 @@ pub struct Config {
     /// Printers, scales, displays and scanners of this box.
     #[serde(rename = "device")]
     pub devices: Vec<Device>,
+    /// What is kept of calls of channels (role `store`).
+    pub request_log: RequestLogging,
     /// What is logged.
     pub log: Log,
 }
@@ -98,6 +100,7 @@ impl Default for Config {
             outbox: Outbox::default(),
             terminal: TerminalDefaults::default(),
             devices: Vec::new(),
+            request_log: RequestLogging::default(),
             log: Log::default(),
         }
     }

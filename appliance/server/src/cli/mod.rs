@@ -3,6 +3,7 @@
 //! Commands about a running box talk to its control socket; the few that also make sense without one say so.
 
 mod bundle;
+mod channel;
 mod client;
 mod clients;
 mod device;
@@ -12,6 +13,7 @@ mod levels;
 mod manual;
 mod masterdata;
 mod outbox;
+mod reference;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ use crate::args::{Args, Command};
 use crate::config::{self, Config, ConfigError};
 use crate::discovery::DaemonError;
 use crate::terminal::access::{AccessError, Kind};
-use crate::{bench, demo, key, logging, node};
+use crate::{bench, demo, key, logging, node, selftest};
 
 use client::CallError;
 
@@ -65,6 +67,9 @@ pub enum CommandError {
     /// The demo stopped early.
     #[error(transparent)]
     Demo(#[from] demo::Error),
+    /// The sale path is not good.
+    #[error("pass the self-test")]
+    Selftest(#[from] selftest::Error),
     /// A measurement could not be made.
     #[error(transparent)]
     Bench(#[from] bench::Error),
@@ -77,6 +82,9 @@ pub enum CommandError {
         #[source]
         source: std::io::Error,
     },
+    /// A script does not do what it should on a sample.
+    #[error("the script {0}")]
+    Script(#[from] crate::channel::script::ScriptFault),
     /// A file that was named does not hold a JSON object.
     #[error("{path} does not hold a JSON object")]
     Payload {
@@ -105,7 +113,9 @@ pub fn main(args: Args) -> ExitCode {
                 | CommandError::Premises(_)
                 | CommandError::Discover(_)
                 | CommandError::Demo(_)
+                | CommandError::Selftest(_)
                 | CommandError::Bench(_)
+                | CommandError::Script(_)
                 | CommandError::File { .. }
                 | CommandError::Payload { .. } => ExitCode::FAILURE,
             }
@@ -135,11 +145,16 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         }
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(&dir)?,
+        Command::Reference => runtime.block_on(reference::print()),
         Command::Discover { sweep: Some(network), port, json, .. } => {
             runtime.block_on(discover::sweep(network, port, json));
         }
         Command::Discover { seconds, json, .. } => {
             runtime.block_on(discover::show(seconds, json))?
+        }
+        Command::Selftest(options) => {
+            runtime.block_on(selftest::run(&options))?;
+            say("the sale path is good");
         }
         Command::Demo(options) => return Ok(runtime.block_on(demo::run(&options))?),
         Command::Status { .. }
@@ -153,6 +168,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Outbox(_)
         | Command::Ledger(_)
         | Command::Device(_)
+        | Command::Channel(_)
         | Command::Terminal(_)
         | Command::Node(_)
         | Command::Operator(_) => {
@@ -167,12 +183,14 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
     match command {
         Command::Run
         | Command::Demo(_)
+        | Command::Selftest(_)
         | Command::Bench(_)
         | Command::Discover { .. }
         | Command::Doctor { .. }
         | Command::SupportBundle { .. }
         | Command::Completions { .. }
-        | Command::Man { .. } => Ok(()),
+        | Command::Man { .. }
+        | Command::Reference => Ok(()),
         Command::LogLevel { settings, minutes } => levels::run(data_dir, settings, minutes).await,
         Command::Status { json } => status::show(data_dir, json).await,
         Command::Key => {
@@ -190,6 +208,7 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
             masterdata::history(data_dir, node, terminal, model).await
         }
         Command::Device(what) => device::run(data_dir, what).await,
+        Command::Channel(what) => channel::run(data_dir, what).await,
         Command::Outbox(what) => outbox::run(data_dir, what).await,
         Command::Ledger(what) => outbox::look(data_dir, what).await,
         Command::Terminal(what) => clients::run(data_dir, Kind::Terminal, what).await,

@@ -294,6 +294,26 @@ impl Default for Log {
     }
 }
 
+/// What is kept of calls of channels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RequestLogging {
+    /// Megabytes of it; 0: nothing is kept.
+    pub megabytes: u64,
+    /// Days of it.
+    pub days: u64,
+    /// Fields whose content is never kept.
+    pub masked: Vec<String>,
+}
+
+impl Default for RequestLogging {
+    fn default() -> Self {
+        let masked =
+            ["password", "pin", "token", "secret", "cardNumber", "pan", "cvv", "cvc", "iban"];
+        Self { megabytes: 32, days: 14, masked: masked.map(str::to_owned).to_vec() }
+    }
+}
+
 /// How the box is found on the LAN.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -88,6 +88,9 @@ pub enum RoleError {
     /// The spool of print jobs does not open.
     #[error("open the spool")]
     Spool(#[from] crate::devices::spool::SpoolOpenError),
+    /// The records of pushes cannot be used.
+    #[error("open the records of pushes")]
+    Pushes(#[source] crate::db::DiskError),
     /// The HTTP client does not start.
     #[error("start the HTTP client")]
     Client(#[source] reqwest::Error),

@@ -53,7 +53,8 @@ pub(super) async fn start(
     routers.push(feeds::routes(feeds::Sync { board, segments, history, shutdown }));
     let (outbox, documents, transactions) =
         transactions::start_outbox(basics, routes, neighbour, nudge, panel)?;
-    routers.push(channels::start(masterdata.clone(), outbox, documents.clone()));
+    let (catalogue, log) = (masterdata.clone(), changes.clone());
+    routers.extend(channels::start(basics, catalogue, log, outbox, documents.clone())?);
     let giving_way = GivingWay::new(changes, masterdata.clone(), documents);
     basics.supervisor.spawn_owner("giving way", |stop| giving_way.run(stop));
     routers.extend(transactions);

@@ -362,7 +362,8 @@ impl Outbox {
         let _ = self.sender.send(Command::Stop).await;
     }
 
-    pub(super) fn wake(&self) -> watch::Receiver<u64> {
+    /// Moves with everything that changes the outbox.
+    pub fn wake(&self) -> watch::Receiver<u64> {
         self.wake.clone()
     }
 
