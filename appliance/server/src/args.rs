@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use storebox_proto::beacon::Sweep;
 use storebox_proto::ids::{DeviceId, ModelName, NodeId, TerminalId, TxKey};
 
-use crate::{bench, demo, selftest};
+use crate::{bench, cli, demo, selftest};
 
 /// Storebox, the store server of a shop.
 #[derive(Debug, Parser)]
@@ -33,6 +34,38 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Examine this box and its surroundings, and say what to do about what is wrong.
+    Doctor {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write one file for whoever helps: state, log and configuration, without secrets or customers.
+    SupportBundle {
+        /// The file; a new one in this directory if it is left out.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Show how much is logged, or change it for a while.
+    LogLevel {
+        /// Such as `debug` for everything, `storebox::http=debug` for a module, `reset` for what is configured.
+        settings: Vec<cli::Setting>,
+        /// Minutes until the configuration is in force again.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1440))]
+        minutes: u32,
+    },
+    /// Print what a shell needs to complete these commands.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory.
+    Man {
+        /// The directory, such as /usr/local/share/man/man1.
+        dir: PathBuf,
+    },
+    /// Print the operator's reference: commands, configuration, problem codes, metrics.
+    Reference,
     /// Print the public key of this box; the key is made if there is none yet.
     Key,
     /// Take masterdata in (role main): a directory of NDJSON, NDJSON.zst or CSV files, one per model.
@@ -43,14 +76,33 @@ pub enum Command {
         #[arg(long)]
         changes: bool,
     },
+    /// Publish all feeds to storage (role main): objects first, heads last.
+    Publish {
+        /// Such as s3://bucket/feeds, davs://host/feeds, ftp://host/feeds or a directory.
+        #[arg(long, value_name = "URL")]
+        to: String,
+        #[command(flatten)]
+        access: StorageAccess,
+    },
     /// Refresh masterdata now (role store).
     Refresh {
+        /// Read published feeds at this place, besides the sources of the configuration.
+        #[arg(long, value_name = "URL", conflicts_with_all = ["full", "model"])]
+        from: Option<String>,
+        #[command(flatten)]
+        access: StorageAccess,
         /// Fetch and verify everything instead of the changes.
         #[arg(long)]
         full: bool,
         /// Only the feed that this model belongs to.
         #[arg(long)]
         model: Option<ModelName>,
+    },
+    /// Take the place of the box that had this one's name: its terminals, and what it had not settled (role store).
+    Adopt {
+        /// The neighbour that was its mirror, such as http://10.0.0.12:8080.
+        #[arg(long, value_name = "URL")]
+        from: String,
     },
     /// List who refreshed which models when, newest first; at head office, of all boxes and terminals.
     History {
@@ -76,11 +128,23 @@ pub enum Command {
     /// Other boxes that may replicate from this one and settle here.
     #[command(subcommand)]
     Node(Clients),
+    /// Persons who may act on this box from the console in a browser.
+    #[command(subcommand)]
+    Operator(Clients),
     /// Printers, scales, displays and scanners.
     #[command(subcommand)]
     Device(Device),
+    /// Hooks, pushes and calls of channels.
+    #[command(subcommand)]
+    Channel(Channel),
     /// Look for boxes on the LAN.
     Discover {
+        /// Ask every address of this network instead, such as 10.0.0.0/24; at most 1024 addresses.
+        #[arg(long, value_name = "NETWORK")]
+        sweep: Option<Sweep>,
+        /// The port that is asked there.
+        #[arg(long, default_value_t = 8080, requires = "sweep")]
+        port: u16,
         /// Seconds to look.
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
         seconds: u64,
@@ -94,6 +158,23 @@ pub enum Command {
     Selftest(selftest::Options),
     /// Measure this machine: replica, lookups, durable transactions, memory.
     Bench(bench::Options),
+}
+
+/// What opens storage.
+#[derive(Debug, clap::Args)]
+pub struct StorageAccess {
+    /// The user, or the id of the access key.
+    #[arg(long, default_value = "")]
+    pub user: String,
+    /// A file with the password or the secret of the access key; the running box reads it.
+    #[arg(long, value_name = "FILE", default_value = "")]
+    pub secret_file: String,
+    /// For a bucket: where its service is.
+    #[arg(long, value_name = "URL", default_value = "")]
+    pub endpoint: String,
+    /// For a bucket: the service's region.
+    #[arg(long, default_value = "")]
+    pub region: String,
 }
 
 /// What is done with waiting transactions.
@@ -197,6 +278,55 @@ pub enum Device {
     Trace {
         /// Its name.
         id: DeviceId,
+    },
+}
+
+/// What is done with channels.
+#[derive(Debug, Subcommand)]
+pub enum Channel {
+    /// Try a hook on a sample; nothing is stored, but a webhook is called.
+    Try {
+        /// A file with the sample, any JSON.
+        sample: PathBuf,
+        /// A hook of the running box, by its id.
+        #[arg(long, required_unless_present = "script")]
+        hook: Option<String>,
+        /// A file with a script, which needs no running box.
+        #[arg(long, conflicts_with = "hook")]
+        script: Option<PathBuf>,
+    },
+    /// List hooks after the commit that have not succeeded yet.
+    Hooks,
+    /// Run one of them again now.
+    Retry {
+        /// Its id, as it is listed.
+        id: String,
+    },
+    /// Give one of them up.
+    Drop {
+        /// Its id, as it is listed.
+        id: String,
+    },
+    /// Show how pushes do: what waits, the last delivery, what the target refused.
+    Pushes {
+        /// Tell the target of this definition again what it refused.
+        #[arg(long, value_name = "DEFINITION")]
+        retry: Option<String>,
+    },
+    /// Show calls, the newest first, with request, answer and the hooks on the way.
+    Log {
+        /// Only of this correlation id.
+        #[arg(long)]
+        correlation: Option<String>,
+        /// Only of this service.
+        #[arg(long)]
+        service: Option<String>,
+        /// Only those that were refused.
+        #[arg(long)]
+        refused: bool,
+        /// How many at most.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
     },
 }
 

@@ -3,6 +3,10 @@
 //! Each part adds what it knows through [`Panel::add`]; nobody else needs to know the parts.
 //! What a passer-by may see is [`Status::summary`].
 
+mod machine;
+mod memory;
+mod sentence;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -16,7 +20,15 @@ use storebox_proto::time::{ClockConfidence, Timestamp};
 use crate::config::Role;
 use crate::env;
 use crate::supervise::Supervisor;
+use crate::tiers::SourceStatus;
+pub use machine::{MachineStatus, report as report_machine};
+use memory::LineMemory;
+pub use sentence::{Finding, Level, findings};
 
+/// Why a box is not ready that is on its way out.
+const STOPPING: &str = "the box is stopping";
+/// Why a box is not ready that never had masterdata.
+pub const NO_MASTERDATA: &str = "no masterdata was replicated yet";
 /// The owner of a state that does not answer within this is stuck.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
@@ -40,6 +52,9 @@ pub struct Status {
     /// How far that clock may be believed.
     #[schema(value_type = String)]
     pub clock: ClockConfidence,
+    /// What is to be said of it, the gravest first: the first is the sentence on the console.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// Whether it can do its job.
     pub ready: bool,
     /// Why it cannot.
@@ -52,8 +67,20 @@ pub struct Status {
     /// Transactions that were settled (role `main`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<LedgerStatus>,
+    /// Where settled transactions go (role `main`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deliveries: Vec<DeliveryStatus>,
     /// The lines to other servers.
     pub lines: Vec<LineStatus>,
+    /// The sources of masterdata and the ways of transactions, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceStatus>,
+    /// Its printers, scales, displays and scanners.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceStatus>,
+    /// The machine below it.
+    #[serde(default)]
+    pub machine: MachineStatus,
     /// Its clients; for the operator only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<ClientStatus>,
@@ -105,6 +132,15 @@ pub struct OutboxStatus {
     /// Envelopes that contradict accepted ones and wait for a person.
     #[serde(default)]
     pub conflicts: u64,
+    /// Of those that wait, how many are passed on for neighbours.
+    #[serde(default)]
+    pub passed_on: u64,
+    /// As many may wait.
+    #[serde(default)]
+    pub held_max: u64,
+    /// The disk failed: nothing is taken until the box starts again.
+    #[serde(default)]
+    pub failed: bool,
 }
 
 /// The ledger of a main server.
@@ -115,6 +151,27 @@ pub struct LedgerStatus {
     pub settled: u64,
     /// Transactions that were refused or are in conflict.
     pub refused: u64,
+}
+
+/// A way of settled transactions to a system of the company.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryStatus {
+    /// Its name.
+    pub id: String,
+    /// `postgres`, `nats`, `http` or `files`.
+    pub to: String,
+    /// The last position of the ledger that is there.
+    pub position: u64,
+    /// Transactions to go.
+    pub behind: u64,
+    /// Transactions delivered since the box started.
+    pub delivered: u64,
+    /// Transactions that are not taken there and wait for a person.
+    pub aside: u64,
+    /// Why the last attempt failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<String>,
 }
 
 /// The line to another server.
@@ -129,6 +186,46 @@ pub struct LineStatus {
     pub up: bool,
     /// In words.
     pub detail: String,
+    /// The other side answers, but does not let this box in.
+    #[serde(default)]
+    pub is_refused: bool,
+    /// When it became up or down; nothing if it has been so since this box started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub since: Option<Timestamp>,
+}
+
+/// A device of a box.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceStatus {
+    /// Its name.
+    pub id: String,
+    /// `printer`, `scale`, `display` or `scanner`.
+    pub kind: String,
+    /// `starting`, `away` or `open`; `unused` if its definition makes no sense.
+    pub link: String,
+    /// How it does, in words: `works`, `it is out of paper`, `away: nothing is at usb:04b8:0202`.
+    #[serde(default)]
+    pub state: String,
+    /// Why it does not work although it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<DeviceTrouble>,
+    /// Papers that wait for it.
+    #[serde(default)]
+    pub waiting: u64,
+    /// Papers of which a person must say whether they were printed.
+    #[serde(default)]
+    pub in_doubt: u64,
+}
+
+/// Why a device does not work.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DeviceTrouble {
+    /// What programs act on, such as `paper_out`.
+    pub code: String,
+    /// For people, such as `it is out of paper`.
+    pub words: String,
 }
 
 /// A terminal or node of a box.
@@ -161,10 +258,18 @@ pub struct TaskLine {
 }
 
 impl Status {
-    /// What anybody on the network may see: no client and no task is named.
+    /// What anybody on the network may see: no client and no task is named, no place of a device.
     pub fn summary(mut self) -> Self {
         self.clients.clear();
         self.tasks.clear();
+        // Where a device is looked for is nobody's business either.
+        for device in &mut self.devices {
+            device.state.truncate(device.state.find(['(', ':']).unwrap_or(device.state.len()));
+        }
+        self.findings.retain(|finding| finding.code != "task_pausing");
+        if self.findings.is_empty() {
+            self.findings = findings(&self);
+        }
         self
     }
 
@@ -196,6 +301,7 @@ struct Inner {
     started: Instant,
     supervisor: Supervisor,
     parts: Vec<Part>,
+    lines: LineMemory,
 }
 
 /// A panel to which parts still add themselves.
@@ -205,7 +311,8 @@ impl PanelBuilder {
     /// The panel of this box, started now.
     pub fn new(node: NodeId, role: Role, public_key: String, supervisor: Supervisor) -> Self {
         let (started, parts) = (env::instant(), Vec::new());
-        Self(Inner { node, role, public_key, started, supervisor, parts })
+        let lines = LineMemory::default();
+        Self(Inner { node, role, public_key, started, supervisor, parts, lines })
     }
 
     /// Lets a part say what it knows.
@@ -245,6 +352,11 @@ impl PanelBuilder {
 }
 
 impl Panel {
+    /// The name of the box.
+    pub fn node(&self) -> &NodeId {
+        &self.inner.node
+    }
+
     /// The state of the box now.
     pub async fn status(&self) -> Status {
         let inner = &self.inner;
@@ -257,17 +369,22 @@ impl Panel {
             uptime_s: uptime.as_secs(),
             now: env::timestamp(),
             clock: env::clock_confidence(),
+            findings: Vec::new(),
             ready: true,
             reasons: Vec::new(),
             feeds: Vec::new(),
             outbox: None,
             ledger: None,
+            deliveries: Vec::new(),
             lines: Vec::new(),
+            sources: Vec::new(),
+            devices: Vec::new(),
+            machine: MachineStatus::default(),
             clients: Vec::new(),
             tasks: inner.supervisor.tasks().into_iter().map(TaskLine::from).collect(),
         };
         if inner.supervisor.root().is_cancelled() {
-            status.not_ready("the box is stopping");
+            status.not_ready(STOPPING);
         }
         for part in &inner.parts {
             match part {
@@ -275,6 +392,8 @@ impl Panel {
                 Part::Asked(ask) => status = ask(status).await,
             }
         }
+        inner.lines.date(&mut status);
+        status.findings = findings(&status);
         status
     }
 }

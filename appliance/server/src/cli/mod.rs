@@ -2,12 +2,18 @@
 //!
 //! Commands about a running box talk to its control socket; the few that also make sense without one say so.
 
+mod bundle;
+mod channel;
 mod client;
 mod clients;
 mod device;
 mod discover;
+mod doctor;
+mod levels;
+mod manual;
 mod masterdata;
 mod outbox;
+mod reference;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +26,8 @@ use crate::terminal::access::{AccessError, Kind};
 use crate::{bench, demo, key, logging, node, selftest};
 
 use client::CallError;
+
+pub use levels::Setting;
 
 /// sysexits(3): the configuration is wrong; systemd need not try again.
 const EXIT_CONFIG: u8 = 78;
@@ -74,6 +82,9 @@ pub enum CommandError {
         #[source]
         source: std::io::Error,
     },
+    /// A script does not do what it should on a sample.
+    #[error("the script {0}")]
+    Script(#[from] crate::channel::script::ScriptFault),
     /// A file that was named does not hold a JSON object.
     #[error("{path} does not hold a JSON object")]
     Payload {
@@ -104,6 +115,7 @@ pub fn main(args: Args) -> ExitCode {
                 | CommandError::Demo(_)
                 | CommandError::Selftest(_)
                 | CommandError::Bench(_)
+                | CommandError::Script(_)
                 | CommandError::File { .. }
                 | CommandError::Payload { .. } => ExitCode::FAILURE,
             }
@@ -121,22 +133,45 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
             runtime.block_on(node::run(config))?;
         }
         Command::Bench(options) => runtime.block_on(bench::run(&options))?,
+        Command::Doctor { json } => {
+            let examined = doctor::show(&args.config, args.data_dir.as_deref(), json);
+            return Ok(match runtime.block_on(examined)? {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::FAILURE,
+            });
+        }
+        Command::SupportBundle { out } => {
+            runtime.block_on(bundle::write(&args.config, args.data_dir.as_deref(), out))?;
+        }
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::pages(&dir)?,
+        Command::Reference => runtime.block_on(reference::print()),
+        Command::Discover { sweep: Some(network), port, json, .. } => {
+            runtime.block_on(discover::sweep(network, port, json));
+        }
+        Command::Discover { seconds, json, .. } => {
+            runtime.block_on(discover::show(seconds, json))?
+        }
         Command::Selftest(options) => {
             runtime.block_on(selftest::run(&options))?;
             say("the sale path is good");
         }
-        Command::Discover { seconds, json } => runtime.block_on(discover::show(seconds, json))?,
         Command::Demo(options) => return Ok(runtime.block_on(demo::run(&options))?),
         Command::Status { .. }
         | Command::Key
+        | Command::LogLevel { .. }
         | Command::Import { .. }
+        | Command::Publish { .. }
+        | Command::Adopt { .. }
         | Command::Refresh { .. }
         | Command::History { .. }
         | Command::Outbox(_)
         | Command::Ledger(_)
         | Command::Device(_)
+        | Command::Channel(_)
         | Command::Terminal(_)
-        | Command::Node(_) => {
+        | Command::Node(_)
+        | Command::Operator(_) => {
             let data_dir = data_dir(&args)?;
             runtime.block_on(command(args.command, &data_dir))?;
         }
@@ -150,22 +185,35 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         | Command::Demo(_)
         | Command::Selftest(_)
         | Command::Bench(_)
-        | Command::Discover { .. } => Ok(()),
+        | Command::Discover { .. }
+        | Command::Doctor { .. }
+        | Command::SupportBundle { .. }
+        | Command::Completions { .. }
+        | Command::Man { .. }
+        | Command::Reference => Ok(()),
+        Command::LogLevel { settings, minutes } => levels::run(data_dir, settings, minutes).await,
         Command::Status { json } => status::show(data_dir, json).await,
         Command::Key => {
             say(&key::public_text(&key::open(data_dir)?));
             Ok(())
         }
         Command::Import { dir, changes } => masterdata::import(data_dir, &dir, changes).await,
-        Command::Refresh { full, model } => masterdata::refresh(data_dir, full, model).await,
+        Command::Adopt { from } => masterdata::adopt(data_dir, from).await,
+        Command::Publish { to, access } => masterdata::publish(data_dir, to, access).await,
+        Command::Refresh { from: Some(from), access, .. } => {
+            masterdata::refresh_from(data_dir, from, access).await
+        }
+        Command::Refresh { full, model, .. } => masterdata::refresh(data_dir, full, model).await,
         Command::History { node, terminal, model } => {
             masterdata::history(data_dir, node, terminal, model).await
         }
         Command::Device(what) => device::run(data_dir, what).await,
+        Command::Channel(what) => channel::run(data_dir, what).await,
         Command::Outbox(what) => outbox::run(data_dir, what).await,
         Command::Ledger(what) => outbox::look(data_dir, what).await,
         Command::Terminal(what) => clients::run(data_dir, Kind::Terminal, what).await,
         Command::Node(what) => clients::run(data_dir, Kind::Node, what).await,
+        Command::Operator(what) => clients::run(data_dir, Kind::Operator, what).await,
     }
 }
 

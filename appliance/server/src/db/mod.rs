@@ -30,7 +30,7 @@ mod plan;
 mod snapshot;
 
 pub use cache::BlockCache;
-pub use contain::panic_is_contained;
+pub use contain::{contain, panic_is_contained};
 pub use disk::DiskError;
 pub use feed_store::{
     AdoptError, ApplyError, BadSegment, ChangeSet, FeedReader, FeedStore, FoldError, Incident,
@@ -38,5 +38,6 @@ pub use feed_store::{
 };
 pub use generation::{Generation, ReadError};
 pub use keyed::{Keyed, KeyedOpened};
+pub use query::Probe;
 pub use segments::{Health, Lease, SegmentStore, StoreError};
 pub use snapshot::{SnapshotError, SnapshotWriter};

@@ -16,7 +16,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Request, Response, header};
+use axum::http::{HeaderName, HeaderValue, Request, Response, header, request};
 use http_body_util::Limited;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -32,9 +32,11 @@ use super::traffic::Traffic;
 use super::{auth, refusal};
 use crate::config::Http;
 use crate::env;
+use crate::pass::{Claim, PROOF};
 use crate::supervise::{Pulse, Supervisor};
 use crate::terminal::access::Access;
 
+const PROOF_HEADER: HeaderName = HeaderName::from_static(PROOF);
 /// A request head beyond this is refused by hyper with 431, no body and a log line.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Requests that are under way when the box stops may take this long.
@@ -114,16 +116,28 @@ impl Server {
         });
     }
 
+    /// Who asks, if it shows the secret of the store.
+    fn claim(&self, head: &request::Parts) -> Option<Claim> {
+        let header = head.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let path = head.uri.path_and_query().map_or("", |path| path.as_str());
+        self.access.neighbour(header, head.method.as_str(), path)
+    }
+
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let (mut head, body) = request.into_parts();
-        let admitted =
-            auth::admit(&self.access, head.uri.path(), &head.headers, peer, env::timestamp());
+        let claim = self.claim(&head);
+        let (path, now) = (head.uri.path(), env::timestamp());
+        let admitted = auth::admit(&self.access, path, &head.headers, claim.as_ref(), peer, now);
         let identity = match admitted {
             Ok(identity) => identity,
             Err(refused) => return axum::response::IntoResponse::into_response(refused),
         };
         if let Some(identity) = identity {
             head.extensions.insert(identity);
+        }
+        let proof = claim.as_ref().and_then(|claim| HeaderValue::from_str(&claim.proof).ok());
+        if let Some(claim) = claim {
+            head.extensions.insert(claim);
         }
         let length = head.headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
@@ -151,7 +165,10 @@ impl Server {
         }
         let answer = self.router.clone().call(request);
         match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(response)) => refusal::complete(response, has_body).await,
+            Ok(Ok(mut response)) => {
+                response.headers_mut().extend(proof.map(|proof| (PROOF_HEADER, proof)));
+                refusal::complete(response, has_body).await
+            }
             Ok(Err(never)) => match never {},
             Err(_) => refusal::answer(Code::Busy, "the request took too long and was given up"),
         }
@@ -238,13 +255,23 @@ impl hyper::service::Service<Request<Incoming>> for Visit {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.phase.enter();
         let (house, peer, phase) = (Arc::clone(&self.house), self.peer, self.phase.clone());
+        let timed = is_of_a_till(request.uri()).then(env::instant);
         Box::pin(async move {
             let response = house.answer(request, peer).await;
             house.traffic.answered(response.status());
+            if let Some(began) = timed {
+                house.traffic.waits().count(env::instant().saturating_duration_since(began));
+            }
             phase.leave();
             Ok(response)
         })
     }
+}
+
+/// Whether a till stands still until this is answered, and not because it wants to wait.
+fn is_of_a_till(uri: &axum::http::Uri) -> bool {
+    let path = uri.path();
+    path.starts_with("/v1/models/") || (path == "/v1/transactions" && uri.query().is_none())
 }
 
 /// The connections that may be open at once.

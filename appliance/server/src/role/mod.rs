@@ -1,9 +1,17 @@
 //! What a role mounts: which tasks run and which routes are served.
 
+mod channels;
+mod deliveries;
 mod devices;
+mod fleet;
 mod giving_way;
+mod intakes;
 mod main;
+mod mirror;
+mod peers;
+mod publish;
 mod replica;
+mod sources;
 mod store;
 mod transactions;
 
@@ -18,10 +26,11 @@ use crate::db::StoreError;
 use crate::replica::author::AuthorError;
 use crate::replica::refresher::RefresherError;
 use crate::replica::source::SourceRefused;
+use crate::replica::storage::PlaceError;
 use crate::status::PanelBuilder;
 use crate::supervise::Supervisor;
 use crate::terminal::access::Access;
-use crate::uplink::{LedgerOpenError, OutboxOpenError};
+use crate::uplink::{CopiesOpenError, LedgerOpenError, OutboxOpenError};
 
 /// Why a role does not start.
 #[derive(Debug, thiserror::Error)]
@@ -47,15 +56,41 @@ pub enum RoleError {
     /// The main server cannot be addressed.
     #[error("use the main server")]
     Source(#[from] SourceRefused),
+    /// Copies for neighbours do not open.
+    #[error("open neighbours' copies")]
+    Copies(#[from] CopiesOpenError),
+    /// Storage cannot be used.
+    #[error("use the storage")]
+    Storage(#[from] PlaceError),
     /// The outbox does not open.
     #[error("open the outbox")]
     Outbox(#[from] OutboxOpenError),
     /// The ledger does not open.
     #[error("open the ledger")]
     Ledger(#[from] LedgerOpenError),
+    /// A target of settled transactions cannot be set up.
+    #[error("set up the delivery {id}")]
+    Delivery {
+        /// Its name.
+        id: String,
+        /// Why.
+        #[source]
+        source: crate::sink::TargetSetUpError,
+    },
+    /// A database of masterdata cannot be addressed.
+    #[error("set up the intake {id}: {reason}")]
+    Intake {
+        /// Its name.
+        id: String,
+        /// Why.
+        reason: String,
+    },
     /// The spool of print jobs does not open.
     #[error("open the spool")]
     Spool(#[from] crate::devices::spool::SpoolOpenError),
+    /// The records of pushes cannot be used.
+    #[error("open the records of pushes")]
+    Pushes(#[source] crate::db::DiskError),
     /// The HTTP client does not start.
     #[error("start the HTTP client")]
     Client(#[source] reqwest::Error),
@@ -86,6 +121,8 @@ pub async fn start(
         Role::Store => store::start(basics, panel).await,
     }
 }
+
+pub use fleet::start as start_fleet;
 
 /// The token in a file, without the line's end.
 fn token(file: &Path) -> Result<String, RoleError> {

@@ -7,15 +7,17 @@ use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
-use super::{Basics, RoleError, token};
+use super::{Basics, RoleError, deliveries, mirror, token};
 use crate::config::Sink;
-use crate::http::{ledger, outbox, settle, transactions};
+use crate::http::settle::Settling;
+use crate::http::{ledger, outbox, relay, settle, transactions};
 use crate::journal;
+use crate::pass::Pass;
 use crate::status::{LedgerStatus, LineStatus, OutboxStatus, PanelBuilder};
-use crate::uplink::shipper::{LineBack, Token};
+use crate::uplink::shipper::LineBack;
 use crate::uplink::{
     Ledger, LedgerOpened, LedgerOptions, LocalDocuments, Outbox, OutboxFigures, OutboxOpened,
-    OutboxOptions, Shipper, ShipperOptions,
+    OutboxOptions, Relay, Route, Routes, Shipper, ShipperOptions,
 };
 
 /// The sink that `[main]` is.
@@ -26,9 +28,11 @@ const JOURNAL_STOP_MAX: Duration = Duration::from_secs(5);
 /// Starts the outbox with a shipper for each sink.
 pub(super) fn start_outbox(
     basics: &Basics<'_>,
+    main: Routes,
+    neighbour: Option<Pass>,
     line_back: LineBack,
     panel: &mut PanelBuilder,
-) -> Result<(LocalDocuments, Vec<OpenApiRouter>), RoleError> {
+) -> Result<(Outbox, LocalDocuments, Vec<OpenApiRouter>), RoleError> {
     let sinks = sinks(basics);
     let defs =
         sinks.iter().map(|sink| SinkDef { id: sink.id.clone(), authoritative: sink.authoritative });
@@ -41,8 +45,11 @@ pub(super) fn start_outbox(
     options.journal = journal::Options { spares_max: spares.max(1), ..options.journal };
     let OutboxOpened { outbox, documents, incidents, thread } = Outbox::open(options)?;
     tell(&incidents, "outbox");
-    for sink in sinks.into_iter().filter(|sink| !sink.url.is_empty()) {
-        start_shipper(basics, &outbox, sink, line_back.clone())?;
+    for sink in sinks {
+        let routes = if sink.id.as_str() == MAIN { main.clone() } else { single(&sink)? };
+        if !routes.is_empty() {
+            start_shipper(basics, &outbox, sink, routes, line_back.clone())?;
+        }
     }
     let ending = outbox.clone();
     let stop_outbox = async move |stop: tokio_util::sync::CancellationToken| {
@@ -52,9 +59,14 @@ pub(super) fn start_outbox(
     };
     basics.supervisor.spawn_owner("outbox", stop_outbox);
     report_outbox(outbox.clone(), basics, panel);
-    let routers =
-        vec![transactions::routes(outbox.clone(), documents.clone()), outbox::routes(outbox)];
-    Ok((documents, routers))
+    let relay = Relay::new(outbox.clone(), main.clone());
+    let (outbox, mut routers) = mirror::start(basics, outbox, &main, neighbour, panel)?;
+    routers.extend([
+        transactions::routes(outbox.clone(), documents.clone()),
+        outbox::routes(outbox.clone()),
+        relay::routes(relay),
+    ]);
+    Ok((outbox, documents, routers))
 }
 
 /// Where transactions go; without any place they wait for one to be configured.
@@ -69,20 +81,27 @@ fn sinks(basics: &Basics<'_>) -> Vec<Sink> {
     sinks
 }
 
+fn single(sink: &Sink) -> Result<Routes, RoleError> {
+    let pass = Pass::Token(token(&sink.token_file)?);
+    Ok(Routes::single(Route { url: sink.url.clone(), pass }))
+}
+
 fn start_shipper(
     basics: &Basics<'_>,
     outbox: &Outbox,
     sink: Sink,
+    routes: Routes,
     line_back: LineBack,
 ) -> Result<(), RoleError> {
     let name = format!("shipper {}", sink.id);
+    let further = basics.config.sources.iter().filter(|_| sink.id.as_str() == MAIN);
+    let further = further.filter_map(|source| source.public_key.0);
     let options = ShipperOptions {
-        sink: sink.id,
+        sink: sink.id.clone(),
         authoritative: sink.authoritative,
-        token: Token::new(token(&sink.token_file)?),
-        url: sink.url,
+        routes,
         node: basics.config.node.clone(),
-        trusted: sink.public_key.0.into_iter().collect(),
+        trusted: sink.public_key.0.into_iter().chain(further).collect(),
         line_back,
     };
     let shipper = Shipper::new(outbox.clone(), options).map_err(RoleError::Client)?;
@@ -92,6 +111,7 @@ fn start_shipper(
 
 fn report_outbox(outbox: Outbox, basics: &Basics<'_>, panel: &mut PanelBuilder) {
     let urls: Vec<_> = sinks(basics).into_iter().map(|sink| (sink.id, sink.url)).collect();
+    let held_max = u64::try_from(basics.config.outbox.entries_max).unwrap_or(u64::MAX);
     panel.ask(
         "the outbox does not answer",
         move || figures(outbox.clone()),
@@ -108,6 +128,9 @@ fn report_outbox(outbox: Outbox, basics: &Basics<'_>, panel: &mut PanelBuilder) 
                 settled: figures.settled,
                 given_up: figures.given_up,
                 conflicts: figures.conflicts,
+                passed_on: figures.guests,
+                held_max,
+                failed: figures.usage.failed,
             });
             for (id, url) in urls.iter().filter(|(_, url)| !url.is_empty()) {
                 let sink = figures.sinks.iter().find(|sink| sink.id == *id);
@@ -122,10 +145,10 @@ async fn figures(outbox: Outbox) -> Option<OutboxFigures> {
 }
 
 fn line(sink: &SinkStatus, url: &str) -> LineStatus {
-    let (up, word) = match &sink.link {
-        Link::Up => (true, String::new()),
-        Link::Waiting { .. } => (false, "tried again".to_owned()),
-        Link::Paused { .. } => (false, "it does not let this box in".to_owned()),
+    let (up, is_refused, word) = match &sink.link {
+        Link::Up => (true, false, String::new()),
+        Link::Waiting { .. } => (false, false, "tried again".to_owned()),
+        Link::Paused { .. } => (false, true, "it does not let this box in".to_owned()),
     };
     let count = |number: u64, what: &str| (number > 0).then(|| format!("{number} {what}"));
     let parts = [
@@ -135,7 +158,8 @@ fn line(sink: &SinkStatus, url: &str) -> LineStatus {
         count(sink.left, "left behind: it will never get them"),
     ];
     let detail = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    LineStatus { to: url.to_owned(), service: "transactions".to_owned(), up, detail }
+    let (to, service) = (url.to_owned(), "transactions".to_owned());
+    LineStatus { to, service, up, detail, is_refused, since: None }
 }
 
 /// Starts the ledger of head office.
@@ -166,7 +190,11 @@ pub(super) fn start_ledger(
             status.ledger = Some(LedgerStatus { settled, refused });
         },
     );
-    Ok(vec![settle::routes(ledger.clone()), ledger::routes(ledger)])
+    deliveries::start(basics, &ledger, panel)?;
+    Ok(vec![
+        settle::routes(Settling { ledger: ledger.clone(), access: basics.access.clone() }),
+        ledger::routes(ledger),
+    ])
 }
 
 fn tell(incidents: &[String], of: &str) {
@@ -175,7 +203,7 @@ fn tell(incidents: &[String], of: &str) {
     }
 }
 
-async fn join(name: &str, thread: std::thread::JoinHandle<()>) {
+pub(super) async fn join(name: &str, thread: std::thread::JoinHandle<()>) {
     let joined = tokio::task::spawn_blocking(move || thread.join());
     if tokio::time::timeout(JOURNAL_STOP_MAX, joined).await.is_err() {
         tracing::warn!(task = name, "did not end in time");

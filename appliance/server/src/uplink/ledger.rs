@@ -125,7 +125,7 @@ pub struct Refusal {
 #[derive(Clone)]
 pub struct Ledger {
     sender: mpsc::Sender<Command>,
-    reader: Reader,
+    pub(super) reader: Reader,
     news: watch::Receiver<u64>,
     node: NodeId,
     signer: Arc<SigningKey>,
@@ -291,7 +291,7 @@ impl Ledger {
         }
     }
 
-    async fn look<T: Send + 'static>(
+    pub(super) async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Bookkeeper) -> T + Send + 'static,
     ) -> Result<T, Problem> {
@@ -343,7 +343,7 @@ impl Replay {
             return;
         };
         let Meta { key, digest, .. } = meta;
-        let Head { position, at, node, problem } = head;
+        let Head { position, at, node, problem, .. } = head;
         let code = problem.map_or(Code::TransactionRefused, |problem| problem.code);
         let noted = match replayed.kind {
             TAKEN => {
@@ -369,6 +369,21 @@ impl Candidate {
         let bytes = envelope.canonical();
         let digest = Hash32::of(&bytes);
         let objection = rules.check(&envelope, bytes.len()).err();
-        Self { envelope, bytes, digest, objection }
+        Self { envelope, bytes, digest, origin: None, objection }
+    }
+
+    /// The same, accepted by another box than the one that sends it.
+    pub(super) fn of(mut self, origin: NodeId, objection: Option<Problem>) -> Self {
+        self.origin = Some(origin);
+        self.objection = objection.or(self.objection);
+        self
+    }
+
+    /// Who accepted it, and who passed it on if that is another.
+    pub(super) fn senders(&self, sender: &NodeId) -> (NodeId, Option<NodeId>) {
+        match &self.origin {
+            Some(origin) => (origin.clone(), Some(sender.clone())),
+            None => (sender.clone(), None),
+        }
     }
 }

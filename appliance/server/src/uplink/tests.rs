@@ -1,8 +1,10 @@
 //! Accepting, sending up and settling together, on good days and bad ones.
 
+mod following;
 mod hop;
 mod long_life;
 mod power_loss;
+mod relay;
 mod routes;
-mod samples;
+pub(super) mod samples;
 mod second_sink;

@@ -1,0 +1,131 @@
+//! The definition of the sources of a box, put together: tiers, ways to read, ways to settle.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use storebox_proto::feed::Registry;
+use storebox_proto::ids::SourceId;
+use storebox_proto::sync::ladder::{Kind, Rung, Service};
+
+use super::{Basics, RoleError, token};
+use crate::config;
+use crate::env;
+use crate::pass::Pass;
+use crate::replica::board::Board;
+use crate::replica::source::{HttpSource, Source};
+use crate::replica::sources::{Sources, Thrift};
+use crate::replica::storage::{Settings, Storage};
+use crate::status::PanelBuilder;
+use crate::tiers::Tiers;
+use crate::uplink::{Route, Routes};
+
+/// One object of a feed arrives within this, or is asked for again.
+const OBJECT_MAX: Duration = Duration::from_secs(30);
+/// The name of the source that `[main]` is.
+const MAIN: &str = "main";
+
+/// Where a store reads and settles.
+pub(super) struct Definition {
+    /// Where from.
+    pub(super) sources: Sources,
+    /// Where to, for the main sink.
+    pub(super) routes: Routes,
+    /// The main server itself, which hears of refreshes.
+    pub(super) main: Option<HttpSource>,
+}
+
+/// Builds all that the configuration names.
+pub(super) fn define(
+    basics: &Basics<'_>,
+    neighbour: Option<&Pass>,
+) -> Result<Definition, RoleError> {
+    let config = basics.config;
+    let tiers = Tiers::new(u64::from_le_bytes(env::random()));
+    let keys: Vec<_> = config.main.public_key.0.into_iter().collect();
+    let routes = Routes::new(tiers.clone());
+    let masterdata = &config.masterdata;
+    let thrift =
+        Thrift { bytes_per_s: masterdata.line_kb_per_s * 1000, window: masterdata.line_window };
+    let sources = Sources::new(tiers, keys).with(&thrift);
+    if config.main.url.is_empty() && config.sources.is_empty() {
+        let nothing = Source::Local(Board::new(Registry::built_in().feeds()));
+        let id: SourceId = "local".parse().expect("a literal that keeps the rule for sources");
+        sources.put(Rung::new(id, Kind::Local), &nothing.name(), nothing);
+    }
+    let mut main = None;
+    if !config.main.url.is_empty() {
+        let source = http(&config.main.url, &config.main.token_file)?;
+        let id: SourceId = MAIN.parse().expect("a literal that keeps the rule for sources");
+        main = Some(source.clone());
+        routes.put(id.clone(), route(&config.main.url, &config.main.token_file)?);
+        sources.put(Rung::new(id, Kind::Primary), &config.main.url, Source::Http(source));
+    }
+    for entry in &config.sources {
+        let usual = Rung::new(entry.id.clone(), entry.kind);
+        let priority = entry.priority.unwrap_or(usual.priority);
+        let services =
+            if entry.services.is_empty() { usual.services } else { entry.services.clone() };
+        if services.contains(&Service::Transactions) {
+            let pass = pass(entry, neighbour)?;
+            routes.put(entry.id.clone(), Route { url: entry.url.clone(), pass });
+        }
+        let source = source(entry, neighbour)?;
+        let near = usual.near || matches!(&source, Source::Storage(storage) if storage.is_here());
+        let rung = Rung { priority, services, near, ..Rung::new(entry.id.clone(), entry.kind) };
+        let name = source.name();
+        sources.put(rung, &name, source);
+    }
+    Ok(Definition { sources, routes, main })
+}
+
+/// Looks at what does not answer, and shows all of it.
+pub(super) fn keep(basics: &Basics<'_>, definition: &Definition, panel: &mut PanelBuilder) {
+    let Definition { sources, routes, .. } = definition;
+    let probes = BTreeMap::from([
+        (Service::Feeds, sources.probe()),
+        (Service::Transactions, routes.probe()),
+    ]);
+    let tiers = sources.tiers().clone();
+    let shown = tiers.clone();
+    basics.supervisor.spawn_owner("sources", |stop| tiers.run(probes, stop));
+    panel.add(move |status| status.sources = shown.statuses());
+}
+
+fn source(entry: &config::Source, neighbour: Option<&Pass>) -> Result<Source, RoleError> {
+    if entry.kind != Kind::Storage {
+        let pass = pass(entry, neighbour)?;
+        return Ok(Source::Http(HttpSource::with(&entry.url, pass, OBJECT_MAX)?));
+    }
+    let settings = Settings {
+        url: entry.url.clone(),
+        user: entry.user.clone(),
+        secret: secret(&entry.secret_file)?,
+        endpoint: entry.endpoint.clone(),
+        region: entry.region.clone(),
+    };
+    Ok(Source::Storage(Storage::open(settings)?))
+}
+
+/// A neighbour without a token of its own is shown the secret of the store.
+fn pass(entry: &config::Source, neighbour: Option<&Pass>) -> Result<Pass, RoleError> {
+    match neighbour {
+        Some(pass) if entry.kind == Kind::Peer && entry.token_file.as_os_str().is_empty() => {
+            Ok(pass.clone())
+        }
+        Some(_) | None => Ok(Pass::Token(token(&entry.token_file)?)),
+    }
+}
+
+/// A secret that is not named is none.
+pub(super) fn secret(file: &Path) -> Result<String, RoleError> {
+    if file.as_os_str().is_empty() { Ok(String::new()) } else { token(file) }
+}
+
+fn http(url: &str, token_file: &Path) -> Result<HttpSource, RoleError> {
+    Ok(HttpSource::new(url, &token(token_file)?, OBJECT_MAX)?)
+}
+
+fn route(url: &str, token_file: &Path) -> Result<Route, RoleError> {
+    Ok(Route { url: url.to_owned(), pass: Pass::Token(token(token_file)?) })
+}
