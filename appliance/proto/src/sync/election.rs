@@ -44,14 +44,16 @@ pub struct Neighbour {
 pub struct Election {
     own: Candidate,
     is_primary: bool,
-    /// Since when it could be in charge, were it patient enough; and how patient it has to be.
-    waiting: Option<(Instant, Duration)>,
+    /// Since when nobody is in charge and it is the best.
+    unled: Option<Instant>,
+    /// Since when it is better than whoever is in charge, and the best while nobody is.
+    better: Option<Instant>,
 }
 
 impl Election {
     /// A box that has just started.
     pub fn new(own: Candidate) -> Self {
-        Self { own, is_primary: false, waiting: None }
+        Self { own, is_primary: false, unled: None, better: None }
     }
 
     /// Whether this box is in charge.
@@ -65,32 +67,26 @@ impl Election {
         let in_charge = primaries.min();
         if self.is_primary {
             self.is_primary = in_charge.is_none_or(|other| self.own < *other);
-            self.waiting = None;
+            (self.unled, self.better) = (None, None);
             return;
         }
         let is_best = alive.iter().all(|one| self.own < one.candidate);
-        let patience = match in_charge {
-            None if is_best => CLAIM_AFTER,
-            Some(other) if self.own < *other => TAKE_OVER_AFTER,
-            None | Some(_) => {
-                self.waiting = None;
-                return;
-            }
-        };
-        let since = match self.waiting {
-            Some((since, known)) if known == patience => since,
-            Some(_) | None => now,
-        };
-        self.waiting = Some((since, patience));
-        if now.saturating_duration_since(since) >= patience {
+        let is_better = in_charge.map_or(is_best, |other| self.own < *other);
+        let since = |known: Option<Instant>, holds: bool| holds.then(|| known.unwrap_or(now));
+        // Two timers: when others hand over and nobody seems to be in charge, the long one must not begin anew.
+        self.unled = since(self.unled, in_charge.is_none() && is_best);
+        self.better = since(self.better, is_better);
+        if self.poll_timeout().is_some_and(|due| due <= now) {
             self.is_primary = true;
-            self.waiting = None;
+            (self.unled, self.better) = (None, None);
         }
     }
 
     /// When it has to look again, if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.waiting.map(|(since, patience)| since + patience)
+        let claim = self.unled.map(|since| since + CLAIM_AFTER);
+        let take_over = self.better.map(|since| since + TAKE_OVER_AFTER);
+        claim.into_iter().chain(take_over).min()
     }
 }
 
