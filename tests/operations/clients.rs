@@ -37,6 +37,7 @@ fn estate(site: &Site) -> anyhow::Result<()> {
         "where": [{"fieldName": "name", "operator": "iContains", "value": "choc"}]});
     site.import(&[
         ("Product", CATALOGUE),
+        ("BusinessPartner", &lines(&[json!({"id": "bp-1", "name": "Ann"})])),
         ("Channel", &lines(&[json!({"id": "web", "name": "Web", "type": "web-shop"})])),
         ("ChannelService", &lines(&services)),
         ("Hook", &lines(&[hook])),

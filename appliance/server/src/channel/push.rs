@@ -18,8 +18,6 @@ mod courier;
 mod event;
 mod gather;
 mod store;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -239,3 +237,6 @@ fn body(push: &PushDefinition, events: &[Told]) -> Value {
         "events": events,
     })
 }
+
+#[cfg(test)]
+mod tests;

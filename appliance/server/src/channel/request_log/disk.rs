@@ -128,6 +128,7 @@ impl Wanted {
 
 impl RequestLog for CallLog {
     fn record(&self, entry: LogEntry) {
+        super::tell(&entry);
         if self.sender.try_send(entry).is_err() {
             let missed = self.missed.fetch_add(1, Ordering::Relaxed) + 1;
             if missed.is_power_of_two() {
