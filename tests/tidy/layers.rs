@@ -3,20 +3,23 @@
 use crate::source::{self, Source};
 
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
-const SERVER: [(&str, u8, Siblings); 29] = [
+const SERVER: [(&str, u8, Siblings); 32] = [
     ("env", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
     ("http::identity", 0, Siblings::Apart),
     ("config", 1, Siblings::Together),
     ("key", 1, Siblings::Together),
+    ("secrets", 1, Siblings::Together),
     ("signal", 1, Siblings::Together),
     ("journal", 2, Siblings::Apart),
     ("db", 2, Siblings::Apart),
     ("discovery", 2, Siblings::Apart),
+    ("seal", 2, Siblings::Apart),
     ("logging", 3, Siblings::Together),
     ("notify", 3, Siblings::Together),
     ("status", 3, Siblings::Together),
     ("supervise", 3, Siblings::Together),
+    ("wire", 3, Siblings::Apart),
     ("replica", 4, Siblings::Apart),
     ("uplink", 4, Siblings::Apart),
     ("terminal", 4, Siblings::Apart),

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use storebox_proto::ids::{DeviceId, ModelName, NodeId, TerminalId, TxKey};
+use storebox_proto::ids::{DeviceId, ModelName, NodeId, SiteId, TerminalId, TxKey};
+use storebox_proto::seal::Scope;
 
 use crate::{bench, demo};
 
@@ -79,6 +80,9 @@ pub enum Command {
     /// Printers, scales, displays and scanners.
     #[command(subcommand)]
     Device(Device),
+    /// Keys that seal what travels through caches, proxies and storage.
+    #[command(subcommand)]
+    Seal(Seal),
     /// Look for boxes on the LAN.
     Discover {
         /// Seconds to look.
@@ -195,6 +199,63 @@ pub enum Device {
     Trace {
         /// Its name.
         id: DeviceId,
+    },
+}
+
+/// Who shares what is sealed.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum SealScope {
+    /// Boxes among each other.
+    Boxes,
+    /// Tills of a shop.
+    Tills,
+}
+
+impl From<SealScope> for Scope {
+    fn from(scope: SealScope) -> Self {
+        match scope {
+            SealScope::Boxes => Self::Boxes,
+            SealScope::Tills => Self::Tills,
+        }
+    }
+}
+
+/// What is done with sealing keys.
+#[derive(Debug, Subcommand)]
+pub enum Seal {
+    /// Begin a generation; the former ones open for two more days.
+    New {
+        /// The site that shares it.
+        #[arg(long)]
+        site: SiteId,
+        /// Who shares it.
+        #[arg(long)]
+        scope: SealScope,
+    },
+    /// List the rings, without their keys.
+    List,
+    /// Print the newest ring with its keys, for another box or till: keep it secret.
+    Show {
+        /// The site that shares it.
+        #[arg(long)]
+        site: SiteId,
+        /// Who shares it.
+        #[arg(long)]
+        scope: SealScope,
+    },
+    /// Take a ring that another box printed.
+    Add {
+        /// The file that holds it; `-` is the standard input.
+        file: PathBuf,
+    },
+    /// Take all generations of a ring away, at once.
+    Remove {
+        /// The site that shares it.
+        #[arg(long)]
+        site: SiteId,
+        /// Who shares it.
+        #[arg(long)]
+        scope: SealScope,
     },
 }
 

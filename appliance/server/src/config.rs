@@ -7,10 +7,12 @@
 mod device;
 mod load;
 mod rules;
+mod secret;
 mod sections;
 
 pub use device::Device;
 pub use load::{ConfigError, Override, Place, load, parse};
+pub use secret::{Seal, Secrets};
 pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox, Role, Sink,
     TerminalDefaults,
@@ -36,6 +38,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Listeners and their limits.
     pub http: Http,
+    /// What is sealed.
+    pub seal: Seal,
+    /// Where secrets rest.
+    pub secrets: Secrets,
     /// How tills find it.
     pub discovery: Discovery,
     /// The main server of a store.
@@ -63,6 +69,8 @@ impl Default for Config {
             node: "storebox".parse().expect("a literal that keeps the rule for node names"),
             data_dir: PathBuf::from("/var/lib/storebox"),
             http: Http::default(),
+            seal: Seal::default(),
+            secrets: Secrets::default(),
             discovery: Discovery::default(),
             main: Main::default(),
             sinks: Vec::new(),

@@ -13,14 +13,17 @@ use ed25519_dalek::SigningKey;
 use futures_util::FutureExt;
 
 use crate::config::Config;
+use crate::http::sealed::Sealing;
 use crate::http::server::Server;
 use crate::http::traffic::Traffic;
-use crate::http::{admin, health, openapi, page};
+use crate::http::{admin, health, openapi, page, seals};
 use crate::key::{self, KeyError};
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::role::{self, Basics, RoleError};
+use crate::seal::{Seals, SealsError};
+use crate::secrets::{Vault, VaultError};
 use crate::signal::Wishes;
 use crate::status::{Panel, PanelBuilder, Status};
 use crate::supervise::{Fatal, Supervisor};
@@ -46,6 +49,12 @@ pub enum NodeError {
     /// The clients cannot be read.
     #[error("read who may come in")]
     Access(#[from] AccessError),
+    /// The vault cannot be used.
+    #[error("open the vault")]
+    Vault(#[from] VaultError),
+    /// The sealing keys cannot be read.
+    #[error("read the sealing keys")]
+    Seals(#[from] SealsError),
     /// A part of the role does not start.
     #[error("start the role")]
     Role(#[from] RoleError),
@@ -85,6 +94,7 @@ struct Built {
     router: Router,
     panel: Panel,
     traffic: Traffic,
+    sealing: Sealing,
     #[cfg(test)]
     document: utoipa::openapi::OpenApi,
 }
@@ -95,7 +105,12 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let public_key = key::public_text(&key);
     let mut panel =
         PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
-    let basics = Basics { config, key: &key, access: &access, supervisor };
+    let vault = Vault::open(&config.data_dir, &config.secrets.key_file)?;
+    tracing::info!(guard = vault.guard().as_str(), locked = vault.is_locked(), "the vault");
+    let seals = Seals::open(vault)?;
+    supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
+    let sealing = Sealing::new(seals.clone(), &config.seal);
+    let basics = Basics { config, key: &key, access: &access, seals: &seals, supervisor };
     let mut routers = role::start(&basics, &mut panel).await?;
     admin::report(&access, &mut panel);
     let panel = panel.finish();
@@ -104,6 +119,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     routers.extend([
         health::routes(panel.clone()),
         admin::routes(access.clone()),
+        seals::routes(seals),
         metrics.routes(),
         page::routes(),
     ]);
@@ -114,6 +130,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         router,
         panel,
         traffic,
+        sealing,
         #[cfg(test)]
         document: _document,
     })
@@ -125,12 +142,13 @@ async fn serve(
     supervisor: &Supervisor,
     wishes: &mut Wishes,
 ) -> Result<(), NodeError> {
-    let Built { key, access, router, panel, traffic, .. } = build(config, supervisor).await?;
+    let Built { key, access, router, panel, traffic, sealing, .. } =
+        build(config, supervisor).await?;
     let network = premises.listen(&config.http.listen).await?;
     beacon::start(config, key.verifying_key().as_bytes(), panel.clone(), &network, supervisor);
     let control = premises.control()?;
     let addresses = premises.announce(&network)?;
-    let server = Server { access, router, limits: config.http.clone(), traffic };
+    let server = Server { access, router, limits: config.http.clone(), traffic, sealing };
     server.start(supervisor, network, control);
     let notifier = Notifier::from_environment();
     notifier.ready(&format!("serving on {addresses}"));

@@ -8,6 +8,7 @@ mod device;
 mod discover;
 mod masterdata;
 mod outbox;
+mod seal;
 mod status;
 
 use std::path::{Path, PathBuf};
@@ -127,6 +128,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Outbox(_)
         | Command::Ledger(_)
         | Command::Device(_)
+        | Command::Seal(_)
         | Command::Terminal(_)
         | Command::Node(_) => {
             let data_dir = data_dir(&args)?;
@@ -152,6 +154,7 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         Command::Device(what) => device::run(data_dir, what).await,
         Command::Outbox(what) => outbox::run(data_dir, what).await,
         Command::Ledger(what) => outbox::look(data_dir, what).await,
+        Command::Seal(what) => seal::run(data_dir, what).await,
         Command::Terminal(what) => clients::run(data_dir, Kind::Terminal, what).await,
         Command::Node(what) => clients::run(data_dir, Kind::Node, what).await,
     }

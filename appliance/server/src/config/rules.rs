@@ -40,6 +40,7 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
         within(key, minutes, 0..=527_040)?;
     }
     within("discovery.name", config.discovery.name.len(), 0..=limits::BEACON_NAME_BYTES_MAX)?;
+    within("seal.max_age_s", config.seal.max_age_s, 0..=86_400)?;
     check_main(config)?;
     check_sinks(config)
 }

@@ -150,6 +150,8 @@ pub struct Main {
     pub public_key: KeyText,
     /// Holds the token that it gave this box.
     pub token_file: PathBuf,
+    /// Whether everything goes there sealed.
+    pub sealed: bool,
 }
 
 /// A further place for transactions.
@@ -169,6 +171,9 @@ pub struct Sink {
     /// Who signs its receipts.
     #[serde(default)]
     pub public_key: KeyText,
+    /// Whether everything goes there sealed.
+    #[serde(default)]
+    pub sealed: bool,
 }
 
 /// When a replica follows its author.

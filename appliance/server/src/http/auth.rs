@@ -75,6 +75,15 @@ impl Door {
     }
 }
 
+/// Whether somebody who is known already may reach this path.
+pub(super) fn pass(identity: &Identity, path: &str) -> Result<(), Refusal> {
+    let door = door(path);
+    match door.lets_in(Some(identity), Peer::Control) {
+        true => Ok(()),
+        false => Err(refuse(Code::Forbidden, door.rule())),
+    }
+}
+
 /// Finds out who asks and whether they may.
 pub fn admit(
     access: &Access,

@@ -23,6 +23,8 @@ pub mod problem;
 mod refusal;
 pub mod scales;
 pub mod scanners;
+pub mod sealed;
+pub mod seals;
 pub mod server;
 pub mod settle;
 pub mod terminal;

@@ -28,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::guard::{Guarded, Phase, PromptBody};
+use super::identity::Identity;
+use super::sealed::{self, Sealing};
 use super::traffic::Traffic;
 use super::{auth, refusal};
 use crate::config::Http;
@@ -76,6 +78,8 @@ pub struct Server {
     pub limits: Http,
     /// What is counted.
     pub traffic: Traffic,
+    /// What opens and seals.
+    pub sealing: Sealing,
 }
 
 impl Server {
@@ -115,16 +119,20 @@ impl Server {
     }
 
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
-        let (mut head, body) = request.into_parts();
+        if sealed::is_sealed(request.uri().path()) {
+            return sealed::serve(self, request, peer).await;
+        }
+        let (head, body) = request.into_parts();
         let admitted =
             auth::admit(&self.access, head.uri.path(), &head.headers, peer, env::timestamp());
+        let admitted = admitted.and_then(|identity| {
+            self.sealing.check_open(identity.as_ref())?;
+            Ok(identity)
+        });
         let identity = match admitted {
             Ok(identity) => identity,
             Err(refused) => return axum::response::IntoResponse::into_response(refused),
         };
-        if let Some(identity) = identity {
-            head.extensions.insert(identity);
-        }
         let length = head.headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
         let max = self.limits.body_bytes_max;
@@ -144,10 +152,22 @@ impl Server {
             Peer::Control => OPERATOR_MAX,
             Peer::Network(_) => self.limits.request_timeout(),
         };
-        let has_body = !body.is_end_stream();
-        let mut request = Request::from_parts(head, body);
+        self.route(Request::from_parts(head, body), identity, patience).await
+    }
+
+    /// Hands a request to its route, whose caller was let in.
+    pub(super) async fn route(
+        &self,
+        mut request: Request<Body>,
+        identity: Option<Identity>,
+        patience: Duration,
+    ) -> Response<Body> {
+        if let Some(identity) = identity {
+            request.extensions_mut().insert(identity);
+        }
+        let has_body = !request.body().is_end_stream();
         if has_body {
-            DefaultBodyLimit::max(max).apply(&mut request);
+            DefaultBodyLimit::max(self.limits.body_bytes_max).apply(&mut request);
         }
         let answer = self.router.clone().call(request);
         match tokio::time::timeout(patience, answer).await {

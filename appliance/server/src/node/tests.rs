@@ -62,6 +62,8 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/scales/{id}/weight", Door::Shop),
     ("/v1/scales/{id}/zero", Door::Shop),
     ("/v1/scanners/{id}/events", Door::Shop),
+    ("/v1/seals", Door::Operator),
+    ("/v1/seals/{site}/{scope}", Door::Operator),
     ("/v1/status", Door::Open),
     ("/v1/terminal/config", Door::Terminal),
     ("/v1/terminal/idle", Door::Terminal),
@@ -103,6 +105,7 @@ async fn start(role: &str) -> Running {
         router: built.router.clone(),
         limits: config.http.clone(),
         traffic: built.traffic.clone(),
+        sealing: built.sealing.clone(),
     };
     server.start(&supervisor, network, premises.control().unwrap());
     Running { built, supervisor, address, _premises: premises, _dir: dir }

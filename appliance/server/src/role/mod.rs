@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
+use storebox_proto::seal::Scope;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::config::{Config, Role};
@@ -18,10 +19,13 @@ use crate::db::StoreError;
 use crate::replica::author::AuthorError;
 use crate::replica::refresher::RefresherError;
 use crate::replica::source::SourceRefused;
+use crate::seal::Seals;
+use crate::secrets::{self, SecretError, SecretText};
 use crate::status::PanelBuilder;
 use crate::supervise::Supervisor;
 use crate::terminal::access::Access;
 use crate::uplink::{LedgerOpenError, OutboxOpenError};
+use crate::wire::Wire;
 
 /// Why a role does not start.
 #[derive(Debug, thiserror::Error)]
@@ -56,13 +60,13 @@ pub enum RoleError {
     /// The spool of print jobs does not open.
     #[error("open the spool")]
     Spool(#[from] crate::devices::spool::SpoolOpenError),
+    /// A token cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The HTTP client does not start.
     #[error("start the HTTP client")]
     Client(#[source] reqwest::Error),
 }
-
-/// A token is 68 characters; a file with much more is not one.
-const TOKEN_FILE_MAX: u64 = 1024;
 
 /// What every role builds on.
 pub struct Basics<'a> {
@@ -72,6 +76,8 @@ pub struct Basics<'a> {
     pub key: &'a SigningKey,
     /// Who may come in.
     pub access: &'a Access,
+    /// What seals.
+    pub seals: &'a Seals,
     /// Where tasks start.
     pub supervisor: &'a Supervisor,
 }
@@ -87,11 +93,18 @@ pub async fn start(
     }
 }
 
-/// The token in a file, without the line's end.
-fn token(file: &Path) -> Result<String, RoleError> {
-    let fail = |source| RoleError::File { path: file.to_owned(), source };
-    if std::fs::metadata(file).map_err(fail)?.len() > TOKEN_FILE_MAX {
-        return Err(fail(std::io::Error::other("too large for a token")));
-    }
-    Ok(std::fs::read_to_string(file).map_err(fail)?.trim().to_owned())
+/// The token in a file or credential.
+fn token(file: &Path) -> Result<SecretText, RoleError> {
+    Ok(secrets::read(file)?)
+}
+
+/// The sealed line to another box, if the configuration wants one.
+fn wire(
+    basics: &Basics<'_>,
+    sealed: bool,
+    url: &str,
+    token: &SecretText,
+) -> Result<Option<Wire>, RoleError> {
+    let open = || Wire::new(url, token.clone(), basics.seals.clone(), Scope::Boxes);
+    sealed.then(open).transpose().map_err(RoleError::Client)
 }

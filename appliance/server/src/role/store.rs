@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::giving_way::GivingWay;
 use super::replica::{self, Feeding, Ground, Started};
-use super::{Basics, RoleError, devices, token, transactions};
+use super::{Basics, RoleError, devices, token, transactions, wire};
 use crate::config::Main;
 use crate::http::feeds;
 use crate::replica::board::Board;
@@ -25,7 +25,7 @@ pub(super) async fn start(
     panel: &mut PanelBuilder,
 ) -> Result<Vec<OpenApiRouter>, RoleError> {
     let ground = Ground::open(basics)?;
-    let feeding = feeding(&basics.config.main)?;
+    let feeding = feeding(basics, &basics.config.main)?;
     let source = feeding.source.clone();
     let Started { masterdata, nudge, mut routers } =
         replica::start(basics, &ground, feeding, panel)?;
@@ -47,13 +47,15 @@ pub(super) async fn start(
 }
 
 /// Without a main server the replicas keep what they have.
-fn feeding(main: &Main) -> Result<Feeding, RoleError> {
+fn feeding(basics: &Basics<'_>, main: &Main) -> Result<Feeding, RoleError> {
     let keys: Vec<_> = main.public_key.0.into_iter().collect();
     if main.url.is_empty() {
         let source = Source::Local(Board::new(Registry::built_in().feeds()));
         return Ok(Feeding { source, address: None, keys, author_sweeps: false });
     }
-    let source = HttpSource::new(&main.url, &token(&main.token_file)?, OBJECT_MAX)?;
+    let token = token(&main.token_file)?;
+    let wire = wire(basics, main.sealed, &main.url, &token)?;
+    let source = HttpSource::new(&main.url, token.reveal(), OBJECT_MAX)?.sealed(wire);
     let address = Some(main.url.clone());
     Ok(Feeding { source: Source::Http(source), address, keys, author_sweeps: false })
 }

@@ -7,7 +7,7 @@ use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
-use super::{Basics, RoleError, token};
+use super::{Basics, RoleError, token, wire};
 use crate::config::Sink;
 use crate::http::{ledger, outbox, settle, transactions};
 use crate::journal;
@@ -64,7 +64,8 @@ fn sinks(basics: &Basics<'_>) -> Vec<Sink> {
     if !main.url.is_empty() || sinks.is_empty() {
         let id: SinkId = MAIN.parse().expect("a literal that keeps the rule for sinks");
         let (token_file, public_key) = (main.token_file.clone(), main.public_key.clone());
-        sinks.push(Sink { id, url: main.url.clone(), authoritative: true, token_file, public_key });
+        let (url, sealed) = (main.url.clone(), main.sealed);
+        sinks.push(Sink { id, url, authoritative: true, token_file, public_key, sealed });
     }
     sinks
 }
@@ -76,10 +77,12 @@ fn start_shipper(
     line_back: LineBack,
 ) -> Result<(), RoleError> {
     let name = format!("shipper {}", sink.id);
+    let secret = token(&sink.token_file)?;
     let options = ShipperOptions {
         sink: sink.id,
         authoritative: sink.authoritative,
-        token: Token::new(token(&sink.token_file)?),
+        sealed: wire(basics, sink.sealed, &sink.url, &secret)?,
+        token: Token::new(secret.reveal()),
         url: sink.url,
         node: basics.config.node.clone(),
         trusted: sink.public_key.0.into_iter().collect(),

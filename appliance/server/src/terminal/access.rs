@@ -25,6 +25,8 @@ use crate::http::identity::Identity;
 pub const FILE: &str = "access.json";
 /// Entries of a box, revoked ones included; a chain's main server has one per box.
 pub const ENTRIES_MAX: usize = 20_000;
+/// The name of whoever reads what is shared in a scope; no client may have it.
+pub const SHARED: &str = "shared";
 /// The only version so far.
 const VERSION: u32 = 1;
 
@@ -222,6 +224,9 @@ impl Access {
         let hash = Hash32::of(token.as_bytes());
         self.change(|book| {
             let known = book.by_name.get(&(kind, name.to_owned()));
+            if name == SHARED {
+                return Err(AccessError::Exists(name.to_owned()));
+            }
             if known.is_some_and(|holder| holder.entry.revoked.is_none()) {
                 return Err(AccessError::Exists(name.to_owned()));
             }

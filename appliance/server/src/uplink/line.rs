@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::{Client, Method, Response, StatusCode, redirect};
 use storebox_proto::ids::NodeId;
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::sync::outbox::{Failure, Item, Verdict};
@@ -12,6 +12,7 @@ use storebox_proto::ticket::{Answer, Grade, Receipt, SettleAnswer};
 use tokio::time::sleep;
 
 use super::shipper::ShipperOptions;
+use crate::wire::{Ask, Wire, WireError};
 
 /// Bytes of an answer to a full batch, with room.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -68,12 +69,8 @@ impl Line {
 
     /// Sends a batch.
     pub(super) async fn send(&self, items: &[Item], body: Vec<u8>) -> Result<Heard, Failure> {
-        let request = self.client.post(self.address("sync/v1/transactions"));
-        let request = request.bearer_auth(self.options.token.reveal());
-        let request = request.header("content-type", "application/json").body(body);
-        let response = request.send().await.map_err(|error| failure_of(&error))?;
-        let status = response.status();
-        let bytes = read(response).await.ok_or(Failure::Lost)?;
+        let (status, bytes) =
+            self.exchange(Method::POST, "sync/v1/transactions".to_owned(), body).await?;
         if !status.is_success() {
             return Err(refusal(status, &bytes));
         }
@@ -84,11 +81,7 @@ impl Line {
     /// Asks for one transaction; nothing if it is not known there.
     pub(super) async fn ask(&self, item: &Item) -> Result<Option<Receipt>, Failure> {
         let path = format!("sync/v1/transactions/{}", item.key);
-        let request = self.client.get(self.address(&path));
-        let request = request.bearer_auth(self.options.token.reveal());
-        let response = request.send().await.map_err(|error| failure_of(&error))?;
-        let status = response.status();
-        let bytes = read(response).await.ok_or(Failure::Lost)?;
+        let (status, bytes) = self.exchange(Method::GET, path, Vec::new()).await?;
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -101,6 +94,52 @@ impl Line {
             Ok(Answer::Taken { receipt }) if receipt.digest != item.digest => Ok(None),
             Ok(Answer::Taken { .. } | Answer::Later { .. } | Answer::Refused { .. }) | Err(_) => {
                 Err(self.nonsense())
+            }
+        }
+    }
+
+    /// Asks and reads the answer, sealed if this sink is to be asked so.
+    async fn exchange(
+        &self,
+        method: Method,
+        path: String,
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, Vec<u8>), Failure> {
+        if let Some(wire) = &self.options.sealed {
+            return self.exchange_sealed(wire, &method, &path, body).await;
+        }
+        let request = self.client.request(method, self.address(&path));
+        let mut request = request.bearer_auth(self.options.token.reveal());
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        let response = request.send().await.map_err(|error| failure_of(&error))?;
+        let status = response.status();
+        Ok((status, read(response).await.ok_or(Failure::Lost)?))
+    }
+
+    async fn exchange_sealed(
+        &self,
+        wire: &Wire,
+        method: &Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, Vec<u8>), Failure> {
+        let (target, within, bytes_max) = (format!("/{path}"), ANSWER_MAX, ANSWER_BYTES_MAX);
+        let ask = Ask { method: method.as_str(), target, body, within, bytes_max };
+        match wire.ask(ask).await {
+            Ok(answer) => {
+                let status = StatusCode::from_u16(answer.status).map_err(|_| self.nonsense())?;
+                Ok((status, answer.body))
+            }
+            Err(WireError::Refused { problem: Some(problem), status: 401 | 403 }) => {
+                Err(Failure::Forbidden(problem))
+            }
+            Err(error) => {
+                let sink = &self.options.sink;
+                tracing::debug!(%sink, %error, "a sealed exchange failed");
+                let before = error.is_before_sending();
+                Err(if before { Failure::Unreachable } else { Failure::Lost })
             }
         }
     }

@@ -22,6 +22,7 @@ use super::command::{Given, News};
 use super::keeper::read_envelope;
 use super::line::{Heard, Line, batch_body};
 use crate::journal::Location;
+use crate::wire::Wire;
 
 /// While the line is down, its return is looked for this often.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -61,6 +62,8 @@ pub struct ShipperOptions {
     pub url: String,
     /// What it knows this box by.
     pub token: Token,
+    /// Goes there sealed, if it is to.
+    pub sealed: Option<Wire>,
     /// This box.
     pub node: NodeId,
     /// Whose receipts are believed; nobody's name means anybody's.

@@ -1,11 +1,14 @@
 //! The listeners and routes as a client meets them: real sockets on loopback, real replicas in a directory.
 
+mod caching;
 mod listing;
 mod login;
 mod patience;
+mod sealed;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,17 +20,20 @@ use storebox_proto::time::Timestamp;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
 
+use super::sealed::Sealing;
 use super::server::Server;
 use super::terminal::Counter;
 use super::traffic::Traffic;
 use super::{admin, masterdata, openapi, terminal};
-use crate::config::{Http, TerminalDefaults};
+use crate::config::{self, Http, TerminalDefaults};
 use crate::db::{
     BlockCache, ChangeSet, FeedStore, Options, SegmentStore, Snapshot, SnapshotWriter,
 };
 use crate::masterdata::Masterdata;
 use crate::replica::history::History;
 use crate::replica::readers::Readers;
+use crate::seal::Seals;
+use crate::secrets::Vault;
 use crate::supervise::Supervisor;
 use crate::terminal::access::{Access, Kind};
 use crate::terminal::desk::Desk;
@@ -40,6 +46,7 @@ struct Site {
     masterdata: Masterdata,
     supervisor: Supervisor,
     traffic: Traffic,
+    seals: Seals,
     client: reqwest::Client,
     _dir: TempDir,
 }
@@ -54,6 +61,11 @@ fn product(number: usize, name: &str) -> Record {
 impl Site {
     /// Opens a box with this many products.
     async fn open(products: usize, limits: Http) -> Self {
+        Self::open_sealing(products, limits, config::Seal::default()).await
+    }
+
+    /// The same, sealing as configured.
+    async fn open_sealing(products: usize, limits: Http, seal: config::Seal) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let feed: FeedId = "catalogue".parse().unwrap();
         let registry = Registry::built_in();
@@ -76,10 +88,16 @@ impl Site {
         let readers = Readers::new();
         readers.add(feed, store.reader());
         let masterdata = Masterdata::new(readers);
-        Self::serve(dir, store, masterdata, limits).await
+        Self::serve(dir, store, masterdata, limits, seal).await
     }
 
-    async fn serve(dir: TempDir, store: FeedStore, masterdata: Masterdata, limits: Http) -> Self {
+    async fn serve(
+        dir: TempDir,
+        store: FeedStore,
+        masterdata: Masterdata,
+        limits: Http,
+        seal: config::Seal,
+    ) -> Self {
         let access = Access::open(dir.path()).unwrap();
         let token = access.add(Kind::Terminal, "till-1", [5; 32], Timestamp::from_unix_ms(1));
         let counter = Counter {
@@ -102,11 +120,14 @@ impl Site {
         let control = UnixListener::bind(dir.path().join("control.sock")).unwrap();
         let supervisor = Supervisor::new();
         let traffic = Traffic::default();
-        let server = Server { access, router, limits, traffic: traffic.clone() };
+        let vault = Vault::open(dir.path(), Path::new("")).unwrap();
+        let seals = Seals::open(vault).unwrap();
+        let sealing = Sealing::new(seals.clone(), &seal);
+        let server = Server { access, router, limits, traffic: traffic.clone(), sealing };
         server.start(&supervisor, vec![listener], control);
         let client = reqwest::Client::new();
         let token = token.unwrap();
-        Self { address, token, store, masterdata, supervisor, traffic, client, _dir: dir }
+        Self { address, token, store, masterdata, supervisor, traffic, seals, client, _dir: dir }
     }
 
     async fn ask(&self, path: &str, etag: Option<&str>) -> reqwest::Response {

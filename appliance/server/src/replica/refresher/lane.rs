@@ -172,6 +172,7 @@ impl Lane {
             Err(
                 error @ (SourceError::Unreachable { .. }
                 | SourceError::Status { .. }
+                | SourceError::Sealed { .. }
                 | SourceError::TooLarge { .. }),
             ) => {
                 self.note(&error);

@@ -81,6 +81,7 @@ fn ship(outbox: &Outbox, url: String, shutdown: &CancellationToken) {
 /// Ships to a server whose receipts are believed if they are signed with this key.
 fn ship_to(outbox: &Outbox, url: String, trusted: u8, shutdown: &CancellationToken) {
     let options = ShipperOptions {
+        sealed: None,
         sink: main_sink(),
         authoritative: true,
         url,
