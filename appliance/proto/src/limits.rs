@@ -80,6 +80,25 @@ pub const PRINT_JOB_BYTES_MAX: usize = 384 * 1024;
 /// Devices of one box.
 pub const DEVICES_MAX: usize = 32;
 
+/// Levels of `and`, `or` and `not` in one query.
+pub const QUERY_DEPTH_MAX: usize = 8;
+/// Criteria of one query, on all levels together.
+pub const QUERY_CRITERIA_MAX: usize = 64;
+/// Values of one `inSet` or `notInSet`.
+pub const QUERY_SET_MAX: usize = 500;
+/// One text in a criterion.
+pub const QUERY_TEXT_BYTES_MAX: usize = 256;
+/// Rows that a query may skip.
+pub const QUERY_START_MAX: u64 = 1_000_000;
+/// Rows of one answer; an answer that is cut says so.
+pub const QUERY_ROWS_MAX: u64 = 10_000;
+/// The source of one script that arrives as masterdata.
+pub const SCRIPT_BYTES_MAX: usize = 16 * 1024;
+/// The parameters of a service, hook or push, as JSON.
+pub const PARAMETERS_BYTES_MAX: usize = 16 * 1024;
+/// Levels of an organisation tree; a deeper one, and a circle, is cut there.
+pub const ORGANISATION_DEPTH_MAX: usize = 32;
+
 /// The longest a waiting request is held open before it is answered empty.
 pub const LONG_POLL_MAX: Duration = Duration::from_secs(55);
 

@@ -77,6 +77,9 @@ pub enum Command {
     /// Other boxes that may replicate from this one and settle here.
     #[command(subcommand)]
     Node(Clients),
+    /// Persons who may act on this box from the console in a browser.
+    #[command(subcommand)]
+    Operator(Clients),
     /// Printers, scales, displays and scanners.
     #[command(subcommand)]
     Device(Device),

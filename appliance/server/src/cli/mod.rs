@@ -130,7 +130,8 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Device(_)
         | Command::Seal(_)
         | Command::Terminal(_)
-        | Command::Node(_) => {
+        | Command::Node(_)
+        | Command::Operator(_) => {
             let data_dir = data_dir(&args)?;
             runtime.block_on(command(args.command, &data_dir))?;
         }
@@ -157,6 +158,7 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         Command::Seal(what) => seal::run(data_dir, what).await,
         Command::Terminal(what) => clients::run(data_dir, Kind::Terminal, what).await,
         Command::Node(what) => clients::run(data_dir, Kind::Node, what).await,
+        Command::Operator(what) => clients::run(data_dir, Kind::Operator, what).await,
     }
 }
 

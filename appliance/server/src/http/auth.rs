@@ -36,6 +36,10 @@ const DOORS: &[(&str, Door)] = &[
     ("/readyz", Door::Open),
     ("/openapi.json", Door::Open),
     ("/v1/status", Door::Open),
+    ("/v1/chronicle", Door::Open),
+    ("/v1/whoami", Door::Open),
+    ("/console", Door::Open),
+    ("/till", Door::Open),
     ("/metrics", Door::Watcher),
     ("/v1/terminal", Door::Terminal),
     ("/v1/models", Door::Shop),
@@ -125,7 +129,9 @@ impl Door {
             Self::Terminal => "this path is for terminals",
             Self::Shop => "this path is for terminals and the operator",
             Self::Node => "this path is for other boxes",
-            Self::Operator => "this path is for the operator, through the control socket",
+            Self::Operator => {
+                "this path is for the operator: the control socket or an operator's token"
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod chronicle;
 mod cursor;
 pub mod devices;
 pub mod displays;
@@ -14,6 +15,7 @@ pub mod health;
 pub mod identity;
 pub mod jobs;
 pub mod ledger;
+pub mod live;
 pub mod masterdata;
 pub mod openapi;
 pub mod outbox;
@@ -30,6 +32,7 @@ pub mod settle;
 pub mod terminal;
 pub mod traffic;
 pub mod transactions;
+pub mod whoami;
 
 #[cfg(test)]
 mod tests;

@@ -258,13 +258,23 @@ impl hyper::service::Service<Request<Incoming>> for Visit {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.phase.enter();
         let (house, peer, phase) = (Arc::clone(&self.house), self.peer, self.phase.clone());
+        let timed = is_of_a_till(request.uri()).then(env::instant);
         Box::pin(async move {
             let response = house.answer(request, peer).await;
             house.traffic.answered(response.status());
+            if let Some(began) = timed {
+                house.traffic.waits().count(env::instant().saturating_duration_since(began));
+            }
             phase.leave();
             Ok(response)
         })
     }
+}
+
+/// Whether a till stands still until this is answered, and not because it wants to wait.
+fn is_of_a_till(uri: &axum::http::Uri) -> bool {
+    let path = uri.path();
+    path.starts_with("/v1/models/") || (path == "/v1/transactions" && uri.query().is_none())
 }
 
 /// The connections that may be open at once.

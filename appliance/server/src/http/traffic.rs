@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::StatusCode;
 
+use crate::chronicle::WaitClock;
+
 /// Counters of all listeners; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Traffic(Arc<Counters>);
@@ -14,6 +16,7 @@ struct Counters {
     by_class: [AtomicU64; 6],
     turned_away: AtomicU64,
     not_understood: AtomicU64,
+    waits: WaitClock,
 }
 
 impl Traffic {
@@ -28,6 +31,11 @@ impl Traffic {
 
     pub(super) fn not_understood(&self) {
         self.0.not_understood.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How long tills waited.
+    pub fn waits(&self) -> &WaitClock {
+        &self.0.waits
     }
 
     /// Answers by class of status, `2xx` to `5xx`.

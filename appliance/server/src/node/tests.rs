@@ -20,6 +20,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/sync/v1/transactions", Door::Node),
     ("/sync/v1/transactions/{key}", Door::Node),
     ("/v1/changes", Door::Shop),
+    ("/v1/chronicle", Door::Open),
     ("/v1/devices", Door::Shop),
     ("/v1/displays/{id}", Door::Shop),
     ("/v1/documents/{kind}", Door::Shop),
@@ -64,7 +65,10 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/scanners/{id}/events", Door::Shop),
     ("/v1/seals", Door::Operator),
     ("/v1/seals/{site}/{scope}", Door::Operator),
+    ("/v1/operators", Door::Operator),
+    ("/v1/operators/{name}", Door::Operator),
     ("/v1/status", Door::Open),
+    ("/v1/status/events", Door::Open),
     ("/v1/terminal/config", Door::Terminal),
     ("/v1/terminal/idle", Door::Terminal),
     ("/v1/terminal/login", Door::Terminal),
@@ -76,6 +80,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/transactions/batch", Door::Shop),
     ("/v1/transactions/have", Door::Shop),
     ("/v1/transactions/{key}", Door::Shop),
+    ("/v1/whoami", Door::Open),
 ];
 
 struct Running {

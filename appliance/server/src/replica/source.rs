@@ -266,7 +266,10 @@ fn given(answer: Answer, url: &Url) -> Result<Bytes, SourceError> {
 fn not_sealed(url: &Url) -> impl FnOnce(WireError) -> SourceError + '_ {
     |source| match source {
         WireError::Refused { status, .. } => SourceError::Status { url: url.to_string(), status },
-        source => SourceError::Sealed { url: url.to_string(), source },
+        source @ (WireError::NoKey { .. }
+        | WireError::Transport(_)
+        | WireError::Seal(_)
+        | WireError::TooLarge { .. }) => SourceError::Sealed { url: url.to_string(), source },
     }
 }
 

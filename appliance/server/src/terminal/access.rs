@@ -1,4 +1,4 @@
-//! Who may come in: tokens of terminals and of other boxes.
+//! Who may come in: tokens of terminals, of other boxes and of operators.
 //!
 //! A token is 256 random bits, shown once; only its BLAKE3 hash is kept, so that the file is worth nothing to
 //! a thief.
@@ -38,6 +38,8 @@ pub enum Kind {
     Terminal,
     /// Another box.
     Node,
+    /// A person who may act on this box from a browser.
+    Operator,
 }
 
 impl Kind {
@@ -46,6 +48,7 @@ impl Kind {
         match self {
             Self::Terminal => "sbt_",
             Self::Node => "sbn_",
+            Self::Operator => "sbo_",
         }
     }
 }
@@ -314,6 +317,8 @@ impl Holder {
         let identity = match entry.kind {
             Kind::Terminal => Identity::Terminal(entry.name.parse::<TerminalId>()?),
             Kind::Node => Identity::Node(entry.name.parse::<NodeId>()?),
+            // The name keeps the same rule; what operators may do does not depend on it.
+            Kind::Operator => entry.name.parse::<TerminalId>().map(|_| Identity::Operator)?,
         };
         let hash = blake3::Hash::from_bytes(entry.hash.0);
         Ok(Self { entry, identity, hash, seen_ms: AtomicI64::new(seen_ms) })
