@@ -3,7 +3,6 @@
 use crate::source::{self, Source};
 
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
-const SERVER: [(&str, u8, Siblings); 32] = [
 const SERVER: &[(&str, u8, Siblings)] = &[
     ("env", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
@@ -50,6 +49,7 @@ const PROTO: &[(&str, u8, Siblings)] = &[
     ("chronicle", 1, Siblings::Apart),
     ("feed", 1, Siblings::Apart),
     ("ticket", 1, Siblings::Apart),
+    ("token", 1, Siblings::Apart),
     ("query", 1, Siblings::Apart),
     ("estate", 2, Siblings::Apart),
     ("seal", 1, Siblings::Apart),

@@ -18,3 +18,4 @@ pub mod query;
 pub mod seal;
 pub mod sync;
 pub mod ticket;
+pub mod token;

@@ -102,6 +102,12 @@ pub const ORGANISATION_DEPTH_MAX: usize = 32;
 /// The longest a waiting request is held open before it is answered empty.
 pub const LONG_POLL_MAX: Duration = Duration::from_secs(55);
 
+/// Roles of one user.
+pub const USER_ROLES_MAX: usize = 16;
+/// Users whose wrong passwords are counted at once.
+pub const LOGIN_ATTEMPTS_MAX: usize = 4096;
+/// A password or PIN.
+pub const PASSWORD_BYTES_MAX: usize = 128;
 /// Rings of site keys that one box holds.
 pub const RINGS_MAX: usize = 64;
 /// A sealed read before it is sealed, padded: its URL stays below 6 KB.
