@@ -25,6 +25,7 @@ const SERVER: &[(&str, u8, Siblings)] = &[
     ("terminal", 4, Siblings::Apart),
     ("masterdata", 5, Siblings::Apart),
     ("chronicle", 6, Siblings::Apart),
+    ("login", 6, Siblings::Apart),
     ("devices", 6, Siblings::Apart),
     ("http", 7, Siblings::Apart),
     ("metrics", 8, Siblings::Apart),

@@ -66,7 +66,7 @@ codes! {
     /// Too many wrong passwords; wait as long as Retry-After says.
     LoginLocked = "login_locked", 429, true;
     /// A person has to be logged in for this.
-    PersonRequired = "person_required", 401, false;
+    PersonRequired = "person_required", 409, false;
     /// None of the person's roles has the right; the detail names it.
     RightMissing = "right_missing", 403, false;
     /// The channel of the caller may read only.

@@ -83,6 +83,9 @@ pub enum Command {
     /// Printers, scales, displays and scanners.
     #[command(subcommand)]
     Device(Device),
+    /// Persons who log in at tills.
+    #[command(subcommand)]
+    Login(Login),
     /// Keys that seal what travels through caches, proxies and storage.
     #[command(subcommand)]
     Seal(Seal),
@@ -221,6 +224,17 @@ impl From<SealScope> for Scope {
             SealScope::Tills => Self::Tills,
         }
     }
+}
+
+/// What is done about persons.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Login {
+    /// Hash a password or PIN, a line of the standard input, for a user's record.
+    Hash,
+    /// Print the record by which the other boxes of the site believe this one's tokens.
+    Key,
+    /// List who logged in where of late, newest first.
+    List,
 }
 
 /// What is done with sealing keys.

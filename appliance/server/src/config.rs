@@ -12,7 +12,7 @@ mod sections;
 
 pub use device::Device;
 pub use load::{ConfigError, Override, Place, load, parse};
-pub use secret::{Seal, Secrets};
+pub use secret::{Login, Seal, Secrets};
 pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox, Role, Sink,
     TerminalDefaults,
@@ -42,6 +42,8 @@ pub struct Config {
     pub seal: Seal,
     /// Where secrets rest.
     pub secrets: Secrets,
+    /// How persons log in.
+    pub login: Login,
     /// How tills find it.
     pub discovery: Discovery,
     /// The main server of a store.
@@ -71,6 +73,7 @@ impl Default for Config {
             http: Http::default(),
             seal: Seal::default(),
             secrets: Secrets::default(),
+            login: Login::default(),
             discovery: Discovery::default(),
             main: Main::default(),
             sinks: Vec::new(),

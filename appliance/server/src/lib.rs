@@ -15,6 +15,7 @@ pub mod http;
 pub mod journal;
 pub mod key;
 pub mod logging;
+pub mod login;
 pub mod masterdata;
 pub mod metrics;
 pub mod node;

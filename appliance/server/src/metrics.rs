@@ -148,6 +148,11 @@ fn add_traffic(registry: &mut Registry, traffic: &Traffic) {
         family.get_or_create(&vec![("status", class.to_owned())]).inc_by(count);
     }
     registry.register("http_answers", "Answers by class of status", family);
+    let family = Counters::default();
+    for (code, count) in traffic.refusals() {
+        family.get_or_create(&vec![("code", code.to_string())]).inc_by(count);
+    }
+    registry.register("http_refusals", "Refusals by code", family);
     let refused = traffic.refused_connections();
     counter(registry, "http_refused_connections", "Connections beyond the limit", refused);
     let odd = traffic.odd_connections();

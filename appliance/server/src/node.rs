@@ -11,21 +11,24 @@ use std::time::Duration;
 use axum::Router;
 use ed25519_dalek::SigningKey;
 use futures_util::FutureExt;
+use zeroize::Zeroizing;
 
 use crate::chronicle::Keeper;
 use crate::config::Config;
 use crate::http::live::Live;
+use crate::http::rate::Rates;
 use crate::http::sealed::Sealing;
 use crate::http::server::Server;
 use crate::http::traffic::Traffic;
-use crate::http::{admin, chronicle, health, openapi, page, seals, whoami};
+use crate::http::{admin, chronicle, health, openapi, page, persons, seals, session, whoami};
 use crate::key::{self, KeyError};
 use crate::logging;
+use crate::login::{self, Logins};
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::role::{self, Basics, RoleError};
 use crate::seal::{Seals, SealsError};
-use crate::secrets::{Vault, VaultError};
+use crate::secrets::{self, Vault, VaultError};
 use crate::signal::Wishes;
 use crate::status::{self, Panel, PanelBuilder, Status};
 use crate::supervise::{Fatal, Supervisor};
@@ -100,6 +103,7 @@ struct Built {
     panel: Panel,
     traffic: Traffic,
     sealing: Sealing,
+    logins: Logins,
     #[cfg(test)]
     document: utoipa::openapi::OpenApi,
 }
@@ -112,10 +116,19 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
     let vault = Vault::open(&config.data_dir, &config.secrets.key_file)?;
     tracing::info!(guard = vault.guard().as_str(), locked = vault.is_locked(), "the vault");
+    let logins = Logins::new(login::Settings {
+        data_dir: &config.data_dir,
+        node: config.node.clone(),
+        site: config.discovery.site.clone(),
+        key: &key,
+        pepper: pepper(&config.login.pepper_file, &vault)?,
+        times: config.login.clone(),
+    });
     let seals = Seals::open(vault)?;
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
     let sealing = Sealing::new(seals.clone(), &config.seal);
-    let basics = Basics { config, key: &key, access: &access, seals: &seals, supervisor };
+    let basics =
+        Basics { config, key: &key, access: &access, seals: &seals, logins: &logins, supervisor };
     let mut routers = role::start(&basics, &mut panel).await?;
     admin::report(&access, &mut panel);
     panel.add(status::report_machine(&config.data_dir));
@@ -135,6 +148,8 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         health::routes(panel.clone()),
         admin::routes(access.clone()),
         seals::routes(seals),
+        session::routes(logins.clone()),
+        persons::routes(logins.clone()),
         metrics.routes(),
         page::routes(),
     ]);
@@ -146,6 +161,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         panel,
         traffic,
         sealing,
+        logins,
         #[cfg(test)]
         document: _document,
     })
@@ -157,13 +173,15 @@ async fn serve(
     supervisor: &Supervisor,
     wishes: &mut Wishes,
 ) -> Result<(), NodeError> {
-    let Built { key, access, router, panel, traffic, sealing, .. } =
+    let Built { key, access, router, panel, traffic, sealing, logins, .. } =
         build(config, supervisor).await?;
     let network = premises.listen(&config.http.listen).await?;
     beacon::start(config, key.verifying_key().as_bytes(), panel.clone(), &network, supervisor);
     let control = premises.control()?;
     let addresses = premises.announce(&network)?;
-    let server = Server { access, router, limits: config.http.clone(), traffic, sealing };
+    let rates = Rates::new(&config.http);
+    let server =
+        Server { access, router, limits: config.http.clone(), traffic, sealing, logins, rates };
     server.start(supervisor, network, control);
     let notifier = Notifier::from_environment();
     notifier.ready(&format!("serving on {addresses}"));
@@ -176,6 +194,17 @@ async fn serve(
     supervisor.spawn_owner("watchdog", |_| watchdog);
     wait(supervisor, wishes).await;
     Ok(())
+}
+
+/// The pepper of the site, else one of this box alone; none if the vault that would hold it is locked.
+fn pepper(file: &Path, vault: &Vault) -> Result<Option<Zeroizing<[u8; 32]>>, VaultError> {
+    if !file.as_os_str().is_empty() {
+        return secrets::read_key(file).map(Some);
+    }
+    match vault.is_locked() {
+        true => Ok(None),
+        false => vault.key("login.pepper").map(Some),
+    }
 }
 
 /// One line for `systemctl status`.

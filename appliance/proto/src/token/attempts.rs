@@ -69,6 +69,14 @@ impl Attempts {
         Ok(())
     }
 
+    /// The try was not judged after all, so it does not count.
+    pub fn undo(&mut self, user: &str, till: &str, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(&(user.to_owned(), till.to_owned())) {
+            entry.wrong = entry.wrong.saturating_sub(1);
+            entry.until = now;
+        }
+    }
+
     /// The password was right.
     pub fn forgive(&mut self, user: &str, till: &str) {
         self.entries.remove(&(user.to_owned(), till.to_owned()));

@@ -153,7 +153,9 @@ mod tests {
         let now = Timestamp::from_unix_ms(1_793_500_000_000 + ms);
         let grounds = Grounds { site: &site, now, shift_ms: 3_600_000 };
         let known = key.verifying_key();
-        let find = |named: &str| (named == Claims::key_id(&known)).then(|| ("box-1".parse().unwrap(), known));
+        let find = |named: &str| {
+            (named == Claims::key_id(&known)).then(|| ("box-1".parse().unwrap(), known))
+        };
         Claims::check(token, &grounds, find)
     }
 

@@ -6,6 +6,7 @@ mod client;
 mod clients;
 mod device;
 mod discover;
+mod login;
 mod masterdata;
 mod outbox;
 mod seal;
@@ -128,6 +129,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Outbox(_)
         | Command::Ledger(_)
         | Command::Device(_)
+        | Command::Login(_)
         | Command::Seal(_)
         | Command::Terminal(_)
         | Command::Node(_)
@@ -155,6 +157,7 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         Command::Device(what) => device::run(data_dir, what).await,
         Command::Outbox(what) => outbox::run(data_dir, what).await,
         Command::Ledger(what) => outbox::look(data_dir, what).await,
+        Command::Login(what) => login::run(data_dir, what).await,
         Command::Seal(what) => seal::run(data_dir, what).await,
         Command::Terminal(what) => clients::run(data_dir, Kind::Terminal, what).await,
         Command::Node(what) => clients::run(data_dir, Kind::Node, what).await,

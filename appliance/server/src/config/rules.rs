@@ -40,6 +40,8 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
         within(key, minutes, 0..=527_040)?;
     }
     within("discovery.name", config.discovery.name.len(), 0..=limits::BEACON_NAME_BYTES_MAX)?;
+    within("login.token_minutes", config.login.token_minutes, 1..=1440)?;
+    within("login.shift_hours", config.login.shift_hours, 1..=168)?;
     within("seal.max_age_s", config.seal.max_age_s, 0..=86_400)?;
     check_main(config)?;
     check_sinks(config)
@@ -53,6 +55,8 @@ fn check_http(config: &Config) -> Result<(), Broken> {
     within("http.body_timeout_s", http.body_timeout_s, 1..=600)?;
     within("http.idle_timeout_s", http.idle_timeout_s, 1..=3600)?;
     within("http.write_timeout_s", http.write_timeout_s, 1..=600)?;
+    within("http.requests_per_s_max", http.requests_per_s_max, 0..=1_000_000)?;
+    within("http.strangers_per_s_max", http.strangers_per_s_max, 1..=1_000_000)?;
     within("http.request_timeout_s", http.request_timeout_s, 60..=3600)?;
     let body_min = limits::BATCH_BYTES_MAX;
     within("http.body_bytes_max", http.body_bytes_max, body_min..=64 * 1024 * 1024)?;

@@ -53,6 +53,10 @@ pub struct Http {
     pub request_timeout_s: u64,
     /// Largest request body.
     pub body_bytes_max: usize,
+    /// Requests of one terminal or box in a second; 0: as many as it likes.
+    pub requests_per_s_max: u32,
+    /// Requests in a second that one address may have refused for who it is.
+    pub strangers_per_s_max: u32,
 }
 
 impl Default for Http {
@@ -67,6 +71,8 @@ impl Default for Http {
             write_timeout_s: 30,
             request_timeout_s: 75,
             body_bytes_max: limits::BATCH_BYTES_MAX + 512 * 1024,
+            requests_per_s_max: 0,
+            strangers_per_s_max: 20,
         }
     }
 }

@@ -2,15 +2,20 @@
 //!
 //! A path that is not in the table is for the operator alone, so that a new route is closed until somebody
 //! opens it here.
+//! What a person who is logged in may do is a second table ([`rights`]), asked right after.
 //! Handlers get the [`Identity`]; what a terminal may see of another terminal's is their business.
 
-use axum::http::{HeaderMap, header};
+mod rights;
+
+use axum::http::{HeaderMap, Method, Uri, header};
 use storebox_proto::problem::Code;
 use storebox_proto::time::Timestamp;
+use storebox_proto::token;
 
 use super::identity::Identity;
 use super::problem::Refusal;
 use super::server::Peer;
+use crate::login::{Logins, Person};
 use crate::terminal::access::{Access, Stranger};
 
 /// Who may come.
@@ -42,6 +47,9 @@ const DOORS: &[(&str, Door)] = &[
     ("/till", Door::Open),
     ("/metrics", Door::Watcher),
     ("/v1/terminal", Door::Terminal),
+    ("/v1/session", Door::Terminal),
+    // Hashes of passwords are not for tills, peppered as they are.
+    ("/v1/models/User", Door::Operator),
     ("/v1/models", Door::Shop),
     ("/v1/changes", Door::Shop),
     ("/v1/documents", Door::Shop),
@@ -88,35 +96,78 @@ pub(super) fn pass(identity: &Identity, path: &str) -> Result<(), Refusal> {
     }
 }
 
+/// A request, as far as it matters for who may make it.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its path.
+    pub path: &'a str,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Where it came in.
+    pub peer: Peer,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The terminal, box or operator; nobody at an open door.
+    pub identity: Option<Identity>,
+    /// The person who is logged in there.
+    pub person: Option<Person>,
+}
+
 /// Finds out who asks and whether they may.
-pub fn admit(
-    access: &Access,
-    path: &str,
-    headers: &HeaderMap,
-    peer: Peer,
-    now: Timestamp,
-) -> Result<Option<Identity>, Refusal> {
-    let identity = match (peer, token(headers)?) {
-        (Peer::Control, _) => Some(Identity::Operator),
-        (Peer::Network(_), None) => None,
-        (Peer::Network(_), Some(token)) => match access.who(token, now) {
-            Ok(identity) => Some(identity),
+pub fn admit(access: &Access, logins: &Logins, ask: &Ask<'_>) -> Result<Caller, Refusal> {
+    let caller = match (ask.peer, token(ask.headers)?) {
+        (Peer::Control, _) => Caller { identity: Some(Identity::Operator), person: None },
+        (Peer::Network(_), None) => Caller::default(),
+        (Peer::Network(_), Some(token)) if token.starts_with(token::PREFIX) => {
+            let person = logins.who(token, ask.now);
+            let person = person.map_err(|error| refuse(error.code(), &error.to_string()))?;
+            if access.is_revoked(&person.claims.till) {
+                return Err(refuse(Code::Revoked, "the till of this token was revoked"));
+            }
+            let till = person.claims.till.clone();
+            Caller { identity: Some(Identity::Terminal(till)), person: Some(person) }
+        }
+        (Peer::Network(_), Some(token)) => match access.who(token, ask.now) {
+            Ok(identity) => Caller { identity: Some(identity), person: None },
             Err(Stranger::Unknown) => {
                 return Err(refuse(Code::Unauthenticated, "nobody has this token"));
             }
             Err(Stranger::Revoked) => return Err(refuse(Code::Revoked, "this token was revoked")),
         },
     };
-    let door = door(path);
-    if door.lets_in(identity.as_ref(), peer) {
-        return Ok(identity);
+    let door = door(ask.path);
+    if door.lets_in(caller.identity.as_ref(), ask.peer) {
+        rights::check(&caller, logins.required(), ask.method, ask.path)?;
+        return Ok(caller);
     }
-    match identity {
+    match caller.identity {
         None => {
             Err(refuse(Code::Unauthenticated, "send the header `Authorization: Bearer <token>`"))
         }
         Some(_) => Err(refuse(Code::Forbidden, door.rule())),
     }
+}
+
+/// Refuses a token in a URL: there, every log and cache on the way has read it.
+pub(super) fn check_url(uri: &Uri) -> Result<(), Refusal> {
+    let Some(text) = uri.path_and_query().map(|whole| whole.as_str()) else { return Ok(()) };
+    let holds_secret = ["sbt_", "sbn_", "sbo_"].iter().any(|prefix| {
+        text.split(prefix).skip(1).any(|rest| {
+            rest.len() >= 64 && rest.bytes().take(64).all(|byte| byte.is_ascii_hexdigit())
+        })
+    });
+    if holds_secret || text.contains(token::PREFIX) {
+        let detail = "a token belongs into the header Authorization; replace this one";
+        return Err(refuse(Code::TokenInUrl, detail));
+    }
+    Ok(())
 }
 
 impl Door {
@@ -166,10 +217,33 @@ mod tests {
     }
 
     #[test]
+    fn a_token_in_a_url_is_refused_and_a_word_like_one_is_not() {
+        let code =
+            |text: &str| check_url(&text.parse().unwrap()).err().map(|refusal| refusal.0.code);
+        let secret = "ab".repeat(32);
+        for text in [
+            format!("/v1/models?token=sbt_{secret}"),
+            format!("/v1/x/sbn_{secret}/y"),
+            "/v1/models?access_token=v4.public.abc".to_owned(),
+        ] {
+            assert_eq!(code(&text), Some(Code::TokenInUrl), "{text}");
+        }
+        assert_eq!(code("/v1/models/Product/records?field=name&prefix=sbt_a"), None);
+    }
+
+    #[test]
     fn each_identity_passes_its_own_doors_only() {
         let dir = tempfile::tempdir().unwrap();
         let access = Access::open(dir.path()).unwrap();
         let now = Timestamp::from_unix_ms(1);
+        let logins = crate::login::Logins::new(crate::login::Settings {
+            data_dir: dir.path(),
+            node: "box-1".parse().unwrap(),
+            site: "store-7".parse().unwrap(),
+            key: &ed25519_dalek::SigningKey::from_bytes(&[1; 32]),
+            pepper: None,
+            times: crate::config::Login::default(),
+        });
         let till = access.add(Kind::Terminal, "till-1", [1; 32], now).unwrap();
         let node = access.add(Kind::Node, "store-1", [2; 32], now).unwrap();
         let far = Peer::Network("192.0.2.1:5".parse().unwrap());
@@ -179,7 +253,8 @@ mod tests {
             if let Some(token) = token {
                 headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
             }
-            admit(&access, path, &headers, peer, now).err().map(|refusal| refusal.0.code)
+            let ask = Ask { method: &Method::GET, path, headers: &headers, peer, now };
+            admit(&access, &logins, &ask).err().map(|refusal| refusal.0.code)
         };
         for (path, nobody, as_till, as_node, as_operator) in [
             ("/healthz", true, true, true, true),

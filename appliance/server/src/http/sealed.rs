@@ -18,7 +18,7 @@ use storebox_proto::seal::write::{self, Write};
 use storebox_proto::seal::{Keys, Moment, PATH_PREFIX, Scope, SealError};
 use storebox_proto::time::Timestamp;
 
-use super::auth;
+use super::auth::{self, Ask, Caller};
 use super::guard::PromptBody;
 use super::identity::Identity;
 use super::problem::Refusal;
@@ -119,14 +119,16 @@ async fn serve_read(
     let inner = Request::get(target(&query)?).body(Body::empty());
     let inner = inner.map_err(|_| SealError::Content("the path"))?;
     auth::pass(&identity, query.path())?;
-    let response = house.route(inner, Some(identity), house.limits.request_timeout()).await;
+    let shared = Caller { identity: Some(identity), person: None };
+    let response = house.route(inner, shared, house.limits.request_timeout()).await;
+    let code = response.extensions().get::<Code>().copied();
     let max_age_s = fresh_for(&response, &house.sealing, moment, keys, now);
     let answer = answer_of(response, house.sealing.seals.life(), max_age_s, now).await?;
     let cache = match max_age_s {
         0 => HeaderValue::from_static("no-store"),
         _ => HeaderValue::try_from(format!("public, max-age={max_age_s}")).expect("digits"),
     };
-    Ok(sealed(keys, &Question::read(url), &answer, cache))
+    Ok(sealed(keys, &Question::read(url), &answer, cache, code))
 }
 
 /// Whoever reads what is shared: no till and no box has this name.
@@ -191,11 +193,13 @@ async fn serve_write(
     let (keys, write) = write::open(moment, url, &body)?;
     let question = Question::write(url, &body);
     let life = house.sealing.seals.life();
-    let answer = match carry_out(house, write, peer, now).await {
-        Ok(given) => opened(given, life, now),
-        Err(refused) => answer_of(refused.into_response(), life, 0, now).await?,
+    let given = match carry_out(house, write, peer, now).await {
+        Ok(given) => given,
+        Err(refused) => given_of(refused.into_response()).await?,
     };
-    Ok(sealed(keys, &question, &answer, HeaderValue::from_static("no-store")))
+    let code = given.code;
+    let answer = opened(given, life, now);
+    Ok(sealed(keys, &question, &answer, HeaderValue::from_static("no-store"), code))
 }
 
 /// Does what a write asks, once.
@@ -207,14 +211,16 @@ async fn carry_out(
 ) -> Result<Given, Refusal> {
     let headers = inward(&write.headers)?;
     let method = Method::try_from(write.method.as_str()).map_err(|_| SealError::Shape)?;
-    let identity = auth::admit(&house.access, write.path(), &headers, peer, now)?;
-    let identity = identity.ok_or_else(|| {
+    let ask = Ask { method: &method, path: write.path(), headers: &headers, peer, now };
+    let admitted = house.let_in(&ask)?;
+    let identity = admitted.identity.as_ref().ok_or_else(|| {
         Refusal::new(Code::Unauthenticated, "a sealed write has the caller's token inside")
     })?;
-    let caller = name(&identity);
+    let caller = name(identity);
     let sealing = &house.sealing;
     let tell = |error: SealError, top: u64| Given {
         status: error.code().status(),
+        code: Some(error.code()),
         headers: vec![
             ("content-type".to_owned(), "application/problem+json".to_owned()),
             (COUNTER.to_owned(), top.to_string()),
@@ -225,10 +231,7 @@ async fn carry_out(
         return Ok(tell(SealError::OtherLife, 0));
     }
     match sealing.callers.take(&caller, write.counter, write.key, env::instant()) {
-        Err((error, top)) => {
-            tracing::warn!(caller, code = error.code().as_str(), "refused a sealed write");
-            return Ok(tell(error, top));
-        }
+        Err((error, top)) => return Ok(tell(error, top)),
         Ok(Taken::Again(given)) => return Ok((*given).clone()),
         Ok(Taken::New) => {}
     }
@@ -238,7 +241,7 @@ async fn carry_out(
     }
     let body = if write.body.is_empty() { Body::empty() } else { Body::from(write.body) };
     let inner = inner.body(body).map_err(|_| SealError::Content("the target"))?;
-    let response = house.route(inner, Some(identity), house.limits.request_timeout()).await;
+    let response = house.route(inner, admitted, house.limits.request_timeout()).await;
     let given = given_of(response).await?;
     // What may succeed later is done again; what was done or refused for good stays as it is.
     if given.status < 500 {
@@ -269,6 +272,7 @@ fn inward(pairs: &[(String, String)]) -> Result<HeaderMap, SealError> {
 }
 
 async fn given_of(response: Response<Body>) -> Result<Given, Refusal> {
+    let code = response.extensions().get::<Code>().copied();
     let (head, body) = response.into_parts();
     let is_ours = |name: &HeaderName| OUTWARD.contains(name) || name.as_str().starts_with(OWN);
     let headers = head.headers.iter().filter(|(name, _)| is_ours(name));
@@ -278,7 +282,7 @@ async fn given_of(response: Response<Body>) -> Result<Given, Refusal> {
     let headers = headers.take(SEALED_HEADERS_MAX).collect();
     let body = to_bytes(body, SEALED_BODY_BYTES_MAX).await;
     let body = body.map_err(|_| Refusal::new(Code::TooLarge, "more than is sealed at once"))?;
-    Ok(Given { status: head.status.as_u16(), headers, body: body.into() })
+    Ok(Given { status: head.status.as_u16(), code, headers, body: body.into() })
 }
 
 async fn answer_of(
@@ -292,7 +296,7 @@ async fn answer_of(
 }
 
 fn opened(given: Given, life: u64, now: Timestamp) -> Answer {
-    let Given { status, headers, body } = given;
+    let Given { status, headers, body, .. } = given;
     let of = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value);
     let standing = match (of("storebox-feed"), of("storebox-epoch"), of("storebox-revision")) {
         (Some(feed), Some(epoch), Some(revision)) => epoch
@@ -305,8 +309,20 @@ fn opened(given: Given, life: u64, now: Timestamp) -> Answer {
     Answer { status, headers, made: now, max_age_s: 0, life, standing, body }
 }
 
-fn sealed(keys: &Keys, question: &Question, answer: &Answer, cache: HeaderValue) -> Response<Body> {
+fn sealed(
+    keys: &Keys,
+    question: &Question,
+    answer: &Answer,
+    cache: HeaderValue,
+    code: Option<Code>,
+) -> Response<Body> {
     let bytes = answer::seal(keys, question, answer, &env::random());
     let kind = HeaderValue::from_static(MEDIA_TYPE);
-    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, cache)], bytes).into_response()
+    let mut response =
+        ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, cache)], bytes).into_response();
+    if let Some(code) = code {
+        // For this box's own counters; outside, a refusal looks like every other answer.
+        response.extensions_mut().insert(code);
+    }
+    response
 }

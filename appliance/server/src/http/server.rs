@@ -16,7 +16,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Request, Response, header};
+use axum::http::{HeaderMap, Method, Request, Response, Uri, header};
 use http_body_util::Limited;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -27,13 +27,16 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use super::auth::{Ask, Caller};
 use super::guard::{Guarded, Phase, PromptBody};
-use super::identity::Identity;
+use super::problem::Refusal;
+use super::rate::Rates;
 use super::sealed::{self, Sealing};
 use super::traffic::Traffic;
-use super::{auth, refusal};
+use super::{auth, refusal, refused};
 use crate::config::Http;
 use crate::env;
+use crate::login::Logins;
 use crate::supervise::{Pulse, Supervisor};
 use crate::terminal::access::Access;
 
@@ -80,6 +83,10 @@ pub struct Server {
     pub traffic: Traffic,
     /// What opens and seals.
     pub sealing: Sealing,
+    /// Who is logged in.
+    pub logins: Logins,
+    /// How often callers may ask.
+    pub rates: Rates,
 }
 
 impl Server {
@@ -123,14 +130,8 @@ impl Server {
             return sealed::serve(self, request, peer).await;
         }
         let (head, body) = request.into_parts();
-        let admitted =
-            auth::admit(&self.access, head.uri.path(), &head.headers, peer, env::timestamp());
-        let admitted = admitted.and_then(|identity| {
-            self.sealing.check_open(identity.as_ref())?;
-            Ok(identity)
-        });
-        let identity = match admitted {
-            Ok(identity) => identity,
+        let caller = match self.admit(&head.method, &head.uri, &head.headers, peer) {
+            Ok(caller) => caller,
             Err(refused) => return axum::response::IntoResponse::into_response(refused),
         };
         let length = head.headers.get(header::CONTENT_LENGTH);
@@ -152,18 +153,58 @@ impl Server {
             Peer::Control => OPERATOR_MAX,
             Peer::Network(_) => self.limits.request_timeout(),
         };
-        self.route(Request::from_parts(head, body), identity, patience).await
+        self.route(Request::from_parts(head, body), caller, patience).await
+    }
+
+    /// Lets a caller in who came in the open.
+    fn admit(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        peer: Peer,
+    ) -> Result<Caller, Refusal> {
+        auth::check_url(uri)?;
+        if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+            let detail = "compressed bodies are not taken: send it as it is";
+            return Err(Refusal::new(Code::MediaTypeUnsupported, detail));
+        }
+        let ask = Ask { method, path: uri.path(), headers, peer, now: env::timestamp() };
+        let caller = self.let_in(&ask)?;
+        self.sealing.check_open(caller.identity.as_ref())?;
+        Ok(caller)
+    }
+
+    /// Finds out who asks, whether they may, and whether they ask too often.
+    pub(super) fn let_in(&self, ask: &Ask<'_>) -> Result<Caller, Refusal> {
+        let now = env::instant();
+        self.rates.check_stranger(ask.peer, now)?;
+        match auth::admit(&self.access, &self.logins, ask) {
+            Ok(caller) => {
+                self.rates.check(&caller, now)?;
+                Ok(caller)
+            }
+            Err(refused) => {
+                if refused.0.status == 401 {
+                    self.rates.count_stranger(ask.peer, now);
+                }
+                Err(refused)
+            }
+        }
     }
 
     /// Hands a request to its route, whose caller was let in.
     pub(super) async fn route(
         &self,
         mut request: Request<Body>,
-        identity: Option<Identity>,
+        caller: Caller,
         patience: Duration,
     ) -> Response<Body> {
-        if let Some(identity) = identity {
+        if let Some(identity) = caller.identity {
             request.extensions_mut().insert(identity);
+        }
+        if let Some(person) = caller.person {
+            request.extensions_mut().insert(person);
         }
         let has_body = !request.body().is_end_stream();
         if has_body {
@@ -262,6 +303,9 @@ impl hyper::service::Service<Request<Incoming>> for Visit {
         Box::pin(async move {
             let response = house.answer(request, peer).await;
             house.traffic.answered(response.status());
+            if let Some(&code) = response.extensions().get::<Code>() {
+                refused::tell(&house.traffic, code, peer);
+            }
             if let Some(began) = timed {
                 house.traffic.waits().count(env::instant().saturating_duration_since(began));
             }

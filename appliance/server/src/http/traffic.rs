@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::StatusCode;
+use storebox_proto::problem::Code;
 
+use super::refused::Refused;
 use crate::chronicle::WaitClock;
 
 /// Counters of all listeners; cheap to clone.
@@ -17,6 +19,7 @@ struct Counters {
     turned_away: AtomicU64,
     not_understood: AtomicU64,
     waits: WaitClock,
+    refused: Refused,
 }
 
 impl Traffic {
@@ -31,6 +34,16 @@ impl Traffic {
 
     pub(super) fn not_understood(&self) {
         self.0.not_understood.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a refusal; tells whether it is to be logged, which a flood of them is not.
+    pub(super) fn refused(&self, code: Code, now_s: u64) -> bool {
+        self.0.refused.count(code, now_s)
+    }
+
+    /// Refusals by code, those that have happened.
+    pub fn refusals(&self) -> Vec<(Code, u64)> {
+        self.0.refused.counts()
     }
 
     /// How long tills waited.

@@ -34,6 +34,9 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/import/models/{model}", Door::Operator),
     ("/v1/ledger", Door::Operator),
     ("/v1/ledger/refusals", Door::Operator),
+    ("/v1/logins", Door::Operator),
+    ("/v1/logins/hash", Door::Operator),
+    ("/v1/logins/key", Door::Operator),
     ("/v1/models", Door::Shop),
     ("/v1/models/{model}/records", Door::Shop),
     ("/v1/models/{model}/records/{id}", Door::Shop),
@@ -67,6 +70,8 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/seals/{site}/{scope}", Door::Operator),
     ("/v1/operators", Door::Operator),
     ("/v1/operators/{name}", Door::Operator),
+    ("/v1/session", Door::Terminal),
+    ("/v1/session/renew", Door::Terminal),
     ("/v1/status", Door::Open),
     ("/v1/status/events", Door::Open),
     ("/v1/terminal/config", Door::Terminal),
@@ -111,6 +116,8 @@ async fn start(role: &str) -> Running {
         limits: config.http.clone(),
         traffic: built.traffic.clone(),
         sealing: built.sealing.clone(),
+        logins: built.logins.clone(),
+        rates: Rates::new(&config.http),
     };
     server.start(&supervisor, network, premises.control().unwrap());
     Running { built, supervisor, address, _premises: premises, _dir: dir }

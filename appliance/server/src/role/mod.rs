@@ -16,6 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::config::{Config, Role};
 use crate::db::StoreError;
+use crate::login::Logins;
 use crate::replica::author::AuthorError;
 use crate::replica::refresher::RefresherError;
 use crate::replica::source::SourceRefused;
@@ -76,6 +77,8 @@ pub struct Basics<'a> {
     pub key: &'a SigningKey,
     /// Who may come in.
     pub access: &'a Access,
+    /// Who logs in.
+    pub logins: &'a Logins,
     /// What seals.
     pub seals: &'a Seals,
     /// Where tasks start.

@@ -103,6 +103,7 @@ pub(super) fn start(
         supervisor.spawn_owner("scrub", |stop| scrub.run(stop));
     }
     let masterdata = Masterdata::new(readers.clone()).repaired_by(handle.clone());
+    basics.logins.read_from(masterdata.clone());
     supervisor.spawn_owner("listings", |stop| masterdata.clone().run(stop));
     report(handle.clone(), feeding.address, panel);
     let nudge = nudge(handle.clone());

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use storebox_proto::problem::Code;
 use storebox_proto::seal::SealError;
 use storebox_proto::seal::window::Window;
 
@@ -24,6 +25,8 @@ const KEPT: Duration = Duration::from_secs(600);
 pub struct Given {
     /// The status.
     pub status: u16,
+    /// What was refused, if it was.
+    pub code: Option<Code>,
     /// The headers that travel inside.
     pub headers: Vec<(String, String)>,
     /// The body.
@@ -117,7 +120,7 @@ mod tests {
     use crate::env;
 
     fn given(body: &[u8]) -> Given {
-        Given { status: 200, headers: Vec::new(), body: body.to_vec() }
+        Given { status: 200, code: None, headers: Vec::new(), body: body.to_vec() }
     }
 
     #[test]

@@ -9,4 +9,4 @@ mod source;
 mod vault;
 
 pub use source::{SecretError, SecretText, credential, read};
-pub use vault::{Guard, Vault, VaultError};
+pub use vault::{Guard, Vault, VaultError, read_key};

@@ -66,7 +66,7 @@ pub enum VaultError {
     #[error(transparent)]
     Key(#[from] SecretError),
     /// The key is no key.
-    #[error("the key of the vault is not 64 hexadecimal digits")]
+    #[error("a secret key is not 64 hexadecimal digits")]
     KeyShape,
     /// The vault does not open with this key.
     #[error("{file}: does not open with its key; it is left as it is")]
@@ -164,12 +164,17 @@ impl Vault {
     }
 }
 
+/// A key of 32 bytes in a file or credential.
+pub fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, VaultError> {
+    parse_key(source::read(path)?.reveal())
+}
+
 fn key(data_dir: &Path, key_file: &Path) -> Result<(Zeroizing<[u8; 32]>, Guard), VaultError> {
     if let Some(text) = source::credential(KEY)? {
         return Ok((parse_key(text.reveal())?, Guard::Credential));
     }
     if !key_file.as_os_str().is_empty() {
-        return Ok((parse_key(source::read(key_file)?.reveal())?, Guard::File));
+        return Ok((read_key(key_file)?, Guard::File));
     }
     let path = data_dir.join(KEY);
     match source::read(&path) {

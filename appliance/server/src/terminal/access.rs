@@ -266,6 +266,13 @@ impl Access {
         holder.entry.revoked.is_none().then_some(holder.entry.epoch)
     }
 
+    /// Whether a terminal was known here and is let in no more.
+    pub fn is_revoked(&self, terminal: &TerminalId) -> bool {
+        let book = self.inner.book.load();
+        let holder = book.by_name.get(&(Kind::Terminal, terminal.as_str().to_owned()));
+        holder.is_some_and(|holder| holder.entry.revoked.is_some())
+    }
+
     /// Makes one entry, writes all of them, and only then lets readers see it.
     fn change(
         &self,

@@ -140,7 +140,7 @@ pub(super) const MODULES: [Row; 18] = [
 ];
 
 /// Our own: what describes the estate, and which products a terminal sells.
-pub(super) const ESTATE_OWN: [Row; 19] = [
+pub(super) const ESTATE_OWN: [Row; 20] = [
     ("Model", ESTATE, &[]),
     ("Organization", ESTATE, &[("searchKey", Exact), ("parentId", Exact)]),
     ("Server", ESTATE, NAMED),
@@ -157,6 +157,7 @@ pub(super) const ESTATE_OWN: [Row; 19] = [
     ("Preference", ESTATE, &[("property", Exact)]),
     ("Role", ESTATE, NAMED),
     ("User", ESTATE, KEYED),
+    ("TokenKey", ESTATE, &[]),
     ("Warehouse", ESTATE, KEYED),
     ("Assortment", CATALOGUE, NAMED),
     ("AssortmentProduct", CATALOGUE, &[("assortmentId", Exact), ("productId", Exact)]),

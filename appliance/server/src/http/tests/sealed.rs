@@ -197,7 +197,7 @@ async fn nothing_falls_back_to_the_open() {
 #[tokio::test]
 async fn where_sealing_is_required_the_open_is_refused() {
     let settings = config::Seal { required: vec![Scope::Tills], ..config::Seal::default() };
-    let site = Site::open_sealing(1, Http::default(), settings).await;
+    let site = Plan { seal: settings, ..Site::plan(1, Http::default()) }.open().await;
     let open = site.client.get(format!("http://{}/v1/models", site.address));
     let open = open.bearer_auth(&site.token).send().await.unwrap();
     assert_eq!(open.json::<Problem>().await.unwrap().code, Code::SealRequired);
