@@ -38,33 +38,7 @@ async fn no_planted_secret_is_seen_anywhere() -> anyhow::Result<()> {
     std::fs::write(dir.join("User.ndjson"), user.to_string())?;
     office.ask(&["import", &dir.to_string_lossy()])?;
 
-    let client = reqwest::Client::new();
-    let log_in = |password: &str| {
-        let body = json!({"user": "ann", "password": password});
-        client.post(format!("http://{address}/v1/session")).bearer_auth(till.trim()).json(&body)
-    };
-    storebox_tests::wait::until(
-        "the user has arrived",
-        std::time::Duration::from_secs(30),
-        || async { Ok(log_in(PASSWORD).send().await?.status() == 200) },
-    )
-    .await?;
-    let session: serde_json::Value = log_in(PASSWORD).send().await?.json().await?;
-    let token = session["token"].as_str().unwrap_or_default().to_owned();
-    ensure!(token.starts_with("v4.public."), "{session}");
-    log_in(&format!("{PASSWORD}x")).send().await?;
-    let in_url = format!("http://{address}/v1/models?token={}", till.trim());
-    ensure!(client.get(in_url).send().await?.status() == 400);
-    let half = format!("{}x", &token[..token.len() - 1]);
-    client.get(format!("http://{address}/v1/models")).bearer_auth(&half).send().await?;
-    client.get(format!("http://{address}/v1/models")).bearer_auth(&token).send().await?;
-    client
-        .post(format!("http://{address}/v1/session"))
-        .bearer_auth(till.trim())
-        .body(PASSWORD)
-        .send()
-        .await?;
-
+    let (token, half) = use_logins(&address, till.trim()).await?;
     let seen = visible(&office, &address).await?;
     ensure!(seen.contains("login_refused"), "the refusals were logged or counted");
     let secret = |field: &str| ring[field].as_str().unwrap_or("none").to_owned();
@@ -89,4 +63,36 @@ async fn no_planted_secret_is_seen_anywhere() -> anyhow::Result<()> {
     let chain = secret("chain");
     ensure!(!vault.windows(chain.len()).any(|window| window == chain.as_bytes()));
     Ok(())
+}
+
+/// Logs in rightly and wrongly, and sends tokens where they do not belong; returns a good token and a broken one.
+async fn use_logins(address: &str, till: &str) -> anyhow::Result<(String, String)> {
+    let client = reqwest::Client::new();
+    let log_in = |password: &str| {
+        let body = json!({"user": "ann", "password": password});
+        client.post(format!("http://{address}/v1/session")).bearer_auth(till).json(&body)
+    };
+    storebox_tests::wait::until(
+        "the user has arrived",
+        std::time::Duration::from_secs(30),
+        || async { Ok(log_in(PASSWORD).send().await?.status() == 200) },
+    )
+    .await?;
+    let session: serde_json::Value = log_in(PASSWORD).send().await?.json().await?;
+    let token = session["token"].as_str().unwrap_or_default().to_owned();
+    ensure!(token.starts_with("v4.public."), "{session}");
+    log_in(&format!("{PASSWORD}x")).send().await?;
+    let in_url = format!("http://{address}/v1/models?token={}", till);
+    ensure!(client.get(in_url).send().await?.status() == 400);
+    let half = format!("{}x", &token[..token.len() - 1]);
+    client.get(format!("http://{address}/v1/models")).bearer_auth(&half).send().await?;
+    client.get(format!("http://{address}/v1/models")).bearer_auth(&token).send().await?;
+    client
+        .post(format!("http://{address}/v1/session"))
+        .bearer_auth(till)
+        .body(PASSWORD)
+        .send()
+        .await?;
+
+    Ok((token, half))
 }

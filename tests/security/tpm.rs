@@ -32,16 +32,23 @@ struct Tpm {
 impl Tpm {
     fn start(state: &Path) -> Self {
         let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-        let any = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let port =
-            std::iter::repeat_with(any).find(|port| *port < 65_535 && free(port + 1)).unwrap();
-        std::fs::create_dir_all(state).unwrap();
+        let any = || {
+            TcpListener::bind("127.0.0.1:0")
+                .and_then(|any| any.local_addr())
+                .expect("loopback has free ports")
+                .port()
+        };
+        let port = std::iter::repeat_with(any)
+            .find(|port| *port < 65_535 && free(port + 1))
+            .expect("this machine lets a test do this");
+        std::fs::create_dir_all(state).expect("this machine lets a test do this");
         let channel = |port: u16| format!("type=tcp,port={port},bindaddr=127.0.0.1");
         let mut swtpm = Command::new("swtpm");
         swtpm.args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"]);
         swtpm.arg("--tpmstate").arg(format!("dir={}", state.display()));
         swtpm.args(["--server", &channel(port), "--ctrl", &channel(port + 1)]);
-        let swtpm = Running(swtpm.stderr(Stdio::null()).spawn().unwrap());
+        let swtpm =
+            Running(swtpm.stderr(Stdio::null()).spawn().expect("this machine lets a test do this"));
         let up = wait::held_within(PATIENCE, || !free(port) && !free(port + 1));
         assert!(up, "the software TPM does not come up");
         Self { _swtpm: swtpm, port }
@@ -51,14 +58,14 @@ impl Tpm {
         let device = format!("--tpm2-device=swtpm:host=127.0.0.1,port={}", self.port);
         let mut creds = Command::new("systemd-creds");
         creds.args(what).arg(device).arg("--name=vault.key").arg(from).arg(to);
-        creds.output().unwrap()
+        creds.output().expect("this machine lets a test do this")
     }
 }
 
 /// A box that gets its credentials as systemd would give them.
 fn start(folder: &Path, credentials: Option<&Path>, log: &Path) -> Running {
     let mut program = Command::new(executable());
-    std::fs::write(folder.join("storebox.toml"), "").unwrap();
+    std::fs::write(folder.join("storebox.toml"), "").expect("this machine lets a test do this");
     program.arg("run").arg("--config").arg(folder.join("storebox.toml"));
     program.env("STOREBOX_DATA_DIR", folder.join("data"));
     program.env("STOREBOX_HTTP__LISTEN", "127.0.0.1:0");
@@ -66,19 +73,22 @@ fn start(folder: &Path, credentials: Option<&Path>, log: &Path) -> Running {
     if let Some(credentials) = credentials {
         program.env("CREDENTIALS_DIRECTORY", credentials);
     }
-    program.stderr(File::create(log).unwrap());
-    let running = Running(program.spawn().unwrap());
+    program.stderr(File::create(log).expect("this machine lets a test do this"));
+    let running = Running(program.spawn().expect("this machine lets a test do this"));
     let serves = wait::held_within(PATIENCE, || {
         std::fs::read_to_string(log).is_ok_and(|log| log.contains("serving"))
     });
-    assert!(serves, "{}", std::fs::read_to_string(log).unwrap());
+    assert!(serves, "{}", std::fs::read_to_string(log).expect("this machine lets a test do this"));
     running
 }
 
 fn command(folder: &Path, words: &[&str]) -> Output {
     let mut program = Command::new(executable());
     program.args(words).arg("--config").arg(folder.join("storebox.toml"));
-    program.env("STOREBOX_DATA_DIR", folder.join("data")).output().unwrap()
+    program
+        .env("STOREBOX_DATA_DIR", folder.join("data"))
+        .output()
+        .expect("this machine lets a test do this")
 }
 
 fn is_here() -> bool {
@@ -133,6 +143,8 @@ fn a_vault_opens_with_the_tpm_of_its_box_and_with_no_other() {
     assert!(std::fs::read_to_string(&log).unwrap().contains("locked=true"));
     let listed = command(folder, &["seal", "list"]);
     assert!(!String::from_utf8_lossy(&listed.stdout).contains("store-7"));
+    let status = command(folder, &["status", "--json"]);
+    assert!(String::from_utf8_lossy(&status.stdout).contains("vault_locked"));
     drop(running);
 
     // Back home everything is there.

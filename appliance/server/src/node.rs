@@ -124,6 +124,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         pepper: pepper(&config.login.pepper_file, &vault)?,
         times: config.login.clone(),
     });
+    let is_vault_locked = vault.is_locked();
     let seals = Seals::open(vault)?;
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
     let sealing = Sealing::new(seals.clone(), &config.seal);
@@ -132,6 +133,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let mut routers = role::start(&basics, &mut panel).await?;
     admin::report(&access, &mut panel);
     panel.add(status::report_machine(&config.data_dir));
+    panel.add(move |status| status.machine.vault_locked = is_vault_locked);
     let panel = panel.finish();
     let traffic = Traffic::default();
     let metrics = Metrics::new(panel.clone(), traffic.clone());

@@ -20,13 +20,16 @@ async fn each_bound_has_its_code_and_its_count() {
     let login = || site.client.post(at("/v1/terminal/login")).bearer_auth(&site.token);
     let compressed = login().header("content-encoding", "gzip").body(vec![0x1f, 0x8b, 8, 0]);
     assert_eq!(code_of(compressed).await, (415, Some(Code::MediaTypeUnsupported)));
-    let large = login().header("content-type", "application/json").body(vec![b' '; 5 * 1024 * 1024]);
+    let large =
+        login().header("content-type", "application/json").body(vec![b' '; 5 * 1024 * 1024]);
     assert_eq!(code_of(large).await, (413, Some(Code::TooLarge)));
     let in_url = site.client.get(at(&format!("/v1/models?t={}", site.token)));
     assert_eq!(code_of(in_url).await, (400, Some(Code::TokenInUrl)));
     let stranger = site.client.get(at("/v1/models")).bearer_auth("sbt_00");
     assert_eq!(code_of(stranger).await, (401, Some(Code::Unauthenticated)));
-    for code in [Code::MediaTypeUnsupported, Code::TooLarge, Code::TokenInUrl, Code::Unauthenticated] {
+    for code in
+        [Code::MediaTypeUnsupported, Code::TooLarge, Code::TokenInUrl, Code::Unauthenticated]
+    {
         assert!(site.traffic.refusals().contains(&(code, 1)), "{code} is counted once");
     }
 }

@@ -168,6 +168,7 @@ fn arb_machine() -> impl Strategy<Value = MachineStatus> {
             wear_percent,
             temperature_c,
             memory_bytes: None,
+            vault_locked: false,
         },
     )
 }
