@@ -20,7 +20,7 @@ use crate::http::rate::Rates;
 use crate::http::sealed::Sealing;
 use crate::http::server::Server;
 use crate::http::traffic::Traffic;
-use crate::http::{admin, chronicle, health, openapi, page, persons, seals, session, whoami};
+use crate::http::{admin, chronicle, health, log, openapi, page, persons, seals, session, whoami};
 use crate::key::{self, KeyError};
 use crate::logging;
 use crate::login::{self, Logins};
@@ -141,6 +141,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let (keeper, pages) =
         Keeper::open(&config.data_dir, panel.clone(), waits).map_err(NodeError::Chronicle)?;
     supervisor.spawn_owner("chronicle", |stop| keeper.run(stop));
+    routers.extend(role::start_fleet(&basics, &panel)?);
     let live = Live::new(panel.clone(), supervisor.root());
     supervisor.spawn_owner("live", |stop| live.clone().run(stop));
     routers.extend([
@@ -152,6 +153,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         seals::routes(seals),
         session::routes(logins.clone()),
         persons::routes(logins.clone()),
+        log::routes(),
         metrics.routes(),
         page::routes(),
     ]);
@@ -185,6 +187,9 @@ async fn serve(
     let server =
         Server { access, router, limits: config.http.clone(), traffic, sealing, logins, rates };
     server.start(supervisor, network, control);
+    if let Some(levels) = logging::levels() {
+        supervisor.spawn_owner("log levels", |stop| levels.keep(stop));
+    }
     let notifier = Notifier::from_environment();
     notifier.ready(&format!("serving on {addresses}"));
     tracing::info!(node = %config.node, role = config.role.as_str(), addresses, "serving");

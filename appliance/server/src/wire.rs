@@ -90,7 +90,7 @@ pub struct Ask<'a> {
 }
 
 /// A sealed line; cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Wire {
     inner: Arc<Inner>,
 }
@@ -104,6 +104,12 @@ struct Inner {
     life: AtomicU64,
     counter: AtomicU64,
     horizon: Mutex<Horizon>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Wire({} in {} …)", self.base, self.scope)
+    }
 }
 
 impl Wire {

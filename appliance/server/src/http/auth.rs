@@ -50,6 +50,7 @@ const DOORS: &[(&str, Door)] = &[
     ("/v1/session", Door::Terminal),
     // Hashes of passwords are not for tills, peppered as they are.
     ("/v1/models/User", Door::Operator),
+    ("/v1/channel", Door::Shop),
     ("/v1/models", Door::Shop),
     ("/v1/changes", Door::Shop),
     ("/v1/documents", Door::Shop),

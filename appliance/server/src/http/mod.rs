@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod channels;
 pub mod chronicle;
 mod cursor;
 pub mod devices;
@@ -10,12 +11,14 @@ pub mod drawers;
 mod etag;
 pub mod events;
 pub mod feeds;
+pub mod fleet;
 mod guard;
 pub mod health;
 pub mod identity;
 pub mod jobs;
 pub mod ledger;
 pub mod live;
+pub mod log;
 pub mod masterdata;
 pub mod openapi;
 pub mod outbox;

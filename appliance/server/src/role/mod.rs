@@ -1,9 +1,14 @@
 //! What a role mounts: which tasks run and which routes are served.
 
+mod channels;
+mod deliveries;
 mod devices;
+mod fleet;
 mod giving_way;
+mod intakes;
 mod main;
 mod replica;
+mod sources;
 mod store;
 mod transactions;
 
@@ -58,6 +63,23 @@ pub enum RoleError {
     /// The ledger does not open.
     #[error("open the ledger")]
     Ledger(#[from] LedgerOpenError),
+    /// A target of settled transactions cannot be set up.
+    #[error("set up the delivery {id}")]
+    Delivery {
+        /// Its name.
+        id: String,
+        /// Why.
+        #[source]
+        source: crate::sink::TargetSetUpError,
+    },
+    /// A database of masterdata cannot be addressed.
+    #[error("set up the intake {id}: {reason}")]
+    Intake {
+        /// Its name.
+        id: String,
+        /// Why.
+        reason: String,
+    },
     /// The spool of print jobs does not open.
     #[error("open the spool")]
     Spool(#[from] crate::devices::spool::SpoolOpenError),
@@ -95,6 +117,8 @@ pub async fn start(
         Role::Store => store::start(basics, panel).await,
     }
 }
+
+pub use fleet::start as start_fleet;
 
 /// The token in a file or credential.
 fn token(file: &Path) -> Result<SecretText, RoleError> {

@@ -21,8 +21,8 @@ use super::accept::Outbox;
 use super::command::{Given, News};
 use super::keeper::read_envelope;
 use super::line::{Heard, Line, batch_body};
+use super::routes::Routes;
 use crate::journal::Location;
-use crate::wire::Wire;
 
 /// While the line is down, its return is looked for this often.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -58,12 +58,8 @@ pub struct ShipperOptions {
     pub sink: SinkId,
     /// Whether its word settles; must be what the outbox was told.
     pub authoritative: bool,
-    /// Where it listens, such as `http://main:8080`.
-    pub url: String,
-    /// What it knows this box by.
-    pub token: Token,
-    /// Goes there sealed, if it is to.
-    pub sealed: Option<Wire>,
+    /// How to get there.
+    pub routes: Routes,
     /// This box.
     pub node: NodeId,
     /// Whose receipts are believed; nobody's name means anybody's.
@@ -182,11 +178,7 @@ impl Shipper {
             return News::Failed(Failure::Unavailable);
         };
         let body = batch_body(&self.node, &envelopes);
-        let answered = tokio::select! {
-            answered = self.line.send(items, body) => answered,
-            () = self.line.lost() => Err(Failure::Lost),
-        };
-        match answered {
+        match self.line.send(items, body.into()).await {
             Ok(Heard { answers, receipts }) => {
                 self.keep(&receipts, items, envelopes).await;
                 tracing::debug!(sink = %self.sink, sent = items.len(), taken = receipts.len(), "batch");

@@ -25,9 +25,11 @@ fn status() -> Status {
         feeds: Vec::new(),
         outbox: Some(OutboxStatus { held_max: 1000, ..OutboxStatus::default() }),
         ledger: None,
+        deliveries: Vec::new(),
         lines: vec![line("masterdata", true), line("transactions", true)],
         devices: Vec::new(),
         machine: MachineStatus::default(),
+        sources: Vec::new(),
         clients: Vec::new(),
         tasks: Vec::new(),
     }
@@ -139,6 +141,7 @@ fn arb_device() -> impl Strategy<Value = DeviceStatus> {
             trouble,
             waiting: 0,
             in_doubt,
+            state: String::new(),
         },
     )
 }

@@ -24,7 +24,9 @@ use crate::http::identity::Identity;
 use crate::http::settle;
 use crate::journal::sim::SimDisk;
 use crate::uplink::shipper::Token;
-use crate::uplink::{Ledger, LedgerOpened, Outbox, OutboxOpened, Rules, Shipper, ShipperOptions};
+use crate::uplink::{
+    Ledger, LedgerOpened, Outbox, OutboxOpened, Route, Routes, Rules, Shipper, ShipperOptions,
+};
 
 /// Whether the main server lets the line be used.
 type Line = Arc<AtomicBool>;
@@ -81,11 +83,9 @@ fn ship(outbox: &Outbox, url: String, shutdown: &CancellationToken) {
 /// Ships to a server whose receipts are believed if they are signed with this key.
 fn ship_to(outbox: &Outbox, url: String, trusted: u8, shutdown: &CancellationToken) {
     let options = ShipperOptions {
-        sealed: None,
         sink: main_sink(),
         authoritative: true,
-        url,
-        token: Token::new("secret"),
+        routes: Routes::single(Route { url, token: Token::new("secret"), sealed: None }),
         node: store(),
         trusted: vec![signer(trusted).verifying_key()],
         line_back: std::sync::Arc::new(|| {}),

@@ -1,0 +1,110 @@
+//! The definition of the sources of a box, put together: tiers, ways to read, ways to settle.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use storebox_proto::feed::Registry;
+use storebox_proto::ids::SourceId;
+use storebox_proto::sync::ladder::{Kind, Rung, Service};
+
+use super::{Basics, RoleError, token, wire};
+use crate::config::{self, Main};
+use crate::env;
+use crate::replica::board::Board;
+use crate::replica::source::{HttpSource, Source};
+use crate::replica::sources::Sources;
+use crate::status::PanelBuilder;
+use crate::tiers::Tiers;
+use crate::uplink::shipper::Token;
+use crate::uplink::{Route, Routes};
+
+/// One object of a feed arrives within this, or is asked for again.
+const OBJECT_MAX: Duration = Duration::from_secs(30);
+/// The name of the source that `[main]` is.
+const MAIN: &str = "main";
+
+/// Where a store reads and settles.
+pub(super) struct Definition {
+    /// Where from.
+    pub(super) sources: Sources,
+    /// Where to, for the main sink.
+    pub(super) routes: Routes,
+    /// The main server itself, which hears of refreshes.
+    pub(super) main: Option<HttpSource>,
+}
+
+/// Builds all that the configuration names.
+pub(super) fn define(basics: &Basics<'_>) -> Result<Definition, RoleError> {
+    let config = basics.config;
+    let tiers = Tiers::new(u64::from_le_bytes(env::random()));
+    let keys: Vec<_> = config.main.public_key.0.into_iter().collect();
+    let routes = Routes::new(tiers.clone());
+    if config.main.url.is_empty() && config.sources.is_empty() {
+        let sources = Sources::local(Board::new(Registry::built_in().feeds()));
+        return Ok(Definition { sources, routes, main: None });
+    }
+    let sources = Sources::new(tiers, keys);
+    let mut main = None;
+    if !config.main.url.is_empty() {
+        let Main { url, token_file, sealed, .. } = &config.main;
+        let source = http(basics, url, token_file, *sealed)?;
+        let id: SourceId = MAIN.parse().expect("a literal that keeps the rule for sources");
+        main = Some(source.clone());
+        routes.put(id.clone(), route(basics, url, token_file, *sealed)?);
+        sources.put(Rung::new(id, Kind::Primary), url, Source::Http(source));
+    }
+    for entry in &config.sources {
+        let usual = Rung::new(entry.id.clone(), entry.kind);
+        let priority = entry.priority.unwrap_or(usual.priority);
+        let services =
+            if entry.services.is_empty() { usual.services } else { entry.services.clone() };
+        if services.contains(&Service::Transactions) {
+            let route = route(basics, &entry.url, &entry.token_file, entry.sealed)?;
+            routes.put(entry.id.clone(), route);
+        }
+        let rung =
+            Rung { id: entry.id.clone(), kind: entry.kind, priority, services, found: false };
+        sources.put(rung, &entry.url, source(basics, entry)?);
+    }
+    Ok(Definition { sources, routes, main })
+}
+
+/// Looks at what does not answer, and shows all of it.
+pub(super) fn keep(basics: &Basics<'_>, definition: &Definition, panel: &mut PanelBuilder) {
+    let Definition { sources, routes, .. } = definition;
+    let probes = BTreeMap::from([
+        (Service::Feeds, sources.probe()),
+        (Service::Transactions, routes.probe()),
+    ]);
+    let tiers = sources.tiers().clone();
+    let shown = tiers.clone();
+    basics.supervisor.spawn_owner("sources", |stop| tiers.run(probes, stop));
+    panel.add(move |status| status.sources = shown.statuses());
+}
+
+fn source(basics: &Basics<'_>, entry: &config::Source) -> Result<Source, RoleError> {
+    Ok(Source::Http(http(basics, &entry.url, &entry.token_file, entry.sealed)?))
+}
+
+fn http(
+    basics: &Basics<'_>,
+    url: &str,
+    token_file: &Path,
+    sealed: bool,
+) -> Result<HttpSource, RoleError> {
+    let token = token(token_file)?;
+    let wire = wire(basics, sealed, url, &token)?;
+    Ok(HttpSource::new(url, token.reveal(), OBJECT_MAX)?.sealed(wire))
+}
+
+fn route(
+    basics: &Basics<'_>,
+    url: &str,
+    token_file: &Path,
+    sealed: bool,
+) -> Result<Route, RoleError> {
+    let token = token(token_file)?;
+    let sealed = wire(basics, sealed, url, &token)?;
+    Ok(Route { url: url.to_owned(), token: Token::new(token.reveal()), sealed })
+}
