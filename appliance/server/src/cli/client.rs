@@ -89,6 +89,11 @@ impl Control {
         self.send(Method::PUT, path, Some(body)).await.map(|_| ())
     }
 
+    /// Sends a body; that it was taken is all the answer.
+    pub(super) async fn tell(&self, path: &str, body: &impl Serialize) -> Result<(), CallError> {
+        self.send(Method::POST, path, Some(body)).await.map(|_| ())
+    }
+
     /// Hears the data of each event at a path until the stream ends.
     pub(super) async fn listen(
         &self,

@@ -16,6 +16,7 @@ use super::identity::Identity;
 use super::problem::Refusal;
 use super::server::Peer;
 use crate::login::{Logins, Person};
+use crate::pass::Claim;
 use crate::terminal::access::{Access, Stranger};
 
 /// Who may come.
@@ -44,6 +45,7 @@ const DOORS: &[(&str, Door)] = &[
     ("/v1/chronicle", Door::Open),
     ("/v1/whoami", Door::Open),
     ("/console", Door::Open),
+    ("/client", Door::Open),
     ("/till", Door::Open),
     ("/metrics", Door::Watcher),
     ("/v1/terminal", Door::Terminal),
@@ -106,6 +108,8 @@ pub struct Ask<'a> {
     pub path: &'a str,
     /// Its headers.
     pub headers: &'a HeaderMap,
+    /// What it shows of the secret of the store.
+    pub claim: Option<&'a Claim>,
     /// Where it came in.
     pub peer: Peer,
     /// Now.
@@ -123,6 +127,14 @@ pub struct Caller {
 
 /// Finds out who asks and whether they may.
 pub fn admit(access: &Access, logins: &Logins, ask: &Ask<'_>) -> Result<Caller, Refusal> {
+    if let Some(claim) = ask.claim {
+        let identity = Identity::Node(claim.node.clone());
+        let door = door(ask.path);
+        return match door.lets_in(Some(&identity), ask.peer) {
+            true => Ok(Caller { identity: Some(identity), person: None }),
+            false => Err(refuse(Code::Forbidden, door.rule())),
+        };
+    }
     let caller = match (ask.peer, token(ask.headers)?) {
         (Peer::Control, _) => Caller { identity: Some(Identity::Operator), person: None },
         (Peer::Network(_), None) => Caller::default(),
@@ -254,7 +266,8 @@ mod tests {
             if let Some(token) = token {
                 headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
             }
-            let ask = Ask { method: &Method::GET, path, headers: &headers, peer, now };
+            let (method, headers) = (&Method::GET, &headers);
+            let ask = Ask { method, path, headers, claim: None, peer, now };
             admit(&access, &logins, &ask).err().map(|refusal| refusal.0.code)
         };
         for (path, nobody, as_till, as_node, as_operator) in [

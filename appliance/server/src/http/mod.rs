@@ -1,6 +1,7 @@
 //! HTTP: routes are assembled here, handlers live in the files of their subject.
 
 pub mod admin;
+pub mod adopt;
 pub mod auth;
 pub mod channels;
 pub mod chronicle;
@@ -14,21 +15,26 @@ pub mod feeds;
 pub mod fleet;
 mod guard;
 pub mod health;
+pub mod hooks;
 pub mod identity;
 pub mod jobs;
 pub mod ledger;
 pub mod live;
 pub mod log;
 pub mod masterdata;
+pub mod mirror;
 pub mod openapi;
 pub mod outbox;
 pub mod page;
 pub mod persons;
 pub mod printers;
 pub mod problem;
+pub mod pushes;
 pub mod rate;
 mod refusal;
 mod refused;
+pub mod relay;
+pub mod requests;
 pub mod scales;
 pub mod scanners;
 pub mod sealed;

@@ -211,7 +211,8 @@ async fn carry_out(
 ) -> Result<Given, Refusal> {
     let headers = inward(&write.headers)?;
     let method = Method::try_from(write.method.as_str()).map_err(|_| SealError::Shape)?;
-    let ask = Ask { method: &method, path: write.path(), headers: &headers, peer, now };
+    let ask =
+        Ask { method: &method, path: write.path(), headers: &headers, claim: None, peer, now };
     let admitted = house.let_in(&ask)?;
     let identity = admitted.identity.as_ref().ok_or_else(|| {
         Refusal::new(Code::Unauthenticated, "a sealed write has the caller's token inside")

@@ -16,7 +16,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderMap, Method, Request, Response, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Request, Response, header, request};
 use http_body_util::Limited;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -37,9 +37,11 @@ use super::{auth, refusal, refused};
 use crate::config::Http;
 use crate::env;
 use crate::login::Logins;
+use crate::pass::{Claim, PROOF};
 use crate::supervise::{Pulse, Supervisor};
 use crate::terminal::access::Access;
 
+const PROOF_HEADER: HeaderName = HeaderName::from_static(PROOF);
 /// A request head beyond this is refused by hyper with 431, no body and a log line.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Requests that are under way when the box stops may take this long.
@@ -125,15 +127,27 @@ impl Server {
         });
     }
 
+    /// Who asks, if it shows the secret of the store.
+    fn claim(&self, head: &request::Parts) -> Option<Claim> {
+        let header = head.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let path = head.uri.path_and_query().map_or("", |path| path.as_str());
+        self.access.neighbour(header, head.method.as_str(), path)
+    }
+
     async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         if sealed::is_sealed(request.uri().path()) {
             return sealed::serve(self, request, peer).await;
         }
-        let (head, body) = request.into_parts();
-        let caller = match self.admit(&head.method, &head.uri, &head.headers, peer) {
+        let (mut head, body) = request.into_parts();
+        let claim = self.claim(&head);
+        let caller = match self.admit(&head, claim.as_ref(), peer) {
             Ok(caller) => caller,
             Err(refused) => return axum::response::IntoResponse::into_response(refused),
         };
+        let proof = claim.as_ref().and_then(|claim| HeaderValue::from_str(&claim.proof).ok());
+        if let Some(claim) = claim {
+            head.extensions.insert(claim);
+        }
         let length = head.headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
         let max = self.limits.body_bytes_max;
@@ -153,24 +167,26 @@ impl Server {
             Peer::Control => OPERATOR_MAX,
             Peer::Network(_) => self.limits.request_timeout(),
         };
-        self.route(Request::from_parts(head, body), caller, patience).await
+        let mut response = self.route(Request::from_parts(head, body), caller, patience).await;
+        response.headers_mut().extend(proof.map(|proof| (PROOF_HEADER, proof)));
+        response
     }
 
     /// Lets a caller in who came in the open.
     fn admit(
         &self,
-        method: &Method,
-        uri: &Uri,
-        headers: &HeaderMap,
+        head: &request::Parts,
+        claim: Option<&Claim>,
         peer: Peer,
     ) -> Result<Caller, Refusal> {
+        let request::Parts { method, uri, headers, .. } = head;
         auth::check_url(uri)?;
         if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
             let detail = "compressed bodies are not taken: send it as it is";
             return Err(Refusal::new(Code::MediaTypeUnsupported, detail));
         }
-        let ask = Ask { method, path: uri.path(), headers, peer, now: env::timestamp() };
-        let caller = self.let_in(&ask)?;
+        let (path, now) = (uri.path(), env::timestamp());
+        let caller = self.let_in(&Ask { method, path, headers, claim, peer, now })?;
         self.sealing.check_open(caller.identity.as_ref())?;
         Ok(caller)
     }

@@ -7,6 +7,9 @@ mod fleet;
 mod giving_way;
 mod intakes;
 mod main;
+mod mirror;
+mod peers;
+mod publish;
 mod replica;
 mod sources;
 mod store;
@@ -25,12 +28,13 @@ use crate::login::Logins;
 use crate::replica::author::AuthorError;
 use crate::replica::refresher::RefresherError;
 use crate::replica::source::SourceRefused;
+use crate::replica::storage::PlaceError;
 use crate::seal::Seals;
 use crate::secrets::{self, SecretError, SecretText};
 use crate::status::PanelBuilder;
 use crate::supervise::Supervisor;
 use crate::terminal::access::Access;
-use crate::uplink::{LedgerOpenError, OutboxOpenError};
+use crate::uplink::{CopiesOpenError, LedgerOpenError, OutboxOpenError};
 use crate::wire::Wire;
 
 /// Why a role does not start.
@@ -57,6 +61,12 @@ pub enum RoleError {
     /// The main server cannot be addressed.
     #[error("use the main server")]
     Source(#[from] SourceRefused),
+    /// Copies for neighbours do not open.
+    #[error("open neighbours' copies")]
+    Copies(#[from] CopiesOpenError),
+    /// Storage cannot be used.
+    #[error("use the storage")]
+    Storage(#[from] PlaceError),
     /// The outbox does not open.
     #[error("open the outbox")]
     Outbox(#[from] OutboxOpenError),
@@ -86,6 +96,9 @@ pub enum RoleError {
     /// A token cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The records of pushes cannot be used.
+    #[error("open the records of pushes")]
+    Pushes(#[source] crate::db::DiskError),
     /// The HTTP client does not start.
     #[error("start the HTTP client")]
     Client(#[source] reqwest::Error),

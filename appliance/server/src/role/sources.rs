@@ -11,12 +11,14 @@ use storebox_proto::sync::ladder::{Kind, Rung, Service};
 use super::{Basics, RoleError, token, wire};
 use crate::config::{self, Main};
 use crate::env;
+use crate::pass::Pass;
 use crate::replica::board::Board;
 use crate::replica::source::{HttpSource, Source};
-use crate::replica::sources::Sources;
+use crate::replica::sources::{Sources, Thrift};
+use crate::replica::storage::{Settings, Storage};
+use crate::secrets::SecretText;
 use crate::status::PanelBuilder;
 use crate::tiers::Tiers;
-use crate::uplink::shipper::Token;
 use crate::uplink::{Route, Routes};
 
 /// One object of a feed arrives within this, or is asked for again.
@@ -35,16 +37,23 @@ pub(super) struct Definition {
 }
 
 /// Builds all that the configuration names.
-pub(super) fn define(basics: &Basics<'_>) -> Result<Definition, RoleError> {
+pub(super) fn define(
+    basics: &Basics<'_>,
+    neighbour: Option<&Pass>,
+) -> Result<Definition, RoleError> {
     let config = basics.config;
     let tiers = Tiers::new(u64::from_le_bytes(env::random()));
     let keys: Vec<_> = config.main.public_key.0.into_iter().collect();
     let routes = Routes::new(tiers.clone());
+    let masterdata = &config.masterdata;
+    let thrift =
+        Thrift { bytes_per_s: masterdata.line_kb_per_s * 1000, window: masterdata.line_window };
+    let sources = Sources::new(tiers, keys).with(&thrift);
     if config.main.url.is_empty() && config.sources.is_empty() {
-        let sources = Sources::local(Board::new(Registry::built_in().feeds()));
-        return Ok(Definition { sources, routes, main: None });
+        let nothing = Source::Local(Board::new(Registry::built_in().feeds()));
+        let id: SourceId = "local".parse().expect("a literal that keeps the rule for sources");
+        sources.put(Rung::new(id, Kind::Local), &nothing.name(), nothing);
     }
-    let sources = Sources::new(tiers, keys);
     let mut main = None;
     if !config.main.url.is_empty() {
         let Main { url, token_file, sealed, .. } = &config.main;
@@ -60,12 +69,16 @@ pub(super) fn define(basics: &Basics<'_>) -> Result<Definition, RoleError> {
         let services =
             if entry.services.is_empty() { usual.services } else { entry.services.clone() };
         if services.contains(&Service::Transactions) {
-            let route = route(basics, &entry.url, &entry.token_file, entry.sealed)?;
-            routes.put(entry.id.clone(), route);
+            let token_of = token_of(&entry.token_file)?;
+            let sealed = wire(basics, entry.sealed, &entry.url, &token_of)?;
+            let pass = pass(entry, neighbour)?;
+            routes.put(entry.id.clone(), Route { url: entry.url.clone(), pass, sealed });
         }
-        let rung =
-            Rung { id: entry.id.clone(), kind: entry.kind, priority, services, found: false };
-        sources.put(rung, &entry.url, source(basics, entry)?);
+        let source = source(basics, entry, neighbour)?;
+        let near = usual.near || matches!(&source, Source::Storage(storage) if storage.is_here());
+        let rung = Rung { priority, services, near, ..Rung::new(entry.id.clone(), entry.kind) };
+        let name = source.name();
+        sources.put(rung, &name, source);
     }
     Ok(Definition { sources, routes, main })
 }
@@ -83,8 +96,47 @@ pub(super) fn keep(basics: &Basics<'_>, definition: &Definition, panel: &mut Pan
     panel.add(move |status| status.sources = shown.statuses());
 }
 
-fn source(basics: &Basics<'_>, entry: &config::Source) -> Result<Source, RoleError> {
-    Ok(Source::Http(http(basics, &entry.url, &entry.token_file, entry.sealed)?))
+fn source(
+    basics: &Basics<'_>,
+    entry: &config::Source,
+    neighbour: Option<&Pass>,
+) -> Result<Source, RoleError> {
+    if entry.kind != Kind::Storage {
+        let pass = pass(entry, neighbour)?;
+        let wire = wire(basics, entry.sealed, &entry.url, &token_of(&entry.token_file)?)?;
+        return Ok(Source::Http(HttpSource::with(&entry.url, pass, OBJECT_MAX)?.sealed(wire)));
+    }
+    let settings = Settings {
+        url: entry.url.clone(),
+        user: entry.user.clone(),
+        secret: secret(&entry.secret_file)?,
+        endpoint: entry.endpoint.clone(),
+        region: entry.region.clone(),
+    };
+    Ok(Source::Storage(Storage::open(settings)?))
+}
+
+/// A neighbour without a token of its own is shown the secret of the store.
+fn pass(entry: &config::Source, neighbour: Option<&Pass>) -> Result<Pass, RoleError> {
+    match neighbour {
+        Some(pass) if entry.kind == Kind::Peer && entry.token_file.as_os_str().is_empty() => {
+            Ok(pass.clone())
+        }
+        Some(_) | None => Ok(Pass::Token(token(&entry.token_file)?.reveal().to_owned())),
+    }
+}
+
+/// A token that may be missing where the secret of the store takes its place.
+fn token_of(file: &Path) -> Result<SecretText, RoleError> {
+    secret(file).map(SecretText::new)
+}
+
+/// A secret that is not named is none.
+pub(super) fn secret(file: &Path) -> Result<String, RoleError> {
+    match file.as_os_str().is_empty() {
+        true => Ok(String::new()),
+        false => Ok(token(file)?.reveal().to_owned()),
+    }
 }
 
 fn http(
@@ -106,5 +158,5 @@ fn route(
 ) -> Result<Route, RoleError> {
     let token = token(token_file)?;
     let sealed = wire(basics, sealed, url, &token)?;
-    Ok(Route { url: url.to_owned(), token: Token::new(token.reveal()), sealed })
+    Ok(Route { url: url.to_owned(), pass: Pass::Token(token.reveal().to_owned()), sealed })
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Serialize;
 use storebox_proto::feed::Position;
@@ -11,6 +11,8 @@ use storebox_proto::ids::{FeedId, Hash32};
 use storebox_proto::limits::LONG_POLL_MAX;
 
 use storebox_proto::seal::answer::Answer;
+
+use crate::pass::Pass;
 
 use super::{HeadWish, SIGNED_HEAD_BYTES_MAX, SourceError, SourceRefused};
 use crate::wire::{Ask, Wire, WireError};
@@ -31,7 +33,7 @@ const TARGET_CHARS_MAX: usize = 200;
 pub struct HttpSource {
     client: Client,
     base: Url,
-    authorization: HeaderValue,
+    pass: Pass,
     page_timeout: Duration,
     wire: Option<Wire>,
 }
@@ -39,13 +41,17 @@ pub struct HttpSource {
 impl HttpSource {
     /// A source at this address, to which this node is known by its token.
     pub fn new(address: &str, token: &str, page_timeout: Duration) -> Result<Self, SourceRefused> {
+        HeaderValue::try_from(format!("Bearer {token}"))?;
+        Self::with(address, Pass::Token(token.to_owned()), page_timeout)
+    }
+
+    /// A source at this address, to which this node shows this.
+    pub fn with(address: &str, pass: Pass, page_timeout: Duration) -> Result<Self, SourceRefused> {
         let refuse = || SourceRefused::Address { address: address.to_owned() };
         let base = Url::parse(address).map_err(|_| refuse())?;
         if base.cannot_be_a_base() || !matches!(base.scheme(), "http" | "https") {
             return Err(refuse());
         }
-        let mut authorization = HeaderValue::try_from(format!("Bearer {token}"))?;
-        authorization.set_sensitive(true);
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -55,13 +61,18 @@ impl HttpSource {
             .tcp_keepalive_retries(KEEPALIVE_MISSED_MAX)
             .build()
             .map_err(SourceRefused::Client)?;
-        Ok(Self { client, base, authorization, page_timeout, wire: None })
+        Ok(Self { client, base, pass, page_timeout, wire: None })
     }
 
     /// Asks everything over this sealed line, if there is one.
     #[must_use]
     pub fn sealed(self, wire: Option<Wire>) -> Self {
         Self { wire, ..self }
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
     }
 
     pub(super) async fn head(
@@ -123,23 +134,35 @@ impl HttpSource {
 
     async fn get(&self, url: &Url, timeout: Duration) -> Result<Response, SourceError> {
         let request = self.client.get(url.clone()).timeout(timeout);
-        let request = request.header(AUTHORIZATION, &self.authorization);
+        let request = request.header(AUTHORIZATION, self.shown("GET", url, &[]));
         request.send().await.map_err(unreachable(url))
+    }
+
+    fn shown(&self, method: &str, url: &Url, body: &[u8]) -> HeaderValue {
+        let path = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        let header = self.pass.show(method, &path, body).header;
+        let mut value = HeaderValue::try_from(header).unwrap_or(HeaderValue::from_static(""));
+        value.set_sensitive(true);
+        value
     }
 
     /// Tells the other box something; what it answers does not matter beyond its status.
     pub async fn post(&self, path: &[&str], body: &impl Serialize) -> Result<(), SourceError> {
         let url = self.url(path);
+        let body = serde_json::to_vec(body).unwrap_or_default();
         if let Some(wire) = &self.wire {
-            let body = serde_json::to_vec(body).unwrap_or_default();
             let answer = self.ask(wire, "POST", &url, body, self.page_timeout).await?;
             return match answer.status {
                 200..300 => Ok(()),
                 status => Err(SourceError::Status { url: url.to_string(), status }),
             };
         }
-        let request = self.client.post(url.clone()).timeout(self.page_timeout).json(body);
-        let request = request.header(AUTHORIZATION, &self.authorization);
+        let request = self.client.post(url.clone()).timeout(self.page_timeout);
+        let request = request.header(AUTHORIZATION, self.shown("POST", &url, &body));
+        let request = request.header(CONTENT_TYPE, "application/json").body(body);
         let response = request.send().await.map_err(unreachable(&url))?;
         match response.status() {
             status if status.is_success() => Ok(()),

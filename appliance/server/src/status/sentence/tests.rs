@@ -27,6 +27,7 @@ fn status() -> Status {
         ledger: None,
         deliveries: Vec::new(),
         lines: vec![line("masterdata", true), line("transactions", true)],
+        sources: Vec::new(),
         devices: Vec::new(),
         machine: MachineStatus::default(),
         sources: Vec::new(),
