@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use storebox_proto::feed::Registry;
 use storebox_proto::time::Timestamp;
 use tempfile::TempDir;
 
@@ -61,7 +62,7 @@ fn open(definition: Value) -> Shop {
     let segments = SegmentStore::open(&dir.path().join("segments")).unwrap();
     let parts = Parts {
         channels: world.channels.clone(),
-        changes: TillChanges::new(Board::new(), segments),
+        changes: TillChanges::new(Board::new(Registry::built_in().feeds()), segments),
         documents: world.documents.clone(),
         webhooks: Webhooks::new(signer, dir.path().join("secrets")).unwrap(),
     };

@@ -30,7 +30,6 @@ fn status() -> Status {
         sources: Vec::new(),
         devices: Vec::new(),
         machine: MachineStatus::default(),
-        sources: Vec::new(),
         clients: Vec::new(),
         tasks: Vec::new(),
     }
