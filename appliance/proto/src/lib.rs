@@ -14,3 +14,4 @@ pub mod time;
 pub mod feed;
 pub mod sync;
 pub mod ticket;
+pub mod trust;

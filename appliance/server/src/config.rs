@@ -8,6 +8,7 @@ mod device;
 mod load;
 mod rules;
 mod sections;
+mod trust;
 
 pub use device::Device;
 pub use load::{ConfigError, Override, Place, load, parse};
@@ -15,6 +16,7 @@ pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox, Role, Sink,
     TerminalDefaults,
 };
+pub use trust::{Browser, Tls};
 
 use std::path::PathBuf;
 
@@ -36,6 +38,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Listeners and their limits.
     pub http: Http,
+    /// TLS on the LAN.
+    pub tls: Tls,
+    /// What browsers may.
+    pub browser: Browser,
     /// How tills find it.
     pub discovery: Discovery,
     /// The main server of a store.
@@ -63,6 +69,8 @@ impl Default for Config {
             node: "storebox".parse().expect("a literal that keeps the rule for node names"),
             data_dir: PathBuf::from("/var/lib/storebox"),
             http: Http::default(),
+            tls: Tls::default(),
+            browser: Browser::default(),
             discovery: Discovery::default(),
             main: Main::default(),
             sinks: Vec::new(),

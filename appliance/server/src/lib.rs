@@ -24,4 +24,5 @@ pub mod signal;
 pub mod status;
 pub mod supervise;
 pub mod terminal;
+pub mod trust;
 pub mod uplink;

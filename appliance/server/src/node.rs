@@ -28,6 +28,9 @@ use crate::terminal::access::{Access, AccessError};
 
 mod beacon;
 mod premises;
+mod trust;
+
+use trust::{Trust, TrustError};
 
 pub use premises::{CONTROL_SOCKET, Premises, PremisesError};
 
@@ -43,6 +46,9 @@ pub enum NodeError {
     /// The box has no key.
     #[error("open the key of the box")]
     Key(#[from] KeyError),
+    /// The box's papers cannot be used.
+    #[error("use the papers of this box")]
+    Trust(#[from] TrustError),
     /// The clients cannot be read.
     #[error("read who may come in")]
     Access(#[from] AccessError),
@@ -85,6 +91,7 @@ struct Built {
     router: Router,
     panel: Panel,
     traffic: Traffic,
+    trust: Trust,
     #[cfg(test)]
     document: utoipa::openapi::OpenApi,
 }
@@ -92,12 +99,15 @@ struct Built {
 async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeError> {
     let key = key::open(&config.data_dir)?;
     let access = Access::open(&config.data_dir)?;
+    let trust = Trust::open(config)?;
     let public_key = key::public_text(&key);
     let mut panel =
         PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
-    let basics = Basics { config, key: &key, access: &access, supervisor };
+    let (house, porch) = (trust.house(), trust.porch());
+    let basics = Basics { config, key: &key, access: &access, house, porch, supervisor };
     let mut routers = role::start(&basics, &mut panel).await?;
     admin::report(&access, &mut panel);
+    trust.report(config, &mut panel);
     let panel = panel.finish();
     let traffic = Traffic::default();
     let metrics = Metrics::new(panel.clone(), traffic.clone());
@@ -107,6 +117,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         metrics.routes(),
         page::routes(),
     ]);
+    routers.extend(trust.routes(&access, config));
     let (router, _document) = openapi::assemble(routers);
     Ok(Built {
         key,
@@ -114,6 +125,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         router,
         panel,
         traffic,
+        trust,
         #[cfg(test)]
         document: _document,
     })
@@ -125,12 +137,17 @@ async fn serve(
     supervisor: &Supervisor,
     wishes: &mut Wishes,
 ) -> Result<(), NodeError> {
-    let Built { key, access, router, panel, traffic, .. } = build(config, supervisor).await?;
+    let Built { key, access, router, panel, traffic, trust, .. } =
+        build(config, supervisor).await?;
     let network = premises.listen(&config.http.listen).await?;
-    beacon::start(config, key.verifying_key().as_bytes(), panel.clone(), &network, supervisor);
+    let secure = trust.secure(config, premises, supervisor).await?;
+    let over_tls = secure.as_ref().map_or(&[][..], |secure| &secure.listeners);
+    let (public_key, listeners) = (key.verifying_key(), [&network[..], over_tls]);
+    beacon::start(config, public_key.as_bytes(), panel.clone(), listeners, supervisor);
     let control = premises.control()?;
     let addresses = premises.announce(&network)?;
-    let server = Server { access, router, limits: config.http.clone(), traffic };
+    let (limits, gate) = (config.http.clone(), trust::gate(config));
+    let server = Server { access, router, limits, traffic, gate, secure };
     server.start(supervisor, network, control);
     let notifier = Notifier::from_environment();
     notifier.ready(&format!("serving on {addresses}"));

@@ -54,6 +54,12 @@ pub struct Status {
     pub ledger: Option<LedgerStatus>,
     /// The lines to other servers.
     pub lines: Vec<LineStatus>,
+    /// Where it is served, and whether over TLS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<ListenerStatus>,
+    /// Its place in the chain of trust; for the operator only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<TrustStatus>,
     /// Its clients; for the operator only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<ClientStatus>,
@@ -131,6 +137,44 @@ pub struct LineStatus {
     pub detail: String,
 }
 
+/// Where a box is served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerStatus {
+    /// The address.
+    pub address: String,
+    /// Whether over TLS.
+    pub tls: bool,
+    /// Whether everybody on the network can read what goes over it.
+    pub exposed: bool,
+}
+
+/// The place of a box in the chain of trust.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustStatus {
+    /// Which member it is; empty: it was not adopted.
+    pub member: String,
+    /// When its certificate expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// The number of the list of what was struck off.
+    pub strike_list: u64,
+    /// How many keys are on it.
+    pub struck: usize,
+    /// Slips that are open.
+    pub slips_open: usize,
+    /// Until when a code is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_until: Option<String>,
+    /// Newcomers that wait for a person.
+    pub requests_waiting: usize,
+    /// Members that were let in since the start.
+    pub enrolled: u64,
+    /// Newcomers that were refused since the start.
+    pub refused: u64,
+}
+
 /// A terminal or node of a box.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -164,6 +208,7 @@ impl Status {
     /// What anybody on the network may see: no client and no task is named.
     pub fn summary(mut self) -> Self {
         self.clients.clear();
+        self.trust = None;
         self.tasks.clear();
         self
     }
@@ -263,6 +308,8 @@ impl Panel {
             outbox: None,
             ledger: None,
             lines: Vec::new(),
+            listeners: Vec::new(),
+            trust: None,
             clients: Vec::new(),
             tasks: inner.supervisor.tasks().into_iter().map(TaskLine::from).collect(),
         };

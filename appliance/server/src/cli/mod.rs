@@ -6,20 +6,27 @@ mod client;
 mod clients;
 mod device;
 mod discover;
+mod enrol;
 mod masterdata;
 mod outbox;
+mod site;
 mod status;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Enrol};
 use crate::config::{self, Config, ConfigError};
 use crate::discovery::DaemonError;
 use crate::terminal::access::{AccessError, Kind};
+use crate::trust::house::HouseError;
+use crate::trust::join::JoinError;
+use crate::trust::office::OfficeError;
+use crate::trust::paper::PaperError;
 use crate::{bench, demo, key, logging, node};
 
 use client::CallError;
+use storebox_proto::trust::slip::InvalidSlip;
 
 /// sysexits(3): the configuration is wrong; systemd need not try again.
 const EXIT_CONFIG: u8 = 78;
@@ -53,6 +60,24 @@ pub enum CommandError {
     /// The key cannot be read.
     #[error(transparent)]
     Key(#[from] key::KeyError),
+    /// Head office does not do it.
+    #[error(transparent)]
+    Office(#[from] OfficeError),
+    /// The box's papers are not good.
+    #[error(transparent)]
+    House(#[from] HouseError),
+    /// A file of keys or papers cannot be used.
+    #[error(transparent)]
+    Paper(#[from] PaperError),
+    /// This machine is no member.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// What was scanned or typed is no slip.
+    #[error(transparent)]
+    Slip(#[from] InvalidSlip),
+    /// What a person was asked was not answered with yes.
+    #[error("{0}")]
+    Declined(&'static str),
     /// The LAN cannot be searched.
     #[error(transparent)]
     Discover(#[from] DaemonError),
@@ -97,6 +122,12 @@ pub fn main(args: Args) -> ExitCode {
                 CommandError::Call(_)
                 | CommandError::Access(_)
                 | CommandError::Premises(_)
+                | CommandError::Office(_)
+                | CommandError::House(_)
+                | CommandError::Paper(_)
+                | CommandError::Join(_)
+                | CommandError::Slip(_)
+                | CommandError::Declined(_)
                 | CommandError::Discover(_)
                 | CommandError::Demo(_)
                 | CommandError::Bench(_)
@@ -117,6 +148,13 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
             runtime.block_on(node::run(config))?;
         }
         Command::Bench(options) => runtime.block_on(bench::run(&options))?,
+        // Head office and newcomers need no box, and so no configuration.
+        Command::Site(what) if site::is_offline(&what) => {
+            runtime.block_on(site::run(Path::new(""), what))?;
+        }
+        Command::Enrol(what @ Enrol::Join(_)) => {
+            runtime.block_on(enrol::run(Path::new(""), what))?;
+        }
         Command::Discover { seconds, json } => runtime.block_on(discover::show(seconds, json))?,
         Command::Demo(options) => return Ok(runtime.block_on(demo::run(&options))?),
         Command::Status { .. }
@@ -127,6 +165,8 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Outbox(_)
         | Command::Ledger(_)
         | Command::Device(_)
+        | Command::Site(_)
+        | Command::Enrol(_)
         | Command::Terminal(_)
         | Command::Node(_) => {
             let data_dir = data_dir(&args)?;
@@ -149,6 +189,8 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         Command::History { node, terminal, model } => {
             masterdata::history(data_dir, node, terminal, model).await
         }
+        Command::Site(what) => site::run(data_dir, what).await,
+        Command::Enrol(what) => enrol::run(data_dir, what).await,
         Command::Device(what) => device::run(data_dir, what).await,
         Command::Outbox(what) => outbox::run(data_dir, what).await,
         Command::Ledger(what) => outbox::look(data_dir, what).await,

@@ -4,13 +4,14 @@
 //! opens it here.
 //! Handlers get the [`Identity`]; what a terminal may see of another terminal's is their business.
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, header, request};
 use storebox_proto::problem::Code;
 use storebox_proto::time::Timestamp;
 
 use super::identity::Identity;
 use super::problem::Refusal;
 use super::server::Peer;
+use super::shown::Shown;
 use crate::terminal::access::{Access, Stranger};
 
 /// Who may come.
@@ -35,6 +36,8 @@ const DOORS: &[(&str, Door)] = &[
     ("/healthz", Door::Open),
     ("/readyz", Door::Open),
     ("/openapi.json", Door::Open),
+    // Newcomers; what they may is decided by the door's own rules, and over TLS only.
+    ("/enrol/v1", Door::Open),
     ("/v1/status", Door::Open),
     ("/metrics", Door::Watcher),
     ("/v1/terminal", Door::Terminal),
@@ -78,14 +81,18 @@ impl Door {
 /// Finds out who asks and whether they may.
 pub fn admit(
     access: &Access,
-    path: &str,
-    headers: &HeaderMap,
+    head: &request::Parts,
     peer: Peer,
+    shown: Option<&Shown>,
     now: Timestamp,
 ) -> Result<Option<Identity>, Refusal> {
-    let identity = match (peer, token(headers)?) {
+    let path = head.uri.path();
+    let identity = match (peer, token(&head.headers)?) {
         (Peer::Control, _) => Some(Identity::Operator),
-        (Peer::Network(_), None) => None,
+        (Peer::Network(_), None) => match shown {
+            Some(shown) => shown.identity(access, &head.method, path, now)?,
+            None => None,
+        },
         (Peer::Network(_), Some(token)) => match access.who(token, now) {
             Ok(identity) => Some(identity),
             Err(Stranger::Unknown) => {
@@ -100,7 +107,8 @@ pub fn admit(
     }
     match identity {
         None => {
-            Err(refuse(Code::Unauthenticated, "send the header `Authorization: Bearer <token>`"))
+            let wanted = "send the header `Authorization: Bearer <token>`, or show a certificate";
+            Err(refuse(Code::Unauthenticated, wanted))
         }
         Some(_) => Err(refuse(Code::Forbidden, door.rule())),
     }
@@ -127,10 +135,14 @@ fn refuse(code: Code, detail: &str) -> Refusal {
 
 fn token(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+    let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer"));
     match token {
-        Some(token) => Ok(Some(token.trim())),
-        None => Err(refuse(Code::Unauthenticated, "the scheme of Authorization must be Bearer")),
+        // Whoever shows a certificate needs no token and may send an empty one.
+        Some("") => Ok(None),
+        Some(token) if token.starts_with(' ') => Ok(Some(token.trim())),
+        Some(_) | None => {
+            Err(refuse(Code::Unauthenticated, "the scheme of Authorization must be Bearer"))
+        }
     }
 }
 
@@ -160,11 +172,12 @@ mod tests {
         let far = Peer::Network("192.0.2.1:5".parse().unwrap());
         let near = Peer::Network("127.0.0.1:5".parse().unwrap());
         let code = |path: &str, token: Option<&str>, peer| {
-            let mut headers = HeaderMap::new();
+            let mut request = axum::http::Request::builder().uri(path);
             if let Some(token) = token {
-                headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+                request = request.header("authorization", format!("Bearer {token}"));
             }
-            admit(&access, path, &headers, peer, now).err().map(|refusal| refusal.0.code)
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            admit(&access, &head, peer, None, now).err().map(|refusal| refusal.0.code)
         };
         for (path, nobody, as_till, as_node, as_operator) in [
             ("/healthz", true, true, true, true),

@@ -14,7 +14,24 @@ struct Counters {
     by_class: [AtomicU64; 6],
     turned_away: AtomicU64,
     not_understood: AtomicU64,
+    disbelieved: [AtomicU64; DISBELIEVED.len()],
 }
+
+/// Why callers are not believed: codes of refusals, and handshakes that failed.
+const DISBELIEVED: [&str; 12] = [
+    "revoked",
+    "certificate_expired",
+    "certificate_invalid",
+    "foreign_site",
+    "host_unknown",
+    "origin_foreign",
+    "tls_required",
+    "downgraded",
+    "turned_away",
+    "handshake",
+    "handshake_io",
+    "handshake_slow",
+];
 
 impl Traffic {
     pub(super) fn answered(&self, status: StatusCode) {
@@ -28,6 +45,19 @@ impl Traffic {
 
     pub(super) fn not_understood(&self) {
         self.0.not_understood.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A caller was not believed; true if the reason is one that is counted.
+    pub(super) fn disbelieved(&self, why: &str) -> bool {
+        let Some(at) = DISBELIEVED.iter().position(|known| *known == why) else { return false };
+        self.0.disbelieved[at].fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Callers that were not believed, by reason.
+    pub fn disbeliefs(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let counts = self.0.disbelieved.iter().map(|count| count.load(Ordering::Relaxed));
+        DISBELIEVED.into_iter().zip(counts)
     }
 
     /// Answers by class of status, `2xx` to `5xx`.

@@ -4,6 +4,7 @@
 //! What it could still do is waste time and memory, so every answer has a time and a size that it may not exceed,
 //! and a redirect is never followed: it could lead anywhere.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -101,6 +102,16 @@ pub enum Source {
 impl HttpSource {
     /// A source at this address, to which this node is known by its token.
     pub fn new(address: &str, token: &str, page_timeout: Duration) -> Result<Self, SourceRefused> {
+        Self::through(None, address, token, page_timeout)
+    }
+
+    /// The same, reached through a socket of this box that leads there.
+    pub fn through(
+        socket: Option<&Path>,
+        address: &str,
+        token: &str,
+        page_timeout: Duration,
+    ) -> Result<Self, SourceRefused> {
         let refuse = || SourceRefused::Address { address: address.to_owned() };
         let base = Url::parse(address).map_err(|_| refuse())?;
         if base.cannot_be_a_base() || !matches!(base.scheme(), "http" | "https") {
@@ -111,9 +122,12 @@ impl HttpSource {
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .connect_timeout(CONNECT_MAX)
-            .build()
-            .map_err(SourceRefused::Client)?;
+            .connect_timeout(CONNECT_MAX);
+        let client = match socket {
+            Some(socket) => client.unix_socket(socket),
+            None => client,
+        };
+        let client = client.build().map_err(SourceRefused::Client)?;
         Ok(Self { client, base, authorization, page_timeout })
     }
 

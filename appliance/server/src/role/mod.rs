@@ -2,13 +2,16 @@
 
 mod devices;
 mod giving_way;
+mod line;
 mod main;
 mod replica;
 mod store;
+mod strikes;
 mod transactions;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
 use utoipa_axum::router::OpenApiRouter;
@@ -21,6 +24,9 @@ use crate::replica::source::SourceRefused;
 use crate::status::PanelBuilder;
 use crate::supervise::Supervisor;
 use crate::terminal::access::Access;
+use crate::trust::bridge::BridgeError;
+use crate::trust::house::House;
+use crate::trust::porch::Porch;
 use crate::uplink::{LedgerOpenError, OutboxOpenError};
 
 /// Why a role does not start.
@@ -56,6 +62,12 @@ pub enum RoleError {
     /// The spool of print jobs does not open.
     #[error("open the spool")]
     Spool(#[from] crate::devices::spool::SpoolOpenError),
+    /// The main server cannot be reached over TLS.
+    #[error("reach the main server over TLS")]
+    Bridge(#[from] BridgeError),
+    /// An https URL needs papers.
+    #[error("main.url is https, but this box was not adopted by head office")]
+    NotAdopted,
     /// The HTTP client does not start.
     #[error("start the HTTP client")]
     Client(#[source] reqwest::Error),
@@ -72,6 +84,10 @@ pub struct Basics<'a> {
     pub key: &'a SigningKey,
     /// Who may come in.
     pub access: &'a Access,
+    /// The box's papers, if it was adopted.
+    pub house: Option<&'a Arc<House>>,
+    /// Its door, likewise.
+    pub porch: Option<&'a Porch>,
     /// Where tasks start.
     pub supervisor: &'a Supervisor,
 }
@@ -87,8 +103,11 @@ pub async fn start(
     }
 }
 
-/// The token in a file, without the line's end.
+/// The token in a file, without the line's end; none where a certificate takes its place.
 fn token(file: &Path) -> Result<String, RoleError> {
+    if file.as_os_str().is_empty() {
+        return Ok(String::new());
+    }
     let fail = |source| RoleError::File { path: file.to_owned(), source };
     if std::fs::metadata(file).map_err(fail)?.len() > TOKEN_FILE_MAX {
         return Err(fail(std::io::Error::other("too large for a token")));

@@ -6,6 +6,7 @@ use storebox_proto::feed::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::giving_way::GivingWay;
+use super::line::{self, Line};
 use super::replica::{self, Feeding, Ground, Started};
 use super::{Basics, RoleError, devices, token, transactions};
 use crate::config::Main;
@@ -25,7 +26,8 @@ pub(super) async fn start(
     panel: &mut PanelBuilder,
 ) -> Result<Vec<OpenApiRouter>, RoleError> {
     let ground = Ground::open(basics)?;
-    let feeding = feeding(&basics.config.main)?;
+    let line = line::open(basics)?;
+    let feeding = feeding(&basics.config.main, &line)?;
     let source = feeding.source.clone();
     let Started { masterdata, nudge, mut routers } =
         replica::start(basics, &ground, feeding, panel)?;
@@ -38,7 +40,7 @@ pub(super) async fn start(
     let shutdown = basics.supervisor.root();
     let changes = TillChanges::new(board.clone(), segments.clone());
     routers.push(feeds::routes(feeds::Sync { board, segments, history, shutdown }));
-    let (documents, transactions) = transactions::start_outbox(basics, nudge, panel)?;
+    let (documents, transactions) = transactions::start_outbox(basics, &line, nudge, panel)?;
     let giving_way = GivingWay::new(changes, masterdata.clone(), documents);
     basics.supervisor.spawn_owner("giving way", |stop| giving_way.run(stop));
     routers.extend(transactions);
@@ -47,13 +49,14 @@ pub(super) async fn start(
 }
 
 /// Without a main server the replicas keep what they have.
-fn feeding(main: &Main) -> Result<Feeding, RoleError> {
+fn feeding(main: &Main, line: &Line) -> Result<Feeding, RoleError> {
     let keys: Vec<_> = main.public_key.0.into_iter().collect();
     if main.url.is_empty() {
         let source = Source::Local(Board::new(Registry::built_in().feeds()));
         return Ok(Feeding { source, address: None, keys, author_sweeps: false });
     }
-    let source = HttpSource::new(&main.url, &token(&main.token_file)?, OBJECT_MAX)?;
+    let (socket, token) = (line.socket.as_deref(), token(&main.token_file)?);
+    let source = HttpSource::through(socket, &line.url, &token, OBJECT_MAX)?;
     let address = Some(main.url.clone());
     Ok(Feeding { source: Source::Http(source), address, keys, author_sweeps: false })
 }

@@ -6,6 +6,7 @@ use storebox_proto::ids::SinkId;
 use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
 use utoipa_axum::router::OpenApiRouter;
 
+use super::line::Line;
 use super::replica::path;
 use super::{Basics, RoleError, token};
 use crate::config::Sink;
@@ -26,6 +27,7 @@ const JOURNAL_STOP_MAX: Duration = Duration::from_secs(5);
 /// Starts the outbox with a shipper for each sink.
 pub(super) fn start_outbox(
     basics: &Basics<'_>,
+    line: &Line,
     line_back: LineBack,
     panel: &mut PanelBuilder,
 ) -> Result<(LocalDocuments, Vec<OpenApiRouter>), RoleError> {
@@ -42,7 +44,7 @@ pub(super) fn start_outbox(
     let OutboxOpened { outbox, documents, incidents, thread } = Outbox::open(options)?;
     tell(&incidents, "outbox");
     for sink in sinks.into_iter().filter(|sink| !sink.url.is_empty()) {
-        start_shipper(basics, &outbox, sink, line_back.clone())?;
+        start_shipper(basics, &outbox, sink, line, line_back.clone())?;
     }
     let ending = outbox.clone();
     let stop_outbox = async move |stop: tokio_util::sync::CancellationToken| {
@@ -73,14 +75,20 @@ fn start_shipper(
     basics: &Basics<'_>,
     outbox: &Outbox,
     sink: Sink,
+    line: &Line,
     line_back: LineBack,
 ) -> Result<(), RoleError> {
     let name = format!("shipper {}", sink.id);
+    let (url, socket) = match sink.id.as_str() {
+        MAIN => (line.url.clone(), line.socket.clone()),
+        _ => (sink.url, None),
+    };
     let options = ShipperOptions {
         sink: sink.id,
         authoritative: sink.authoritative,
         token: Token::new(token(&sink.token_file)?),
-        url: sink.url,
+        url,
+        socket,
         node: basics.config.node.clone(),
         trusted: sink.public_key.0.into_iter().collect(),
         line_back,

@@ -5,7 +5,8 @@
 //! All entries live in one small file that is replaced whole; readers use a copy in memory and never wait.
 //! Revoked entries stay, so that their token is told apart from one that never was, and so that a terminal
 //! that is added again gets the next epoch.
-//! Enrolment and roles will add fields to [`Entry`]; what asks for a token stays [`Access::who`].
+//! A member that was enrolled by certificate has an entry too: it holds the member's epoch, and revoking it keeps the
+//! certificate out of this box; its token is made and thrown away.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -17,9 +18,10 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use storebox_proto::ids::{Hash32, InvalidName, NodeId, TerminalId};
 use storebox_proto::time::Timestamp;
+use storebox_proto::trust::Fingerprint;
 
-use crate::files;
 use crate::http::identity::Identity;
+use crate::{env, files};
 
 /// Its name within the data directory.
 pub const FILE: &str = "access.json";
@@ -65,6 +67,9 @@ pub struct Entry {
     /// When it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Timestamp>,
+    /// The key of its certificate, if it was enrolled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Fingerprint>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -148,6 +153,9 @@ pub enum AccessError {
     /// The name is not in use.
     #[error("{0} does not exist")]
     Unknown(String),
+    /// The key is another member's.
+    #[error("the key belongs to another member of this box")]
+    KeyTaken,
     /// Too many entries.
     #[error("{ENTRIES_MAX} clients are known, one more is not taken")]
     Full,
@@ -229,9 +237,93 @@ impl Access {
                 return Err(AccessError::Full);
             }
             let epoch = known.map_or(1, |holder| holder.entry.epoch.saturating_add(1));
-            Ok(Entry { kind, name: name.to_owned(), hash, epoch, added: now, revoked: None })
+            let name = name.to_owned();
+            Ok(Entry { kind, name, hash, epoch, added: now, revoked: None, key: None })
         })?;
         Ok(token)
+    }
+
+    /// Adds a member that enrols by certificate, in place of one of its name only if that was allowed.
+    pub fn enrol(
+        &self,
+        kind: Kind,
+        name: &str,
+        key: Fingerprint,
+        replace: bool,
+        now: Timestamp,
+    ) -> Result<(), AccessError> {
+        self.change(|book| {
+            let known = book.by_name.get(&(kind, name.to_owned())).map(|holder| &holder.entry);
+            let is_in_the_way = |entry: &&Entry| entry.revoked.is_none() && entry.key != Some(key);
+            if !replace && known.is_some_and(|entry| is_in_the_way(&entry)) {
+                return Err(AccessError::Exists(name.to_owned()));
+            }
+            let mut holders = book.by_name.values();
+            let owner = holders.find(|holder| holder.entry.key == Some(key));
+            if owner
+                .is_some_and(|owner| (owner.entry.kind, owner.entry.name.as_str()) != (kind, name))
+            {
+                return Err(AccessError::KeyTaken);
+            }
+            Self::member(book, kind, name, key, now)
+        })
+    }
+
+    /// Adds a member that another box of the site has enrolled, when it comes here for the first time.
+    pub fn meet(
+        &self,
+        kind: Kind,
+        name: &str,
+        key: Fingerprint,
+        now: Timestamp,
+    ) -> Result<(), AccessError> {
+        if self.inner.book.load().by_name.contains_key(&(kind, name.to_owned())) {
+            return Ok(());
+        }
+        self.change(|book| Self::member(book, kind, name, key, now))
+    }
+
+    /// The entry of a member; the same key again keeps its epoch.
+    fn member(
+        book: &Book,
+        kind: Kind,
+        name: &str,
+        key: Fingerprint,
+        now: Timestamp,
+    ) -> Result<Entry, AccessError> {
+        let known = book.by_name.get(&(kind, name.to_owned())).map(|holder| &holder.entry);
+        if known.is_none() && book.by_name.len() >= ENTRIES_MAX {
+            return Err(AccessError::Full);
+        }
+        let epoch = match known {
+            Some(entry) if entry.key == Some(key) && entry.revoked.is_none() => entry.epoch,
+            Some(entry) => entry.epoch.saturating_add(1),
+            None => 1,
+        };
+        // Nobody ever sees the token whose hash this is.
+        let hash = Hash32::of(&env::random::<32>());
+        let (name, key) = (name.to_owned(), Some(key));
+        Ok(Entry { kind, name, hash, epoch, added: now, revoked: None, key })
+    }
+
+    /// Whether a member with a good certificate may come in here; remembers when it did.
+    ///
+    /// One that is not known here may: another box of the site has let it in.
+    pub fn certified(
+        &self,
+        kind: Kind,
+        name: &str,
+        key: Fingerprint,
+        now: Timestamp,
+    ) -> Result<(), Stranger> {
+        let book = self.inner.book.load();
+        let holder = book.by_name.get(&(kind, name.to_owned())).ok_or(Stranger::Unknown)?;
+        let is_other = holder.entry.key.is_some_and(|known| known != key);
+        if holder.entry.revoked.is_some() || is_other {
+            return Err(Stranger::Revoked);
+        }
+        holder.seen_ms.store(now.unix_ms(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Takes a client's token away.
@@ -378,6 +470,33 @@ mod tests {
         let token = access.add(Kind::Node, "a", [2; 32], at(1)).unwrap();
         assert_eq!(access.who(&token, at(1)), Ok(Identity::Node("a".parse().unwrap())));
         assert!(access.add(Kind::Node, "Not A Name", [3; 32], at(1)).is_err());
+    }
+
+    #[test]
+    fn an_enrolled_member_has_an_epoch_and_can_be_replaced_and_revoked() {
+        let dir = tempfile::tempdir().unwrap();
+        let access = Access::open(dir.path()).unwrap();
+        let (old, new) = (Fingerprint([1; 32]), Fingerprint([2; 32]));
+        let may = |key| access.certified(Kind::Terminal, "till-1", key, at(9));
+        assert_eq!(may(old), Err(Stranger::Unknown));
+        access.enrol(Kind::Terminal, "till-1", old, false, at(1)).unwrap();
+        access.enrol(Kind::Terminal, "till-1", old, false, at(1)).unwrap();
+        access.meet(Kind::Terminal, "till-1", new, at(1)).unwrap();
+        assert_eq!((may(old), may(new)), (Ok(()), Err(Stranger::Revoked)));
+        let taken = access.enrol(Kind::Terminal, "till-2", old, false, at(2));
+        assert!(matches!(taken, Err(AccessError::KeyTaken)));
+        let there = access.enrol(Kind::Terminal, "till-1", new, false, at(2));
+        assert!(matches!(there, Err(AccessError::Exists(_))));
+        access.enrol(Kind::Terminal, "till-1", new, true, at(2)).unwrap();
+        assert_eq!((may(old), may(new)), (Err(Stranger::Revoked), Ok(())));
+        assert_eq!(access.epoch(&"till-1".parse().unwrap()), Some(2));
+        access.revoke(Kind::Terminal, "till-1", at(3)).unwrap();
+        assert_eq!(
+            Access::open(dir.path()).unwrap().certified(Kind::Terminal, "till-1", new, at(4)),
+            Err(Stranger::Revoked)
+        );
+        access.meet(Kind::Terminal, "till-1", new, at(4)).unwrap();
+        assert_eq!(may(new), Err(Stranger::Revoked), "coming again does not help");
     }
 
     #[test]

@@ -46,9 +46,12 @@ impl Line {
             .timeout(ANSWER_MAX)
             .pool_max_idle_per_host(1)
             .pool_idle_timeout(IDLE_MAX)
-            .no_proxy()
-            .build()?;
-        Ok(Self { client, options })
+            .no_proxy();
+        let client = match &options.socket {
+            Some(socket) => client.unix_socket(socket.as_path()),
+            None => client,
+        };
+        Ok(Self { client: client.build()?, options })
     }
 
     /// Whether the other side answers at all.

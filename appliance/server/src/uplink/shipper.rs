@@ -4,6 +4,7 @@
 //! If it is dropped at an await, what was under way counts as lost and is asked for at the next start.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub struct ShipperOptions {
     pub authoritative: bool,
     /// Where it listens, such as `http://main:8080`.
     pub url: String,
+    /// The socket of this box that leads there, if it is reached over TLS.
+    pub socket: Option<PathBuf>,
     /// What it knows this box by.
     pub token: Token,
     /// This box.

@@ -135,7 +135,7 @@ pub(super) const MODULES: [Row; 18] = [
 ];
 
 /// Our own: what describes the estate.
-pub(super) const ESTATE_OWN: [Row; 14] = [
+pub(super) const ESTATE_OWN: [Row; 15] = [
     ("Model", ESTATE, &[]),
     ("Organization", ESTATE, &[("searchKey", Exact), ("parentId", Exact)]),
     ("Server", ESTATE, NAMED),
@@ -150,4 +150,5 @@ pub(super) const ESTATE_OWN: [Row; 14] = [
     ("TerminalType", ESTATE, NAMED),
     ("Terminal", ESTATE, &[("searchKey", Exact), ("organizationId", Exact), ("channelId", Exact)]),
     ("Preference", ESTATE, &[("property", Exact)]),
+    ("StrikeList", ESTATE, &[]),
 ];

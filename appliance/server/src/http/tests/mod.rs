@@ -17,6 +17,7 @@ use storebox_proto::time::Timestamp;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
 
+use super::gate::Gate;
 use super::server::Server;
 use super::terminal::Counter;
 use super::traffic::Traffic;
@@ -102,7 +103,9 @@ impl Site {
         let control = UnixListener::bind(dir.path().join("control.sock")).unwrap();
         let supervisor = Supervisor::new();
         let traffic = Traffic::default();
-        let server = Server { access, router, limits, traffic: traffic.clone() };
+        let (gate, secure) = (Gate::default(), None);
+        let traffic_of = traffic.clone();
+        let server = Server { access, router, limits, traffic: traffic_of, gate, secure };
         server.start(&supervisor, vec![listener], control);
         let client = reqwest::Client::new();
         let token = token.unwrap();

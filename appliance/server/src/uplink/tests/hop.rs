@@ -85,6 +85,7 @@ fn ship_to(outbox: &Outbox, url: String, trusted: u8, shutdown: &CancellationTok
         authoritative: true,
         url,
         token: Token::new("secret"),
+        socket: None,
         node: store(),
         trusted: vec![signer(trusted).verifying_key()],
         line_back: std::sync::Arc::new(|| {}),
