@@ -8,3 +8,4 @@ mod refusals;
 mod sinks;
 mod site;
 mod terminals;
+mod trust;

@@ -6,12 +6,16 @@
 #![warn(missing_docs)]
 
 pub mod beacon;
+pub mod chronicle;
 pub mod ids;
 pub mod limits;
 pub mod problem;
 pub mod time;
 
+pub mod estate;
 pub mod feed;
+pub mod query;
+pub mod seal;
 pub mod sync;
 pub mod ticket;
 pub mod trust;

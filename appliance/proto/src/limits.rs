@@ -108,9 +108,38 @@ pub const CHAIN_MAX: usize = 4;
 pub const STRUCK_MAX: usize = 400;
 /// The list of those that were struck off, as it travels in one record of the estate.
 pub const STRIKE_LIST_BYTES_MAX: usize = 60 * 1024;
+/// Levels of `and`, `or` and `not` in one query.
+pub const QUERY_DEPTH_MAX: usize = 8;
+/// Criteria of one query, on all levels together.
+pub const QUERY_CRITERIA_MAX: usize = 64;
+/// Values of one `inSet` or `notInSet`.
+pub const QUERY_SET_MAX: usize = 500;
+/// One text in a criterion.
+pub const QUERY_TEXT_BYTES_MAX: usize = 256;
+/// Rows that a query may skip.
+pub const QUERY_START_MAX: u64 = 1_000_000;
+/// Rows of one answer; an answer that is cut says so.
+pub const QUERY_ROWS_MAX: u64 = 10_000;
+/// The source of one script that arrives as masterdata.
+pub const SCRIPT_BYTES_MAX: usize = 16 * 1024;
+/// The parameters of a service, hook or push, as JSON.
+pub const PARAMETERS_BYTES_MAX: usize = 16 * 1024;
+/// Levels of an organisation tree; a deeper one, and a circle, is cut there.
+pub const ORGANISATION_DEPTH_MAX: usize = 32;
 
 /// The longest a waiting request is held open before it is answered empty.
 pub const LONG_POLL_MAX: Duration = Duration::from_secs(55);
+
+/// Rings of site keys that one box holds.
+pub const RINGS_MAX: usize = 64;
+/// A sealed read before it is sealed, padded: its URL stays below 6 KB.
+pub const SEALED_READ_BYTES_MAX: usize = 4096;
+/// Pairs in the query of a sealed read.
+pub const SEALED_PAIRS_MAX: usize = 64;
+/// Headers that travel inside a sealed request or answer.
+pub const SEALED_HEADERS_MAX: usize = 16;
+/// The body of a sealed request or answer.
+pub const SEALED_BODY_BYTES_MAX: usize = MANIFEST_BYTES_MAX + 64 * 1024;
 
 /// The TXT record of a box, so that its whole announcement fits one packet with room for addresses.
 pub const BEACON_BYTES_MAX: usize = 400;
@@ -144,3 +173,5 @@ const _: () = assert!(BLOCK_BYTES_MAX > RECORD_BYTES_MAX);
 const _: () = assert!(SEGMENT_CONTENT_MAX > 2 * BLOCK_BYTES_MAX);
 const _: () = assert!(STRIKE_LIST_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX >= 2 * ENVELOPE_BYTES_MAX);
+const _: () = assert!(SEALED_BODY_BYTES_MAX > SEGMENT_BYTES_MAX);
+const _: () = assert!(SEALED_BODY_BYTES_MAX > BATCH_BYTES_MAX);

@@ -73,6 +73,46 @@ codes! {
     EnrolmentLimited = "enrolment_limited", 429, true;
     /// The identity is known but may not do this.
     Forbidden = "forbidden", 403, false;
+    /// The token's time is over; log in or refresh.
+    TokenExpired = "token_expired", 401, false;
+    /// The token was changed, or is not signed by whom it says.
+    TokenBroken = "token_broken", 401, false;
+    /// The token is of another site, another terminal, or of a box that nobody vouches for here.
+    TokenForeign = "token_foreign", 401, false;
+    /// The token was made before the user's password, roles or state changed.
+    TokenOutdated = "token_outdated", 401, false;
+    /// A token stands in the URL, where logs and caches read it; send it in a header, and replace it.
+    TokenInUrl = "token_in_url", 400, false;
+    /// User or password is wrong, or the user may not work here.
+    LoginRefused = "login_refused", 401, false;
+    /// Too many wrong passwords; wait as long as Retry-After says.
+    LoginLocked = "login_locked", 429, true;
+    /// A person has to be logged in for this.
+    PersonRequired = "person_required", 401, false;
+    /// None of the person's roles has the right; the detail names it.
+    RightMissing = "right_missing", 403, false;
+    /// The channel of the caller may read only.
+    ReadOnly = "read_only", 403, false;
+    /// The caller asks more often than it may; wait as long as Retry-After says.
+    RateExceeded = "rate_exceeded", 429, true;
+    /// Sealed with a key of another site, another scope or a generation that was taken back.
+    SealKeyUnknown = "seal_key_unknown", 403, false;
+    /// Sealed with the key of an epoch outside the overlap.
+    SealExpired = "seal_expired", 410, false;
+    /// The seal does not hold, or what is inside is not understood.
+    SealBroken = "seal_broken", 400, false;
+    /// This sealed write was taken before.
+    SealReplayed = "seal_replayed", 409, false;
+    /// So many later sealed writes were taken that this one comes too late.
+    SealReordered = "seal_reordered", 409, false;
+    /// The box was restarted since this was sealed; the answer says for which life to seal it again.
+    SealRestarted = "seal_restarted", 409, true;
+    /// A sealed answer is too old, or from before what was seen.
+    SealStale = "seal_stale", 409, false;
+    /// What is asked for in the open is sealed here.
+    SealRequired = "seal_required", 403, false;
+    /// This is not for everybody in the scope: ask for it with a sealed POST.
+    SealNotShared = "seal_not_shared", 403, false;
     /// Nothing is at this path.
     PathUnknown = "path_unknown", 404, false;
     /// The path exists, the method does not.

@@ -86,6 +86,9 @@ pub enum Command {
     /// Let tills in, by slip, code or request; or become a member from here.
     #[command(subcommand)]
     Enrol(Enrol),
+    /// Persons who may act on this box from the console in a browser.
+    #[command(subcommand)]
+    Operator(Clients),
     /// Printers, scales, displays and scanners.
     #[command(subcommand)]
     Device(Device),

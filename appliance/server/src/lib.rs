@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod bench;
+pub mod chronicle;
 pub mod cli;
 pub mod config;
 pub mod db;

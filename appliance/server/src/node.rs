@@ -12,17 +12,19 @@ use axum::Router;
 use ed25519_dalek::SigningKey;
 use futures_util::FutureExt;
 
+use crate::chronicle::Keeper;
 use crate::config::Config;
+use crate::http::live::Live;
 use crate::http::server::Server;
 use crate::http::traffic::Traffic;
-use crate::http::{admin, health, openapi, page};
+use crate::http::{admin, chronicle, health, openapi, page, whoami};
 use crate::key::{self, KeyError};
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::role::{self, Basics, RoleError};
 use crate::signal::Wishes;
-use crate::status::{Panel, PanelBuilder, Status};
+use crate::status::{self, Panel, PanelBuilder, Status};
 use crate::supervise::{Fatal, Supervisor};
 use crate::terminal::access::{Access, AccessError};
 
@@ -55,6 +57,9 @@ pub enum NodeError {
     /// A part of the role does not start.
     #[error("start the role")]
     Role(#[from] RoleError),
+    /// The chronicle's file cannot be used.
+    #[error("open the chronicle")]
+    Chronicle(#[source] io::Error),
     /// Signals cannot be heard.
     #[error("listen for signals")]
     Signals(#[source] io::Error),
@@ -108,10 +113,20 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let mut routers = role::start(&basics, &mut panel).await?;
     admin::report(&access, &mut panel);
     trust.report(config, &mut panel);
+    panel.add(status::report_machine(&config.data_dir));
     let panel = panel.finish();
     let traffic = Traffic::default();
     let metrics = Metrics::new(panel.clone(), traffic.clone());
+    let waits = traffic.waits().clone();
+    let (keeper, pages) =
+        Keeper::open(&config.data_dir, panel.clone(), waits).map_err(NodeError::Chronicle)?;
+    supervisor.spawn_owner("chronicle", |stop| keeper.run(stop));
+    let live = Live::new(panel.clone(), supervisor.root());
+    supervisor.spawn_owner("live", |stop| live.clone().run(stop));
     routers.extend([
+        chronicle::routes(pages),
+        live.routes(),
+        whoami::routes(),
         health::routes(panel.clone()),
         admin::routes(access.clone()),
         metrics.routes(),

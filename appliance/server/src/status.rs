@@ -3,6 +3,10 @@
 //! Each part adds what it knows through [`Panel::add`]; nobody else needs to know the parts.
 //! What a passer-by may see is [`Status::summary`].
 
+mod machine;
+mod memory;
+mod sentence;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -16,7 +20,14 @@ use storebox_proto::time::{ClockConfidence, Timestamp};
 use crate::config::Role;
 use crate::env;
 use crate::supervise::Supervisor;
+pub use machine::{MachineStatus, report as report_machine};
+use memory::LineMemory;
+pub use sentence::{Finding, Level, findings};
 
+/// Why a box is not ready that is on its way out.
+const STOPPING: &str = "the box is stopping";
+/// Why a box is not ready that never had masterdata.
+pub const NO_MASTERDATA: &str = "no masterdata was replicated yet";
 /// The owner of a state that does not answer within this is stuck.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
@@ -40,6 +51,9 @@ pub struct Status {
     /// How far that clock may be believed.
     #[schema(value_type = String)]
     pub clock: ClockConfidence,
+    /// What is to be said of it, the gravest first: the first is the sentence on the console.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// Whether it can do its job.
     pub ready: bool,
     /// Why it cannot.
@@ -60,6 +74,12 @@ pub struct Status {
     /// Its place in the chain of trust; for the operator only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust: Option<TrustStatus>,
+    /// Its printers, scales, displays and scanners.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceStatus>,
+    /// The machine below it.
+    #[serde(default)]
+    pub machine: MachineStatus,
     /// Its clients; for the operator only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<ClientStatus>,
@@ -111,6 +131,12 @@ pub struct OutboxStatus {
     /// Envelopes that contradict accepted ones and wait for a person.
     #[serde(default)]
     pub conflicts: u64,
+    /// As many may wait.
+    #[serde(default)]
+    pub held_max: u64,
+    /// The disk failed: nothing is taken until the box starts again.
+    #[serde(default)]
+    pub failed: bool,
 }
 
 /// The ledger of a main server.
@@ -135,6 +161,43 @@ pub struct LineStatus {
     pub up: bool,
     /// In words.
     pub detail: String,
+    /// The other side answers, but does not let this box in.
+    #[serde(default)]
+    pub is_refused: bool,
+    /// When it became up or down; nothing if it has been so since this box started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub since: Option<Timestamp>,
+}
+
+/// A device of a box.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceStatus {
+    /// Its name.
+    pub id: String,
+    /// `printer`, `scale`, `display` or `scanner`.
+    pub kind: String,
+    /// `starting`, `away` or `open`.
+    pub link: String,
+    /// Why it does not work although it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<DeviceTrouble>,
+    /// Papers that wait for it.
+    #[serde(default)]
+    pub waiting: u64,
+    /// Papers of which a person must say whether they were printed.
+    #[serde(default)]
+    pub in_doubt: u64,
+}
+
+/// Why a device does not work.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DeviceTrouble {
+    /// What programs act on, such as `paper_out`.
+    pub code: String,
+    /// For people, such as `it is out of paper`.
+    pub words: String,
 }
 
 /// Where a box is served.
@@ -210,6 +273,10 @@ impl Status {
         self.clients.clear();
         self.trust = None;
         self.tasks.clear();
+        self.findings.retain(|finding| finding.code != "task_pausing");
+        if self.findings.is_empty() {
+            self.findings = findings(&self);
+        }
         self
     }
 
@@ -241,6 +308,7 @@ struct Inner {
     started: Instant,
     supervisor: Supervisor,
     parts: Vec<Part>,
+    lines: LineMemory,
 }
 
 /// A panel to which parts still add themselves.
@@ -250,7 +318,8 @@ impl PanelBuilder {
     /// The panel of this box, started now.
     pub fn new(node: NodeId, role: Role, public_key: String, supervisor: Supervisor) -> Self {
         let (started, parts) = (env::instant(), Vec::new());
-        Self(Inner { node, role, public_key, started, supervisor, parts })
+        let lines = LineMemory::default();
+        Self(Inner { node, role, public_key, started, supervisor, parts, lines })
     }
 
     /// Lets a part say what it knows.
@@ -302,6 +371,7 @@ impl Panel {
             uptime_s: uptime.as_secs(),
             now: env::timestamp(),
             clock: env::clock_confidence(),
+            findings: Vec::new(),
             ready: true,
             reasons: Vec::new(),
             feeds: Vec::new(),
@@ -310,11 +380,13 @@ impl Panel {
             lines: Vec::new(),
             listeners: Vec::new(),
             trust: None,
+            devices: Vec::new(),
+            machine: MachineStatus::default(),
             clients: Vec::new(),
             tasks: inner.supervisor.tasks().into_iter().map(TaskLine::from).collect(),
         };
         if inner.supervisor.root().is_cancelled() {
-            status.not_ready("the box is stopping");
+            status.not_ready(STOPPING);
         }
         for part in &inner.parts {
             match part {
@@ -322,6 +394,8 @@ impl Panel {
                 Part::Asked(ask) => status = ask(status).await,
             }
         }
+        inner.lines.date(&mut status);
+        status.findings = findings(&status);
         status
     }
 }

@@ -62,7 +62,7 @@ pub enum Site {
         #[arg(long)]
         office: PathBuf,
     },
-    /// Write what was struck off into a directory for `storebox import --changes` at the main server (offline).
+    /// Write what was struck off into a directory for `storebox import` at the main server (offline).
     Publish {
         /// The directory of head office.
         #[arg(long)]

@@ -1,4 +1,4 @@
-//! `terminal add|list|revoke` and `node add|list|revoke`.
+//! `terminal`, `node` and `operator`, each with `add|list|revoke`.
 //!
 //! They go through the running box; if none runs, they take the data directory and change the file themselves.
 
@@ -41,6 +41,7 @@ fn find(data_dir: &Path, kind: Kind) -> Result<Way, CommandError> {
             let path = match kind {
                 Kind::Terminal => "/v1/terminals",
                 Kind::Node => "/v1/nodes",
+                Kind::Operator => "/v1/operators",
             };
             Ok(Way::Running(control, path))
         }

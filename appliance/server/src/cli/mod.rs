@@ -168,7 +168,8 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Site(_)
         | Command::Enrol(_)
         | Command::Terminal(_)
-        | Command::Node(_) => {
+        | Command::Node(_)
+        | Command::Operator(_) => {
             let data_dir = data_dir(&args)?;
             runtime.block_on(command(args.command, &data_dir))?;
         }
@@ -196,6 +197,7 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         Command::Ledger(what) => outbox::look(data_dir, what).await,
         Command::Terminal(what) => clients::run(data_dir, Kind::Terminal, what).await,
         Command::Node(what) => clients::run(data_dir, Kind::Node, what).await,
+        Command::Operator(what) => clients::run(data_dir, Kind::Operator, what).await,
     }
 }
 

@@ -126,7 +126,7 @@ fn list(office: &Office) -> String {
     lines.join("\n")
 }
 
-/// The list as a file of changes to the estate.
+/// The list as a model of the estate, to be imported.
 fn publish(office: &Office, out: &Path) -> Result<(), CommandError> {
     let signed = office.strikes()?;
     let record = serde_json::json!({

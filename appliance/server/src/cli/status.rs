@@ -6,7 +6,7 @@ use storebox_proto::time::ClockConfidence;
 
 use super::client::Control;
 use super::{CommandError, say};
-use crate::status::Status;
+use crate::status::{Level, Status};
 
 /// Shows the status of the running box.
 pub(super) async fn show(data_dir: &Path, json: bool) -> Result<(), CommandError> {
@@ -22,11 +22,8 @@ fn screen(status: &Status) -> String {
     let mut lines = vec![
         format!("{} ({}), storebox {}", status.node, status.role, status.version),
         format!("up {}, now {}{}", duration(status.uptime_s), status.now, doubt(status.clock)),
-        match status.ready {
-            true => "ready".to_owned(),
-            false => format!("NOT READY: {}", status.reasons.join("; ")),
-        },
     ];
+    findings(status, &mut lines);
     feeds(status, &mut lines);
     transactions(status, &mut lines);
     for line in &status.lines {
@@ -66,6 +63,19 @@ fn doors(status: &Status, lines: &mut Vec<String>) {
             trust.slips_open, trust.requests_waiting, trust.struck
         ),
     });
+}
+
+/// The sentence, and what else is to be said, each with what to do about it.
+fn findings(status: &Status, lines: &mut Vec<String>) {
+    for finding in &status.findings {
+        let mark = match finding.level {
+            Level::Good => "",
+            Level::Notice => "! ",
+            Level::Bad => "!! ",
+        };
+        lines.push(format!("{mark}{}.", finding.text));
+        lines.extend(finding.advice.as_ref().map(|advice| format!("   {advice}")));
+    }
 }
 
 fn feeds(status: &Status, lines: &mut Vec<String>) {

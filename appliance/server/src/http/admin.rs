@@ -37,6 +37,8 @@ pub fn routes(access: Access) -> OpenApiRouter {
         .routes(routes!(revoke_terminal))
         .routes(routes!(list_nodes, add_node))
         .routes(routes!(revoke_node))
+        .routes(routes!(list_operators, add_operator))
+        .routes(routes!(revoke_operator))
         .with_state(access)
 }
 
@@ -107,6 +109,33 @@ async fn revoke_node(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Refusal> {
     revoke(access, Kind::Node, name).await
+}
+
+/// All operators, revoked ones too.
+#[utoipa::path(get, path = "/v1/operators", tag = "clients",
+    responses((status = 200, description = "All operators.", body = Vec<Listed>)))]
+async fn list_operators(State(access): State<Access>) -> Json<Vec<Listed>> {
+    Json(access.list(Kind::Operator))
+}
+
+/// Lets a person act on this box from a browser and shows the token, once.
+#[utoipa::path(post, path = "/v1/operators", tag = "clients", request_body = Newcomer,
+    responses((status = 201, description = "The token.", body = Admitted)))]
+async fn add_operator(
+    State(access): State<Access>,
+    Json(newcomer): Json<Newcomer>,
+) -> Result<(StatusCode, Json<Admitted>), Refusal> {
+    add(access, Kind::Operator, newcomer.name).await
+}
+
+/// Takes an operator's token away.
+#[utoipa::path(delete, path = "/v1/operators/{name}", tag = "clients", params(("name" = String, Path)),
+    responses((status = 204, description = "The token lets nobody in any more.")))]
+async fn revoke_operator(
+    State(access): State<Access>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    revoke(access, Kind::Operator, name).await
 }
 
 async fn add(

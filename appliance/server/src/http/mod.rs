@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod chronicle;
 mod cursor;
 pub mod devices;
 pub mod displays;
@@ -17,6 +18,7 @@ pub mod health;
 pub mod identity;
 pub mod jobs;
 pub mod ledger;
+pub mod live;
 pub mod masterdata;
 pub mod openapi;
 pub mod outbox;
@@ -32,6 +34,7 @@ pub mod shown;
 pub mod terminal;
 pub mod traffic;
 pub mod transactions;
+pub mod whoami;
 
 #[cfg(test)]
 mod tests;

@@ -1,31 +1,142 @@
-//! The one page that shows a person how the box is; it is part of the program and needs no other host.
+//! The console and the reference till: files that are part of the program and need no other host.
+//!
+//! A file is named by its path and by its hash: a browser asks again each time and is answered 304.
+//! No page may run, load or send anything but what this box serves (the policy below), and none may frame one.
 
-use axum::http::header;
+use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use rust_embed::RustEmbed;
+use rust_embed::{EmbeddedFile, RustEmbed};
+use storebox_proto::problem::Code;
 use utoipa_axum::router::OpenApiRouter;
+
+use super::problem::Refusal;
 
 #[derive(RustEmbed)]
 #[folder = "console"]
 struct Console;
 
-/// Nothing but what the page itself brings may run or load.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-                      connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Nothing but what the box itself brings may run or load; pictures of receipts are made of its answers.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
+                      connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+/// The till also talks to the other boxes of its shop, whose addresses no policy can know beforehand.
+const TILL_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
+                           connect-src 'self' http: https:; manifest-src 'self'; worker-src 'self'; \
+                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The routes of this file.
 pub fn routes() -> OpenApiRouter {
-    OpenApiRouter::new().route("/", get(index))
+    let console =
+        |Path(path): Path<String>, headers: HeaderMap| async move { file(&path, POLICY, &headers) };
+    let till = |Path(path): Path<String>, headers: HeaderMap| async move {
+        file(&format!("till/{path}"), TILL_POLICY, &headers)
+    };
+    let index = |headers: HeaderMap| async move { file("index.html", POLICY, &headers) };
+    let till_index =
+        |headers: HeaderMap| async move { file("till/index.html", TILL_POLICY, &headers) };
+    OpenApiRouter::new()
+        .route("/", get(index))
+        .route("/console/{*path}", get(console))
+        .route("/till", get(till_index))
+        .route("/till/{*path}", get(till))
 }
 
-async fn index() -> Response {
-    let page = Console::get("index.html").expect("the page is embedded when the program is built");
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::CACHE_CONTROL, "no-cache"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+fn file(path: &str, policy: &'static str, headers: &HeaderMap) -> Result<Response, Refusal> {
+    let unknown = || Refusal::new(Code::PathUnknown, "no such page; the console is at /");
+    let file = Console::get(path).ok_or_else(unknown)?;
+    let etag = etag(&file);
+    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known == etag);
+    let fixed = [
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy)),
+        (header::CONTENT_TYPE, HeaderValue::from_static(media_type(path))),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (header::ETAG, etag),
     ];
-    (headers, page.data.into_owned()).into_response()
+    Ok(match known {
+        true => (StatusCode::NOT_MODIFIED, fixed).into_response(),
+        false => (fixed, file.data.into_owned()).into_response(),
+    })
+}
+
+fn etag(file: &EmbeddedFile) -> HeaderValue {
+    let name = hex::encode(&file.metadata.sha256_hash()[..12]);
+    HeaderValue::from_str(&format!("\"{name}\"")).expect("hexadecimal digits in quotes")
+}
+
+fn media_type(path: &str) -> &'static str {
+    match path.rsplit_once('.').map_or("", |(_, ending)| ending) {
+        "html" => "text/html; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "svg" => "image/svg+xml",
+        "webmanifest" => "application/manifest+json",
+        "json" => "application/json",
+        _ => "text/plain; charset=utf-8",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The whole of what a phone loads, console and till together.
+    const WEIGHT_MAX: usize = 200 * 1024;
+
+    #[test]
+    fn the_whole_console_weighs_no_more_than_200_kilobytes() {
+        let weights = Console::iter().map(|path| Console::get(&path).unwrap().data.len());
+        let weight: usize = weights.sum();
+        assert!(weight <= WEIGHT_MAX, "{weight} bytes");
+    }
+
+    #[test]
+    fn no_page_names_another_host_or_carries_a_script_or_a_style_of_its_own() {
+        for path in Console::iter() {
+            let file = Console::get(&path).unwrap();
+            let text = String::from_utf8(file.data.into_owned()).unwrap();
+            if path.ends_with(".html") {
+                assert!(!text.contains("<style") && !text.contains(" style="), "{path}");
+                let scripts = text.matches("<script").count();
+                assert_eq!(
+                    text.matches("<script src=").count()
+                        + text.matches("<script type=\"module\" src=").count(),
+                    scripts,
+                    "{path}"
+                );
+                assert!(!text.contains("src=\"http") && !text.contains("href=\"http"), "{path}");
+            }
+            if path.ends_with(".js") && !path.starts_with("vendor/") {
+                let elsewhere = text.contains("from \"http") || text.contains("import(\"http");
+                assert!(
+                    !elsewhere && !text.contains("innerHTML") && !text.contains("eval("),
+                    "{path}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_library_brings_its_licence() {
+        let vendored: Vec<_> = Console::iter().filter(|path| path.starts_with("vendor/")).collect();
+        let libraries = vendored.iter().filter(|path| path.ends_with(".js"));
+        for library in libraries {
+            let name = library.trim_start_matches("vendor/").split('.').next().unwrap();
+            let licence = format!("vendor/{name}.LICENSE");
+            assert!(vendored.iter().any(|path| *path == licence), "{licence} is missing");
+        }
+    }
+
+    #[test]
+    fn a_file_that_the_browser_has_is_not_sent_again() {
+        let first = file("index.html", POLICY, &HeaderMap::new()).unwrap();
+        let mut known = HeaderMap::new();
+        known.insert(header::IF_NONE_MATCH, first.headers()[header::ETAG].clone());
+        let again = file("index.html", POLICY, &known).unwrap();
+        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+        assert!(file("../Cargo.toml", POLICY, &known).is_err());
+    }
 }

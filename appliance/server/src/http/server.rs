@@ -159,8 +159,8 @@ impl Server {
     /// Refuses a caller; what says something about the LAN is counted and logged.
     fn disbelieve(&self, refused: Refusal, peer: Peer) -> Response<Body> {
         let code = refused.0.code.as_str();
-        if self.traffic.disbelieved(code) {
-            tracing::warn!(code, ?peer, "a caller was not believed");
+        if let Some(count) = self.traffic.disbelieved(code) {
+            tracing::warn!(code, count, ?peer, "a caller was not believed");
         }
         axum::response::IntoResponse::into_response(refused)
     }
@@ -251,8 +251,9 @@ async fn greet(
         Ok(Err(error)) => failure(&error),
         Err(_) => "handshake_slow",
     };
-    house.traffic.disbelieved(failed);
-    tracing::info!(code = failed, %from, "no TLS connection came about");
+    if let Some(count) = house.traffic.disbelieved(failed) {
+        tracing::info!(code = failed, count, %from, "no TLS connection came about");
+    }
 }
 
 /// The next connection, or nothing when the box stops.
@@ -342,13 +343,23 @@ impl hyper::service::Service<Request<Incoming>> for Visit {
         self.phase.enter();
         let (house, peer, phase) = (Arc::clone(&self.house), self.peer, self.phase.clone());
         let shown = self.shown.clone();
+        let timed = is_of_a_till(request.uri()).then(env::instant);
         Box::pin(async move {
             let response = house.answer(request, peer, shown.as_ref()).await;
             house.traffic.answered(response.status());
+            if let Some(began) = timed {
+                house.traffic.waits().count(env::instant().saturating_duration_since(began));
+            }
             phase.leave();
             Ok(response)
         })
     }
+}
+
+/// Whether a till stands still until this is answered, and not because it wants to wait.
+fn is_of_a_till(uri: &axum::http::Uri) -> bool {
+    let path = uri.path();
+    path.starts_with("/v1/models/") || (path == "/v1/transactions" && uri.query().is_none())
 }
 
 /// The connections that may be open at once.

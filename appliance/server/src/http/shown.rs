@@ -103,32 +103,25 @@ fn identity_of(
     now: Timestamp,
 ) -> Result<Identity, Refusal> {
     let name = known.member.name.as_str();
-    let kind = match known.member.kind {
-        Kind::Terminal => access::Kind::Terminal,
-        Kind::Box => access::Kind::Node,
+    let (kind, identity) = match known.member.kind {
+        Kind::Terminal => (access::Kind::Terminal, name.parse().map(Identity::Terminal)),
+        Kind::Box => (access::Kind::Node, name.parse().map(Identity::Node)),
         Kind::Peer => {
-            let reads = [Method::GET, Method::HEAD].contains(method);
-            if door(path) != Door::Open
-                && !(reads && PEER_READS.iter().any(|may| path.starts_with(may)))
-            {
-                return Err(Refusal::new(
-                    Code::Forbidden,
-                    "a peer reads masterdata and nothing else",
-                ));
+            let reads = [Method::GET, Method::HEAD].contains(method)
+                && PEER_READS.iter().any(|may| path.starts_with(may));
+            if door(path) != Door::Open && !reads {
+                let detail = "a peer reads masterdata and nothing else";
+                return Err(Refusal::new(Code::Forbidden, detail));
             }
             return name.parse().map(Identity::Node).map_err(internal);
         }
     };
     match access.certified(kind, name, known.key(), now) {
-        Ok(()) | Err(Stranger::Unknown) => {}
+        Ok(()) | Err(Stranger::Unknown) => identity.map_err(internal),
         Err(Stranger::Revoked) => {
             let detail = "this member was revoked at this box, or another took its place";
-            return Err(Refusal::new(Code::Revoked, detail));
+            Err(Refusal::new(Code::Revoked, detail))
         }
-    }
-    match kind {
-        access::Kind::Terminal => name.parse().map(Identity::Terminal).map_err(internal),
-        access::Kind::Node => name.parse().map(Identity::Node).map_err(internal),
     }
 }
 

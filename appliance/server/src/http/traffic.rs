@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::StatusCode;
 
+use crate::chronicle::WaitClock;
+
 /// Counters of all listeners; cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Traffic(Arc<Counters>);
@@ -15,7 +17,11 @@ struct Counters {
     turned_away: AtomicU64,
     not_understood: AtomicU64,
     disbelieved: [AtomicU64; DISBELIEVED.len()],
+    waits: WaitClock,
 }
+
+/// So many of a kind are all logged.
+const TOLD_MAX: u64 = 32;
 
 /// Why callers are not believed: codes of refusals, and handshakes that failed.
 const DISBELIEVED: [&str; 12] = [
@@ -47,17 +53,24 @@ impl Traffic {
         self.0.not_understood.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A caller was not believed; true if the reason is one that is counted.
-    pub(super) fn disbelieved(&self, why: &str) -> bool {
-        let Some(at) = DISBELIEVED.iter().position(|known| *known == why) else { return false };
-        self.0.disbelieved[at].fetch_add(1, Ordering::Relaxed);
-        true
+    /// A caller was not believed; says how often that was so, if it is worth a line in the log.
+    ///
+    /// A flood would fill the log: after the first few only every doubling is told.
+    pub(super) fn disbelieved(&self, why: &str) -> Option<u64> {
+        let at = DISBELIEVED.iter().position(|known| *known == why)?;
+        let count = self.0.disbelieved[at].fetch_add(1, Ordering::Relaxed) + 1;
+        (count <= TOLD_MAX || count.is_power_of_two()).then_some(count)
     }
 
     /// Callers that were not believed, by reason.
     pub fn disbeliefs(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         let counts = self.0.disbelieved.iter().map(|count| count.load(Ordering::Relaxed));
         DISBELIEVED.into_iter().zip(counts)
+    }
+
+    /// How long tills waited.
+    pub fn waits(&self) -> &WaitClock {
+        &self.0.waits
     }
 
     /// Answers by class of status, `2xx` to `5xx`.

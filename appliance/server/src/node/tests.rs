@@ -31,6 +31,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/sync/v1/transactions", Door::Node),
     ("/sync/v1/transactions/{key}", Door::Node),
     ("/v1/changes", Door::Shop),
+    ("/v1/chronicle", Door::Open),
     ("/v1/devices", Door::Shop),
     ("/v1/displays/{id}", Door::Shop),
     ("/v1/documents/{kind}", Door::Shop),
@@ -81,7 +82,10 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/scales/{id}/weight", Door::Shop),
     ("/v1/scales/{id}/zero", Door::Shop),
     ("/v1/scanners/{id}/events", Door::Shop),
+    ("/v1/operators", Door::Operator),
+    ("/v1/operators/{name}", Door::Operator),
     ("/v1/status", Door::Open),
+    ("/v1/status/events", Door::Open),
     ("/v1/terminal/config", Door::Terminal),
     ("/v1/terminal/idle", Door::Terminal),
     ("/v1/terminal/login", Door::Terminal),
@@ -93,6 +97,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/transactions/batch", Door::Shop),
     ("/v1/transactions/have", Door::Shop),
     ("/v1/transactions/{key}", Door::Shop),
+    ("/v1/whoami", Door::Open),
 ];
 
 /// A box that head office has certified, served with and without TLS.

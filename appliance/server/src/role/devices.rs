@@ -3,6 +3,7 @@
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use storebox_peripherals::printer::Trouble;
 use tokio::sync::oneshot;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -10,9 +11,11 @@ use super::replica::path;
 use super::{Basics, RoleError};
 use crate::devices::slip::Slip;
 use crate::devices::spool::{Spool, SpoolOpened};
-use crate::devices::yard::{Devices, Yard};
+use crate::devices::yard::{Devices, Station, Yard};
+use crate::http::devices::DeviceView;
 use crate::http::{devices, displays, drawers, jobs, printers, scales, scanners};
 use crate::masterdata::Masterdata;
+use crate::status::{DeviceStatus, DeviceTrouble, PanelBuilder};
 
 /// The spool's thread ends within this, or the process exits without it.
 const SPOOL_STOP_MAX: Duration = Duration::from_secs(2);
@@ -21,6 +24,7 @@ const SPOOL_STOP_MAX: Duration = Duration::from_secs(2);
 pub(super) fn start(
     basics: &Basics<'_>,
     masterdata: Masterdata,
+    panel: &mut PanelBuilder,
 ) -> Result<Vec<OpenApiRouter>, RoleError> {
     let folder = path(basics, "devices");
     std::fs::create_dir_all(&folder)
@@ -50,7 +54,46 @@ pub(super) fn start(
     };
     let of_slip = handle.clone();
     basics.supervisor.spawn_owner("first slip", |stop| slip.run(of_slip, stop));
+    report(&handle, panel);
     Ok(routers(handle))
+}
+
+/// What the devices are like, with the papers that wait or are in doubt.
+fn report(devices: &Devices, panel: &mut PanelBuilder) {
+    let devices = devices.clone();
+    panel.ask(
+        "the spool of print jobs does not answer",
+        move || look(devices.clone()),
+        |status, seen| status.devices = seen,
+    );
+}
+
+async fn look(devices: Devices) -> Option<Vec<DeviceStatus>> {
+    let roll = devices.roll();
+    let mut seen = Vec::new();
+    for (id, post) in &roll.posts {
+        let view = DeviceView::of(post);
+        let mut device = DeviceStatus {
+            id: view.id,
+            kind: view.kind,
+            link: view.link,
+            ..DeviceStatus::default()
+        };
+        if let Station::Printer { state, .. } = &post.station {
+            let (waiting, in_doubt) = devices.spool().figures(id.clone()).await.ok()?;
+            (device.waiting, device.in_doubt) = (waiting as u64, in_doubt as u64);
+            let trouble = state.borrow().trouble.filter(|_| device.link == "open");
+            device.trouble = trouble.map(trouble_in_words);
+        }
+        seen.push(device);
+    }
+    Some(seen)
+}
+
+fn trouble_in_words(trouble: Trouble) -> DeviceTrouble {
+    let code = serde_json::to_value(trouble).ok();
+    let code = code.and_then(|code| Some(code.as_str()?.to_owned()));
+    DeviceTrouble { code: code.unwrap_or_default(), words: trouble.to_string() }
 }
 
 fn routers(handle: Devices) -> Vec<OpenApiRouter> {

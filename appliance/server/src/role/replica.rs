@@ -23,7 +23,7 @@ use crate::replica::refresher::{Handle, Options, Refresher, Schedule};
 use crate::replica::scrub::{self, Scrub};
 use crate::replica::source::Source;
 use crate::replica::till_changes::TillChanges;
-use crate::status::{FeedStatus, LineStatus, PanelBuilder};
+use crate::status::{FeedStatus, LineStatus, NO_MASTERDATA, PanelBuilder};
 use crate::terminal::desk::Desk;
 
 /// What the replicas of a node are fed from, and whom they believe.
@@ -192,9 +192,11 @@ fn report(handle: Handle, address: Option<String>, panel: &mut PanelBuilder) {
             service: "masterdata".to_owned(),
             up,
             detail: String::new(),
+            is_refused: false,
+            since: None,
         });
         if status.feeds.is_empty() {
-            status.not_ready("no masterdata was replicated yet");
+            status.not_ready(NO_MASTERDATA);
         }
     });
 }

@@ -44,7 +44,7 @@ pub(super) async fn start(
     let giving_way = GivingWay::new(changes, masterdata.clone(), documents);
     basics.supervisor.spawn_owner("giving way", |stop| giving_way.run(stop));
     routers.extend(transactions);
-    routers.extend(devices::start(basics, masterdata)?);
+    routers.extend(devices::start(basics, masterdata, panel)?);
     Ok(routers)
 }
 

@@ -100,6 +100,7 @@ fn start_shipper(
 
 fn report_outbox(outbox: Outbox, basics: &Basics<'_>, panel: &mut PanelBuilder) {
     let urls: Vec<_> = sinks(basics).into_iter().map(|sink| (sink.id, sink.url)).collect();
+    let held_max = u64::try_from(basics.config.outbox.entries_max).unwrap_or(u64::MAX);
     panel.ask(
         "the outbox does not answer",
         move || figures(outbox.clone()),
@@ -116,6 +117,8 @@ fn report_outbox(outbox: Outbox, basics: &Basics<'_>, panel: &mut PanelBuilder) 
                 settled: figures.settled,
                 given_up: figures.given_up,
                 conflicts: figures.conflicts,
+                held_max,
+                failed: figures.usage.failed,
             });
             for (id, url) in urls.iter().filter(|(_, url)| !url.is_empty()) {
                 let sink = figures.sinks.iter().find(|sink| sink.id == *id);
@@ -130,10 +133,10 @@ async fn figures(outbox: Outbox) -> Option<OutboxFigures> {
 }
 
 fn line(sink: &SinkStatus, url: &str) -> LineStatus {
-    let (up, word) = match &sink.link {
-        Link::Up => (true, String::new()),
-        Link::Waiting { .. } => (false, "tried again".to_owned()),
-        Link::Paused { .. } => (false, "it does not let this box in".to_owned()),
+    let (up, is_refused, word) = match &sink.link {
+        Link::Up => (true, false, String::new()),
+        Link::Waiting { .. } => (false, false, "tried again".to_owned()),
+        Link::Paused { .. } => (false, true, "it does not let this box in".to_owned()),
     };
     let count = |number: u64, what: &str| (number > 0).then(|| format!("{number} {what}"));
     let parts = [
@@ -143,7 +146,8 @@ fn line(sink: &SinkStatus, url: &str) -> LineStatus {
         count(sink.left, "left behind: it will never get them"),
     ];
     let detail = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    LineStatus { to: url.to_owned(), service: "transactions".to_owned(), up, detail }
+    let (to, service) = (url.to_owned(), "transactions".to_owned());
+    LineStatus { to, service, up, detail, is_refused, since: None }
 }
 
 /// Starts the ledger of head office.

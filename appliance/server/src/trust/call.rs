@@ -131,7 +131,11 @@ impl Connection {
             let (head, body) = self.sender.send_request(request).await?.into_parts();
             let kind = head.headers.get("content-type").map(|kind| kind.as_bytes());
             if kind == Some(b"text/event-stream") {
-                return Ok(Answer { status: head.status, headers: head.headers, body: Bytes::new() });
+                return Ok(Answer {
+                    status: head.status,
+                    headers: head.headers,
+                    body: Bytes::new(),
+                });
             }
             let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
             let body = body.map_err(|_| CallError::Answer(head.status))?.to_bytes();

@@ -160,8 +160,8 @@ impl Judge {
 }
 
 fn invalid(error: webpki::Error) -> Objection {
-    match error {
-        webpki::Error::CertExpired { .. } => Objection::Expired,
-        other => Objection::Invalid(other.to_string()),
+    if let webpki::Error::CertExpired { .. } = error {
+        return Objection::Expired;
     }
+    Objection::Invalid(error.to_string())
 }

@@ -46,9 +46,14 @@ pub(super) const ORIGINAL: [Row; 44] = [
             ("email", Exact),
             ("phone", Exact),
             ("categoryId", Exact),
+            ("edgeId", Exact),
         ],
     ),
-    ("BPLocation", PARTNERS, &[("businessPartnerId", Exact), ("postalCode", Exact)]),
+    (
+        "BPLocation",
+        PARTNERS,
+        &[("businessPartnerId", Exact), ("postalCode", Exact), ("edgeId", Exact)],
+    ),
     ("TaxZone", CATALOGUE, &[("taxRateId", Exact)]),
     ("TaxRate", CATALOGUE, &[("taxCategoryId", Exact)]),
     ("TaxCategoryBOM", CATALOGUE, NAMED),
@@ -134,15 +139,15 @@ pub(super) const MODULES: [Row; 18] = [
     ("Coupon", CATALOGUE, &[("searchKey", Exact), ("discountId", Exact)]),
 ];
 
-/// Our own: what describes the estate.
-pub(super) const ESTATE_OWN: [Row; 15] = [
+/// Our own: what describes the estate, and which products a terminal sells.
+pub(super) const ESTATE_OWN: [Row; 20] = [
     ("Model", ESTATE, &[]),
     ("Organization", ESTATE, &[("searchKey", Exact), ("parentId", Exact)]),
     ("Server", ESTATE, NAMED),
     ("Service", ESTATE, NAMED),
     ("ServerService", ESTATE, &[("serverId", Exact), ("serviceId", Exact)]),
     ("ServerOrganization", ESTATE, &[("serverId", Exact), ("organizationId", Exact)]),
-    ("Channel", ESTATE, NAMED),
+    ("Channel", ESTATE, KEYED),
     ("ChannelService", ESTATE, &[("channelId", Exact)]),
     ("Hook", ESTATE, &[("channelId", Exact)]),
     ("PushDefinition", ESTATE, &[("channelId", Exact), ("entity", Exact)]),
@@ -151,4 +156,9 @@ pub(super) const ESTATE_OWN: [Row; 15] = [
     ("Terminal", ESTATE, &[("searchKey", Exact), ("organizationId", Exact), ("channelId", Exact)]),
     ("Preference", ESTATE, &[("property", Exact)]),
     ("StrikeList", ESTATE, &[]),
+    ("Role", ESTATE, NAMED),
+    ("User", ESTATE, KEYED),
+    ("Warehouse", ESTATE, KEYED),
+    ("Assortment", CATALOGUE, NAMED),
+    ("AssortmentProduct", CATALOGUE, &[("assortmentId", Exact), ("productId", Exact)]),
 ];

@@ -69,10 +69,10 @@ pub(super) async fn get(connection: &mut Connection, path: &str) -> Result<(), P
 }
 
 fn code_of(error: JoinError) -> Code {
-    match error {
-        JoinError::Call(CallError::Refused(problem)) => problem.code,
-        other => panic!("{other}"),
+    if let JoinError::Call(CallError::Refused(problem)) = error {
+        return problem.code;
     }
+    panic!("{error}")
 }
 
 fn counted(running: &Running, reason: &str) -> u64 {

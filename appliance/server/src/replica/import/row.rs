@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
+use storebox_proto::estate;
 use storebox_proto::feed::registry::MODEL_OF_MODELS;
 use storebox_proto::feed::{ModelDef, Record};
 use storebox_proto::ids::{InvalidName, RecordId};
@@ -58,6 +59,8 @@ pub(super) fn record(def: &ModelDef, fields: Map<String, Value>) -> Result<Row, 
     if !active {
         return Ok(Row { id, body: None });
     }
+    estate::check(def.name.as_str(), &fields)
+        .map_err(|fault| RowFault::field(&fault.path, fault.what))?;
     let body = canonical(fields);
     if body.len() > RECORD_BYTES_MAX {
         let what = format!("record of {} bytes, the limit is {RECORD_BYTES_MAX}", body.len());

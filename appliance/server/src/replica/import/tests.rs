@@ -225,3 +225,15 @@ fn one_model_may_come_as_a_stream() {
     assert!(!import.batch.is_empty());
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "the spool has no name");
 }
+
+#[test]
+fn a_typing_error_in_a_channel_is_refused_with_its_path() {
+    let services = br#"{"id":"s","channelId":"web","type":"query","parameters":{"cacheSecond":5}}"#;
+    let terminals = br#"{"id":"web-1","channelId":["web","kiosk"]}"#;
+    let files: [(&str, &[u8]); 2] =
+        [("ChannelService.ndjson", services), ("Terminal.ndjson", terminals)];
+    let said = faults(import(&files));
+    let start = "ChannelService.ndjson:1: field parameters.cacheSecond: unknown field";
+    assert!(said[0].starts_with(start), "{said:?}");
+    assert!(said[1].starts_with("Terminal.ndjson:1: field channelId: "));
+}

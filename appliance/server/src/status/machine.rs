@@ -1,0 +1,133 @@
+//! The machine below the box: its disk, its flash's wear, its temperature; unknown where the machine does not tell.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::Status;
+use crate::env;
+
+/// What was read is believed for this long; nothing of it changes fast.
+const FRESH: Duration = Duration::from_secs(10);
+/// The kernel's files, read as small texts.
+const SYS: &str = "/sys";
+
+/// The machine; what it does not tell is absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MachineStatus {
+    /// Bytes of the data directory's disk that are free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_free_bytes: Option<u64>,
+    /// Bytes of that disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_total_bytes: Option<u64>,
+    /// How much of a flash disk's life is used up, at most, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wear_percent: Option<u8>,
+    /// The hottest sensor in degrees Celsius.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature_c: Option<i32>,
+    /// Memory of this process in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+}
+
+/// Tells the panel about the machine, looking anew now and then.
+pub fn report(data_dir: &Path) -> impl Fn(&mut Status) + Send + Sync + 'static {
+    let data_dir = data_dir.to_owned();
+    let seen: Mutex<Option<(Instant, MachineStatus)>> = Mutex::default();
+    move |status| {
+        let now = env::instant();
+        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = seen.take_if(|(at, _)| now.saturating_duration_since(*at) < FRESH);
+        let (at, machine) = fresh.unwrap_or_else(|| (now, look(&data_dir, Path::new(SYS))));
+        status.machine = machine.clone();
+        *seen = Some((at, machine));
+    }
+}
+
+fn look(data_dir: &Path, sys: &Path) -> MachineStatus {
+    let disk = nix::sys::statvfs::statvfs(data_dir).ok();
+    let blocks =
+        |count: u64, disk: &nix::sys::statvfs::Statvfs| count.checked_mul(disk.fragment_size());
+    MachineStatus {
+        disk_free_bytes: disk.and_then(|disk| blocks(disk.blocks_available(), &disk)),
+        disk_total_bytes: disk.and_then(|disk| blocks(disk.blocks(), &disk)),
+        wear_percent: wear(sys),
+        temperature_c: temperature(sys),
+        memory_bytes: memory(),
+    }
+}
+
+fn temperature(sys: &Path) -> Option<i32> {
+    let zones = files(&sys.join("class/thermal"), "thermal_zone", "temp");
+    let degrees = zones.iter().filter_map(|file| text(file)?.parse::<i32>().ok());
+    degrees.map(|thousandths| thousandths / 1000).max()
+}
+
+/// eMMC tells its life in tenths, two numbers for its two kinds of cells.
+fn wear(sys: &Path) -> Option<u8> {
+    let disks = files(&sys.join("block"), "mmcblk", "device/life_time");
+    let lives = disks.iter().filter_map(|file| {
+        let words = text(file)?;
+        let tenths = words.split_whitespace().filter_map(|word| {
+            u8::from_str_radix(word.trim_start_matches("0x"), 16).ok().filter(|tenth| *tenth > 0)
+        });
+        tenths.max()
+    });
+    lives.max().map(|tenths| tenths.min(11).saturating_mul(10))
+}
+
+fn memory() -> Option<u64> {
+    let status = text(Path::new("/proc/self/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().trim_end_matches("kB").trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+fn files(folder: &Path, prefix: &str, name: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<_> = entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix))
+        .map(|entry| entry.path().join(name))
+        .collect();
+    found.sort();
+    found
+}
+
+fn text(file: &Path) -> Option<String> {
+    std::fs::read_to_string(file).ok().map(|text| text.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_does_not_tell_is_unknown() {
+        let empty = tempfile::tempdir().unwrap();
+        let seen = look(empty.path(), empty.path());
+        assert!(seen.disk_total_bytes.unwrap() >= seen.disk_free_bytes.unwrap());
+        assert_eq!((seen.wear_percent, seen.temperature_c), (None, None));
+        assert_eq!(look(Path::new("/not/there"), empty.path()).disk_free_bytes, None);
+    }
+
+    #[test]
+    fn the_hottest_sensor_and_the_most_worn_disk_count() {
+        let sys = tempfile::tempdir().unwrap();
+        let write = |path: &str, content: &str| {
+            let file = sys.path().join(path);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, content).unwrap();
+        };
+        write("class/thermal/thermal_zone0/temp", "41200\n");
+        write("class/thermal/thermal_zone1/temp", "63900\n");
+        write("class/thermal/cooling_device0/temp", "99000\n");
+        write("block/mmcblk0/device/life_time", "0x01 0x03\n");
+        write("block/mmcblk1/device/life_time", "garbage\n");
+        assert_eq!((temperature(sys.path()), wear(sys.path())), (Some(63), Some(30)));
+    }
+}

@@ -1,0 +1,322 @@
+//! The state of a box in one sentence that is true, with what to do about it.
+//!
+//! A pure function of the status: the gravest finding is the sentence, the others are listed below it.
+//! It says nothing that the status does not: no number is rounded, no cause is guessed, and "normally" is said only
+//! where nothing was found.
+//! Times are in UTC because a box does not know the shop's time zone; `at` carries them for whoever does.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use storebox_proto::time::{ClockConfidence, Timestamp};
+
+use super::{DeviceStatus, LineStatus, OutboxStatus, Status};
+
+mod devices;
+#[cfg(test)]
+mod tests;
+
+/// Below this share of the disk, in percent, somebody should look.
+const DISK_FREE_PERCENT_MIN: u64 = 5;
+/// Above this share of its life, in percent, a flash disk should be replaced.
+const WEAR_PERCENT_MAX: u8 = 90;
+/// Above this a small box throttles or worse.
+const TEMPERATURE_MAX_C: i32 = 85;
+/// Most characters of a part's own words in a sentence.
+const WORDS_MAX: usize = 120;
+/// The length of a minute's text, such as `2026-11-22T10:02`.
+const MINUTE_CHARS: usize = 16;
+
+/// How grave a finding is, the gravest last.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// All is as it should be.
+    Good,
+    /// Selling goes on, but something is not as it should be.
+    Notice,
+    /// Somebody has to do something.
+    Bad,
+}
+
+/// One thing that is to be said of a box.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// How grave it is.
+    pub level: Level,
+    /// What programs act on.
+    pub code: String,
+    /// What it is, without a full stop.
+    pub text: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// The time that the text names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub at: Option<Timestamp>,
+}
+
+impl Finding {
+    pub(super) fn new(level: Level, code: &str, text: impl Into<String>) -> Self {
+        Self { level, code: code.to_owned(), text: text.into(), advice: None, at: None }
+    }
+
+    pub(super) fn advise(mut self, advice: &str) -> Self {
+        self.advice = Some(advice.to_owned());
+        self
+    }
+
+    fn at(mut self, at: Option<Timestamp>) -> Self {
+        self.at = at;
+        self
+    }
+}
+
+/// What is to be said of a box, the gravest first; never empty.
+pub fn findings(status: &Status) -> Vec<Finding> {
+    let mut found = Vec::new();
+    readiness(status, &mut found);
+    money(status, &mut found);
+    found.extend(status.devices.iter().filter_map(devices::finding));
+    lines(status, &mut found);
+    machine(status, &mut found);
+    masterdata(status, &mut found);
+    // Within a level the order above stays: what stops selling, what needs a person, what mends itself.
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    if found.is_empty() {
+        found.push(normal(status));
+    }
+    found
+}
+
+fn readiness(status: &Status, found: &mut Vec<Finding>) {
+    for reason in &status.reasons {
+        let words = cut(reason);
+        found.push(match reason.as_str() {
+            super::STOPPING => Finding::new(Level::Bad, "stopping", "This box is stopping")
+                .advise("Wait until it is back; tills try again by themselves."),
+            super::NO_MASTERDATA => {
+                let text = "This box waits for its first prices from head office";
+                let advice = "Check that head office can be reached and that it lets this box in.";
+                Finding::new(Level::Bad, "replica_empty", text).advise(advice)
+            }
+            _ => Finding::new(Level::Bad, "not_ready", format!("This box is not ready: {words}"))
+                .advise("Restart the box; everything that was sold is on its disk."),
+        });
+    }
+    if !status.ready && status.reasons.is_empty() {
+        let finding = Finding::new(Level::Bad, "not_ready", "This box is not ready");
+        found.push(finding.advise("Restart the box; everything that was sold is on its disk."));
+    }
+}
+
+/// What concerns sales that were taken or are to be taken.
+fn money(status: &Status, found: &mut Vec<Finding>) {
+    let Some(outbox) = &status.outbox else { return };
+    if outbox.failed {
+        let text = "The disk of this box failed and sales are refused";
+        let advice = "Restart the box; if this comes back, sell through the other box and \
+                      have this one replaced. What was sold is kept on its disk.";
+        found.push(Finding::new(Level::Bad, "storage_failed", text).advise(advice));
+    }
+    if outbox.held_max > 0 && outbox.waiting >= outbox.held_max {
+        let text =
+            format!("Sales are refused: {} are waiting, which is all that fit", outbox.waiting);
+        let advice =
+            "Bring the line to head office back; sales are taken again as soon as some have left.";
+        found.push(Finding::new(Level::Bad, "storage_full", text).advise(advice));
+    }
+    if outbox.quarantined > 0 {
+        let text = format!(
+            "{} for a person",
+            Count(outbox.quarantined, "refused sale waits", "refused sales wait")
+        );
+        let advice =
+            "Open Sales, read why head office refused, then repair, offer again or give up.";
+        found.push(Finding::new(Level::Bad, "quarantined", text).advise(advice));
+    }
+    if outbox.conflicts > 0 {
+        let text = format!(
+            "{} what was sold before",
+            Count(outbox.conflicts, "sale contradicts", "sales contradict")
+        );
+        let advice = "Open Sales, compare both contents, and dismiss what has been dealt with.";
+        found.push(Finding::new(Level::Bad, "conflicts", text).advise(advice));
+    }
+}
+
+/// What concerns head office and further servers, which one finding each.
+fn lines(status: &Status, found: &mut Vec<Finding>) {
+    let head_office = head_office(status);
+    let mut told: Vec<&str> = Vec::new();
+    for line in status.lines.iter().filter(|line| !line.up) {
+        if told.contains(&line.to.as_str()) {
+            continue;
+        }
+        told.push(&line.to);
+        let down: Vec<_> =
+            status.lines.iter().filter(|other| !other.up && other.to == line.to).collect();
+        found.push(match head_office == Some(line.to.as_str()) {
+            true => head_office_away(status, &down),
+            false => server_away(status, &down),
+        });
+    }
+}
+
+/// Where head office is: what masterdata is replicated from, else where transactions go first.
+fn head_office(status: &Status) -> Option<&str> {
+    let of = |service: &str| status.lines.iter().find(|line| line.service == service);
+    of("masterdata").or_else(|| of("transactions")).map(|line| line.to.as_str())
+}
+
+fn head_office_away(status: &Status, down: &[&LineStatus]) -> Finding {
+    let (since, at) = since(status, down);
+    let selling = continues(status);
+    if down.iter().any(|line| line.is_refused) {
+        let waiting = waiting(status.outbox.as_ref());
+        let text = format!("Head office does not let this box in{since}{waiting}{selling}");
+        let advice = "Ask head office to let this box in again; sales go up by themselves then.";
+        return Finding::new(Level::Bad, "line_refused", text).advise(advice).at(at);
+    }
+    if down.iter().all(|line| line.service == "masterdata") {
+        let text = format!("Head office sends no masterdata{since}{selling}");
+        let advice = "Nothing to do in the shop: tills go on with the prices that are here.";
+        return Finding::new(Level::Notice, "masterdata_line_down", text).advise(advice).at(at);
+    }
+    let waiting = waiting(status.outbox.as_ref());
+    let text = format!("Head office unreachable{since}{waiting}{selling}");
+    let advice = "Nothing is lost and sales go up by themselves when the line is back. \
+                  If it stays away, check the cable and the power of the shop's router.";
+    Finding::new(Level::Notice, "line_down", text).advise(advice).at(at)
+}
+
+fn server_away(status: &Status, down: &[&LineStatus]) -> Finding {
+    let (since, at) = since(status, down);
+    let to = cut(down.first().map_or("", |line| line.to.as_str()));
+    let text = format!("The server {to} is unreachable{since}");
+    let advice = "Nothing to do in the shop: the box tries again by itself.";
+    Finding::new(Level::Notice, "server_down", text).advise(advice).at(at)
+}
+
+/// Since when lines are down, in words; a line that was never up since the start has no time.
+fn since(status: &Status, down: &[&LineStatus]) -> (String, Option<Timestamp>) {
+    let changed: Option<Vec<Timestamp>> = down.iter().map(|line| line.since).collect();
+    match changed.and_then(|times| times.into_iter().min()) {
+        Some(at) => (format!(" since {}", Moment { at, now: status.now }), Some(at)),
+        None => (" since this box started".to_owned(), None),
+    }
+}
+
+fn waiting(outbox: Option<&OutboxStatus>) -> String {
+    match outbox {
+        Some(outbox) if outbox.waiting > 0 => {
+            format!(", {} waiting", Count(outbox.waiting, "sale", "sales"))
+        }
+        Some(_) | None => String::new(),
+    }
+}
+
+/// Only a box that takes sales may say that selling continues.
+fn continues(status: &Status) -> &'static str {
+    let takes = |outbox: &OutboxStatus| {
+        !outbox.failed && (outbox.held_max == 0 || outbox.waiting < outbox.held_max)
+    };
+    let sells = status.ready && status.outbox.as_ref().is_some_and(takes);
+    if sells { ", selling continues" } else { "" }
+}
+
+/// What concerns the box itself.
+fn machine(status: &Status, found: &mut Vec<Finding>) {
+    if status.clock == ClockConfidence::Wrong {
+        let advice = "Set the clock or connect the box to a time server; \
+                      the order of sales does not depend on it.";
+        let finding = Finding::new(Level::Notice, "clock_wrong", "The clock of this box is wrong");
+        found.push(finding.advise(advice));
+    }
+    let machine = &status.machine;
+    if let (Some(free), Some(total)) = (machine.disk_free_bytes, machine.disk_total_bytes)
+        && let Some(percent) = free.saturating_mul(100).checked_div(total)
+        && percent < DISK_FREE_PERCENT_MIN
+    {
+        let text = format!("The disk of this box is nearly full: {percent} % is free");
+        let advice = "Have a technician look at what fills it; a reserve for sales is kept.";
+        found.push(Finding::new(Level::Bad, "disk_full", text).advise(advice));
+    }
+    if let Some(percent) = machine.wear_percent.filter(|percent| *percent > WEAR_PERCENT_MAX) {
+        let text = format!("The disk of this box has used up {percent} % of its life");
+        let finding = Finding::new(Level::Notice, "disk_worn", text);
+        found.push(finding.advise("Order a replacement; nothing has failed yet."));
+    }
+    if let Some(degrees) = machine.temperature_c.filter(|degrees| *degrees > TEMPERATURE_MAX_C) {
+        let text = format!("This box is hot: {degrees} °C");
+        let finding = Finding::new(Level::Notice, "hot", text);
+        found.push(finding.advise("Let air reach it, and take off what covers it."));
+    }
+    for task in status.tasks.iter().filter(|task| task.state == "pausing") {
+        let text = format!("A part of this box failed and starts again: {}", cut(&task.name));
+        let finding = Finding::new(Level::Notice, "task_pausing", text);
+        found.push(
+            finding.advise("If this stays, send the support bundle to whoever maintains the box."),
+        );
+    }
+}
+
+fn masterdata(status: &Status, found: &mut Vec<Finding>) {
+    for feed in status.feeds.iter().filter(|feed| feed.last_error.is_some()) {
+        let text = format!("The last refresh of {} failed", cut(&feed.feed));
+        let advice =
+            "Nothing to do in the shop: the last good data stays in use and the box tries again.";
+        found.push(Finding::new(Level::Notice, "refresh_failed", text).advise(advice));
+    }
+}
+
+fn normal(status: &Status) -> Finding {
+    let text = match (&status.outbox, &status.ledger) {
+        (Some(outbox), _) if outbox.waiting > 0 => {
+            let sales = Count(outbox.waiting, "sale", "sales");
+            format!("Selling normally, {sales} on the way to head office")
+        }
+        (Some(_), _) | (None, None) => "Selling normally".to_owned(),
+        (None, Some(_)) => "Serving the shops normally".to_owned(),
+    };
+    Finding::new(Level::Good, "normal", text)
+}
+
+/// A number with its noun.
+struct Count(u64, &'static str, &'static str);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number, one, many) = self;
+        write!(f, "{number} {}", if *number == 1 { one } else { many })
+    }
+}
+
+/// A time to the minute, with its day if that is another one.
+struct Moment {
+    at: Timestamp,
+    now: Timestamp,
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let minute =
+            |time: Timestamp| time.to_string().chars().take(MINUTE_CHARS).collect::<String>();
+        let (at, now) = (minute(self.at), minute(self.now));
+        match (at.split_once('T'), now.split_once('T')) {
+            (Some((day, time)), Some((today, _))) if day == today => write!(f, "{time} UTC"),
+            (Some((day, time)), _) => write!(f, "{day} {time} UTC"),
+            (None, _) => write!(f, "{}", self.at),
+        }
+    }
+}
+
+/// Words of others on one line and of bounded length.
+pub(super) fn cut(words: &str) -> String {
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    words.chars().map(clean).take(WORDS_MAX).collect()
+}
