@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 use super::enrol::refuse;
 use super::problem::Refusal;
 use crate::trust::audit::Line;
+use crate::trust::places::places;
 use crate::trust::porch::{Porch, PorchError};
 use crate::trust::strikes::StrikeError;
 
@@ -85,8 +86,8 @@ pub struct Answer {
 pub struct Desk {
     /// The door.
     pub porch: Porch,
-    /// Addresses for newcomers.
-    pub addresses: Vec<SocketAddr>,
+    /// The listeners over TLS, as configured.
+    pub listen: Vec<SocketAddr>,
 }
 
 /// The routes of this file.
@@ -111,8 +112,8 @@ async fn open_slip(
     Json(opening): Json<Opening>,
 ) -> Result<(StatusCode, Json<Opened>), Refusal> {
     let (wish, lasts) = wish(opening, SLIP_MINUTES_MAX)?;
-    let addresses = desk.addresses.clone();
-    let opened = desk.aside(move |porch| porch.open_slip(wish, lasts, addresses)).await?;
+    let listen = desk.listen.clone();
+    let opened = desk.aside(move |porch| porch.open_slip(wish, lasts, places(&listen))).await?;
     let (slip, until) = opened;
     Ok((StatusCode::CREATED, Json(Opened { secret: slip.text(), until })))
 }

@@ -80,15 +80,12 @@ impl Trust {
         self.porch.as_ref()
     }
 
-    /// The routes of the door; slips name the addresses that the configuration names.
+    /// The routes of the door.
     pub(super) fn routes(&self, access: &Access, config: &Config) -> Vec<OpenApiRouter> {
         let Some(porch) = &self.porch else { return Vec::new() };
-        let is_place = |address: &&std::net::SocketAddr| {
-            !address.ip().is_unspecified() && !address.ip().is_loopback() && address.port() != 0
-        };
-        let addresses = config.tls.listen.iter().filter(is_place).copied().collect();
+        let listen = config.tls.listen.clone();
         let entrance = Entrance { porch: porch.clone(), access: access.clone() };
-        vec![enrol::routes(entrance), enrolment::routes(Desk { porch: porch.clone(), addresses })]
+        vec![enrol::routes(entrance), enrolment::routes(Desk { porch: porch.clone(), listen })]
     }
 
     /// Opens the listeners over TLS; without papers there are none, and the box is not ready.

@@ -19,6 +19,7 @@ pub mod judge;
 pub mod mint;
 pub mod office;
 pub mod paper;
+pub mod places;
 pub mod porch;
 pub mod strikes;
 pub mod tls;
