@@ -94,22 +94,19 @@ fn judged(parsed: Result<Document, DocumentError>) -> u64 {
     parsed.map_or_else(|error| shape(std::mem::discriminant(&error)), |document| judge(&document))
 }
 
-#[test]
-fn document_receiptline() {
+pub(crate) fn document_receiptline() -> Target {
     let judge = |input: &[u8]| judged(receiptline::parse(&String::from_utf8_lossy(input)));
     let seeds = &["tests/vectors/receiptline"];
-    Target { name: "document_receiptline", seeds, words: LINES, bytes_max: 600, judge }.run();
+    Target { name: "document_receiptline", seeds, words: LINES, bytes_max: 600, judge }
 }
 
-#[test]
-fn document_json() {
+pub(crate) fn document_json() -> Target {
     let judge = |input: &[u8]| judged(json::parse(input));
-    Target { name: "document_json", seeds: &[], words: BLOCKS, bytes_max: 800, judge }.run();
+    Target { name: "document_json", seeds: &[], words: BLOCKS, bytes_max: 800, judge }
 }
 
 /// Drawing takes longer than printing, so it has a target of its own.
-#[test]
-fn document_drawn() {
+pub(crate) fn document_drawn() -> Target {
     let judge = |input: &[u8]| {
         let Ok(document) = receiptline::parse(&String::from_utf8_lossy(input)) else { return 0 };
         let sheet = layout(&document, 32).sheet;
@@ -120,5 +117,5 @@ fn document_drawn() {
         shape(sheet.items.iter().map(std::mem::discriminant).collect::<Vec<_>>())
     };
     let seeds = &["tests/vectors/receiptline", "fuzz/corpus/document_receiptline"];
-    Target { name: "document_drawn", seeds, words: LINES, bytes_max: 300, judge }.run();
+    Target { name: "document_drawn", seeds, words: LINES, bytes_max: 300, judge }
 }

@@ -113,7 +113,8 @@ impl Target {
             Ok(shape) if took < PATIENCE => shape,
             Ok(_) | Err(_) => {
                 let name = format!("{}-{:016x}", self.name, shape(input));
-                let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+                let folder = option_env!("CARGO_TARGET_TMPDIR").map(PathBuf::from);
+                let path = folder.unwrap_or_else(std::env::temp_dir).join(name);
                 fs::write(&path, input).expect("the target folder is writable");
                 panic!(
                     "{} broke after {took:?}; replay with FUZZ_INPUT={}",

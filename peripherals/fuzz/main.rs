@@ -7,8 +7,13 @@
 //! - What breaks a target is written to a file, and `FUZZ_INPUT=file` with the target's name replays it.
 //! - `corpus/<target>/` holds its seeds; a file that once broke it belongs there, and is replayed first.
 //!
-//! The toolchain is the stable one, so the mutations are guided by what an input comes to (its
-//! events, its errors), not by the code it runs through.
+//! These tests need nothing but the compiler, so their mutations are guided by what an input comes
+//! to (its events, its errors).
+//! `guided` is the search for hours: the same targets under libFuzzer, led by the code that an input
+//! runs through; it compiles on the stable toolchain.
+
+#[macro_use]
+mod targets;
 
 mod codes;
 mod documents;
@@ -16,3 +21,14 @@ mod driver;
 mod lines;
 mod printers;
 mod scales;
+
+macro_rules! tests {
+    ($($module:ident: $($name:ident)*;)*) => { $($(
+        #[test]
+        fn $name() {
+            $module::$name().run();
+        }
+    )*)* };
+}
+
+each_target!(tests);

@@ -45,8 +45,7 @@ const COMMANDS: &[&[u8]] = &[
 ];
 
 fn judge<D: Dialect>(make: impl Fn() -> D, input: &[u8]) -> u64 {
-    // What came together is told together, so only where it ends is the same for all pieces.
-    let counts = |events: &[Event]| events.last().cloned();
+    let counts = |events: &[Event]| events.to_vec();
     let whole = input.len().max(1);
     let events = split_anywhere(|| Printer::new(make()), |_, _| {}, input, whole, counts);
     let kinds = events.iter().map(|event| match event {
@@ -72,8 +71,7 @@ fn judge<D: Dialect>(make: impl Fn() -> D, input: &[u8]) -> u64 {
     shape((kinds, given))
 }
 
-#[test]
-fn printer_escpos() {
+pub(crate) fn printer_escpos() -> Target {
     let judge = |input: &[u8]| judge(|| EscPos::new(Profile::epson_m30()), input);
     Target {
         name: "printer_escpos",
@@ -82,11 +80,9 @@ fn printer_escpos() {
         bytes_max: 48,
         judge,
     }
-    .run();
 }
 
-#[test]
-fn printer_star() {
+pub(crate) fn printer_star() -> Target {
     let judge = |input: &[u8]| judge(|| Star::new(Profile::star_80()), input);
     Target {
         name: "printer_star",
@@ -95,11 +91,9 @@ fn printer_star() {
         bytes_max: 48,
         judge,
     }
-    .run();
 }
 
-#[test]
-fn printer_zpl() {
+pub(crate) fn printer_zpl() -> Target {
     let judge = |input: &[u8]| judge(Zpl::new, input);
     Target {
         name: "printer_zpl",
@@ -108,12 +102,10 @@ fn printer_zpl() {
         bytes_max: 256,
         judge,
     }
-    .run();
 }
 
 /// What passes inspection is understood by the simulated printer, which opens no drawer unseen.
-#[test]
-fn raw_job() {
+pub(crate) fn raw_job() -> Target {
     let judge = |input: &[u8]| {
         let inspected = raw::inspect(input);
         let mut sim = PrinterSim::new(Profile::epson_t88(), Script::default());
@@ -140,5 +132,4 @@ fn raw_job() {
         }
     };
     Target { name: "raw_job", seeds: &["fuzz/corpus/raw"], words: COMMANDS, bytes_max: 256, judge }
-        .run();
 }

@@ -9,14 +9,32 @@ use crate::driver::{Target, shape};
 use crate::lines::split_anywhere;
 
 fn judge(model: Model, input: &[u8]) -> u64 {
+    let priced = Ask::Price(PricedAsk { unit_price: 1234, tare: None, text: None });
+    judge_answer(model, if model == Model::Dialog06 { priced } else { Ask::Weigh }, input)
+}
+
+/// The priced answer of a scale that gives both.
+pub(crate) fn scale_cas_price() -> Target {
+    let judge = |input: &[u8]| {
+        let ask = PricedAsk { unit_price: 1234, tare: None, text: None };
+        judge_answer(Model::CasPos, Ask::Price(ask), input)
+    };
+    Target {
+        name: "scale_cas_price",
+        seeds: &["fuzz/corpus/scales"],
+        words: WORDS,
+        bytes_max: 192,
+        judge,
+    }
+}
+
+fn judge_answer(model: Model, ask: Ask, input: &[u8]) -> u64 {
     let make = || {
         let approval = Approval::new(vec![(0x1234, 0x5678)]);
         let setup = Setup { approval, ..Setup::default() };
         model.driver(&setup, Pace { every: None, tries: 3 })
     };
     // One question: what comes before the next one is sent is thrown away, wherever it was split.
-    let priced = Ask::Price(PricedAsk { unit_price: 1234, tare: None, text: None });
-    let ask = if model == Model::Dialog06 { priced } else { Ask::Weigh };
     let begin = |scale: &mut Box<dyn Weigher>, at: Instant| scale.ask(ask.clone(), at);
     let events = split_anywhere(make, begin, input, input.len().max(1), outcomes);
     let kinds = events.iter().map(|event| match event {
@@ -49,12 +67,14 @@ fn kind(outcome: &Outcome) -> u16 {
         Outcome::Stable(measured) => 1 + u16::from(measured.weight.decimals()),
         Outcome::InMotion { shown } => 20 + u16::from(shown.is_some()),
         Outcome::Unchanged => 22,
+        Outcome::Empty => 33,
         Outcome::UnderZero => 23,
         Outcome::OverCapacity => 24,
         Outcome::BelowMinimum => 25,
         Outcome::OutsideZeroRange => 26,
         Outcome::NotReady => 27,
         Outcome::NeedsApproval => 28,
+        Outcome::OtherPrice { .. } => 32,
         Outcome::DeviceError { code } => 200_u16.saturating_add(*code),
         Outcome::Garbled => 29,
         Outcome::NoReply => 30,
@@ -86,6 +106,7 @@ const WORDS: &[&[u8]] = &[
     b"ST,+00001.25  kg\r\n",
     b"\x0a01.250KG\r\x0a00\r\x03",
     b"\x01\x02S 001.250kg",
+    b"\x01\x02    3.90\x3f\x03\x02S 00.316kg",
     b"\x0209\x1b20\x03",
     b"\x0211\x1b2\x1b47\x03",
     b"lb",
@@ -97,11 +118,9 @@ const WORDS: &[&[u8]] = &[
 
 macro_rules! scales {
     ($($name:ident $model:ident;)*) => { $(
-        #[test]
-        fn $name() {
+        pub(crate) fn $name() -> Target {
             let judge = |input: &[u8]| judge(Model::$model, input);
             Target { name: stringify!($name), seeds: &["fuzz/corpus/scales"], words: WORDS, bytes_max: 192, judge }
-                .run();
         }
     )* };
 }

@@ -8,10 +8,14 @@
 //! Invariants every [`Line`] keeps:
 //! - bytes may arrive in any pieces; how they were split never changes the events;
 //! - no input panics, and no input makes memory grow past the protocol's named limits;
+//! - events are kept, or what was lost is told, for up to [`INPUT_BYTES_MAX`] bytes handed over at once;
 //! - after every `handle_*` call the caller drains [`Line::poll_transmit`] and
 //!   [`Line::poll_event`], then waits no longer than [`Line::poll_timeout`].
 
 use std::time::Instant;
+
+/// Bytes that are handed to a line at once at most, for all of their events to be kept.
+pub const INPUT_BYTES_MAX: usize = 1024;
 
 /// Bytes a protocol wants on the wire.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,19 +3,16 @@
 //! A runner is one device's thread in the making; it shares nothing, so a stuck device disturbs no
 //! other.
 //! One turn reads and sends a bounded amount, so a device that never stops talking cannot starve
-//! its own timers.
+//! its own timers, and all events of a turn are collected before the next bytes are read.
 //!
 //! It never retries and never reopens: after an error the owner drops it, finds the device again
 //! by its identity, and goes on with the same line in a new runner.
 
 use std::time::{Duration, Instant};
 
-use crate::line::{Line, Transmit};
+use crate::line::{INPUT_BYTES_MAX, Line, Transmit};
 use crate::port::{Port, PortError, Want};
 
-/// Reads per turn; with [`READ_BYTES`] the most a device can make one turn swallow.
-const READS_MAX: usize = 16;
-const READ_BYTES: usize = 1024;
 /// How often undelivered bytes are looked at while a line waits for them to leave.
 const DRAIN_LOOK: Duration = Duration::from_millis(10);
 
@@ -100,17 +97,12 @@ impl<L: Line, P: Port> Runner<L, P> {
     }
 
     fn receive(&mut self, clock: &impl Fn() -> Instant) -> Result<bool, PortError> {
-        let mut buffer = [0; READ_BYTES];
-        let mut moved = false;
-        for _ in 0..READS_MAX {
-            let count = self.port.read(&mut buffer)?;
-            if count == 0 {
-                break;
-            }
-            moved = true;
+        let mut buffer = [0; INPUT_BYTES_MAX];
+        let count = self.port.read(&mut buffer)?;
+        if count > 0 {
             self.line.handle_input(&buffer[..count], clock());
         }
-        Ok(moved)
+        Ok(count > 0)
     }
 
     fn send(&mut self, clock: &impl Fn() -> Instant) -> Result<(), PortError> {

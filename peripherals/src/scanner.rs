@@ -13,14 +13,15 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::line::{Line, Transmit};
+use crate::line::{INPUT_BYTES_MAX, Line, Transmit};
 
 /// The longest code of any symbology here: the digits of the largest QR code are 7089, its letters
 /// 4296; scanners deliver letters.
 pub const CODE_BYTES_MAX: usize = 4296;
 /// A code whose suffix does not come is broken after this silence.
 const STALE_AFTER: Duration = Duration::from_millis(500);
-const EVENTS_MAX: usize = 32;
+/// A byte ends at most one code.
+const EVENTS_MAX: usize = INPUT_BYTES_MAX;
 const ACK: u8 = 0x06;
 
 /// How a scanner is set up.
@@ -73,6 +74,11 @@ pub enum Event {
         /// How many.
         bytes: usize,
     },
+    /// Codes that were read and not kept, because nobody collected those before them.
+    Missed {
+        /// How many.
+        codes: u32,
+    },
     /// The scanner is gone.
     Disconnected,
 }
@@ -104,10 +110,13 @@ impl Scanner {
     }
 
     fn tell(&mut self, event: Event) {
-        if self.events.len() == EVENTS_MAX {
-            self.events.pop_front();
+        if self.events.len() < EVENTS_MAX {
+            return self.events.push_back(event);
         }
-        self.events.push_back(event);
+        match self.events.back_mut() {
+            Some(Event::Missed { codes }) => *codes = codes.saturating_add(1),
+            Some(_) | None => self.events.push_back(Event::Missed { codes: 1 }),
+        }
     }
 
     fn take_byte(&mut self, byte: u8, now: Instant) {
@@ -236,7 +245,7 @@ mod tests {
     fn data(events: &[Event]) -> Vec<&[u8]> {
         let scans = events.iter().filter_map(|event| match event {
             Event::Scan(scan) => Some(scan.data.as_slice()),
-            Event::Broken { .. } | Event::Disconnected => None,
+            Event::Broken { .. } | Event::Missed { .. } | Event::Disconnected => None,
         });
         scans.collect()
     }
@@ -294,6 +303,16 @@ mod tests {
         scanner.handle_input(b"1\r", start());
         assert_eq!(scanner.poll_transmit().unwrap().bytes, [ACK]);
         assert_eq!(scanner.poll_transmit(), None);
+    }
+
+    #[test]
+    fn every_code_of_a_read_is_kept_and_what_is_beyond_is_counted() {
+        let codes = b"1\r".repeat(INPUT_BYTES_MAX / 2);
+        assert_eq!(data(&scans(Framing::default(), &[&codes])).len(), INPUT_BYTES_MAX / 2);
+        let events = scans(Framing::default(), &[&codes.repeat(3)]);
+        assert_eq!(events.len(), INPUT_BYTES_MAX + 1);
+        let lost = u32::try_from(INPUT_BYTES_MAX / 2).unwrap();
+        assert_eq!(events.last(), Some(&Event::Missed { codes: lost }));
     }
 
     #[test]

@@ -304,7 +304,9 @@ fn scanned_codes_arrive_whole() {
     device.acts.send("4006381333931".to_owned()).unwrap();
     let code = until(&mut runner, |event| match event {
         scanner::Event::Scan(scan) => Some(scan.data),
-        scanner::Event::Broken { .. } | scanner::Event::Disconnected => None,
+        scanner::Event::Broken { .. }
+        | scanner::Event::Missed { .. }
+        | scanner::Event::Disconnected => None,
     });
     assert_eq!(code, b"4006381333931");
 }

@@ -34,7 +34,7 @@ pub(crate) struct Counter {
 }
 
 impl Counter {
-    /// Opens a counter; `more` is further configuration.
+    /// Opens a counter; `more` is further configuration, in which `@name` is a place of this counter.
     pub(crate) async fn open(more: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let executable = Path::new(env!("CARGO_BIN_EXE_storebox-under-test"));
@@ -47,6 +47,7 @@ impl Counter {
             at("printer"),
             at("scale"),
         );
+        let settings = settings.replace('@', &format!("{}/", folder.path().display()));
         let printer = Some(plug_printer(&folder.path().join("printer"))?);
         let sim = ScaleSim::new(Model::Toledo8217, Script::default());
         let scale = Some(Simulated::plug_in(sim, ScaleSim::act, &folder.path().join("scale"))?);
@@ -130,6 +131,54 @@ impl Counter {
         Ok(answer["code"].as_str().context("a refusal has a code")?.to_owned())
     }
 
+    /// Events of a stream that the till listens to.
+    pub(crate) async fn listen(&self, path: &str) -> anyhow::Result<Events> {
+        let request = self.client.get(format!("{}{path}", self.base)).bearer_auth(&self.token);
+        let response = request.send().await?.error_for_status()?;
+        Ok(Events { response, text: String::new() })
+    }
+
+    /// What goes over a device's line, as the operator listens to it.
+    pub(crate) async fn trace(&self, id: &str) -> anyhow::Result<Events> {
+        let socket = self.store.data().join("control.sock");
+        let client = reqwest::Client::builder().unix_socket(socket).build()?;
+        let request = client.get(format!("http://box/v1/traces/{id}"));
+        let response = request.send().await?.error_for_status()?;
+        Ok(Events { response, text: String::new() })
+    }
+
+    /// The text at a path, as a program on the box's machine reads it.
+    pub(crate) async fn text(&self, path: &str) -> anyhow::Result<String> {
+        let request = self.client.get(format!("{}{path}", self.base));
+        Ok(request.send().await?.error_for_status()?.text().await?)
+    }
+
+    /// The till's token.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The memory that the box has resident.
+    pub(crate) fn memory_kb(&self) -> anyhow::Result<u64> {
+        let id = self.store.id().context("the box runs")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.and_then(|line| line.split_whitespace().next()).context("VmRSS")?;
+        Ok(number.parse()?)
+    }
+
+    /// The address of the box.
+    pub(crate) fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
+    /// A command of the program against this box.
+    pub(crate) fn command(&self) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_storebox-under-test"));
+        command.arg("--config").arg(self.place("store-1/storebox.toml"));
+        command
+    }
+
     /// Waits until a device is in this state: `open` or `away`.
     pub(crate) async fn await_link(&self, id: &str, link: &str) -> anyhow::Result<()> {
         wait::until(&format!("{id} {link}"), PATIENCE, || async {
@@ -152,6 +201,33 @@ impl Counter {
             }
         }
         self.paper.concat()
+    }
+}
+
+/// A stream of events, as a till hears it.
+pub(crate) struct Events {
+    response: reqwest::Response,
+    text: String,
+}
+
+impl Events {
+    /// The next event that `wanted` makes something of.
+    pub(crate) async fn find<T>(
+        &mut self,
+        wanted: impl Fn(&Value) -> Option<T>,
+    ) -> anyhow::Result<T> {
+        loop {
+            while let Some((event, rest)) = self.text.split_once("\n\n") {
+                let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+                let value = data.and_then(|data| serde_json::from_str(data).ok());
+                self.text = rest.to_owned();
+                if let Some(found) = value.as_ref().and_then(&wanted) {
+                    return Ok(found);
+                }
+            }
+            let more = tokio::time::timeout(PATIENCE, self.response.chunk()).await??;
+            self.text.push_str(&String::from_utf8(more.context("the stream ended")?.to_vec())?);
+        }
     }
 }
 

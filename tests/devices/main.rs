@@ -3,6 +3,10 @@
 mod bad_input;
 mod counter;
 mod kills;
+mod lines;
+mod live;
 mod masterdata;
+mod pricing;
 mod printing;
+mod scanning;
 mod weighing;

@@ -111,5 +111,6 @@ async fn the_first_printer_that_is_found_tells_who_the_box_is_and_only_once() ->
     let paper = counter.read_paper();
     ensure!(paper.matches("This printer works").count() == 1, "{paper}");
     ensure!(paper.contains("store-1") && paper.contains("127.0.0.1"), "{paper}");
+    ensure!(paper.contains("articles none yet"), "{paper}");
     Ok(())
 }

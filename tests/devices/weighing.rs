@@ -3,7 +3,10 @@
 use anyhow::ensure;
 use reqwest::Method;
 use serde_json::json;
-use storebox_peripherals::sim::scale::Act;
+use storebox::demo::device::Simulated;
+use storebox_peripherals::scale::Model;
+use storebox_peripherals::sim::scale::{Act, ScaleSim};
+use storebox_peripherals::sim::script::Script;
 use storebox_tests::wait;
 
 use crate::counter::{Counter, PATIENCE};
@@ -24,10 +27,41 @@ async fn a_weight_is_what_lies_on_the_plate_at_rest() -> anyhow::Result<()> {
             Ok(answer["weight"] == weight && answer["state"] == "stable")
         })
         .await?;
-        // The same plate may be asked again: nothing has changed.
-        ensure!(counter.get(WEIGHT).await?["weight"] == weight);
+        // This scale tells each weight once, so the article cannot be sold twice by one weighing.
+        let again = format!("{WEIGHT}?timeout_ms=300");
+        ensure!(counter.refusal(Method::GET, &again, None).await? == "scale_unsettled");
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_new_is_a_weight_only_where_the_shop_says_so_and_never_on_an_empty_plate()
+-> anyhow::Result<()> {
+    let twin = "[[device]]\nid = \"twin\"\nkind = \"scale\"\nat = \"@twin\"\nmodel = \"toledo8217\"\n\
+        nothing_new = \"confirms\"\n";
+    let counter = Counter::open(twin).await?;
+    let sim = ScaleSim::new(Model::Toledo8217, Script::default());
+    let twin = Simulated::plug_in(sim, ScaleSim::act, &counter.place("twin"))?;
+    counter.await_link("twin", "open").await?;
+    twin.act(Act::Put(1250));
+    let path = "/v1/scales/twin/weight?timeout_ms=500";
+    wait::until("it weighs", PATIENCE, || async {
+        Ok(counter.ask(Method::GET, path, None).await?.1["weight"] == "1.250")
+    })
+    .await?;
+    ensure!(counter.get(path).await?["weight"] == "1.250");
+    twin.act(Act::Put(0));
+    wait::until("the plate is empty", PATIENCE, || async {
+        let (_, answer) = counter.ask(Method::GET, path, None).await?;
+        Ok(answer["code"] == "scale_range")
+    })
+    .await?;
+    twin.act(Act::Mute);
+    wait::until("it does not answer", PATIENCE, || async {
+        let (_, answer) = counter.ask(Method::GET, path, None).await?;
+        Ok(answer["code"] == "scale_fault")
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

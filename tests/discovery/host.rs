@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use storebox::discovery::{
-    AnnounceConfig, Announcer, BrowseConfig, Browser, Found, Interfaces, Naming, SeekConfig,
-    Seeker, SeekerHandle, Service, Sighting, discover,
+    AnnounceConfig, Announcer, BrowseConfig, Browser, ElectConfig, Elector, Found, Interfaces,
+    Naming, SeekConfig, Seeker, SeekerHandle, Service, Sighting, discover,
 };
 use storebox_proto::beacon::{Beacon, Pointer, Progress, Role};
 use storebox_proto::sync::book::Outcome;
+use storebox_proto::sync::election::Candidate;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines, Stdin};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -46,6 +47,9 @@ struct Settings {
     fixed: Option<String>,
     dhcp: Option<String>,
     memory: Option<String>,
+    domain: Option<String>,
+    name_server: Option<String>,
+    elects: bool,
 }
 
 impl Default for Settings {
@@ -68,6 +72,9 @@ impl Default for Settings {
             fixed: None,
             dhcp: None,
             memory: None,
+            domain: None,
+            name_server: None,
+            elects: false,
         }
     }
 }
@@ -117,7 +124,7 @@ impl Settings {
         Beacon {
             site: self.site.parse().expect("a site"),
             node: self.node.parse().expect("a node"),
-            role: Role::Primary,
+            role: if self.elects { Role::Standby } else { Role::Primary },
             priority: self.priority,
             progress: Some(Progress { epoch: 1, revision }),
             api: 1,
@@ -140,6 +147,17 @@ impl Settings {
             port: PORT,
             services: self.services(),
             interfaces: Interfaces::only(self.interfaces.clone()),
+            alias: self.elects,
+        }
+    }
+
+    fn elect(&self) -> ElectConfig {
+        ElectConfig {
+            site: self.site.parse().expect("a site"),
+            own: Candidate { priority: self.priority, node: self.node.parse().expect("a node") },
+            boot: self.boot,
+            interfaces: Interfaces::only(self.interfaces.clone()),
+            probe_path: "/health".to_owned(),
         }
     }
 
@@ -153,6 +171,8 @@ impl Settings {
             site: Some(self.site.parse().expect("a site")),
             typed: places(&self.typed),
             fixed: places(&self.fixed),
+            domains: self.domain.iter().cloned().collect(),
+            name_servers: self.name_server.iter().map(|at| at.parse().expect("one")).collect(),
             dhcp: self.dhcp.clone().map(Into::into),
             port: PORT,
             memory: self.memory.clone().map(Into::into),
@@ -182,6 +202,22 @@ async fn play_box(settings: &Settings, mut orders: Lines<BufReader<Stdin>>) {
         announcer.run(shutdown.clone()).await;
         say("left");
     };
+    let elect = async {
+        if !settings.elects {
+            return;
+        }
+        let (sender, mut in_charge) = watch::channel(false);
+        let elector = Elector::start(settings.elect()).expect("mDNS starts");
+        let follow = async {
+            while in_charge.changed().await.is_ok() {
+                let is_primary = *in_charge.borrow();
+                say(if is_primary { "in charge" } else { "standing by" });
+                let role = if is_primary { Role::Primary } else { Role::Standby };
+                beacons.send_modify(|beacon| beacon.role = role);
+            }
+        };
+        tokio::join!(elector.run(&sender, shutdown.clone()), follow);
+    };
     let tell = async {
         while names.changed().await {
             let names = names.announced();
@@ -201,7 +237,7 @@ async fn play_box(settings: &Settings, mut orders: Lines<BufReader<Stdin>>) {
             }
         }
     };
-    tokio::join!(seek, announce, tell, obey, answer(&listener, &settings.node));
+    tokio::join!(seek, announce, elect, tell, obey, answer(&listener, &settings.node));
 }
 
 /// Answers every request on every connection.

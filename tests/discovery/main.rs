@@ -6,6 +6,7 @@
 //! The hosts run this same binary as a child process, see `host`.
 
 mod changes;
+mod fallbacks;
 mod host;
 mod hostile;
 mod lan;

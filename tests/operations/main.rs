@@ -4,6 +4,7 @@ mod clock;
 mod commands;
 mod damage;
 mod disk;
+mod estate;
 mod refusals;
 mod sinks;
 mod site;

@@ -8,7 +8,9 @@
 //! version can add some.
 //! A record whose `txtvers` is not ours is refused instead of guessed at.
 
+mod option;
 mod pointer;
+mod sweep;
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,7 +18,9 @@ use std::str::FromStr;
 use crate::ids::{Hash32, InvalidName, NodeId, SiteId};
 use crate::limits::{BEACON_BYTES_MAX, BEACON_ENTRIES_MAX, BEACON_NAME_BYTES_MAX};
 
+pub use option::DHCP_OPTION;
 pub use pointer::{InvalidPointer, Place, Pointer};
+pub use sweep::{InvalidSweep, Sweep};
 
 /// The service type that tills look for; lower case, because one side compares it byte by byte.
 pub const SERVICE: &str = "_storebox._tcp.local.";

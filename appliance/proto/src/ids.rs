@@ -108,6 +108,10 @@ name!(
     SinkId, "sink", 32, lower_dash, "1 to 32 of a-z, 0-9 and '-'"
 );
 name!(
+    /// Where a box reads feeds from or sends transactions through.
+    SourceId, "source", 48, lower_dash, "1 to 48 of a-z, 0-9 and '-'"
+);
+name!(
     /// A printer, scale, drawer, display or scanner of a box.
     DeviceId, "device", 32, lower_dash, "1 to 32 of a-z, 0-9 and '-'"
 );

@@ -7,6 +7,7 @@
 
 pub mod beacon;
 pub mod chronicle;
+pub mod heartbeat;
 pub mod ids;
 pub mod limits;
 pub mod problem;

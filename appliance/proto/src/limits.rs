@@ -126,6 +126,10 @@ pub const SCRIPT_BYTES_MAX: usize = 16 * 1024;
 pub const PARAMETERS_BYTES_MAX: usize = 16 * 1024;
 /// Levels of an organisation tree; a deeper one, and a circle, is cut there.
 pub const ORGANISATION_DEPTH_MAX: usize = 32;
+/// Sources that a box knows, those it found by itself included.
+pub const SOURCES_MAX: usize = 32;
+/// Of these, how many may be peers that were found on the LAN.
+pub const SOURCES_FOUND_MAX: usize = 8;
 
 /// The longest a waiting request is held open before it is answered empty.
 pub const LONG_POLL_MAX: Duration = Duration::from_secs(55);

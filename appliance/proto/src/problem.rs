@@ -185,6 +185,16 @@ codes! {
     ScaleRange = "scale_range", 409, false;
     /// The scale does not answer, answers nonsense or reports a fault of its own.
     ScaleFault = "scale_fault", 502, true;
+    /// The terminal belongs to no channel, or its channel does not exist.
+    ChannelUnknown = "channel_unknown", 404, false;
+    /// The channel of the terminal is not offered this service.
+    ServiceUnknown = "service_unknown", 404, false;
+    /// The query would look at too many rows; the detail says what would narrow it.
+    QueryTooBroad = "query_too_broad", 422, false;
+    /// A hook of the chain does not want this; the detail names it and gives its reason.
+    HookRefused = "hook_refused", 422, false;
+    /// A hook of the chain failed or ran away before anything was stored; the detail names it.
+    HookFailed = "hook_failed", 502, true;
     /// Too many requests or connections at once.
     Busy = "busy", 503, true;
     /// The box is stopping.

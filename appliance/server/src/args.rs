@@ -7,9 +7,10 @@ use std::path::PathBuf;
 pub use trust::{Enrol, Join, JoinWay, Opening, Site, Whom};
 
 use clap::{Parser, Subcommand};
+use storebox_proto::beacon::Sweep;
 use storebox_proto::ids::{DeviceId, ModelName, NodeId, TerminalId, TxKey};
 
-use crate::{bench, demo};
+use crate::{bench, cli, demo};
 
 /// Storebox, the store server of a shop.
 #[derive(Debug, Parser)]
@@ -36,6 +37,36 @@ pub enum Command {
         /// As JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Examine this box and its surroundings, and say what to do about what is wrong.
+    Doctor {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write one file for whoever helps: state, log and configuration, without secrets or customers.
+    SupportBundle {
+        /// The file; a new one in this directory if it is left out.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Show how much is logged, or change it for a while.
+    LogLevel {
+        /// Such as `debug` for everything, `storebox::http=debug` for a module, `reset` for what is configured.
+        settings: Vec<cli::Setting>,
+        /// Minutes until the configuration is in force again.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1440))]
+        minutes: u32,
+    },
+    /// Print what a shell needs to complete these commands.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a directory.
+    Man {
+        /// The directory, such as /usr/local/share/man/man1.
+        dir: PathBuf,
     },
     /// Print the public key of this box; the key is made if there is none yet.
     Key,
@@ -94,6 +125,12 @@ pub enum Command {
     Device(Device),
     /// Look for boxes on the LAN.
     Discover {
+        /// Ask every address of this network instead, such as 10.0.0.0/24; at most 1024 addresses.
+        #[arg(long, value_name = "NETWORK")]
+        sweep: Option<Sweep>,
+        /// The port that is asked there.
+        #[arg(long, default_value_t = 8080, requires = "sweep")]
+        port: u16,
         /// Seconds to look.
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
         seconds: u64,

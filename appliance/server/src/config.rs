@@ -4,18 +4,24 @@
 //! key is passed over, so that a typing error cannot silently leave a default in force.
 //! `storebox.toml` beside this crate is the documented default; a test holds both together.
 
+mod deliver;
 mod device;
+mod intake;
 mod load;
 mod rules;
 mod sections;
+mod source;
 mod trust;
 
+pub use deliver::{Deliver, DeliverTo};
 pub use device::Device;
+pub use intake::{Intake, IntakeTable};
 pub use load::{ConfigError, Override, Place, load, parse};
 pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox, Role, Sink,
     TerminalDefaults,
 };
+pub use source::Source;
 pub use trust::{Browser, Tls};
 
 use std::path::PathBuf;
@@ -49,6 +55,15 @@ pub struct Config {
     /// Further places for transactions.
     #[serde(rename = "sink")]
     pub sinks: Vec<Sink>,
+    /// Where settled transactions go from here (role `main`).
+    #[serde(rename = "deliver")]
+    pub deliveries: Vec<Deliver>,
+    /// Where masterdata comes from besides imports (role `main`).
+    #[serde(rename = "intake")]
+    pub intakes: Vec<Intake>,
+    /// Further sources, beside the main server.
+    #[serde(rename = "source")]
+    pub sources: Vec<Source>,
     /// The replica.
     pub masterdata: Masterdata,
     /// Transactions that wait.
@@ -74,6 +89,9 @@ impl Default for Config {
             discovery: Discovery::default(),
             main: Main::default(),
             sinks: Vec::new(),
+            deliveries: Vec::new(),
+            intakes: Vec::new(),
+            sources: Vec::new(),
             masterdata: Masterdata::default(),
             outbox: Outbox::default(),
             terminal: TerminalDefaults::default(),
@@ -110,12 +128,34 @@ mod tests {
         let (mut wanted, mut shown) = (Vec::new(), Vec::new());
         keys(&whole, "", &mut wanted);
         keys(&documented, "", &mut shown);
-        wanted.retain(|key| key != "sink" && key != "device");
+        let lists = ["sink", "source", "device", "deliver", "intake"];
+        wanted.retain(|key| !lists.contains(&key.as_str()));
         assert_eq!(wanted, shown);
         let sink = "id = \"a\"\nurl = \"http://a\"\n";
         let sink = toml::Table::try_from(toml::from_str::<Sink>(sink).unwrap()).unwrap();
         for key in sink.keys() {
             assert!(DEFAULT_TOML.contains(&format!("# {key} = ")), "[[sink]] {key} undocumented");
+        }
+        let deliver = "id = \"a\"\nto = \"files\"\nurl = \"/a\"\n";
+        let deliver = toml::Table::try_from(toml::from_str::<Deliver>(deliver).unwrap()).unwrap();
+        for key in deliver.keys() {
+            assert!(
+                DEFAULT_TOML.contains(&format!("# {key} = ")),
+                "[[deliver]] {key} undocumented"
+            );
+        }
+        let intake = "id = \"a\"\nurl = \"host=a\"\n[[table]]\nmodel = \"Product\"\nfrom = \"p\"\nkey = \"k\"\n";
+        let intake = toml::Table::try_from(toml::from_str::<Intake>(intake).unwrap()).unwrap();
+        let table = intake["table"][0].as_table().unwrap();
+        for key in intake.keys().chain(table.keys()).filter(|key| *key != "table") {
+            let line =
+                if key == "fields" { "# [intake.table.fields]" } else { &format!("# {key} = ") };
+            assert!(DEFAULT_TOML.contains(line), "[[intake]] {key} undocumented");
+        }
+        let source = "id = \"a\"\nkind = \"peer\"\nurl = \"http://a\"\npriority = 1\n";
+        let source = toml::Table::try_from(toml::from_str::<Source>(source).unwrap()).unwrap();
+        for key in source.keys() {
+            assert!(DEFAULT_TOML.contains(&format!("# {key} = ")), "[[source]] {key} undocumented");
         }
         let device = toml::Table::try_from(Device::default()).unwrap();
         for key in device.keys() {

@@ -7,13 +7,18 @@
 use std::error::Error;
 use std::os::fd::AsFd;
 
-use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::config::{Level, Log};
+use crate::config::Log;
 use crate::{db, discovery};
+
+mod levels;
+mod ring;
+
+pub use levels::{LevelChange, Levels, LevelsView, levels};
+pub use ring::lines;
 
 /// What journald calls the service.
 const IDENTIFIER: &str = "storebox";
@@ -31,7 +36,8 @@ pub enum LoggingError {
 
 /// Sets up logging and the panic hook for the whole process.
 pub fn start(log: &Log) -> Result<(), LoggingError> {
-    let registry = tracing_subscriber::registry().with(filter(log));
+    let (filter, handle) = reload::Layer::new(levels::filter(log));
+    let registry = tracing_subscriber::registry().with(filter).with(ring::Ring);
     if writes_to_journal() {
         let journal = tracing_journald::layer().map_err(LoggingError::Journal)?;
         let journal = journal
@@ -44,22 +50,8 @@ pub fn start(log: &Log) -> Result<(), LoggingError> {
         registry.with(text).try_init().map_err(LoggingError::Twice)?;
     }
     std::panic::set_hook(Box::new(end_the_process));
+    levels::remember(Levels::new(handle, log.clone()));
     Ok(())
-}
-
-fn filter(log: &Log) -> Targets {
-    let modules = log.modules.iter().map(|(module, level)| (module.clone(), level_of(*level)));
-    Targets::new().with_default(level_of(log.level)).with_targets(modules)
-}
-
-fn level_of(level: Level) -> LevelFilter {
-    match level {
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Trace => LevelFilter::TRACE,
-    }
 }
 
 /// Whether standard error is the journal's stream, as systemd names it by device and inode.

@@ -3,6 +3,8 @@
 //! A listing goes on in the generation that it began in, for as long as that is kept; the number of kept
 //! generations and the time are bounded, because each holds its indexes in memory.
 
+mod definitions;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,8 @@ use crate::db::{Generation, ReadError};
 use crate::env;
 use crate::replica::readers::Readers;
 use crate::replica::refresher::Handle;
+
+pub use definitions::Definitions;
 
 /// Generations that are kept for listings, besides the current ones.
 const KEPT_MAX: usize = 4;
@@ -52,6 +56,7 @@ struct Inner {
     readers: Readers,
     refresher: Option<Handle>,
     kept: Mutex<Vec<Kept>>,
+    definitions: Mutex<Option<Arc<Definitions>>>,
 }
 
 #[derive(Debug)]
@@ -72,14 +77,18 @@ pub struct View {
 impl Masterdata {
     /// Reads what these readers see.
     pub fn new(readers: Readers) -> Self {
-        let inner = Inner { readers, refresher: None, kept: Mutex::default() };
-        Self { inner: Arc::new(inner) }
+        Self::of(readers, None)
     }
 
     /// Lets damage that a read meets be repaired by this refresher.
     pub fn repaired_by(self, refresher: Handle) -> Self {
         let (readers, refresher) = (self.inner.readers.clone(), Some(refresher));
-        Self { inner: Arc::new(Inner { readers, refresher, kept: Mutex::default() }) }
+        Self::of(readers, refresher)
+    }
+
+    fn of(readers: Readers, refresher: Option<Handle>) -> Self {
+        let (kept, definitions) = (Mutex::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { readers, refresher, kept, definitions }) }
     }
 
     /// A read met damage: its segment is fetched again, however many readers say so.

@@ -15,7 +15,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::http::traffic::Traffic;
-use crate::status::{Panel, Status};
+use crate::status::{DeliveryStatus, DeviceStatus, Panel, Status};
+use crate::tiers::SourceStatus;
 
 /// The media type of the OpenMetrics text format.
 const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -48,7 +49,10 @@ impl Metrics {
         let mut registry = Registry::with_prefix("storebox");
         add_box(&mut registry, &status);
         add_feeds(&mut registry, &status);
+        add_sources(&mut registry, &status);
         add_transactions(&mut registry, &status);
+        add_deliveries(&mut registry, &status);
+        add_devices(&mut registry, &status);
         add_tasks(&mut registry, &status);
         add_trust(&mut registry, &status);
         add_traffic(&mut registry, &self.traffic);
@@ -116,6 +120,38 @@ fn add_feeds(registry: &mut Registry, status: &Status) {
     gauges(registry, "line_up", "Whether another server answers", lines);
 }
 
+fn add_sources(registry: &mut Registry, status: &Status) {
+    let labels = |source: &SourceStatus| {
+        let (id, kind) = (source.id.clone(), source.kind.clone());
+        vec![("source", id), ("kind", kind), ("service", source.service.clone())]
+    };
+    let up = status.sources.iter().map(|source| (labels(source), u64::from(source.up)));
+    gauges(registry, "source_up", "Whether a source may be used", up);
+    let chosen = status.sources.iter().map(|source| (labels(source), u64::from(source.chosen)));
+    gauges(registry, "source_chosen", "Whether a source is the one in use", chosen);
+    let family = Counters::default();
+    for source in &status.sources {
+        family.get_or_create(&labels(source)).inc_by(source.opened);
+    }
+    registry.register("source_opened", "How often a source was given up", family);
+}
+
+fn add_devices(registry: &mut Registry, status: &Status) {
+    let of =
+        |device: &DeviceStatus| vec![("device", device.id.clone()), ("kind", device.kind.clone())];
+    let used = || status.devices.iter().filter(|device| device.link != "unused");
+    let does = |device: &DeviceStatus| device.link == "open" && device.trouble.is_none();
+    let works = used().map(|device| (of(device), u64::from(does(device))));
+    gauges(registry, "device_works", "Whether a device can do its work", works);
+    let printers = || used().filter(|device| device.kind == "printer");
+    let waiting = printers().map(|device| (of(device), device.waiting));
+    gauges(registry, "print_jobs_waiting", "Jobs that wait for a printer", waiting);
+    let in_doubt = printers().map(|device| (of(device), device.in_doubt));
+    gauges(registry, "print_jobs_in_doubt", "Jobs that a person must decide about", in_doubt);
+    let unused = status.devices.len() - used().count();
+    gauge(registry, "devices_unused", "Definitions of devices that make no sense", unused as u64);
+}
+
 fn add_transactions(registry: &mut Registry, status: &Status) {
     if let Some(outbox) = &status.outbox {
         gauge(registry, "outbox_waiting", "Transactions not yet settled", outbox.waiting);
@@ -133,6 +169,18 @@ fn add_transactions(registry: &mut Registry, status: &Status) {
         counter(registry, "ledger_settled", "Transactions in the ledger", ledger.settled);
         counter(registry, "ledger_refused", "Transactions refused", ledger.refused);
     }
+}
+
+fn add_deliveries(registry: &mut Registry, status: &Status) {
+    let all = |value: fn(&DeliveryStatus) -> u64| {
+        let row = move |one: &DeliveryStatus| (vec![("sink", one.id.clone())], value(one));
+        status.deliveries.iter().map(row)
+    };
+    gauges(registry, "delivery_position", "Last position at the sink", all(|one| one.position));
+    gauges(registry, "delivery_behind", "Settled transactions to go", all(|one| one.behind));
+    gauges(registry, "delivery_aside", "Transactions that the sink refused", all(|one| one.aside));
+    let failing = all(|one| u64::from(one.failing.is_some()));
+    gauges(registry, "delivery_failing", "Whether the last attempt failed", failing);
 }
 
 fn add_tasks(registry: &mut Registry, status: &Status) {
@@ -183,6 +231,14 @@ mod tests {
         let mut panel = PanelBuilder::new(node, Role::Store, String::new(), Supervisor::new());
         panel.add(|status| {
             status.outbox = Some(OutboxStatus { waiting: 14, ..OutboxStatus::default() });
+            status.devices.push(DeviceStatus {
+                id: "till-printer".to_owned(),
+                kind: "printer".to_owned(),
+                link: "open".to_owned(),
+                waiting: 3,
+                in_doubt: 1,
+                ..DeviceStatus::default()
+            });
             status.feeds.push(FeedStatus {
                 feed: "catalogue".to_owned(),
                 epoch: 1,
@@ -196,6 +252,11 @@ mod tests {
         let text = Metrics::new(panel.finish(), Traffic::default()).text().await;
         assert!(text.contains("storebox_outbox_waiting 14\n"), "{text}");
         assert!(text.contains("storebox_feed_revision{feed=\"catalogue\"} 7\n"), "{text}");
+        let of_printer = "{device=\"till-printer\",kind=\"printer\"}";
+        for figure in ["device_works", "print_jobs_waiting", "print_jobs_in_doubt"] {
+            assert!(text.contains(&format!("storebox_{figure}{of_printer}")), "{text}");
+        }
+        assert!(text.contains("storebox_devices_unused 0\n"), "{text}");
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

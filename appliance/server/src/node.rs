@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::http::live::Live;
 use crate::http::server::Server;
 use crate::http::traffic::Traffic;
-use crate::http::{admin, chronicle, health, openapi, page, whoami};
+use crate::http::{admin, chronicle, health, log, openapi, page, whoami};
 use crate::key::{self, KeyError};
 use crate::logging;
 use crate::metrics::Metrics;
@@ -108,8 +108,9 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let public_key = key::public_text(&key);
     let mut panel =
         PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
-    let (house, porch) = (trust.house(), trust.porch());
-    let basics = Basics { config, key: &key, access: &access, house, porch, supervisor };
+    let line = role::open_line(config, trust.house(), supervisor)?;
+    let (line, porch) = (&line, trust.porch());
+    let basics = Basics { config, key: &key, access: &access, line, porch, supervisor };
     let mut routers = role::start(&basics, &mut panel).await?;
     admin::report(&access, &mut panel);
     trust.report(config, &mut panel);
@@ -121,6 +122,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let (keeper, pages) =
         Keeper::open(&config.data_dir, panel.clone(), waits).map_err(NodeError::Chronicle)?;
     supervisor.spawn_owner("chronicle", |stop| keeper.run(stop));
+    routers.extend(role::start_fleet(&basics, &panel)?);
     let live = Live::new(panel.clone(), supervisor.root());
     supervisor.spawn_owner("live", |stop| live.clone().run(stop));
     routers.extend([
@@ -129,6 +131,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         whoami::routes(),
         health::routes(panel.clone()),
         admin::routes(access.clone()),
+        log::routes(),
         metrics.routes(),
         page::routes(),
     ]);
@@ -164,6 +167,9 @@ async fn serve(
     let (limits, gate) = (config.http.clone(), trust::gate(config));
     let server = Server { access, router, limits, traffic, gate, secure };
     server.start(supervisor, network, control);
+    if let Some(levels) = logging::levels() {
+        supervisor.spawn_owner("log levels", |stop| levels.keep(stop));
+    }
     let notifier = Notifier::from_environment();
     notifier.ready(&format!("serving on {addresses}"));
     tracing::info!(node = %config.node, role = config.role.as_str(), addresses, "serving");

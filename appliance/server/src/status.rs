@@ -20,6 +20,7 @@ use storebox_proto::time::{ClockConfidence, Timestamp};
 use crate::config::Role;
 use crate::env;
 use crate::supervise::Supervisor;
+use crate::tiers::SourceStatus;
 pub use machine::{MachineStatus, report as report_machine};
 use memory::LineMemory;
 pub use sentence::{Finding, Level, findings};
@@ -66,6 +67,9 @@ pub struct Status {
     /// Transactions that were settled (role `main`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<LedgerStatus>,
+    /// Where settled transactions go (role `main`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deliveries: Vec<DeliveryStatus>,
     /// The lines to other servers.
     pub lines: Vec<LineStatus>,
     /// Where it is served, and whether over TLS.
@@ -80,6 +84,9 @@ pub struct Status {
     /// The machine below it.
     #[serde(default)]
     pub machine: MachineStatus,
+    /// The sources of masterdata and the ways of transactions, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceStatus>,
     /// Its clients; for the operator only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<ClientStatus>,
@@ -149,6 +156,27 @@ pub struct LedgerStatus {
     pub refused: u64,
 }
 
+/// A way of settled transactions to a system of the company.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeliveryStatus {
+    /// Its name.
+    pub id: String,
+    /// `postgres`, `nats`, `http` or `files`.
+    pub to: String,
+    /// The last position of the ledger that is there.
+    pub position: u64,
+    /// Transactions to go.
+    pub behind: u64,
+    /// Transactions delivered since the box started.
+    pub delivered: u64,
+    /// Transactions that are not taken there and wait for a person.
+    pub aside: u64,
+    /// Why the last attempt failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<String>,
+}
+
 /// The line to another server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -178,8 +206,11 @@ pub struct DeviceStatus {
     pub id: String,
     /// `printer`, `scale`, `display` or `scanner`.
     pub kind: String,
-    /// `starting`, `away` or `open`.
+    /// `starting`, `away` or `open`; `unused` if its definition makes no sense.
     pub link: String,
+    /// How it does, in words: `works`, `it is out of paper`, `away: nothing is at usb:04b8:0202`.
+    #[serde(default)]
+    pub state: String,
     /// Why it does not work although it is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<DeviceTrouble>,
@@ -268,11 +299,15 @@ pub struct TaskLine {
 }
 
 impl Status {
-    /// What anybody on the network may see: no client and no task is named.
+    /// What anybody on the network may see: no client and no task is named, no place of a device.
     pub fn summary(mut self) -> Self {
         self.clients.clear();
         self.trust = None;
         self.tasks.clear();
+        // Where a device is looked for is nobody's business either.
+        for device in &mut self.devices {
+            device.state.truncate(device.state.find(['(', ':']).unwrap_or(device.state.len()));
+        }
         self.findings.retain(|finding| finding.code != "task_pausing");
         if self.findings.is_empty() {
             self.findings = findings(&self);
@@ -377,11 +412,13 @@ impl Panel {
             feeds: Vec::new(),
             outbox: None,
             ledger: None,
+            deliveries: Vec::new(),
             lines: Vec::new(),
             listeners: Vec::new(),
             trust: None,
             devices: Vec::new(),
             machine: MachineStatus::default(),
+            sources: Vec::new(),
             clients: Vec::new(),
             tasks: inner.supervisor.tasks().into_iter().map(TaskLine::from).collect(),
         };

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::job::{Doubt, Event, JOB_BYTES_MAX, Job, NotReady, Verdict};
 use super::{Dialect, Heard, Level, Recovery, Status, Trouble};
-use crate::line::{Line, Transmit};
+use crate::line::{INPUT_BYTES_MAX, Line, Transmit};
 use crate::receipt::Drawer;
 
 /// Bytes handed out at once: small, so that a broken line leaves little in doubt.
@@ -34,7 +34,8 @@ const SILENT_AFTER: Duration = Duration::from_secs(6);
 const STALLED_AFTER: Duration = Duration::from_secs(15);
 /// Time for a proof beyond the time the bytes take; paused while the printer is in trouble.
 const PROOF_MAX: Duration = Duration::from_secs(60);
-const EVENTS_MAX: usize = 64;
+/// A byte changes the status at most once; a job's own events are few.
+const EVENTS_MAX: usize = INPUT_BYTES_MAX;
 
 #[derive(Debug)]
 struct Current {
@@ -197,8 +198,14 @@ impl<D: Dialect> Printer<D> {
     }
 
     fn tell(&mut self, event: Event) {
-        if self.events.len() == EVENTS_MAX {
-            self.events.pop_front();
+        // Of states that nobody looked at only the newest counts; a job's end is never dropped.
+        if self.events.len() >= EVENTS_MAX
+            && matches!(
+                (&event, self.events.back()),
+                (Event::Status { .. }, Some(Event::Status { .. }))
+            )
+        {
+            self.events.pop_back();
         }
         self.events.push_back(event);
     }
@@ -376,9 +383,10 @@ impl<D: Dialect> Line for Printer<D> {
                 Heard::Reached(mark) => self.reached(mark),
             }
             self.heard_at = Some(now);
+            // After each word, so that what came together is told as what came apart.
+            self.judge(now);
+            self.tell_status(now);
         }
-        self.judge(now);
-        self.tell_status(now);
     }
 
     fn handle_drained(&mut self, now: Instant) {

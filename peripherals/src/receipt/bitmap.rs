@@ -144,15 +144,12 @@ impl Bitmap {
         if bytes.len() > IMAGE_BYTES_MAX {
             return Err(too_large("its size", bytes.len() as u64, IMAGE_BYTES_MAX as u64));
         }
+        check_pixels(declared(bytes).unwrap_or_default())?;
         let limits = png::Limits { bytes: 32 << 20 };
         let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
         decoder.set_transformations(png::Transformations::normalize_to_color8());
         let mut reader = decoder.read_info().map_err(ImageError::NotPng)?;
-        let (width, height) = reader.info().size();
-        let pixels = u64::from(width) * u64::from(height);
-        if pixels > IMAGE_PIXELS_MAX {
-            return Err(too_large("its number of pixels", pixels, IMAGE_PIXELS_MAX));
-        }
+        check_pixels(reader.info().size())?;
         let size = reader.output_buffer_size().unwrap_or(usize::MAX);
         if size as u64 > 4 * IMAGE_PIXELS_MAX {
             return Err(too_large("its unpacked size", size as u64, 4 * IMAGE_PIXELS_MAX));
@@ -192,6 +189,19 @@ impl Bitmap {
             .expect("a picture of matching size written to memory cannot fail");
         bytes
     }
+}
+
+/// The size that a PNG's first chunk claims, before anything is unpacked.
+fn declared(bytes: &[u8]) -> Option<(u32, u32)> {
+    let header = bytes.strip_prefix(b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR")?;
+    let number = |at: usize| Some(u32::from_be_bytes(header.get(at..at + 4)?.try_into().ok()?));
+    Some((number(0)?, number(4)?))
+}
+
+fn check_pixels((width, height): (u32, u32)) -> Result<(), ImageError> {
+    let is = u64::from(width) * u64::from(height);
+    let (what, limit) = ("its number of pixels", IMAGE_PIXELS_MAX);
+    if is > limit { Err(ImageError::TooLarge { what, is, limit }) } else { Ok(()) }
 }
 
 /// Shades from 0 (black) to 255 (white).

@@ -6,10 +6,13 @@
 //!
 //! What cannot be shown (a bad picture, a wrong check digit) is replaced by its text where it has
 //! one, and told as a warning: a shop would rather have a receipt without a barcode than none.
+//! A picture beyond the limits is another matter: whoever sent it is to be told so, and
+//! [`Laid::refusal`] says why; a picture that is only wider than the paper is scaled.
 
 mod rules;
 mod wrap;
 
+use super::bitmap::ImageError;
 use super::document::{Border, Cell, CodeSpec, Document, Frame, Line, Span, Warning, Width};
 use super::sheet::{Align, Area, COLUMNS_MAX, COLUMNS_MIN, Item, Row, Run, Sheet, Style};
 use super::{Barcode, Bitmap, Qr};
@@ -33,6 +36,8 @@ pub struct Laid {
     pub sheet: Sheet,
     /// What was left out or replaced.
     pub warnings: Vec<Warning>,
+    /// Why the document should not be taken in: its first picture beyond a limit.
+    pub refusal: Option<Warning>,
 }
 
 /// Lays a document out for a number of columns, which is brought within sensible limits.
@@ -43,6 +48,7 @@ pub fn layout(document: &Document, columns: u16) -> Laid {
         columns,
         items: Vec::new(),
         warnings: document.warnings.clone(),
+        refusal: None,
         rules: Rules::default(),
         images: 0,
         codes: 0,
@@ -57,13 +63,18 @@ pub fn layout(document: &Document, columns: u16) -> Laid {
         page.add(line);
     }
     page.stop_rules();
-    Laid { sheet: Sheet { columns, items: page.items }, warnings: page.warnings }
+    Laid {
+        sheet: Sheet { columns, items: page.items },
+        warnings: page.warnings,
+        refusal: page.refusal,
+    }
 }
 
 struct Page {
     columns: u16,
     items: Vec<Item>,
     warnings: Vec<Warning>,
+    refusal: Option<Warning>,
     rules: Rules,
     images: usize,
     codes: usize,
@@ -79,6 +90,12 @@ struct Place {
 impl Page {
     fn warn(&mut self, what: impl Into<String>) {
         self.warnings.push(Warning { line: self.line, what: what.into() });
+    }
+
+    /// Leaves something out that is beyond a limit, and says that the document should be refused.
+    fn refuse(&mut self, what: String) {
+        self.refusal.get_or_insert(Warning { line: self.line, what: what.clone() });
+        self.warn(what);
     }
 
     fn add(&mut self, line: &Line) {
@@ -198,15 +215,19 @@ impl Page {
     fn image(&mut self, png: &str, area: Area, align: Align) {
         self.images += 1;
         if self.images > IMAGES_MAX {
-            self.warn(format!("more than {IMAGES_MAX} pictures; this one is left out"));
+            self.refuse(format!("there are more than {IMAGES_MAX} pictures"));
             return;
         }
         match Bitmap::from_base64_png(png, u32::from(area.width) * CELL_DOTS) {
             Ok(bitmap) if bitmap.height() > IMAGE_ROWS_MAX => {
-                self.warn(format!("a picture of more than {IMAGE_ROWS_MAX} rows is left out"));
+                let rows = bitmap.height();
+                self.refuse(format!("a picture has {rows} rows, its limit is {IMAGE_ROWS_MAX}"));
             }
             Ok(bitmap) => self.items.push(Item::Image { bitmap, area, align }),
-            Err(error) => self.warn(error.to_string()),
+            Err(error @ ImageError::TooLarge { .. }) => self.refuse(error.to_string()),
+            Err(error @ (ImageError::NotBase64 | ImageError::NotPng(_))) => {
+                self.warn(error.to_string());
+            }
         }
     }
 

@@ -8,7 +8,9 @@
 use barcoders::sym::{
     code39::Code39, code93::Code93, code128::Code128, ean8::EAN8, ean13::EAN13, tf::TF,
 };
-use qrcode::{EcLevel, QrCode};
+use qrcode::bits::Bits;
+use qrcode::types::QrResult;
+use qrcode::{EcLevel, QrCode, Version};
 use serde::{Deserialize, Serialize};
 
 use super::Bitmap;
@@ -300,11 +302,22 @@ impl Qr {
             QrLevel::Q => EcLevel::Q,
             QrLevel::H => EcLevel::H,
         };
-        let code =
-            QrCode::with_error_correction_level(text, correction).map_err(|_| too_large())?;
+        let code = if text.is_ascii() {
+            QrCode::with_error_correction_level(text, correction)
+        } else {
+            declared(text, correction)
+        };
+        let code = code.map_err(|_| too_large())?;
         let size = u32::try_from(code.width()).map_err(|_| too_large())?;
         let dark = code.into_colors().iter().map(|color| *color == qrcode::Color::Dark).collect();
         Ok(Self { text: text.to_owned(), level, size, dark, module: 3 })
+    }
+
+    /// Whether a printer that makes the code itself makes the same one: it cannot say that the
+    /// bytes are UTF-8, and a reader would guess.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.text.is_ascii()
     }
 
     /// What it says.
@@ -338,6 +351,19 @@ impl Qr {
         }
         bitmap
     }
+}
+
+/// A code that says its bytes are UTF-8 (ECI 26), in the smallest size that holds it.
+fn declared(text: &str, correction: EcLevel) -> QrResult<QrCode> {
+    const UTF_8: u32 = 26;
+    let of_size = |size: i16| {
+        let mut bits = Bits::new(Version::Normal(size));
+        bits.push_eci_designator(UTF_8)?;
+        bits.push_byte_data(text.as_bytes())?;
+        bits.push_terminator(correction)?;
+        QrCode::with_bits(bits, correction)
+    };
+    (1..40).find_map(|size| of_size(size).ok()).map_or_else(|| of_size(40), Ok)
 }
 
 #[cfg(test)]

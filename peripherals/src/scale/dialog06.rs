@@ -196,12 +196,7 @@ impl DialogScale {
 /// A result is believed only if it answers this question and its arithmetic is right.
 fn checked(ask: &PricedAsk, measured: Measured) -> Outcome {
     let Some(priced) = measured.priced else { return Outcome::Garbled };
-    let grams = measured.weight.mantissa_at(3).and_then(|grams| u64::try_from(grams).ok());
-    let Some(grams) = grams else { return Outcome::Garbled };
-    let exact = grams * u64::from(priced.unit_price);
-    // Rounding rules differ by country; a whole minor unit of difference is none of them.
-    let plausible = exact.abs_diff(u64::from(priced.amount) * 1000) < 1000;
-    if priced.unit_price == ask.unit_price && plausible {
+    if priced.unit_price == ask.unit_price && priced.is_plausible(measured.weight) {
         Outcome::Stable(measured)
     } else {
         Outcome::Garbled

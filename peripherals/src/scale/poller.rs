@@ -61,6 +61,14 @@ pub trait Protocol: Send {
     }
 }
 
+/// Whether the answer is a reading; such a question may be asked again.
+fn weighs(ask: &Ask) -> bool {
+    match ask {
+        Ask::Weigh | Ask::Price(_) => true,
+        Ask::Zero | Ask::Tare | Ask::TareBy(_) | Ask::ClearTare => false,
+    }
+}
+
 /// How often a scale is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
@@ -138,7 +146,7 @@ impl<P: Protocol> Scale<P> {
         if let (Ask::Weigh, Some(every)) = (&ask, self.pace.every) {
             self.next_poll = Some(now + every);
         }
-        let tries = if ask == Ask::Weigh { self.pace.tries.max(1) } else { 1 };
+        let tries = if weighs(&ask) { self.pace.tries.max(1) } else { 1 };
         self.send_request(ask, tries, now);
     }
 
@@ -168,7 +176,7 @@ impl<P: Protocol> Scale<P> {
             Answer::Weighed(Outcome::Garbled) if asked.tries_left > 0 => {
                 self.send_request(asked.ask, asked.tries_left, now);
             }
-            Answer::Weighed(outcome) if asked.ask == Ask::Weigh => {
+            Answer::Weighed(outcome) if weighs(&asked.ask) => {
                 self.tell(Event::Reading(Reading { outcome, at: now, raw: frame }));
             }
             Answer::Weighed(_) => {
@@ -190,7 +198,7 @@ impl<P: Protocol> Scale<P> {
         } else {
             (Outcome::NoReply, Refusal::NoReply)
         };
-        if asked.ask == Ask::Weigh {
+        if weighs(&asked.ask) {
             let raw = std::mem::take(&mut self.input);
             self.tell(Event::Reading(Reading { outcome, at: now, raw }));
         } else {
@@ -256,7 +264,7 @@ impl<P: Protocol> Line for Scale<P> {
         for ask in
             self.asked.take().map(|asked| asked.ask).into_iter().chain(self.waiting.split_off(0))
         {
-            if ask != Ask::Weigh {
+            if !weighs(&ask) {
                 self.tell(Event::Refused { ask, why: Refusal::NoReply });
             }
         }

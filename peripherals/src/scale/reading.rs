@@ -56,6 +56,19 @@ pub struct Priced {
     pub amount: u32,
 }
 
+impl Priced {
+    /// Whether the amount is what this weight costs.
+    ///
+    /// Rounding rules differ by country; a whole minor unit of difference is none of them.
+    #[must_use]
+    pub fn is_plausible(&self, weight: Weight) -> bool {
+        let grams = weight.mantissa_at(3).and_then(|grams| u64::try_from(grams).ok());
+        grams
+            .and_then(|grams| grams.checked_mul(u64::from(self.unit_price)))
+            .is_some_and(|exact| exact.abs_diff(u64::from(self.amount) * 1000) < 1000)
+    }
+}
+
 /// A number the scale sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Measured {
@@ -82,6 +95,8 @@ pub enum Outcome {
     },
     /// No new weighing since the last one the scale reported.
     Unchanged,
+    /// Nothing lies on it.
+    Empty,
     /// Below zero.
     UnderZero,
     /// More than the scale can carry.
@@ -92,6 +107,11 @@ pub enum Outcome {
     OutsideZeroRange,
     /// The scale cannot answer now; ask again.
     NotReady,
+    /// The scale computes with another unit price than was asked for; it is keyed in there.
+    OtherPrice {
+        /// Its unit price, in minor units.
+        unit_price: u32,
+    },
     /// The scale demands a proof that was not provisioned, or refused the one given.
     NeedsApproval,
     /// The scale reports a fault of its own.
@@ -127,11 +147,13 @@ impl Reading {
             Outcome::Stable(_)
             | Outcome::InMotion { .. }
             | Outcome::Unchanged
+            | Outcome::Empty
             | Outcome::UnderZero
             | Outcome::OverCapacity
             | Outcome::BelowMinimum
             | Outcome::OutsideZeroRange
             | Outcome::NotReady
+            | Outcome::OtherPrice { .. }
             | Outcome::NeedsApproval
             | Outcome::DeviceError { .. }
             | Outcome::Garbled

@@ -8,7 +8,8 @@
 //! - the status byte may itself be a carriage return or a start byte, so a status answer is known
 //!   by its length and never by its end;
 //! - bit 6 of the status byte means different things to different makers and is not looked at;
-//! - an answer without any error bit after `W` means "nothing new", not "zero".
+//! - an answer without any error bit after `W` means "nothing new", not "zero"; and it never is a
+//!   weight by itself, though one at the centre of zero says that the plate is empty.
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ const MOTION: u8 = 0x01;
 const OVER: u8 = 0x02;
 const UNDER: u8 = 0x04;
 const OUTSIDE_ZERO: u8 = 0x08;
+const AT_ZERO: u8 = 0x10;
 
 /// The 8217 protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,6 +176,9 @@ fn status_answer(ask: &Ask, status: u8) -> Answer {
         Outcome::InMotion { shown: None }
     } else if status & OUTSIDE_ZERO != 0 {
         Outcome::OutsideZeroRange
+    } else if status & AT_ZERO != 0 {
+        // At the centre of zero nothing lies on the plate, whatever was reported before.
+        Outcome::Empty
     } else {
         Outcome::Unchanged
     })
@@ -230,7 +235,10 @@ mod tests {
             (0x0d, Outcome::UnderZero),
             (0x03, Outcome::OverCapacity),
             (0x21, moving),
-            (0x50, Outcome::Unchanged),
+            (0x50, Outcome::Empty),
+            (0x10, Outcome::Empty),
+            (0x20, Outcome::Unchanged),
+            (0x40, Outcome::Unchanged),
             (0x00, Outcome::Unchanged),
         ] {
             assert_eq!(weigh(kg(), &[STX, b'?', status, CR]), expected, "status {status:02x}");

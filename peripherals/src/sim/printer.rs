@@ -5,6 +5,7 @@
 //! real-time requests meanwhile, prints the rest when it is helped, and loses everything in its
 //! memory when its plug is pulled, printing the half-finished line first.
 
+mod graphics;
 mod paper;
 
 use std::collections::VecDeque;

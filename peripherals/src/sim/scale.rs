@@ -33,6 +33,8 @@ pub enum Act {
     Speak,
     /// The next answer is garbled.
     Garble,
+    /// A Dialog 06 scale demands its proof before the next price; [`ScaleSim::PROOF`] is right.
+    Challenge,
 }
 
 /// A text that names no act.
@@ -50,6 +52,7 @@ impl FromStr for Act {
             "mute" => Self::Mute,
             "speak" => Self::Speak,
             "garble" => Self::Garble,
+            "challenge" => Self::Challenge,
             kilograms => {
                 let unit = crate::scale::Unit::Kilogram;
                 let weight = crate::scale::Weight::parse(kilograms.as_bytes(), unit);
@@ -84,6 +87,17 @@ impl Plate {
     }
 }
 
+/// How far a Dialog 06 scale is with its demand for a proof.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Proof {
+    #[default]
+    NotWanted,
+    /// The next price is answered by the demand.
+    Wanted,
+    /// A proof came, right or not; the next poll tells.
+    Given { valid: bool },
+}
+
 /// A simulated scale.
 #[derive(Debug)]
 pub struct ScaleSim {
@@ -95,6 +109,7 @@ pub struct ScaleSim {
     /// The unit price of a price-computing dialogue.
     unit_price: Option<u32>,
     refused: Option<u8>,
+    proof: Proof,
     received: u64,
     script: Script<Act>,
     started: Option<Instant>,
@@ -109,6 +124,11 @@ pub enum Event {}
 const STREAM_EVERY: Duration = Duration::from_millis(100);
 
 impl ScaleSim {
+    /// The pair of numbers that a simulated Dialog 06 scale accepts as its approval.
+    pub const PROOF: (u16, u16) = (0x1A2B, 0x3C4D);
+    /// The price per kilogram that is keyed in at a simulated CAS scale, in minor units.
+    pub const KEYED_PRICE: u32 = 1234;
+
     /// An empty scale of a model.
     #[must_use]
     pub fn new(model: Model, script: Script<Act>) -> Self {
@@ -120,6 +140,7 @@ impl ScaleSim {
             input: Vec::new(),
             unit_price: None,
             refused: None,
+            proof: Proof::default(),
             received: 0,
             script,
             started: None,
@@ -144,6 +165,7 @@ impl ScaleSim {
             Act::Mute => self.mute = true,
             Act::Speak => self.mute = false,
             Act::Garble => self.garble = true,
+            Act::Challenge => self.proof = Proof::Wanted,
         }
     }
 

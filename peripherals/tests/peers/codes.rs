@@ -47,6 +47,7 @@ fn every_kind_of_code_is_decoded() {
         ("code128", "Storebox-128/7", "CODE-128:Storebox-128/7".to_owned()),
         ("code128", "0123456789", "CODE-128:0123456789".to_owned()),
         ("qrcode 3 h", "0123456789", "QR-Code:0123456789".to_owned()),
+        ("qrcode 4 m", "Grüße, 5 € 日本", "QR-Code:Grüße, 5 € 日本".to_owned()),
         ("qrcode 4 q", long.trim_end(), format!("QR-Code:{}", long.trim_end())),
     ] {
         let Some(read) = read(&drawn(&format!("{{option: {option}}}\n{{code: {data}}}"))) else {

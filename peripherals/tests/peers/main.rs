@@ -10,3 +10,4 @@ mod labels;
 mod layouts;
 mod process;
 mod receipts;
+mod star;

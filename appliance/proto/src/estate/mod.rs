@@ -6,4 +6,25 @@
 pub mod channel;
 pub mod definition;
 
+mod lint;
+mod organisation;
+mod reading;
+mod roster;
+mod server;
+mod service;
+mod switch;
+mod token;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
 pub use definition::{DefinitionFault, check};
+pub use lint::{Finding, Rule};
+pub use organisation::Organisations;
+pub use roster::{ENABLEMENT, Estate, MODELS};
+pub use server::{Selection, Server, ServerType};
+pub use service::{Catalogue, Concern, GENERIC, Routing, Service, TRANSACTIONS, Timeouts};
+pub use switch::{Route, Switch};
+pub use token::refresh_after_ms;
+pub use view::{View, ViewServer, ViewService};

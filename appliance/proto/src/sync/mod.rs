@@ -3,5 +3,7 @@
 pub mod book;
 pub mod decide;
 pub mod deferral;
+pub mod election;
 pub mod fetch;
+pub mod ladder;
 pub mod outbox;

@@ -61,6 +61,20 @@ impl Control {
         read(self.send(Method::GET, path, None::<&()>).await?).await
     }
 
+    /// Asks and reads the answer as text, at most so many bytes of it.
+    pub(super) async fn text(&self, path: &str, bytes_max: usize) -> Result<String, CallError> {
+        let mut response = self.send(Method::GET, path, None::<&()>).await?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(CallError::Transport)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > bytes_max {
+                body.truncate(bytes_max);
+                break;
+            }
+        }
+        Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
     /// Sends a body and reads the answer.
     pub(super) async fn post<A: DeserializeOwned>(
         &self,

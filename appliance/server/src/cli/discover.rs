@@ -1,6 +1,10 @@
 //! `discover`: which boxes announce themselves on the LAN.
 
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use storebox_proto::beacon::Sweep;
+use storebox_proto::ids::NodeId;
 
 use super::{CommandError, say};
 use crate::discovery::{self, BrowseConfig, Found, Interfaces, Service};
@@ -20,6 +24,23 @@ pub(super) async fn show(seconds: u64, json: bool) -> Result<(), CommandError> {
     }
     found.iter().for_each(|one| say(&line(one)));
     Ok(())
+}
+
+/// Asks every address of a network and shows who answers like a box.
+pub(super) async fn sweep(network: Sweep, port: u16, json: bool) {
+    let found = discovery::sweep(network, port).await;
+    let name = |node: &Option<NodeId>| node.as_ref().map(ToString::to_string);
+    if json {
+        let row = |(at, node): &(SocketAddr, Option<NodeId>)| serde_json::json!({ "address": at.to_string(), "node": name(node) });
+        let rows: Vec<_> = found.iter().map(row).collect();
+        return say(&serde_json::to_string_pretty(&rows).expect("names and addresses are JSON"));
+    }
+    if found.is_empty() {
+        return say("Nobody answers there at this port.");
+    }
+    found.iter().for_each(|(at, node)| {
+        say(&format!("{at}  {}", name(node).as_deref().unwrap_or("(gives no name)")));
+    });
 }
 
 fn addresses(found: &Found) -> Vec<String> {

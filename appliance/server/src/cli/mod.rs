@@ -2,11 +2,15 @@
 //!
 //! Commands about a running box talk to its control socket; the few that also make sense without one say so.
 
+mod bundle;
 mod client;
 mod clients;
 mod device;
 mod discover;
+mod doctor;
 mod enrol;
+mod levels;
+mod manual;
 mod masterdata;
 mod outbox;
 mod site;
@@ -27,6 +31,8 @@ use crate::{bench, demo, key, logging, node};
 
 use client::CallError;
 use storebox_proto::trust::slip::InvalidSlip;
+
+pub use levels::Setting;
 
 /// sysexits(3): the configuration is wrong; systemd need not try again.
 const EXIT_CONFIG: u8 = 78;
@@ -155,10 +161,28 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         Command::Enrol(what @ Enrol::Join(_)) => {
             runtime.block_on(enrol::run(Path::new(""), what))?;
         }
-        Command::Discover { seconds, json } => runtime.block_on(discover::show(seconds, json))?,
+        Command::Doctor { json } => {
+            let examined = doctor::show(&args.config, args.data_dir.as_deref(), json);
+            return Ok(match runtime.block_on(examined)? {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::FAILURE,
+            });
+        }
+        Command::SupportBundle { out } => {
+            runtime.block_on(bundle::write(&args.config, args.data_dir.as_deref(), out))?;
+        }
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { dir } => manual::pages(&dir)?,
+        Command::Discover { sweep: Some(network), port, json, .. } => {
+            runtime.block_on(discover::sweep(network, port, json));
+        }
+        Command::Discover { seconds, json, .. } => {
+            runtime.block_on(discover::show(seconds, json))?
+        }
         Command::Demo(options) => return Ok(runtime.block_on(demo::run(&options))?),
         Command::Status { .. }
         | Command::Key
+        | Command::LogLevel { .. }
         | Command::Import { .. }
         | Command::Refresh { .. }
         | Command::History { .. }
@@ -179,7 +203,15 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
 
 async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> {
     match command {
-        Command::Run | Command::Demo(_) | Command::Bench(_) | Command::Discover { .. } => Ok(()),
+        Command::Run
+        | Command::Demo(_)
+        | Command::Bench(_)
+        | Command::Discover { .. }
+        | Command::Doctor { .. }
+        | Command::SupportBundle { .. }
+        | Command::Completions { .. }
+        | Command::Man { .. } => Ok(()),
+        Command::LogLevel { settings, minutes } => levels::run(data_dir, settings, minutes).await,
         Command::Status { json } => status::show(data_dir, json).await,
         Command::Key => {
             say(&key::public_text(&key::open(data_dir)?));

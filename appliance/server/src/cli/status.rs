@@ -7,6 +7,7 @@ use storebox_proto::time::ClockConfidence;
 use super::client::Control;
 use super::{CommandError, say};
 use crate::status::{Level, Status};
+use crate::tiers::SourceStatus;
 
 /// Shows the status of the running box.
 pub(super) async fn show(data_dir: &Path, json: bool) -> Result<(), CommandError> {
@@ -21,7 +22,13 @@ pub(super) async fn show(data_dir: &Path, json: bool) -> Result<(), CommandError
 fn screen(status: &Status) -> String {
     let mut lines = vec![
         format!("{} ({}), storebox {}", status.node, status.role, status.version),
-        format!("up {}, now {}{}", duration(status.uptime_s), status.now, doubt(status.clock)),
+        format!(
+            "up {}, now {}{}, {}",
+            duration(status.uptime_s),
+            status.now,
+            doubt(status.clock),
+            if status.ready { "ready" } else { "NOT READY" }
+        ),
     ];
     findings(status, &mut lines);
     feeds(status, &mut lines);
@@ -31,6 +38,19 @@ fn screen(status: &Status) -> String {
         lines.push(format!("line {:<14} {word}  {}  {}", line.service, line.to, line.detail));
     }
     doors(status, &mut lines);
+    lines.extend(status.sources.iter().map(source));
+    for device in &status.devices {
+        let count = |count: u64, word: &str| match count {
+            0 => String::new(),
+            count => format!(", {count} {word}"),
+        };
+        let waiting = count(device.waiting, "waiting");
+        let doubt = count(device.in_doubt, "in doubt");
+        lines.push(format!(
+            "{:<10} {:<24} {}{waiting}{doubt}",
+            device.kind, device.id, device.state
+        ));
+    }
     for client in &status.clients {
         let seen = client.last_seen.map_or("not yet".to_owned(), |seen| seen.to_string());
         lines.push(format!("{:<8} {:<24} last seen {seen}", client.kind, client.name));
@@ -76,6 +96,19 @@ fn findings(status: &Status, lines: &mut Vec<String>) {
         lines.push(format!("{mark}{}.", finding.text));
         lines.extend(finding.advice.as_ref().map(|advice| format!("   {advice}")));
     }
+}
+
+fn source(source: &SourceStatus) -> String {
+    let word = match (&source.fault, source.chosen) {
+        (Some(fault), _) => {
+            let (down, again) = (source.down_s.unwrap_or(0), source.probe_in_s.unwrap_or(0));
+            format!("DOWN for {}: {fault}; tried again in {again} s", duration(down))
+        }
+        (None, true) => "in use".to_owned(),
+        (None, false) => "ready".to_owned(),
+    };
+    let SourceStatus { id, kind, service, to, .. } = source;
+    format!("source {service:<12} {id} ({kind})  {word}  {to}")
 }
 
 fn feeds(status: &Status, lines: &mut Vec<String>) {

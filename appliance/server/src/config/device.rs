@@ -1,5 +1,7 @@
 //! A device as a person writes it down; `devices::definition` makes sense of it or says why not.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// One `[[device]]`; the same words stand in masterdata.
@@ -22,6 +24,16 @@ pub struct Device {
     pub drawers: Vec<String>,
     /// What a high level of the drawer's sensor means.
     pub drawer_high: String,
+    /// What an 8217's "nothing new" does.
+    pub nothing_new: String,
+    /// The file with the numbers of a Dialog 06 approval.
+    pub approval_file: PathBuf,
+    /// What a scanner sends before each code.
+    pub prefix: String,
+    /// What it sends behind each code.
+    pub suffix: String,
+    /// Whether it wants each code acknowledged.
+    pub acknowledge: bool,
     /// The layouts of codes printed in the shop.
     pub in_store: Vec<String>,
 }

@@ -3,9 +3,11 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use storebox_proto::ids::{SinkId, TxKind};
 use storebox_proto::limits;
+use storebox_proto::sync::ladder::Kind;
 
-use super::{Config, Role};
+use super::{Config, DeliverTo, Role};
 
 /// A rule that a configuration breaks.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,7 +44,10 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
     }
     within("discovery.name", config.discovery.name.len(), 0..=limits::BEACON_NAME_BYTES_MAX)?;
     check_main(config)?;
-    check_sinks(config)
+    check_sources(config)?;
+    check_sinks(config)?;
+    check_deliveries(config)?;
+    check_intakes(config)
 }
 
 fn check_http(config: &Config) -> Result<(), Broken> {
@@ -138,12 +143,109 @@ fn check_sinks(config: &Config) -> Result<(), Broken> {
     if has_main == 1 && config.sinks.iter().any(|sink| sink.id.as_str() == "main") {
         return Err(Broken::new("sink", "the id main is taken by [main]"));
     }
-    let mut ids: Vec<_> = config.sinks.iter().map(|sink| &sink.id).collect();
+    once("sink", config.sinks.iter().map(|sink| &sink.id))
+}
+
+fn check_deliveries(config: &Config) -> Result<(), Broken> {
+    if config.role != Role::Main && !config.deliveries.is_empty() {
+        let reason = "only a box of role \"main\" has settled transactions to deliver";
+        return Err(Broken::new("deliver", reason));
+    }
+    for deliver in &config.deliveries {
+        let starts: &[&str] = match deliver.to {
+            DeliverTo::Postgres => &["postgresql://", "postgres://", "host="],
+            DeliverTo::Nats => &["nats://", "tls://"],
+            DeliverTo::Http => &["http://"],
+            DeliverTo::Files => &["/"],
+        };
+        if !starts.iter().any(|start| deliver.url.starts_with(start)) {
+            let (url, starts) = (&deliver.url, starts.join(" or "));
+            let reason = format!("{}: {url:?} does not start with {starts}", deliver.id);
+            return Err(Broken::new("deliver", reason));
+        }
+        if deliver.to != DeliverTo::Postgres && deliver.url.contains('@') {
+            let reason = format!("{}: a secret belongs into secret_file", deliver.id);
+            return Err(Broken::new("deliver", reason));
+        }
+        if let Some(kind) = deliver.kinds.iter().find(|kind| !TxKind::allows(kind)) {
+            return Err(Broken::new("deliver", format!("{}: {kind:?} is no kind", deliver.id)));
+        }
+        within("deliver.rotate_bytes", deliver.rotate_bytes, 1024..=1 << 40)?;
+        within("deliver.rotate_minutes", deliver.rotate_minutes, 1..=527_040)?;
+        let is_word = |text: &str| {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+            (1..=64).contains(&text.len()) && text.bytes().all(allowed)
+        };
+        if !is_word(&deliver.stream) || !deliver.prefix.split('.').all(is_word) {
+            let reason =
+                format!("{}: stream and prefix are letters, digits, '_' and '-'", deliver.id);
+            return Err(Broken::new("deliver", reason));
+        }
+    }
+    once("deliver", config.deliveries.iter().map(|deliver| &deliver.id))
+}
+
+fn check_intakes(config: &Config) -> Result<(), Broken> {
+    if config.role != Role::Main && !config.intakes.is_empty() {
+        return Err(Broken::new("intake", "only a box of role \"main\" authors masterdata"));
+    }
+    for intake in &config.intakes {
+        within("intake.every_s", intake.every_s, 1..=86_400)?;
+        within("intake.overlap_s", intake.overlap_s, 0..=604_800)?;
+        within("intake.reconcile_s", intake.reconcile_s, 1..=31_622_400)?;
+        let mut models: Vec<_> = intake.tables.iter().map(|table| &table.model).collect();
+        models.sort_unstable();
+        if let Some(pair) = models.windows(2).find(|pair| pair[0] == pair[1]) {
+            let reason = format!("{}: the model {} has two tables", intake.id, pair[0]);
+            return Err(Broken::new("intake", reason));
+        }
+    }
+    once("intake", config.intakes.iter().map(|intake| &intake.id))
+}
+
+fn once<'a>(key: &'static str, ids: impl Iterator<Item = &'a SinkId>) -> Result<(), Broken> {
+    let mut ids: Vec<_> = ids.collect();
     ids.sort_unstable();
     match ids.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(Broken::new("sink", format!("the id {} is used twice", pair[0]))),
+        Some(pair) => Err(Broken::new(key, format!("the id {} is used twice", pair[0]))),
         None => Ok(()),
     }
+}
+
+fn check_sources(config: &Config) -> Result<(), Broken> {
+    let broken = |reason: String| Err(Broken::new("source", reason));
+    let sources = &config.sources;
+    if sources.is_empty() {
+        return Ok(());
+    }
+    let room = limits::SOURCES_MAX - limits::SOURCES_FOUND_MAX - 1;
+    if config.role == Role::Main {
+        return broken("a box of role \"main\" is its own source".to_owned());
+    }
+    if sources.len() > room {
+        return broken(format!("{} sources, at most {room} may be named", sources.len()));
+    }
+    if config.main.public_key.0.is_none() {
+        let reason = "needed with [[source]]: whose masterdata is believed";
+        return Err(Broken::new("main.public_key", reason));
+    }
+    for source in sources {
+        let id = &source.id;
+        if matches!(source.kind, Kind::Primary | Kind::Local) {
+            let kind = source.kind.as_str();
+            return broken(format!("{id}: kind {kind:?} is not for [[source]]"));
+        }
+        if let Some(service) = source.services.iter().find(|s| !source.kind.can_serve(**s)) {
+            let (kind, service) = (source.kind.as_str(), service.as_str());
+            return broken(format!("{id}: a source of kind {kind:?} cannot serve {service:?}"));
+        }
+        check_url("source", &source.url)?;
+        let taken = id.as_str() == "main" || sources.iter().filter(|s| s.id == *id).count() > 1;
+        if taken {
+            return broken(format!("the id {id} is used twice"));
+        }
+    }
+    Ok(())
 }
 
 fn check_url(key: &'static str, url: &str) -> Result<(), Broken> {

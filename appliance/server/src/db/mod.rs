@@ -38,5 +38,6 @@ pub use feed_store::{
 };
 pub use generation::{Generation, ReadError};
 pub use keyed::{Keyed, KeyedOpened};
+pub use query::Probe;
 pub use segments::{Health, Lease, SegmentStore, StoreError};
 pub use snapshot::{SnapshotError, SnapshotWriter};

@@ -23,6 +23,15 @@ pub(super) struct Searched<'a> {
     pub(super) overlay: &'a OverlayIndex,
 }
 
+/// What is looked for in an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// Records whose value is this, in its searched form.
+    Exact(String),
+    /// Records whose whole value starts with this, in its searched form.
+    Prefix(String),
+}
+
 impl Generation {
     /// The records whose field has a value, ascending by id.
     ///
@@ -34,10 +43,38 @@ impl Generation {
         value: &str,
         limit: usize,
     ) -> Result<Vec<Record>, ReadError> {
+        self.find_up_to(model, field, value, limit.min(PAGE_RECORDS_MAX))
+    }
+
+    /// The records behind a key of an index, in no order that is promised; all of them if there are fewer than
+    /// `limit`, which may be more than a page.
+    pub fn candidates(
+        &self,
+        model: &ModelName,
+        field: &str,
+        probe: &Probe,
+        limit: usize,
+    ) -> Result<Vec<Record>, ReadError> {
+        let prefix = match probe {
+            Probe::Exact(value) => return self.find_up_to(model, field, value, limit),
+            Probe::Prefix(prefix) => prefix,
+        };
+        let searched = self.searched(model, field)?;
+        let wanted = searched.form(prefix);
+        let (base, overlay) = (&searched.base.whole, &searched.overlay.whole);
+        searched.starting(base, overlay, text::key(&wanted), limit, &mut BTreeSet::new())
+    }
+
+    fn find_up_to(
+        &self,
+        model: &ModelName,
+        field: &str,
+        value: &str,
+        limit: usize,
+    ) -> Result<Vec<Record>, ReadError> {
         let searched = self.searched(model, field)?;
         let wanted = searched.form(value);
         let key = text::key(&wanted);
-        let limit = limit.min(PAGE_RECORDS_MAX);
         // A key that was cut stands for several values.
         let fits = |record: &Record| {
             key.len() == wanted.len()

@@ -4,6 +4,7 @@
 //! The configuration wins over masterdata, because a person at the box wrote it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use storebox_proto::feed::Position;
@@ -68,6 +69,10 @@ struct Described {
     drawers: Vec<String>,
     #[serde(default)]
     drawer_high: String,
+    #[serde(default)]
+    nothing_new: String,
+    #[serde(default)]
+    approval_file: PathBuf,
 }
 
 fn yes() -> bool {
@@ -134,7 +139,9 @@ fn take(known: &mut Known, model: &str, kind: &str, node: &NodeId, id: &str, bod
         line: record.line,
         drawers: record.drawers,
         drawer_high: record.drawer_high,
-        in_store: Vec::new(),
+        nothing_new: record.nothing_new,
+        approval_file: record.approval_file,
+        ..Device::default()
     };
     known.devices.push((model.to_owned(), device));
 }

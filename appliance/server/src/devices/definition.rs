@@ -1,19 +1,26 @@
 //! One device, checked: what is not a definition never reaches a port.
 
+use std::path::{Path, PathBuf};
+
 use storebox_peripherals::display;
 use storebox_peripherals::drawer::Sense;
 use storebox_peripherals::port::{DataBits, FlowControl, Parity, SerialSettings, StopBits};
 use storebox_peripherals::printer::Profile;
-use storebox_peripherals::scale::{Model, Unit};
+use storebox_peripherals::scale::dialog06::Approval;
+use storebox_peripherals::scale::{Model, Setup, Unit};
+use storebox_peripherals::scanner::Framing;
 use storebox_peripherals::scanner::instore::{Rule, RuleSource};
 use storebox_proto::ids::{DeviceId, InvalidName};
 
+use super::approval::{self, ApprovalError};
 use super::place::{Place, PlaceError};
 use super::rendering::{Language, Medium};
 use crate::config;
 
 /// Drawers on one printer: its connector has two pins.
 const DRAWERS_MAX: usize = 2;
+/// Bytes around a code.
+const MARK_BYTES_MAX: usize = 16;
 /// Layouts of codes printed in the shop.
 const RULES_MAX: usize = 64;
 
@@ -33,6 +40,15 @@ pub enum DefinitionError {
         key: &'static str,
         /// Its value.
         value: String,
+    },
+    /// The approval of a scale cannot be used; what stands in its file is never told.
+    #[error("approval_file {path}")]
+    Approval {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why it cannot be used.
+        #[source]
+        source: ApprovalError,
     },
     /// A list is too long.
     #[error("{key} has more than {max} entries")]
@@ -57,11 +73,13 @@ pub enum What {
         sense: Option<Sense>,
     },
     /// Weighs.
-    Scale(Model),
+    Scale(Weighing),
     /// Shows two rows to the customer.
     Display(display::Protocol),
     /// Reads barcodes.
     Scanner {
+        /// Where a code begins and ends.
+        framing: Framing,
         /// How codes printed in the shop are laid out.
         rules: Vec<Rule>,
     },
@@ -77,6 +95,17 @@ impl What {
             Self::Scanner { .. } => "scanner",
         }
     }
+}
+
+/// How a scale is spoken to and believed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weighing {
+    /// Its protocol.
+    pub model: Model,
+    /// What that protocol needs to be told.
+    pub setup: Setup,
+    /// Whether its "nothing new" confirms the weight before it; an 8217 of which that is known.
+    pub confirms: bool,
 }
 
 /// A device that can be opened.
@@ -126,16 +155,34 @@ fn what(text: &config::Device) -> Result<What, DefinitionError> {
                 other => return Err(unknown("drawer_high", other)),
             },
         },
-        "scale" => What::Scale(Model::named(model).ok_or_else(|| unknown("model", model))?),
+        "scale" => What::Scale(Weighing {
+            model: Model::named(model).ok_or_else(|| unknown("model", model))?,
+            setup: Setup { approval: approved(&text.approval_file)?, ..Setup::default() },
+            confirms: match text.nothing_new.as_str() {
+                "" => false,
+                "confirms" => true,
+                other => return Err(unknown("nothing_new", other)),
+            },
+        }),
         "display" => {
             let word = serde_json::Value::String(model.to_owned());
             let protocol = serde_json::from_value(word).map_err(|_| unknown("model", model))?;
             What::Display(protocol)
         }
-        "scanner" if model.is_empty() => What::Scanner { rules: rules(&text.in_store)? },
+        "scanner" if model.is_empty() => {
+            What::Scanner { framing: framing(text)?, rules: rules(&text.in_store)? }
+        }
         "scanner" => return Err(unknown("model", model)),
         other => return Err(unknown("kind", other)),
     })
+}
+
+fn approved(path: &Path) -> Result<Option<Approval>, DefinitionError> {
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let refuse = |source| DefinitionError::Approval { path: path.to_owned(), source };
+    approval::read(path).map(Some).map_err(refuse)
 }
 
 fn medium(model: &str) -> Option<Medium> {
@@ -154,6 +201,22 @@ fn drawers(names: &[String]) -> Result<Vec<DeviceId>, DefinitionError> {
     names.iter().map(|name| Ok(name.parse()?)).collect()
 }
 
+/// `none` for a suffix means that a pause ends a code.
+fn framing(text: &config::Device) -> Result<Framing, DefinitionError> {
+    let read = |key, mark: &str| match mark.len() {
+        0..=MARK_BYTES_MAX => Ok(mark.as_bytes().to_vec()),
+        _ => Err(DefinitionError::TooMany { key, max: MARK_BYTES_MAX }),
+    };
+    let usual = Framing::default();
+    let suffix = match text.suffix.as_str() {
+        "" => usual.suffix.clone(),
+        "none" => Vec::new(),
+        mark => read("suffix", mark)?,
+    };
+    let prefix = read("prefix", &text.prefix)?;
+    Ok(Framing { prefix, suffix, acknowledge: text.acknowledge, ..usual })
+}
+
 fn rules(texts: &[String]) -> Result<Vec<Rule>, DefinitionError> {
     if texts.len() > RULES_MAX {
         return Err(DefinitionError::TooMany { key: "in_store", max: RULES_MAX });
@@ -169,7 +232,7 @@ fn rules(texts: &[String]) -> Result<Vec<Rule>, DefinitionError> {
 
 fn usual(what: &What) -> SerialSettings {
     match what {
-        What::Scale(model) => model.usual_settings(),
+        What::Scale(weighing) => weighing.model.usual_settings(),
         What::Printer { .. } => SerialSettings::eight_none(115_200),
         What::Display(_) | What::Scanner { .. } => SerialSettings::eight_none(9600),
     }
@@ -251,6 +314,23 @@ mod tests {
         assert!(refusal(&|text| text.id = "Counter 1".into()).contains("device"));
         assert!(refusal(&|text| text.at = "usb:zz".into()).contains("usb:zz"));
         assert!(refusal(&|text| text.drawers = vec!["a".into(); 3]).contains("drawers"));
+    }
+
+    #[test]
+    fn a_scanners_marks_are_read_as_they_are_written_down() {
+        let framed = |prefix: &str, suffix: &str| {
+            let marks = (prefix.to_owned(), suffix.to_owned());
+            let (prefix, suffix) = marks;
+            let text = config::Device { prefix, suffix, ..device("scanner", "") };
+            match Definition::check(&text).map(|checked| checked.what) {
+                Ok(What::Scanner { framing, .. }) => Some((framing.prefix, framing.suffix)),
+                _ => None,
+            }
+        };
+        assert_eq!(framed("", ""), Some((Vec::new(), b"\r".to_vec())));
+        assert_eq!(framed("\u{2}", "\u{3}"), Some((vec![2], vec![3])));
+        assert_eq!(framed("", "none"), Some((Vec::new(), Vec::new())));
+        assert_eq!(framed(&"x".repeat(17), ""), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A device to oneself: while a till has the lease, nobody else weighs on that scale.
+//! A device to oneself: while a till has the lease, nobody else weighs on that scale or shows on that display.
 //!
 //! A lease ends by itself, because a till that is switched off gives nothing back.
 //! Without any lease a device is everybody's.

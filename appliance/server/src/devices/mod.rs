@@ -10,6 +10,7 @@
 //! - The first byte of a job leaves the box after the spool has on disk that the job began.
 //! - A weight is a number only when the scale said that it is settled.
 
+mod approval;
 pub mod bay;
 pub mod catalogue;
 pub mod definition;

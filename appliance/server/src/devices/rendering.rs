@@ -43,6 +43,15 @@ pub enum Source {
     Raw,
 }
 
+/// How a preview is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Sharp at every size.
+    Svg,
+    /// The dots of the print head.
+    Png,
+}
+
 /// What came of looking through it before it is taken in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Checked {
@@ -73,6 +82,10 @@ impl Medium {
         let document = document(source, content)?;
         let kicks = document.lines.iter().filter(|line| matches!(line, Line::Kick(_))).count();
         let laid = layout(&document, self.profile.columns);
+        if let Some(refusal) = laid.refusal {
+            let detail = format!("line {}: {}", refusal.line, refusal.what);
+            return Err(Problem::new(Code::TooLarge, detail));
+        }
         let warnings = laid.warnings.iter().take(WARNINGS_MAX);
         Ok(Checked {
             warnings: warnings
@@ -121,12 +134,16 @@ impl Medium {
         }
     }
 
-    /// The paper as a picture.
-    pub fn preview(&self, source: Source, content: &[u8]) -> Result<String, Problem> {
+    /// The paper as a picture: SVG, or PNG dot for dot.
+    pub fn preview(&self, form: Form, source: Source, content: &[u8]) -> Result<Vec<u8>, Problem> {
         if source == Source::Raw {
             return Err(Problem::new(Code::FieldInvalid, "raw bytes have no preview"));
         }
-        Ok(paint::svg(&layout(&document(source, content)?, self.profile.columns).sheet))
+        let laid = layout(&document(source, content)?, self.profile.columns);
+        Ok(match form {
+            Form::Svg => paint::svg(&laid.sheet).into_bytes(),
+            Form::Png => paint::sheet(&laid.sheet).to_png(),
+        })
     }
 
     /// What opens a drawer.
@@ -171,11 +188,13 @@ mod tests {
         assert_eq!(medium().check(Source::Document, content).unwrap().kicks, 1);
         let refused = medium().check(Source::Document, b"{\"blocks\":[{\"block\":\"bomb\"}]}");
         assert_eq!(refused.unwrap_err().code, Code::DocumentInvalid);
-        assert!(medium().preview(Source::Document, content).unwrap().contains("<svg"));
+        let drawn = |form| medium().preview(form, Source::Document, content).unwrap();
+        assert!(drawn(Form::Svg).starts_with(b"<svg") || drawn(Form::Svg).starts_with(b"<?xml"));
+        assert!(drawn(Form::Png).starts_with(b"\x89PNG"));
     }
 
     #[test]
-    fn a_picture_that_claims_to_be_enormous_is_left_out_by_its_header() {
+    fn a_picture_that_claims_to_be_enormous_is_refused_by_its_header() {
         let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
         png.extend_from_slice(&40_000_u32.to_be_bytes());
         png.extend_from_slice(&100_000_u32.to_be_bytes());
@@ -185,7 +204,8 @@ mod tests {
         use base64::Engine as _;
         let png = base64::engine::general_purpose::STANDARD.encode(png);
         let content = format!(r#"{{"blocks":[{{"block":"image","png":"{png}"}}]}}"#);
-        let checked = medium().check(Source::Document, content.as_bytes()).unwrap();
-        assert_eq!(checked.warnings.len(), 1, "{checked:?}");
+        let refused = medium().check(Source::Document, content.as_bytes()).unwrap_err();
+        assert_eq!(refused.code, Code::TooLarge);
+        assert!(refused.detail.contains("4000000000"), "{}", refused.detail);
     }
 }

@@ -16,8 +16,11 @@ use super::bay::Link;
 use super::rendering::Source;
 use super::spool::Order;
 use super::yard::{Devices, Station};
+use crate::masterdata::{Masterdata, position_of};
 use crate::{env, files};
 
+/// The model without which a till has nothing to sell.
+const ARTICLES: &str = "Product";
 /// The key of the job.
 pub const KEY: &str = "storebox.first-slip";
 /// Between two looks for a printer.
@@ -30,6 +33,10 @@ pub struct Slip {
     pub node: NodeId,
     /// What it does.
     pub role: &'static str,
+    /// Where its masterdata comes from; empty: from nowhere.
+    pub main: String,
+    /// What it has of that.
+    pub masterdata: Masterdata,
     /// The file that is written once the slip is on paper.
     pub done: PathBuf,
     /// The file in which the box's addresses stand once it serves.
@@ -90,8 +97,21 @@ impl Slip {
             let _ = writeln!(text, "address|{}", address.trim());
         }
         let _ = writeln!(text, "version|{}\ntime|{}", env!("CARGO_PKG_VERSION"), env::timestamp());
-        text.push_str("state|serving\n---\nThis printer works.\n=\n");
+        let main = if self.main.is_empty() { "none" } else { &self.main };
+        // The text of an address may be anything; in ReceiptLine some signs mean more.
+        let main: String = main.chars().filter(|c| !"|{}\\~_\"`^".contains(*c)).collect();
+        let _ =
+            writeln!(text, "head office|{main}\nstate|serves tills\narticles|{}", self.articles());
+        text.push_str("---\nThis printer works.\n=\n");
         Some(text)
+    }
+
+    /// What it can serve.
+    fn articles(&self) -> String {
+        match self.masterdata.view(ARTICLES) {
+            Ok(view) => format!("revision {}", position_of(&view.generation).revision),
+            Err(_) => "none yet".to_owned(),
+        }
     }
 
     fn note_done(&self) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use storebox_peripherals::display::Protocol;
-use storebox_peripherals::scale::Model;
+use storebox_peripherals::scanner::Framing;
 use storebox_peripherals::scanner::instore::Rule;
 use storebox_proto::feed::Position;
 use storebox_proto::ids::{DeviceId, NodeId};
@@ -22,18 +22,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::bay::display::DisplayCraft;
 use super::bay::printer::{PrinterCraft, PrinterState};
-use super::bay::scale::ScaleCraft;
+use super::bay::scale::{Audience, ScaleCraft};
 use super::bay::scanner::ScannerCraft;
 use super::bay::{self, Bay, Berth};
 use super::catalogue::{self, Known, Plan};
-use super::definition::{Definition, What};
+use super::definition::{Definition, Weighing, What};
 use super::lease::Leases;
 use super::place::Machine;
 use super::spool::Spool;
 use super::trace::Tap;
 use crate::config;
 use crate::masterdata::Masterdata;
-pub use posts::{Devices, Post, PrinterPost, Roll, ScalePost, Station};
+pub use posts::{Devices, Post, PrinterPost, Roll, ScalePost, Station, Trouble};
 
 /// Between two looks at what should be.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -172,9 +172,9 @@ impl Yard {
         };
         let (bay, station) = match &definition.what {
             What::Printer { .. } => self.open_printer(berth, definition)?,
-            What::Scale(model) => open_scale(berth, *model)?,
+            What::Scale(way) => open_scale(berth, way)?,
             What::Display(protocol) => open_display(berth, *protocol)?,
-            What::Scanner { rules } => open_scanner(berth, rules)?,
+            What::Scanner { framing, rules } => open_scanner(berth, framing, rules)?,
         };
         Ok((bay, Post { definition: definition.clone(), tap, station }))
     }
@@ -197,12 +197,13 @@ impl Yard {
     }
 }
 
-fn open_scale(berth: Berth, model: Model) -> std::io::Result<(Bay, Station)> {
+fn open_scale(berth: Berth, way: &Weighing) -> std::io::Result<(Bay, Station)> {
     let (told, seen) = watch::channel(None);
-    let craft = ScaleCraft::new(berth.id.clone(), model, told);
+    let audience = Audience::default();
+    let craft = ScaleCraft::new(berth.id.clone(), way.clone(), audience.clone(), told);
     let line = craft.line();
     let (bay, counter) = bay::start(berth, line, craft)?;
-    Ok((bay, Station::Scale { counter, seen }))
+    Ok((bay, Station::Scale { counter, seen, audience }))
 }
 
 fn open_display(berth: Berth, protocol: Protocol) -> std::io::Result<(Bay, Station)> {
@@ -210,9 +211,13 @@ fn open_display(berth: Berth, protocol: Protocol) -> std::io::Result<(Bay, Stati
     Ok((bay, Station::Display { counter }))
 }
 
-fn open_scanner(berth: Berth, rules: &[Rule]) -> std::io::Result<(Bay, Station)> {
+fn open_scanner(
+    berth: Berth,
+    framing: &Framing,
+    rules: &[Rule],
+) -> std::io::Result<(Bay, Station)> {
     let codes = broadcast::Sender::new(CODES_BEHIND_MAX);
     let craft = ScannerCraft::new(berth.id.clone(), rules.to_vec(), codes.clone());
-    let (bay, counter) = bay::start(berth, ScannerCraft::line(), craft)?;
+    let (bay, counter) = bay::start(berth, ScannerCraft::line(framing), craft)?;
     Ok((bay, Station::Scanner { counter, codes }))
 }

@@ -12,7 +12,7 @@
 use std::time::{Duration, Instant};
 
 use mdns_sd::{DaemonEvent, DnsNameChange, Receiver, ServiceInfo};
-use storebox_proto::beacon::{Beacon, Label};
+use storebox_proto::beacon::{Beacon, FIXED_NAME, Label, Role};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -59,7 +59,12 @@ pub struct AnnounceConfig {
     pub services: Vec<Service>,
     /// Where it is announced.
     pub interfaces: Interfaces,
+    /// Whether it answers to `storebox.local` while it is in charge of its store.
+    pub alias: bool,
 }
+
+/// Carries the name of the box in charge; nobody looks for it.
+const ALIAS_SERVICE: &str = "_storebox-site._tcp.local.";
 
 /// The names under which the box is announced now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +109,8 @@ pub struct Announcer {
     events: Receiver<DaemonEvent>,
     changed_last: Instant,
     change_waits: bool,
+    /// Under which name it answers to the fixed one, while it does.
+    alias: Option<String>,
     moved: bool,
     names: watch::Sender<Announced>,
     contests: mpsc::Receiver<u32>,
@@ -139,6 +146,7 @@ impl Announcer {
             events,
             changed_last: env::instant(),
             change_waits: false,
+            alias: None,
             moved: false,
             names,
             contests,
@@ -207,6 +215,31 @@ impl Announcer {
             info.set_requires_probe(self.config.naming.needs_probe());
             self.daemon.register(info).map_err(order())?;
         }
+        self.announce_alias()
+    }
+
+    /// The box in charge answers to the name that every till knows.
+    fn announce_alias(&mut self) -> Result<(), DaemonError> {
+        let wanted = self.config.alias && self.beacons.borrow().role == Role::Primary;
+        let label = self.config.naming.label();
+        let name = format!("{label}.{ALIAS_SERVICE}");
+        match (wanted, &self.alias) {
+            (true, None) => {
+                let order = || DaemonError::order("answer to the fixed name");
+                let (host, port) = (format!("{FIXED_NAME}."), self.config.port);
+                let none: &[(&str, &str)] = &[];
+                let info = ServiceInfo::new(ALIAS_SERVICE, label.as_str(), &host, "", port, none);
+                let mut info = info.map_err(order())?.enable_addr_auto();
+                info.set_requires_probe(false);
+                self.daemon.register(info).map_err(order())?;
+                self.alias = Some(name);
+            }
+            (false, Some(known)) => {
+                drop(self.daemon.unregister(known));
+                self.alias = None;
+            }
+            (true, Some(_)) | (false, None) => {}
+        }
         Ok(())
     }
 
@@ -272,6 +305,7 @@ impl Announcer {
 
     fn reopen(&mut self) -> Result<(), DaemonError> {
         self.daemon = Daemon::open(&self.config.interfaces)?;
+        self.alias = None;
         self.events = self.daemon.monitor().map_err(DaemonError::order("watch mDNS"))?;
         self.names.send_replace(names_of(self.config.naming.label()));
         self.announce()

@@ -7,18 +7,25 @@
 //!
 //! - `advertise`: a box announces itself ([`Announcer`]);
 //! - `browse`: who announces itself ([`Browser`], [`discover`]);
-//! - `seek`: the task that keeps the address book ([`Seeker`]), with `probe`, `resolve` and `memory`;
+//! - `seek`: the task that keeps the address book ([`Seeker`]), with `probe`, `resolve`, `unicast` and `memory`;
+//! - `electing`: which box of a store is in charge ([`Elector`]);
+//! - `sweep`: every address of a network, on command ([`sweep()`]);
 //! - `daemon`: what is common to both sides of the mDNS library.
 
 mod advertise;
 mod browse;
 mod daemon;
+mod electing;
 mod memory;
 mod probe;
 mod resolve;
 mod seek;
+mod sweep;
+mod unicast;
 
 pub use advertise::{AnnounceConfig, Announced, Announcer, AnnouncerHandle, Naming};
 pub use browse::{BrowseConfig, Browser, Found, Sighting, discover};
 pub use daemon::{DaemonError, Interfaces, Service, panic_is_contained};
+pub use electing::{ElectConfig, Elector};
 pub use seek::{SeekConfig, Seeker, SeekerHandle, View};
+pub use sweep::sweep;

@@ -5,12 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use storebox_proto::beacon::{Place, Pointer};
-use storebox_proto::limits::{BOX_ADDRESSES_MAX, POINTER_BYTES_MAX};
+use storebox_proto::limits::BOX_ADDRESSES_MAX;
 use storebox_proto::sync::book::{Hint, Source};
 use tokio::io::AsyncReadExt;
 
 /// How long a name may take.
 pub(super) const RESOLVE_MAX: Duration = Duration::from_secs(3);
+
+/// Of the file of a DHCP client, so much is read.
+const LEASE_BYTES_MAX: u64 = 16 * 1024;
 
 /// Hints without a claim.
 pub(super) fn hints(endpoints: impl IntoIterator<Item = SocketAddr>, source: Source) -> Vec<Hint> {
@@ -44,11 +47,10 @@ pub(super) async fn by_mdns(
 pub(super) async fn from_file(path: &Path, port: u16) -> Vec<Place> {
     let Ok(file) = tokio::fs::File::open(path).await else { return Vec::new() };
     let mut text = String::new();
-    let limit = u64::try_from(POINTER_BYTES_MAX).unwrap_or(u64::MAX);
-    if file.take(limit).read_to_string(&mut text).await.is_err() {
+    if file.take(LEASE_BYTES_MAX).read_to_string(&mut text).await.is_err() {
         return Vec::new();
     }
-    match Pointer::parse(text.trim(), port) {
+    match Pointer::from_lease(&text, port) {
         Ok(pointer) => pointer.places,
         Err(error) => {
             tracing::debug!(path = %path.display(), %error, "pointer passed over");

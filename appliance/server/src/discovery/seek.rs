@@ -24,6 +24,7 @@ use super::daemon::DaemonError;
 use super::memory::Memory;
 use super::probe::{Connection, Connections, probe};
 use super::resolve::{RESOLVE_MAX, by_dns, by_mdns, from_file, hints};
+use super::unicast::Resolver;
 use crate::env;
 
 /// Reports of real requests that wait to be taken; more say nothing new.
@@ -42,6 +43,10 @@ pub struct SeekConfig {
     pub typed: Vec<Place>,
     /// Names to resolve, such as `storebox.local` and `storebox.<search domain>`.
     pub fixed: Vec<Place>,
+    /// Domains whose DNS may name boxes (`_storebox._tcp`), besides those that the system searches.
+    pub domains: Vec<String>,
+    /// Whom to ask about them, instead of the system's servers.
+    pub name_servers: Vec<SocketAddr>,
     /// Where the DHCP client puts what it was given.
     pub dhcp: Option<PathBuf>,
     /// The port of what DHCP gives without one.
@@ -250,6 +255,13 @@ impl Seeker {
         }
         let fixed = addresses(&self.config.fixed);
         self.lookups.push(Box::pin(async move { hints(fixed, Source::FixedName) }));
+        let (domains, servers) = (self.config.domains.clone(), self.config.name_servers.clone());
+        self.lookups.push(Box::pin(async move {
+            let system = Resolver::of_system(&domains).await;
+            let servers = if servers.is_empty() { system.servers } else { servers };
+            let boxes = Resolver { servers, ..system }.boxes().await;
+            hints(boxes, Source::FixedName)
+        }));
         if let Some(path) = self.config.dhcp.clone() {
             let port = self.config.port;
             self.lookups.push(Box::pin(async move { from_dhcp(path, port).await }));

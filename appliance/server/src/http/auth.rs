@@ -45,6 +45,7 @@ const DOORS: &[(&str, Door)] = &[
     ("/till", Door::Open),
     ("/metrics", Door::Watcher),
     ("/v1/terminal", Door::Terminal),
+    ("/v1/channel", Door::Shop),
     ("/v1/models", Door::Shop),
     ("/v1/changes", Door::Shop),
     ("/v1/documents", Door::Shop),

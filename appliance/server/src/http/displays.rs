@@ -1,21 +1,28 @@
 //! Customer displays: two rows of text.
 
-use axum::Json;
+use std::time::Duration;
+
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::devices::name_of;
+use super::identity::Identity;
 use super::printers::taken_away;
 use super::problem::Refusal;
+use super::scales::{Lease, Leased};
 use crate::devices::bay::display::Command;
+use crate::devices::lease::LEASE_MAX;
 use crate::devices::yard::Devices;
+use crate::env;
 
 /// The route of this file.
 pub fn routes(devices: Devices) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(show)).with_state(devices)
+    OpenApiRouter::new().routes(routes!(show)).routes(routes!(lease, give_back)).with_state(devices)
 }
 
 /// What the customer sees; what is longer than a row is cut off.
@@ -33,11 +40,47 @@ struct Rows {
     request_body = Rows, responses((status = 204, description = "They are on their way.")))]
 async fn show(
     State(devices): State<Devices>,
+    Extension(identity): Extension<Identity>,
     Path(id): Path<String>,
     Json(Rows { upper, lower }): Json<Rows>,
 ) -> Result<StatusCode, Refusal> {
+    let display = devices.display(&id)?;
+    let device = devices.post(&id)?.definition.id;
+    devices.leases().check(&device, &name_of(&identity), env::instant())?;
     let (answer, answered) = oneshot::channel();
-    devices.display(&id)?.give(Command { upper, lower, answer })?;
+    display.give(Command { upper, lower, answer })?;
     answered.await.map_err(|_| taken_away())??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Keeps a shared display for the caller; it ends by itself and may be asked for again before.
+#[utoipa::path(post, path = "/v1/displays/{id}/lease", tag = "displays",
+    params(("id" = String, Path)), request_body = Lease,
+    responses((status = 200, description = "The display is the caller's.", body = Leased)))]
+async fn lease(
+    State(devices): State<Devices>,
+    Extension(identity): Extension<Identity>,
+    Path(id): Path<String>,
+    Json(Lease { seconds }): Json<Lease>,
+) -> Result<Json<Leased>, Refusal> {
+    devices.display(&id)?;
+    let device = devices.post(&id)?.definition.id;
+    let length = Duration::from_secs(seconds).min(LEASE_MAX);
+    let given = devices.leases().take(&device, &name_of(&identity), length, env::instant())?;
+    Ok(Json(Leased { seconds: given.as_secs() }))
+}
+
+/// Gives a shared display back.
+#[utoipa::path(delete, path = "/v1/displays/{id}/lease", tag = "displays",
+    params(("id" = String, Path)),
+    responses((status = 204, description = "The caller has no lease any more.")))]
+async fn give_back(
+    State(devices): State<Devices>,
+    Extension(identity): Extension<Identity>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    devices.display(&id)?;
+    let device = devices.post(&id)?.definition.id;
+    devices.leases().give_back(&device, &name_of(&identity));
     Ok(StatusCode::NO_CONTENT)
 }

@@ -301,7 +301,8 @@ async fn decide(
     Ok(Json(JobView::of(job, Vec::new())))
 }
 
-async fn find(spool: &Spool, printer: &str, key: &Key) -> Result<Job, Problem> {
+/// A job of this printer.
+pub(super) async fn find(spool: &Spool, printer: &str, key: &Key) -> Result<Job, Problem> {
     let job = spool.find(key.clone()).await?.filter(|job| job.record.printer == printer);
     let unknown = || {
         let detail = format!("no job of {printer} has the key {}", key.as_str());
@@ -324,7 +325,8 @@ async fn settle(spool: &Spool, key: Key, mut job: Job, wait: Wait) -> Result<Job
     Ok(job)
 }
 
-fn parse_key(text: &str) -> Result<Key, Problem> {
+/// The key in a path.
+pub(super) fn parse_key(text: &str) -> Result<Key, Problem> {
     text.parse().map_err(|error: storebox_peripherals::spool::KeyError| {
         Problem::new(Code::FieldInvalid, error.to_string())
     })

@@ -27,8 +27,8 @@ use crate::status::{Panel, Status};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A status that did not change is told again after so many looks, so that ages on the console stay true.
 const REPEAT_AFTER: u32 = 5;
-/// Consoles that may listen at once.
-const LISTENERS_MAX: usize = 32;
+/// Consoles of strangers, and as many of operators, that may listen at once: the former never keep the latter out.
+const LISTENERS_MAX: usize = 16;
 
 /// What everybody who listens hears; cheap to clone.
 #[derive(Debug, Clone)]
@@ -36,14 +36,15 @@ pub struct Live {
     panel: Panel,
     latest: watch::Sender<Option<Arc<Status>>>,
     seats: Arc<Semaphore>,
+    operators: Arc<Semaphore>,
     stop: CancellationToken,
 }
 
 impl Live {
     /// Tells what this panel says until the box stops.
     pub fn new(panel: Panel, stop: CancellationToken) -> Self {
-        let seats = Arc::new(Semaphore::new(LISTENERS_MAX));
-        Self { panel, latest: watch::Sender::new(None), seats, stop }
+        let seats = || Arc::new(Semaphore::new(LISTENERS_MAX));
+        Self { panel, latest: watch::Sender::new(None), seats: seats(), operators: seats(), stop }
     }
 
     /// The route of this file.
@@ -91,10 +92,11 @@ async fn status(
     State(live): State<Live>,
     caller: Option<Extension<Identity>>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
-    let seat = Arc::clone(&live.seats).try_acquire_owned();
+    let is_operator = matches!(caller, Some(Extension(Identity::Operator)));
+    let seats = if is_operator { &live.operators } else { &live.seats };
+    let seat = Arc::clone(seats).try_acquire_owned();
     let full = |_| Refusal::new(Code::Busy, format!("{LISTENERS_MAX} consoles listen already"));
     let seat: OwnedSemaphorePermit = seat.map_err(full)?;
-    let is_operator = matches!(caller, Some(Extension(Identity::Operator)));
     let first = Arc::new(live.panel.status().await);
     let later = WatchStream::from_changes(live.latest.subscribe()).filter_map(std::future::ready);
     let told = futures_util::stream::iter([first]).chain(later).map(move |status| {

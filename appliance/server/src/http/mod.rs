@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod channels;
 pub mod chronicle;
 mod cursor;
 pub mod devices;
@@ -12,6 +13,7 @@ pub mod enrolment;
 mod etag;
 pub mod events;
 pub mod feeds;
+pub mod fleet;
 pub mod gate;
 mod guard;
 pub mod health;
@@ -19,6 +21,7 @@ pub mod identity;
 pub mod jobs;
 pub mod ledger;
 pub mod live;
+pub mod log;
 pub mod masterdata;
 pub mod openapi;
 pub mod outbox;

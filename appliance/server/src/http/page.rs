@@ -5,7 +5,7 @@
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use rust_embed::{EmbeddedFile, RustEmbed};
 use storebox_proto::problem::Code;
@@ -39,7 +39,9 @@ pub fn routes() -> OpenApiRouter {
     OpenApiRouter::new()
         .route("/", get(index))
         .route("/console/{*path}", get(console))
-        .route("/till", get(till_index))
+        // The service worker looks after what is below the folder.
+        .route("/till", get(|| async { Redirect::permanent("/till/") }))
+        .route("/till/", get(till_index))
         .route("/till/{*path}", get(till))
 }
 

@@ -1,7 +1,7 @@
 //! Printers: their state, what a job would look like, and getting them out of trouble.
 
 use axum::extract::{Path, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
@@ -13,9 +13,10 @@ use utoipa_axum::routes;
 
 use super::devices::{DeviceView, name_of};
 use super::identity::Identity;
-use super::jobs::Content;
+use super::jobs::{Content, find, parse_key};
 use super::problem::Refusal;
 use crate::devices::bay::printer::{Command, PrinterState};
+use crate::devices::rendering::Form;
 use crate::devices::yard::{Devices, Station};
 
 /// The routes of this file.
@@ -24,6 +25,7 @@ pub fn routes(devices: Devices) -> OpenApiRouter {
         .routes(routes!(list))
         .routes(routes!(show))
         .routes(routes!(preview))
+        .routes(routes!(picture))
         .routes(routes!(recover))
         .with_state(devices)
 }
@@ -91,7 +93,9 @@ async fn view(devices: &Devices, id: &str) -> Result<PrinterView, Problem> {
     Ok(PrinterView { device, profile, columns, state, waiting, in_doubt })
 }
 
-/// What a document would look like on this printer's paper, as SVG; nothing is printed.
+/// What a document would look like on this printer's paper, also to be sent as a digital receipt; nothing is printed.
+///
+/// SVG, or PNG if the request accepts `image/png`.
 #[utoipa::path(post, path = "/v1/printers/{id}/preview", tag = "printers",
     params(("id" = String, Path)), request_body = Content,
     responses((status = 200, description = "The paper.", body = String,
@@ -99,14 +103,47 @@ async fn view(devices: &Devices, id: &str) -> Result<PrinterView, Problem> {
 async fn preview(
     State(devices): State<Devices>,
     Path(id): Path<String>,
+    headers: HeaderMap,
     Json(content): Json<Content>,
 ) -> Result<impl IntoResponse, Refusal> {
+    let accepts = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let (form, kind) = match accepts.is_some_and(|accepts| accepts.contains("image/png")) {
+        true => (Form::Png, "image/png"),
+        false => (Form::Svg, "image/svg+xml"),
+    };
     let medium = devices.printer(&id)?.medium;
     let (source, content) = content.bytes()?;
-    let drawn = tokio::task::spawn_blocking(move || medium.preview(source, &content)).await;
+    let drawn = tokio::task::spawn_blocking(move || medium.preview(form, source, &content)).await;
     let internal = |_| Problem::new(Code::Internal, "the preview could not be drawn");
-    let svg = drawn.map_err(internal)??;
-    Ok(([(header::CONTENT_TYPE, "image/svg+xml")], svg))
+    let picture = drawn.map_err(internal)??;
+    Ok(([(header::CONTENT_TYPE, kind)], picture))
+}
+
+/// What a job looks like on this printer's paper, as SVG, for the operator and for whoever sent it.
+#[utoipa::path(get, path = "/v1/printers/{id}/jobs/{key}/picture", tag = "printers",
+    params(("id" = String, Path), ("key" = String, Path)),
+    responses((status = 200, description = "The paper.", body = String,
+               content_type = "image/svg+xml"),
+              (status = 403, description = "It is another till's."),
+              (status = 410, description = "What it prints was dropped to make room.")))]
+async fn picture(
+    State(devices): State<Devices>,
+    Extension(identity): Extension<Identity>,
+    Path((id, key)): Path<(String, String)>,
+) -> Result<impl IntoResponse, Refusal> {
+    let medium = devices.printer(&id)?.medium;
+    let key = parse_key(&key)?;
+    let job = find(devices.spool(), &id, &key).await?;
+    // Receipts name customers: a till sees its own.
+    if identity != Identity::Operator && job.by != name_of(&identity) {
+        return Err(Refusal::new(Code::Forbidden, "this paper was sent by another till"));
+    }
+    let gone = || Problem::new(Code::JobForgotten, "what this job prints was dropped");
+    let (source, content) = devices.spool().content(key).await?.ok_or_else(gone)?;
+    let draw = move || medium.preview(Form::Svg, source, &content);
+    let drawn = tokio::task::spawn_blocking(draw).await;
+    let internal = |_| Problem::new(Code::Internal, "the picture could not be drawn");
+    Ok(([(header::CONTENT_TYPE, "image/svg+xml")], drawn.map_err(internal)??))
 }
 
 /// Clears an error of the printer whose cause is gone.

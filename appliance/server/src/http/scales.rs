@@ -77,19 +77,19 @@ struct Tare {
     weight: Option<String>,
 }
 
-/// How long the scale is wanted.
+/// How long the device is wanted.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Lease {
+pub(super) struct Lease {
     /// Seconds.
-    seconds: u64,
+    pub(super) seconds: u64,
 }
 
 /// A lease that was given.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct Leased {
+pub(super) struct Leased {
     /// Seconds until it ends by itself.
-    seconds: u64,
+    pub(super) seconds: u64,
 }
 
 /// All scales.
@@ -153,9 +153,13 @@ async fn events(
     State(devices): State<Devices>,
     Path(id): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
-    let seen = WatchStream::new(devices.scale(&id)?.seen);
+    let scale = devices.scale(&id)?;
+    let watcher = scale.audience.join();
+    let seen = WatchStream::new(scale.seen);
     let mut last = None;
     let news = seen.filter_map(move |seen| {
+        // Whoever listens is counted as long as the stream lives.
+        let _watches = &watcher;
         let seen =
             seen.filter(|seen| last.replace(seen.outcome.clone()) != Some(seen.outcome.clone()));
         std::future::ready(seen.map(|seen| {

@@ -110,7 +110,9 @@ impl Counter {
         })?;
         let look =
             |model: &str, field: &str, value: &str| self.masterdata.look(model, field, value);
-        Ok(Profile::assemble(terminal, epoch, &look, &self.defaults))
+        let profile = Profile::assemble(terminal, epoch, &look, &self.defaults);
+        let servers = self.masterdata.servers_of(profile.organisation());
+        Ok(Profile { servers, ..profile })
     }
 }
 

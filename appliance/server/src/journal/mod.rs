@@ -24,6 +24,7 @@ pub mod log;
 pub mod reader;
 pub mod record;
 pub mod segment;
+pub mod trail;
 
 mod recovery;
 mod shelf;
@@ -37,3 +38,4 @@ pub use disk::{Disk, DiskFile, RealDisk};
 pub use log::{CommitError, Group, Journal, Location, Options, Usage};
 pub use reader::{ReadError, Reader};
 pub use recovery::{Incident, OpenError, Opened, Replayed};
+pub use trail::{Spot, Step};

@@ -37,8 +37,8 @@ pub enum ReadError {
 /// Reads records by their location; cheap to clone.
 #[derive(Clone)]
 pub struct Reader {
-    disk: Arc<dyn Disk>,
-    dir: Arc<Path>,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: Arc<Path>,
 }
 
 impl Reader {

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use storebox_proto::beacon::{Beacon, Label, Progress, Role as Told};
 use storebox_proto::ids::Hash32;
+use storebox_proto::sync::election::Candidate;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Role};
-use crate::discovery::{AnnounceConfig, Announcer, Interfaces, Naming, Service};
+use crate::discovery::{
+    AnnounceConfig, Announcer, ElectConfig, Elector, Interfaces, Naming, Service,
+};
 use crate::env;
 use crate::logging;
 use crate::status::{Panel, Status};
@@ -44,7 +47,9 @@ pub(super) fn start(
         port,
         services: Service::ALL.to_vec(),
         interfaces: Interfaces::only(config.discovery.interfaces.clone()),
+        alias: true,
     };
+    let in_charge = elect(config, &announced.interfaces, beacons.borrow().boot, supervisor);
     supervisor.spawn("announcer", Policy::Restart, move |stop| {
         let (announced, beacons) = (announced.clone(), beacons.clone());
         async move {
@@ -59,7 +64,32 @@ pub(super) fn start(
             Ok(())
         }
     });
-    supervisor.spawn_owner("beacon", move |stop| keep_true(sender, panel, stop));
+    supervisor.spawn_owner("beacon", move |stop| keep_true(sender, panel, in_charge, stop));
+}
+
+/// Takes part in the election of the store; the main server is in charge of none.
+fn elect(
+    config: &Config,
+    interfaces: &Interfaces,
+    boot: u32,
+    supervisor: &Supervisor,
+) -> watch::Receiver<bool> {
+    let (sender, in_charge) = watch::channel(false);
+    if config.role == Role::Main {
+        return in_charge;
+    }
+    let own = Candidate { priority: config.discovery.priority, node: config.node.clone() };
+    let (site, interfaces) = (config.discovery.site.clone(), interfaces.clone());
+    let elected = ElectConfig { site, own, boot, interfaces, probe_path: "/healthz".to_owned() };
+    supervisor.spawn("election", Policy::Restart, move |stop| {
+        let (elected, sender) = (elected.clone(), sender.clone());
+        async move {
+            let elector = Elector::start(elected).map_err(|_| "mDNS does not start")?;
+            elector.run(&sender, stop).await;
+            Ok(())
+        }
+    });
+    in_charge
 }
 
 /// The first port beyond loopback; plain listeners come before those over TLS.
@@ -75,7 +105,7 @@ fn beacon(config: &Config) -> Beacon {
         node: config.node.clone(),
         role: match config.role {
             Role::Main => Told::Main,
-            Role::Store => Told::Primary,
+            Role::Store => Told::Standby,
         },
         priority: discovery.priority,
         progress: None,
@@ -87,13 +117,25 @@ fn beacon(config: &Config) -> Beacon {
     }
 }
 
-async fn keep_true(beacons: watch::Sender<Beacon>, panel: Panel, stop: CancellationToken) {
+async fn keep_true(
+    beacons: watch::Sender<Beacon>,
+    panel: Panel,
+    in_charge: watch::Receiver<bool>,
+    stop: CancellationToken,
+) {
     let mut look = tokio::time::interval(LOOK_EVERY);
     while stop.run_until_cancelled(look.tick()).await.is_some() {
         let told = progress(&panel.status().await);
+        let is_primary = *in_charge.borrow();
         beacons.send_if_modified(|beacon| {
-            let before = std::mem::replace(&mut beacon.progress, told);
-            before != beacon.progress
+            let role = match beacon.role {
+                Told::Primary | Told::Standby if is_primary => Told::Primary,
+                Told::Primary | Told::Standby => Told::Standby,
+                other @ (Told::Main | Told::Peer) => other,
+            };
+            let before = (beacon.role, std::mem::replace(&mut beacon.progress, told));
+            beacon.role = role;
+            before != (beacon.role, beacon.progress)
         });
     }
 }

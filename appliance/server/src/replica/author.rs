@@ -25,7 +25,7 @@ use storebox_proto::feed::head::{HeadError, VERSION};
 use storebox_proto::feed::registry::{ESTATE, MODEL_OF_MODELS};
 use storebox_proto::feed::segment::{DraftError, Packer};
 use storebox_proto::feed::{
-    Head, HeadModel, Manifest, ModelDef, Position, Registry, Run, RunPage, SignedHead,
+    Head, HeadModel, Manifest, ModelDef, Position, Record, Registry, Run, RunPage, SignedHead,
 };
 use storebox_proto::ids::{FeedId, Hash32, ModelName};
 use storebox_proto::limits;
@@ -192,6 +192,15 @@ impl Author {
         let defs = records.iter().filter_map(|record| ModelDef::from_record(record).ok());
         // What was refused had been refused by the import too, before it was published.
         Ok(Registry::with(defs).0)
+    }
+
+    /// The records of a model as they were published.
+    pub fn published(&self, feed: &FeedId, model: &ModelName) -> Result<Vec<Record>, AuthorError> {
+        let head = self.head(feed);
+        match head.as_ref().and_then(|head| head.model(model)) {
+            Some(entry) => model::published(&self.store, entry),
+            None => Ok(Vec::new()),
+        }
     }
 
     /// Takes away what no head has named for the time of grace.

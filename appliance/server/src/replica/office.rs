@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio_util::sync::CancellationToken;
 
 use super::author::{Author, AuthorError, Published};
+use super::definitions;
 use super::import::{Import, ImportError, Importer, Limits, Weeks};
 use super::refresher::chain;
 use crate::env;
@@ -108,6 +109,7 @@ fn publish(
         Order::ModelStream(model, source) => importer.model(&model, source),
         Order::ChangeStream(source, weeks) => importer.changes(source, weeks),
     }?;
+    definitions::check(&author, &import)?;
     let published = author.publish(&import, env::timestamp())?;
     Ok(Imported { published, ignored: import.ignored, repeated: import.repeated })
 }

@@ -31,7 +31,8 @@ use self::load::Carried;
 use super::board::Board;
 use super::history::History;
 use super::readers::Readers;
-use super::source::{Source, SourceError};
+use super::source::SourceError;
+use super::sources::Sources;
 use super::status::Statuses;
 use super::sweep::Sweeper;
 use crate::db::{self, FeedStore, FoldError, SegmentStore, StoreError};
@@ -156,7 +157,7 @@ enum Event {
 
 /// The task; made by [`Refresher::open`].
 pub struct Refresher {
-    source: Source,
+    sources: Sources,
     segments: SegmentStore,
     board: Board,
     readers: Readers,
@@ -217,6 +218,7 @@ impl Refresher {
     fn command(&mut self, command: Command) {
         match command {
             Command::Refresh { feed, wish } => {
+                self.sources.tiers().hurry();
                 let wanted = |lane: &&mut Lane| feed.as_ref().is_none_or(|feed| lane.feed == *feed);
                 self.lanes
                     .iter_mut()
@@ -326,7 +328,7 @@ impl Refresher {
         for at in 0..self.lanes.len() {
             let lane = &mut self.lanes[at];
             while let Some(request) = lane.machine.poll_request(now) {
-                let work = ask(&self.source, lane, request);
+                let work = ask(&self.sources, lane, request);
                 self.work.push(work);
             }
             if !lane.arrived.is_empty() && !lane.is_writing {
@@ -372,29 +374,29 @@ impl Refresher {
     }
 }
 
-fn ask(source: &Source, lane: &mut Lane, request: Request) -> BoxFuture<'static, Done> {
-    let (source, feed) = (source.clone(), lane.feed.clone());
+fn ask(sources: &Sources, lane: &mut Lane, request: Request) -> BoxFuture<'static, Done> {
+    let (sources, feed) = (sources.clone(), lane.feed.clone());
     match request {
         Request::Head { after, wait } => {
             std::mem::take(&mut lane.asking).cancel();
             let asking = lane.asking.clone();
-            Box::pin(async move { ask_head(&source, feed, after, wait, asking).await })
+            Box::pin(async move { ask_head(&sources, feed, after, wait, asking).await })
         }
         Request::Object { name, bytes } => Box::pin(async move {
-            let result = source.object(&name, bytes).await;
+            let result = sources.object(&feed, &name, bytes).await;
             Done::Object { feed, name, result }
         }),
     }
 }
 
 async fn ask_head(
-    source: &Source,
+    sources: &Sources,
     feed: FeedId,
     after: Option<Position>,
     wait: bool,
     asking: CancellationToken,
 ) -> Done {
-    match asking.run_until_cancelled(source.head(&feed, after, wait)).await {
+    match asking.run_until_cancelled(sources.head(&feed, after, wait)).await {
         Some(result) => Done::Head { feed, result },
         None => Done::Asked,
     }

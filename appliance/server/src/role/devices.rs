@@ -3,7 +3,6 @@
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use storebox_peripherals::printer::Trouble;
 use tokio::sync::oneshot;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -11,7 +10,7 @@ use super::replica::path;
 use super::{Basics, RoleError};
 use crate::devices::slip::Slip;
 use crate::devices::spool::{Spool, SpoolOpened};
-use crate::devices::yard::{Devices, Station, Yard};
+use crate::devices::yard::{Devices, Station, Trouble, Yard};
 use crate::http::devices::DeviceView;
 use crate::http::{devices, displays, drawers, jobs, printers, scales, scanners};
 use crate::masterdata::Masterdata;
@@ -34,7 +33,8 @@ pub(super) fn start(
         tracing::error!(error = incident, of = "spool", "something was wrong on the disk");
     }
     let config = basics.config;
-    let (yard, handle) = Yard::new(&config.devices, config.node.clone(), masterdata, spool.clone());
+    let (yard, handle) =
+        Yard::new(&config.devices, config.node.clone(), masterdata.clone(), spool.clone());
     let (ended, bays_ended) = oneshot::channel();
     basics.supervisor.spawn_owner("devices", |stop| async move {
         yard.run(stop).await;
@@ -49,6 +49,8 @@ pub(super) fn start(
     let slip = Slip {
         node: config.node.clone(),
         role: config.role.as_str(),
+        main: config.main.url.clone(),
+        masterdata: masterdata.clone(),
         done: folder.join("first-slip"),
         addresses: path(basics, "http.addr"),
     };
@@ -73,27 +75,30 @@ async fn look(devices: Devices) -> Option<Vec<DeviceStatus>> {
     let mut seen = Vec::new();
     for (id, post) in &roll.posts {
         let view = DeviceView::of(post);
-        let mut device = DeviceStatus {
-            id: view.id,
-            kind: view.kind,
-            link: view.link,
-            ..DeviceStatus::default()
+        let trouble = post.trouble();
+        let state = match (view.link.as_str(), &view.why, &trouble) {
+            ("open", _, None) => "works".to_owned(),
+            ("open", _, Some(trouble)) => trouble.words.clone(),
+            (link, Some(why), _) => format!("{link}: {why}"),
+            (link, None, _) => link.to_owned(),
         };
-        if let Station::Printer { state, .. } = &post.station {
-            let (waiting, in_doubt) = devices.spool().figures(id.clone()).await.ok()?;
-            (device.waiting, device.in_doubt) = (waiting as u64, in_doubt as u64);
-            let trouble = state.borrow().trouble.filter(|_| device.link == "open");
-            device.trouble = trouble.map(trouble_in_words);
+        let trouble = trouble.map(|Trouble { code, words }| DeviceTrouble { code, words });
+        let (mut waiting, mut in_doubt) = (0, 0);
+        if matches!(post.station, Station::Printer { .. }) {
+            let figures = devices.spool().figures(id.clone()).await.ok()?;
+            (waiting, in_doubt) = (figures.0 as u64, figures.1 as u64);
         }
-        seen.push(device);
+        let DeviceView { id, kind, link, .. } = view;
+        seen.push(DeviceStatus { id, kind, link, state, trouble, waiting, in_doubt });
     }
+    seen.extend(roll.refused.iter().map(|refused| DeviceStatus {
+        id: refused.id.clone(),
+        kind: "definition".to_owned(),
+        link: "unused".to_owned(),
+        state: format!("not used ({}): {}", refused.from, refused.why),
+        ..DeviceStatus::default()
+    }));
     Some(seen)
-}
-
-fn trouble_in_words(trouble: Trouble) -> DeviceTrouble {
-    let code = serde_json::to_value(trouble).ok();
-    let code = code.and_then(|code| Some(code.as_str()?.to_owned()));
-    DeviceTrouble { code: code.unwrap_or_default(), words: trouble.to_string() }
 }
 
 fn routers(handle: Devices) -> Vec<OpenApiRouter> {

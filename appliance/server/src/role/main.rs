@@ -4,14 +4,14 @@ use storebox_proto::feed::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::{self, Feeding, Ground, path};
-use super::{Basics, RoleError, transactions};
+use super::{Basics, RoleError, intakes, transactions};
 use crate::env;
 use crate::http::feeds::{self, operator};
 use crate::replica::author::{Author, Options};
 use crate::replica::board::Board;
 use crate::replica::import::Limits;
 use crate::replica::office::Office;
-use crate::replica::source::Source;
+use crate::replica::sources::Sources;
 use crate::status::{FeedStatus, PanelBuilder};
 
 /// Starts the parts of the role.
@@ -33,8 +33,9 @@ pub(super) async fn start(
         .map_err(|source| RoleError::File { path: spool.clone(), source })?;
     let office = Office::new(author, &spool, Limits::default());
     basics.supervisor.spawn_owner("author", |stop| office.clone().run(stop));
+    intakes::start(basics, &office, panel)?;
     let feeding = Feeding {
-        source: Source::Local(authored.clone()),
+        sources: Sources::local(authored.clone()),
         address: None,
         keys: vec![basics.key.verifying_key()],
         author_sweeps: true,

@@ -1,17 +1,21 @@
 //! What a role mounts: which tasks run and which routes are served.
 
+mod channels;
+mod deliveries;
 mod devices;
+mod fleet;
 mod giving_way;
+mod intakes;
 mod line;
 mod main;
 mod replica;
+mod sources;
 mod store;
 mod strikes;
 mod transactions;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
 use utoipa_axum::router::OpenApiRouter;
@@ -25,7 +29,6 @@ use crate::status::PanelBuilder;
 use crate::supervise::Supervisor;
 use crate::terminal::access::Access;
 use crate::trust::bridge::BridgeError;
-use crate::trust::house::House;
 use crate::trust::porch::Porch;
 use crate::uplink::{LedgerOpenError, OutboxOpenError};
 
@@ -59,6 +62,23 @@ pub enum RoleError {
     /// The ledger does not open.
     #[error("open the ledger")]
     Ledger(#[from] LedgerOpenError),
+    /// A target of settled transactions cannot be set up.
+    #[error("set up the delivery {id}")]
+    Delivery {
+        /// Its name.
+        id: String,
+        /// Why.
+        #[source]
+        source: crate::sink::TargetSetUpError,
+    },
+    /// A database of masterdata cannot be addressed.
+    #[error("set up the intake {id}: {reason}")]
+    Intake {
+        /// Its name.
+        id: String,
+        /// Why.
+        reason: String,
+    },
     /// The spool of print jobs does not open.
     #[error("open the spool")]
     Spool(#[from] crate::devices::spool::SpoolOpenError),
@@ -84,8 +104,8 @@ pub struct Basics<'a> {
     pub key: &'a SigningKey,
     /// Who may come in.
     pub access: &'a Access,
-    /// The box's papers, if it was adopted.
-    pub house: Option<&'a Arc<House>>,
+    /// The line to the main server.
+    pub line: &'a Line,
     /// Its door, likewise.
     pub porch: Option<&'a Porch>,
     /// Where tasks start.
@@ -102,6 +122,9 @@ pub async fn start(
         Role::Store => store::start(basics, panel).await,
     }
 }
+
+pub use fleet::start as start_fleet;
+pub use line::{Line, open as open_line};
 
 /// The token in a file, without the line's end; none where a certificate takes its place.
 fn token(file: &Path) -> Result<String, RoleError> {

@@ -21,7 +21,7 @@ use crate::replica::board::Board;
 use crate::replica::history::History;
 use crate::replica::refresher::{Handle, Options, Refresher, Schedule};
 use crate::replica::scrub::{self, Scrub};
-use crate::replica::source::Source;
+use crate::replica::sources::Sources;
 use crate::replica::till_changes::TillChanges;
 use crate::status::{FeedStatus, LineStatus, NO_MASTERDATA, PanelBuilder};
 use crate::terminal::desk::Desk;
@@ -29,7 +29,7 @@ use crate::terminal::desk::Desk;
 /// What the replicas of a node are fed from, and whom they believe.
 pub(super) struct Feeding {
     /// Who feeds them.
-    pub(super) source: Source,
+    pub(super) sources: Sources,
     /// Where that is, for people; nothing for this very node or for no source at all.
     pub(super) address: Option<String>,
     /// Authors that are believed.
@@ -89,7 +89,7 @@ pub(super) fn start(
     let (refresher, handle, readers) = Refresher::open(
         &path(basics, "feeds"),
         segments.clone(),
-        feeding.source,
+        feeding.sources,
         board.clone(),
         history.clone(),
         options,

@@ -6,9 +6,8 @@ use storebox_proto::ids::SinkId;
 use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::line::Line;
 use super::replica::path;
-use super::{Basics, RoleError, token};
+use super::{Basics, RoleError, deliveries, token};
 use crate::config::Sink;
 use crate::http::{ledger, outbox, settle, transactions};
 use crate::journal;
@@ -16,7 +15,7 @@ use crate::status::{LedgerStatus, LineStatus, OutboxStatus, PanelBuilder};
 use crate::uplink::shipper::{LineBack, Token};
 use crate::uplink::{
     Ledger, LedgerOpened, LedgerOptions, LocalDocuments, Outbox, OutboxFigures, OutboxOpened,
-    OutboxOptions, Shipper, ShipperOptions,
+    OutboxOptions, Route, Routes, Shipper, ShipperOptions,
 };
 
 /// The sink that `[main]` is.
@@ -27,10 +26,10 @@ const JOURNAL_STOP_MAX: Duration = Duration::from_secs(5);
 /// Starts the outbox with a shipper for each sink.
 pub(super) fn start_outbox(
     basics: &Basics<'_>,
-    line: &Line,
+    main: Routes,
     line_back: LineBack,
     panel: &mut PanelBuilder,
-) -> Result<(LocalDocuments, Vec<OpenApiRouter>), RoleError> {
+) -> Result<(Outbox, LocalDocuments, Vec<OpenApiRouter>), RoleError> {
     let sinks = sinks(basics);
     let defs =
         sinks.iter().map(|sink| SinkDef { id: sink.id.clone(), authoritative: sink.authoritative });
@@ -43,8 +42,11 @@ pub(super) fn start_outbox(
     options.journal = journal::Options { spares_max: spares.max(1), ..options.journal };
     let OutboxOpened { outbox, documents, incidents, thread } = Outbox::open(options)?;
     tell(&incidents, "outbox");
-    for sink in sinks.into_iter().filter(|sink| !sink.url.is_empty()) {
-        start_shipper(basics, &outbox, sink, line, line_back.clone())?;
+    for sink in sinks {
+        let routes = if sink.id.as_str() == MAIN { main.clone() } else { single(&sink)? };
+        if !routes.is_empty() {
+            start_shipper(basics, &outbox, sink, routes, line_back.clone())?;
+        }
     }
     let ending = outbox.clone();
     let stop_outbox = async move |stop: tokio_util::sync::CancellationToken| {
@@ -54,9 +56,11 @@ pub(super) fn start_outbox(
     };
     basics.supervisor.spawn_owner("outbox", stop_outbox);
     report_outbox(outbox.clone(), basics, panel);
-    let routers =
-        vec![transactions::routes(outbox.clone(), documents.clone()), outbox::routes(outbox)];
-    Ok((documents, routers))
+    let routers = vec![
+        transactions::routes(outbox.clone(), documents.clone()),
+        outbox::routes(outbox.clone()),
+    ];
+    Ok((outbox, documents, routers))
 }
 
 /// Where transactions go; without any place they wait for one to be configured.
@@ -71,26 +75,27 @@ fn sinks(basics: &Basics<'_>) -> Vec<Sink> {
     sinks
 }
 
+fn single(sink: &Sink) -> Result<Routes, RoleError> {
+    let token = Token::new(token(&sink.token_file)?);
+    Ok(Routes::single(Route { url: sink.url.clone(), token, through: None }))
+}
+
 fn start_shipper(
     basics: &Basics<'_>,
     outbox: &Outbox,
     sink: Sink,
-    line: &Line,
+    routes: Routes,
     line_back: LineBack,
 ) -> Result<(), RoleError> {
     let name = format!("shipper {}", sink.id);
-    let (url, socket) = match sink.id.as_str() {
-        MAIN => (line.url.clone(), line.socket.clone()),
-        _ => (sink.url, None),
-    };
+    let further = basics.config.sources.iter().filter(|_| sink.id.as_str() == MAIN);
+    let further = further.filter_map(|source| source.public_key.0);
     let options = ShipperOptions {
-        sink: sink.id,
+        sink: sink.id.clone(),
         authoritative: sink.authoritative,
-        token: Token::new(token(&sink.token_file)?),
-        url,
-        socket,
+        routes,
         node: basics.config.node.clone(),
-        trusted: sink.public_key.0.into_iter().collect(),
+        trusted: sink.public_key.0.into_iter().chain(further).collect(),
         line_back,
     };
     let shipper = Shipper::new(outbox.clone(), options).map_err(RoleError::Client)?;
@@ -178,6 +183,7 @@ pub(super) fn start_ledger(
             status.ledger = Some(LedgerStatus { settled, refused });
         },
     );
+    deliveries::start(basics, &ledger, panel)?;
     Ok(vec![settle::routes(ledger.clone()), ledger::routes(ledger)])
 }
 

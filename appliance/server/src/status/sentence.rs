@@ -61,12 +61,14 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(super) fn new(level: Level, code: &str, text: impl Into<String>) -> Self {
+    /// Something that is to be said, without advice yet.
+    pub fn new(level: Level, code: &str, text: impl Into<String>) -> Self {
         Self { level, code: code.to_owned(), text: text.into(), advice: None, at: None }
     }
 
-    pub(super) fn advise(mut self, advice: &str) -> Self {
-        self.advice = Some(advice.to_owned());
+    /// The same with what to do about it.
+    pub fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
         self
     }
 

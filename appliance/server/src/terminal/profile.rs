@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use storebox_proto::estate::View;
 use storebox_proto::ids::{Hash32, TerminalId};
 use storebox_proto::limits::PAGE_RECORDS_MAX;
 use storebox_proto::sync::decide::Policy;
@@ -46,6 +47,10 @@ pub struct Profile {
     pub batch_size: u32,
     /// Whether it may not log in after a failed full refresh.
     pub refuse_login_after_failed_full: bool,
+    /// The servers of its organisation and what they are asked for; nothing where there is one server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub servers: Option<View>,
     /// Its record, as head office has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
@@ -105,9 +110,15 @@ impl Profile {
             popup_minutes: minutes("refreshPopupMinutes", defaults.popup_minutes),
             batch_size: batch_size.clamp(1, page_max),
             refuse_login_after_failed_full: defaults.refuse_login_after_failed_full,
+            servers: None,
             record,
             terminal_type,
         }
+    }
+
+    /// The organisation that it belongs to, if head office says so.
+    pub fn organisation(&self) -> Option<&str> {
+        self.record.as_ref()?.get("organizationId")?.as_str()
     }
 
     /// Changes whenever anything in it does.

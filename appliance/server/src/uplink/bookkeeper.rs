@@ -95,7 +95,8 @@ pub(super) struct Bookkeeper {
     pub(super) usage: Usage,
     pub(super) refused: u64,
     pub(super) news: watch::Sender<u64>,
-    next: u64,
+    /// The position of the next one.
+    pub(super) next: u64,
     /// Taken in this group, not on the disk yet.
     fresh: BTreeMap<TxKey, (Hash32, u64, Timestamp)>,
     lines: Vec<NewLine>,

@@ -125,7 +125,7 @@ pub struct Refusal {
 #[derive(Clone)]
 pub struct Ledger {
     sender: mpsc::Sender<Command>,
-    reader: Reader,
+    pub(super) reader: Reader,
     news: watch::Receiver<u64>,
     node: NodeId,
     signer: Arc<SigningKey>,
@@ -291,7 +291,7 @@ impl Ledger {
         }
     }
 
-    async fn look<T: Send + 'static>(
+    pub(super) async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Bookkeeper) -> T + Send + 'static,
     ) -> Result<T, Problem> {

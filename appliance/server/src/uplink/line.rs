@@ -2,15 +2,19 @@
 //!
 //! Nothing that comes back is believed before it is checked: size, count, order, keys, digests, signatures.
 
+use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Client, Response, StatusCode, redirect};
-use storebox_proto::ids::NodeId;
+use bytes::Bytes;
+use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect};
+use storebox_proto::ids::{NodeId, SourceId};
 use storebox_proto::problem::{Code, Problem};
+use storebox_proto::sync::ladder::{Fault, Service};
 use storebox_proto::sync::outbox::{Failure, Item, Verdict};
 use storebox_proto::ticket::{Answer, Grade, Receipt, SettleAnswer};
 use tokio::time::sleep;
 
+use super::routes::Route;
 use super::shipper::ShipperOptions;
 
 /// Bytes of an answer to a full batch, with room.
@@ -26,53 +30,121 @@ const PROBE_MAX: Duration = Duration::from_secs(1);
 /// So many looks without an answer mean that the line is gone.
 const SILENT_MAX: u32 = 3;
 
-/// The way to one sink.
+/// The line to one sink, by whichever way works.
 pub(super) struct Line {
     client: Client,
     options: ShipperOptions,
 }
 
 /// Answers by position, with receipts for what was taken.
+#[derive(Debug)]
 pub(super) struct Heard {
     pub(super) answers: Vec<(u64, Verdict)>,
     pub(super) receipts: Vec<(u64, Receipt)>,
 }
 
+/// How boxes talk to each other about transactions.
+pub(super) fn client() -> Result<Client, reqwest::Error> {
+    builder().build()
+}
+
+/// The same through a socket of this box that leads to the other one.
+pub fn client_through(socket: &Path) -> Result<Client, reqwest::Error> {
+    builder().unix_socket(socket).build()
+}
+
+fn builder() -> ClientBuilder {
+    Client::builder()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_MAX)
+        .timeout(ANSWER_MAX)
+        .pool_max_idle_per_host(1)
+        .pool_idle_timeout(IDLE_MAX)
+        .no_proxy()
+}
+
+/// Whether the other side answers at all.
+pub(super) async fn answers(client: &Client, route: &Route) -> bool {
+    let client = route.through.as_ref().unwrap_or(client);
+    let request = client.get(address(route, "healthz")).timeout(PROBE_MAX);
+    request.send().await.is_ok()
+}
+
 impl Line {
     pub(super) fn new(options: ShipperOptions) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_MAX)
-            .timeout(ANSWER_MAX)
-            .pool_max_idle_per_host(1)
-            .pool_idle_timeout(IDLE_MAX)
-            .no_proxy();
-        let client = match &options.socket {
-            Some(socket) => client.unix_socket(socket.as_path()),
-            None => client,
-        };
-        Ok(Self { client: client.build()?, options })
+        Ok(Self { client: client()?, options })
     }
 
-    /// Whether the other side answers at all.
+    /// Whether any way is open again.
     pub(super) async fn probe(&self) -> bool {
-        let request = self.client.get(self.address("healthz")).timeout(PROBE_MAX);
-        request.send().await.is_ok()
+        self.options.routes.any_answers(&self.client).await
     }
 
-    /// Ends when the other side no longer answers, as seen beside a request that takes long.
-    pub(super) async fn lost(&self) {
-        let mut silent = 0;
-        while silent < SILENT_MAX {
-            sleep(PROBE_MAX).await;
-            silent = if self.probe().await { 0 } else { silent + 1 };
+    /// Sends a batch by the best way; by the next one if it certainly did not arrive.
+    pub(super) async fn send(&self, items: &[Item], body: Bytes) -> Result<Heard, Failure> {
+        let mut last = Failure::Unreachable;
+        for (id, route) in self.options.routes.to_try() {
+            let heard = tokio::select! {
+                heard = self.send_by(&route, items, body.clone()) => heard,
+                () = self.lost(&route) => Err(Failure::Lost),
+            };
+            last = match self.judged(&id, heard)? {
+                Ok(heard) => return Ok(heard),
+                Err(failure) => failure,
+            };
+        }
+        Err(last)
+    }
+
+    /// Asks for one transaction; nothing if it is not known there.
+    pub(super) async fn ask(&self, item: &Item) -> Result<Option<Receipt>, Failure> {
+        let mut last = Failure::Unreachable;
+        for (id, route) in self.options.routes.to_try() {
+            let answer = self.ask_by(&route, item).await;
+            last = match self.judged(&id, answer)? {
+                Ok(receipt) => return Ok(receipt),
+                Err(failure) => failure,
+            };
+        }
+        Err(last)
+    }
+
+    /// Tells the tiers how it went: an outer error ends the search, an inner one allows the next way.
+    fn judged<T>(
+        &self,
+        id: &SourceId,
+        result: Result<T, Failure>,
+    ) -> Result<Result<T, Failure>, Failure> {
+        let tiers = self.options.routes.tiers();
+        match &result {
+            Ok(_) => tiers.success(id, Service::Transactions, None),
+            Err(failure) => {
+                if let Some(fault) = fault(failure) {
+                    tiers.fault(id, Service::Transactions, fault);
+                }
+            }
+        }
+        match result {
+            Err(failure @ (Failure::Lost | Failure::BatchRefused(_))) => Err(failure),
+            Ok(_) | Err(Failure::Unreachable | Failure::Unavailable | Failure::Forbidden(_)) => {
+                Ok(result)
+            }
         }
     }
 
-    /// Sends a batch.
-    pub(super) async fn send(&self, items: &[Item], body: Vec<u8>) -> Result<Heard, Failure> {
-        let request = self.client.post(self.address("sync/v1/transactions"));
-        let request = request.bearer_auth(self.options.token.reveal());
+    /// Ends when the other side no longer answers, as seen beside a request that takes long.
+    async fn lost(&self, route: &Route) {
+        let mut silent = 0;
+        while silent < SILENT_MAX {
+            sleep(PROBE_MAX).await;
+            silent = if answers(&self.client, route).await { 0 } else { silent + 1 };
+        }
+    }
+
+    async fn send_by(&self, route: &Route, items: &[Item], body: Bytes) -> Result<Heard, Failure> {
+        let client = route.through.as_ref().unwrap_or(&self.client);
+        let request = client.post(address(route, "sync/v1/transactions"));
+        let request = request.bearer_auth(route.token.reveal());
         let request = request.header("content-type", "application/json").body(body);
         let response = request.send().await.map_err(|error| failure_of(&error))?;
         let status = response.status();
@@ -84,11 +156,11 @@ impl Line {
         self.judge(items, answer)
     }
 
-    /// Asks for one transaction; nothing if it is not known there.
-    pub(super) async fn ask(&self, item: &Item) -> Result<Option<Receipt>, Failure> {
+    async fn ask_by(&self, route: &Route, item: &Item) -> Result<Option<Receipt>, Failure> {
         let path = format!("sync/v1/transactions/{}", item.key);
-        let request = self.client.get(self.address(&path));
-        let request = request.bearer_auth(self.options.token.reveal());
+        let client = route.through.as_ref().unwrap_or(&self.client);
+        let request = client.get(address(route, &path));
+        let request = request.bearer_auth(route.token.reveal());
         let response = request.send().await.map_err(|error| failure_of(&error))?;
         let status = response.status();
         let bytes = read(response).await.ok_or(Failure::Lost)?;
@@ -145,9 +217,19 @@ impl Line {
         tracing::error!(%sink, "answer to transactions is not what was asked for");
         Failure::Lost
     }
+}
 
-    fn address(&self, path: &str) -> String {
-        format!("{}/{path}", self.options.url.trim_end_matches('/'))
+fn address(route: &Route, path: &str) -> String {
+    format!("{}/{path}", route.url.trim_end_matches('/'))
+}
+
+/// What a failure says about the way; nothing if it is about the transactions.
+fn fault(failure: &Failure) -> Option<Fault> {
+    match failure {
+        Failure::Unreachable | Failure::Lost => Some(Fault::Silent),
+        Failure::Unavailable => Some(Fault::Unable { status: 503 }),
+        Failure::Forbidden(_) => Some(Fault::Forbidden),
+        Failure::BatchRefused(_) => None,
     }
 }
 

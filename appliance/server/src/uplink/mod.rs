@@ -11,8 +11,10 @@
 
 pub mod accept;
 pub mod documents;
+pub mod follow;
 pub mod ledger;
 pub mod measure;
+pub mod routes;
 pub mod settle;
 pub mod settled;
 pub mod shipper;
@@ -30,8 +32,11 @@ mod tests;
 pub use accept::{Outbox, OutboxOpenError, OutboxOpened, OutboxOptions};
 pub use command::{ConflictView, Entry, Known, OutboxFigures, Progress};
 pub use documents::{Document, LocalDocuments};
+pub use follow::{LedgerCursor, LedgerPage};
 pub use ledger::{
     Ledger, LedgerEntry, LedgerFigures, LedgerOpenError, LedgerOpened, LedgerOptions, Refusal,
 };
+pub use line::client_through;
+pub use routes::{Route, Routes};
 pub use settle::Rules;
 pub use shipper::{Shipper, ShipperOptions};

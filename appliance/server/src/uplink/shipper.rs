@@ -4,7 +4,6 @@
 //! If it is dropped at an await, what was under way counts as lost and is asked for at the next start.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use super::accept::Outbox;
 use super::command::{Given, News};
 use super::keeper::read_envelope;
 use super::line::{Heard, Line, batch_body};
+use super::routes::Routes;
 use crate::journal::Location;
 
 /// While the line is down, its return is looked for this often.
@@ -58,12 +58,8 @@ pub struct ShipperOptions {
     pub sink: SinkId,
     /// Whether its word settles; must be what the outbox was told.
     pub authoritative: bool,
-    /// Where it listens, such as `http://main:8080`.
-    pub url: String,
-    /// The socket of this box that leads there, if it is reached over TLS.
-    pub socket: Option<PathBuf>,
-    /// What it knows this box by.
-    pub token: Token,
+    /// How to get there.
+    pub routes: Routes,
     /// This box.
     pub node: NodeId,
     /// Whose receipts are believed; nobody's name means anybody's.
@@ -182,11 +178,7 @@ impl Shipper {
             return News::Failed(Failure::Unavailable);
         };
         let body = batch_body(&self.node, &envelopes);
-        let answered = tokio::select! {
-            answered = self.line.send(items, body) => answered,
-            () = self.line.lost() => Err(Failure::Lost),
-        };
-        match answered {
+        match self.line.send(items, body.into()).await {
             Ok(Heard { answers, receipts }) => {
                 self.keep(&receipts, items, envelopes).await;
                 tracing::debug!(sink = %self.sink, sent = items.len(), taken = receipts.len(), "batch");

@@ -1,5 +1,6 @@
 //! Accepting, sending up and settling together, on good days and bad ones.
 
+mod following;
 mod hop;
 mod long_life;
 mod power_loss;

@@ -1,6 +1,6 @@
 //! Printers, scales, drawers, displays and scanners that are not there.
 //!
-//! Each runs on a pseudo-terminal, whose path it prints, or on a TCP port.
+//! Each runs on a pseudo-terminal, whose path it prints, on a TCP port, or behind a gadget's device file.
 //! What is typed at it happens to the device: `paper-out`, `1.250`, a barcode.
 
 mod show;
@@ -81,6 +81,9 @@ struct Place {
     /// Keep a symbolic link to the pseudo-terminal here.
     #[arg(long, conflicts_with = "tcp")]
     link: Option<PathBuf>,
+    /// Be the device behind this file, such as /dev/g_printer0 or /dev/ttyGS0 of a USB gadget.
+    #[arg(long, conflicts_with_all = ["tcp", "link"])]
+    device: Option<PathBuf>,
     /// A step of the script, such as "500b power-cut" or "2s paper-out"; may be repeated.
     #[arg(long = "fault")]
     faults: Vec<String>,

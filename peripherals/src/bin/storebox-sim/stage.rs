@@ -2,12 +2,12 @@
 
 use std::io::BufRead;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use storebox_peripherals::line::Line;
-use storebox_peripherals::port::{Port, TcpPort};
+use storebox_peripherals::port::{FilePort, Port, SerialPort, SerialSettings, TcpPort};
 use storebox_peripherals::runner::Runner;
 use storebox_peripherals::sim::Pty;
 
@@ -33,6 +33,8 @@ fn now() -> Instant {
 
 enum Door {
     Pty,
+    /// A file of the kernel's; it comes and goes with the gadget's cable.
+    Device(PathBuf),
     Tcp(TcpListener),
 }
 
@@ -100,6 +102,9 @@ fn report(understood: bool, text: &str) {
 }
 
 fn open_door(place: &Place) -> Result<Door, SimError> {
+    if let Some(device) = &place.device {
+        return Ok(Door::Device(device.clone()));
+    }
     let Some(address) = place.tcp else { return Ok(Door::Pty) };
     let io = |source| SimError::Io { doing: format!("listen on {address}"), source };
     let listener = TcpListener::bind(address).map_err(io)?;
@@ -120,12 +125,25 @@ fn plug_in(door: &Door, place: &Place) -> Result<Option<Box<dyn Port>>, SimError
             show::line(&format!("on {}", pty.path().display()));
             Ok(Some(Box::new(pty)))
         }
+        Door::Device(path) => Ok(device(path)),
         Door::Tcp(listener) => {
             let Ok((stream, peer)) = listener.accept() else { return Ok(None) };
             show::line(&format!("connected from {peer}"));
             Ok(TcpPort::from_stream(stream).ok().map(|port| Box::new(port) as Box<dyn Port>))
         }
     }
+}
+
+/// A terminal is set to pass every byte as it is; any other device file does so by itself.
+fn device(path: &Path) -> Option<Box<dyn Port>> {
+    let name = path.file_name()?.to_string_lossy();
+    let port: Box<dyn Port> = if name.starts_with("tty") {
+        Box::new(SerialPort::open(path, &SerialSettings::eight_none(115_200)).ok()?)
+    } else {
+        Box::new(FilePort::open(path).ok()?)
+    };
+    show::line(&format!("on {}", path.display()));
+    Some(port)
 }
 
 fn relink(path: &Path, link: &Path) -> Result<(), SimError> {

@@ -66,7 +66,7 @@ impl<'a> Writer<'a> {
                 }
             }
             Item::Qr { code, area, align } => {
-                if self.profile.qr && self.whole_width(*area, columns) {
+                if self.profile.qr && code.is_plain() && self.whole_width(*area, columns) {
                     self.align(*align);
                     self.qr(code);
                     self.align(Align::Left);

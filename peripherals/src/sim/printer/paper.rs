@@ -1,5 +1,6 @@
 //! The paper of a simulated printer: commands in, rows and pictures out.
 
+use super::graphics;
 use crate::printer::Profile;
 use crate::receipt::symbol::QrLevel;
 use crate::receipt::{
@@ -38,6 +39,10 @@ pub(super) struct Paper {
     half: Option<u8>,
     tight: bool,
     code: CodeSettings,
+    /// Columns of dots on the line that was begun.
+    band: Option<Bitmap>,
+    /// The picture in the graphics memory.
+    stored: Option<Bitmap>,
     pub(super) unknown: u64,
 }
 
@@ -78,6 +83,8 @@ impl Paper {
             half: None,
             tight: false,
             code: CodeSettings::default(),
+            band: None,
+            stored: None,
             unknown: 0,
         }
     }
@@ -91,6 +98,7 @@ impl Paper {
         self.half = None;
         self.tight = false;
         self.code = CodeSettings::default();
+        self.stored = None;
     }
 
     pub(super) fn sheet(&self) -> Sheet {
@@ -104,7 +112,7 @@ impl Paper {
 
     /// Prints a line that was begun.
     pub(super) fn end_line(&mut self) {
-        if !self.runs.is_empty() {
+        if !self.runs.is_empty() || self.band.is_some() {
             self.feed_line();
         }
     }
@@ -112,6 +120,7 @@ impl Paper {
     /// Forgets a line that was begun.
     pub(super) fn drop_line(&mut self) {
         self.runs.clear();
+        self.band = None;
         self.at = 0;
     }
 
@@ -122,6 +131,13 @@ impl Paper {
     }
 
     fn feed_line(&mut self) {
+        if let Some(band) = self.band.take() {
+            self.picture(band);
+            if self.runs.is_empty() {
+                self.at = 0;
+                return;
+            }
+        }
         let mut runs = std::mem::take(&mut self.runs);
         let used = runs.iter().map(|run| run.at + run.columns() * 2).max().unwrap_or(0);
         let free = u32::from((self.profile.columns * 2).saturating_sub(used));
@@ -245,6 +261,10 @@ impl Paper {
                 let edge = i32::from(self.profile.columns) * 2;
                 self.at = u16::try_from((i32::from(self.at) + half).clamp(0, edge)).unwrap_or(0);
             }
+            [_, b'*', mode, _, _, ref columns @ ..] => {
+                let left = u32::from(self.at) * u32::from(self.profile.cell) / 2;
+                self.band = graphics::band(self.band.take(), left, mode, columns);
+            }
             [_, b'd', lines] => {
                 self.end_line();
                 self.push(Item::Feed(lines));
@@ -276,6 +296,16 @@ impl Paper {
             // The older form, whose data ends in a zero.
             [_, b'k', kind @ 0..=6, data @ .., 0] => self.barcode(*kind + 65, data),
             [_, b'(', b'k', _, _, 0x31, function, data @ ..] => self.qr(*function, data),
+            [_, b'(', b'L', _, _, 48, function, data @ ..]
+            | [_, b'8', b'L', _, _, _, _, 48, function, data @ ..] => match function {
+                112 | 113 => self.stored = graphics::stored(*function, data),
+                2 | 50 => {
+                    if let Some(picture) = self.stored.take() {
+                        self.picture(picture);
+                    }
+                }
+                _ => {}
+            },
             _ => {}
         }
     }
@@ -284,12 +314,15 @@ impl Paper {
         Area { left: 0, width: self.profile.columns }
     }
 
-    /// Strips that follow each other are one picture.
     fn raster(&mut self, stride: usize, dots: &[u8]) {
         if stride == 0 {
             return;
         }
-        let mut bitmap = Bitmap::from_rows(stride, dots);
+        self.picture(Bitmap::from_rows(stride, dots));
+    }
+
+    /// Strips that follow each other are one picture.
+    fn picture(&mut self, mut bitmap: Bitmap) {
         let align = self.align;
         if let Some(Item::Image { bitmap: above, align: same, .. }) = self.items.last()
             && above.width() == bitmap.width()

@@ -1,6 +1,9 @@
 //! What a simulated scale answers, protocol by protocol.
 
-use super::{Model, Plate, ScaleSim};
+use super::{Model, Plate, Proof, ScaleSim};
+
+/// The random number of the simulated demand: sums are turned left by 4, keys right by 7.
+const CHALLENGE: u8 = 0x47;
 
 impl ScaleSim {
     /// The answer to the command received so far; `None` while it is not whole.
@@ -136,22 +139,31 @@ impl ScaleSim {
     fn cas(&mut self, command: u8) -> Vec<u8> {
         match command {
             0x05 => vec![0x06],
-            0x11 => {
-                let plate = &self.plate;
-                let state = if plate.moving { 'U' } else { 'S' };
-                let sign = match () {
-                    () if plate.over() => 'F',
-                    () if plate.under() => '-',
-                    () => ' ',
-                };
-                let grams = plate.grams.abs().min(99_999);
-                let number = format!("{:02}.{:03}", grams / 1000, grams % 1000);
-                let block = format!("{state}{sign}{number}kg").into_bytes();
-                let check = block.iter().fold(0, |check, byte| check ^ byte);
-                [&[0x01, 0x02], block.as_slice(), &[check, 0x03, 0x04]].concat()
+            0x11 => [&[0x01][..], &cas_block(&self.cas_weight()), &[0x04]].concat(),
+            0x12 => {
+                let grams = u64::from(self.plate.grams.unsigned_abs());
+                let amount = (grams * u64::from(Self::KEYED_PRICE) + 500) / 1000;
+                let price = |minor: u64| format!("{:>5}.{:02}", minor / 100, minor % 100);
+                let amount = cas_block(format!("{:>8}", price(amount)).as_bytes());
+                let keyed = price(u64::from(Self::KEYED_PRICE));
+                let keyed = cas_block(format!("{keyed:>8}").as_bytes());
+                [&[0x01][..], &amount, &cas_block(&self.cas_weight()), &keyed, &[0x04]].concat()
             }
             _ => vec![0x15],
         }
+    }
+
+    fn cas_weight(&self) -> Vec<u8> {
+        let plate = &self.plate;
+        let state = if plate.moving { 'U' } else { 'S' };
+        let sign = match () {
+            () if plate.over() => 'F',
+            () if plate.under() => '-',
+            () => ' ',
+        };
+        let grams = plate.grams.abs().min(99_999);
+        let number = format!("{:02}.{:03}", grams / 1000, grams % 1000);
+        format!("{state}{sign}{number}kg").into_bytes()
     }
 
     /// What a streaming scale says now.
@@ -174,7 +186,23 @@ impl ScaleSim {
 
     fn dialog(&mut self, input: &[u8]) -> Option<Vec<u8>> {
         match input {
-            [0x04, 0x05] => Some(self.dialog_result()),
+            [0x04, 0x05] => match self.proof {
+                Proof::Given { valid } => {
+                    self.proof = if valid { Proof::NotWanted } else { Proof::Wanted };
+                    Some(format!("\x0211\x1b{}\x03", u8::from(valid)).into_bytes())
+                }
+                Proof::NotWanted | Proof::Wanted => Some(self.dialog_result()),
+            },
+            [0x04, 0x02, b'1', b'0', 0x1B, digits @ .., 0x03] => {
+                self.proof = Proof::Given { valid: proves(digits) };
+                Some(vec![0x06])
+            }
+            [0x04, 0x02, b'0', b'1' | b'3' | b'4' | b'5', 0x1B, .., 0x03]
+                if self.proof != Proof::NotWanted =>
+            {
+                self.proof = Proof::Wanted;
+                Some(format!("\x0211\x1b2{CHALLENGE:02X}\x03").into_bytes())
+            }
             [0x04, 0x04] | [0x04, 0x02, .., 0x04] => {
                 // A reset in the middle: the second EOT begins anew.
                 self.input = vec![0x04];
@@ -220,6 +248,23 @@ impl ScaleSim {
         let amount = (grams * price + 500) / 1000;
         format!("\x0202\x1b3\x1b{grams:05}\x1b{price:06}\x1b{amount:06}\x03").into_bytes()
     }
+}
+
+/// Whether one of the pairs, turned back, is the right one.
+fn proves(digits: &[u8]) -> bool {
+    let number = |digits: &[u8]| u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
+    let (left, right) = (u32::from(CHALLENGE >> 4), u32::from(CHALLENGE & 0x0F));
+    digits.chunks_exact(8).any(|pair| {
+        let (sum, key) = (number(&pair[..4]), number(&pair[4..]));
+        let turned = |sum: u16, key: u16| (sum.rotate_right(left), key.rotate_left(right));
+        sum.zip(key).is_some_and(|(sum, key)| turned(sum, key) == ScaleSim::PROOF)
+    })
+}
+
+/// A block with its start, its check and its end.
+fn cas_block(inner: &[u8]) -> Vec<u8> {
+    let check = inner.iter().fold(0, |check, byte| check ^ byte);
+    [&[0x02], inner, &[check, 0x03]].concat()
 }
 
 fn line<'a>(input: &'a [u8], end: &[u8]) -> Option<&'a [u8]> {

@@ -2,23 +2,58 @@
 //!
 //! A till that waits gets the first settled weight that was measured after it asked.
 //! Until then the scale is asked again and again; when time is up, the till hears what the plate did last.
+//!
+//! An 8217 may tell each weight once and then say "nothing new".
+//! That never confirms a weight, unless the configuration says that this scale means it so; and such a scale is not
+//! asked behind the till's back, so that its one answer is the till's, except while somebody watches the live weight.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use storebox_peripherals::scale::{
-    Ask, Event, Kind, Measured, Model, Outcome, Pace, Priced, Reading, Refusal, Setup, Weigher,
+    Ask, Event, Kind, Measured, Model, Outcome, Pace, Priced, Reading, Refusal, Weigher,
 };
 use storebox_proto::ids::DeviceId;
 use storebox_proto::problem::{Code, Problem};
 use tokio::sync::{oneshot, watch};
 
 use super::Craft;
+use crate::devices::definition::Weighing as Way;
 
 /// While a till waits, a plate that moves is asked again after this.
 const AGAIN_AFTER: Duration = Duration::from_millis(40);
+/// While somebody watches, a scale that is not polled by itself is asked at this distance.
+const WATCHED_EVERY: Duration = Duration::from_millis(200);
 /// Tills that wait for one scale.
 const WAITING_MAX: usize = 16;
+
+/// How many watch the live weight of a scale; cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Audience(Arc<AtomicUsize>);
+
+/// One who watches, until this is dropped.
+#[derive(Debug)]
+pub struct Watcher(Audience);
+
+impl Audience {
+    /// Watches from now on.
+    pub fn join(&self) -> Watcher {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Watcher(self.clone())
+    }
+
+    fn is_there(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// What a scale said last.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,11 +117,13 @@ impl Seen {
                 weighing.shown = shown.map(|measured| measured.weight.to_string());
             }
             Outcome::Unchanged
+            | Outcome::Empty
             | Outcome::UnderZero
             | Outcome::OverCapacity
             | Outcome::BelowMinimum
             | Outcome::OutsideZeroRange
             | Outcome::NotReady
+            | Outcome::OtherPrice { .. }
             | Outcome::NeedsApproval
             | Outcome::DeviceError { .. }
             | Outcome::Garbled
@@ -136,7 +173,8 @@ struct Deed {
 /// What the thread of a scale does.
 pub(in crate::devices) struct ScaleCraft {
     id: DeviceId,
-    model: Model,
+    way: Way,
+    audience: Audience,
     weights: Vec<Weight>,
     deeds: Vec<Deed>,
     asked_at: Option<Instant>,
@@ -147,16 +185,23 @@ pub(in crate::devices) struct ScaleCraft {
 impl ScaleCraft {
     pub(in crate::devices) fn new(
         id: DeviceId,
-        model: Model,
+        way: Way,
+        audience: Audience,
         seen: watch::Sender<Option<Seen>>,
     ) -> Self {
         let (weights, deeds) = (Vec::new(), Vec::new());
-        Self { id, model, weights, deeds, asked_at: None, last: None, seen }
+        Self { id, way, audience, weights, deeds, asked_at: None, last: None, seen }
     }
 
     /// The line of this scale.
     pub(in crate::devices) fn line(&self) -> Box<dyn Weigher> {
-        self.model.driver(&Setup::default(), Pace::default())
+        let every = Pace::default().every.filter(|_| !self.tells_once());
+        self.way.model.driver(&self.way.setup, Pace { every, ..Pace::default() })
+    }
+
+    /// Whether a weight that was told may not be told again.
+    fn tells_once(&self) -> bool {
+        matches!(self.way.model, Model::Toledo8217 | Model::Toledo8213) && !self.way.confirms
     }
 
     fn read(&mut self, reading: Reading) {
@@ -165,11 +210,11 @@ impl ScaleCraft {
             self.seen.send_replace(Some(seen.clone()));
             self.last = Some(seen.outcome.clone());
         }
-        let sellable = matches!(&seen.outcome, Outcome::Stable(m) if m.weight.mantissa() > 0);
         let fault = fault(&seen.outcome);
-        let (done, waiting) = std::mem::take(&mut self.weights)
-            .into_iter()
-            .partition(|weight: &Weight| seen.at >= weight.since && (sellable || fault.is_some()));
+        let (done, waiting) =
+            std::mem::take(&mut self.weights).into_iter().partition(|weight: &Weight| {
+                seen.at >= weight.since && (fault.is_some() || answers(&weight.ask, &seen.outcome))
+            });
         self.weights = waiting;
         let done: Vec<Weight> = done;
         for weight in done {
@@ -178,10 +223,12 @@ impl ScaleCraft {
         }
     }
 
-    /// "Nothing new" is said at rest and in range only: right behind a settled weight it confirms that weight.
+    /// "Nothing new" right behind a settled weight confirms it, if this scale is known to mean it so.
     fn confirmed(&self, outcome: &Outcome) -> Outcome {
         match (outcome, &self.last) {
-            (Outcome::Unchanged, Some(Outcome::Stable(measured))) => Outcome::Stable(*measured),
+            (Outcome::Unchanged, Some(Outcome::Stable(measured))) if self.way.confirms => {
+                Outcome::Stable(*measured)
+            }
             (outcome, _) => outcome.clone(),
         }
     }
@@ -263,23 +310,43 @@ impl Craft for ScaleCraft {
         if due && let Some(weight) = self.weights.first() {
             line.ask(weight.ask.clone(), now);
             self.asked_at = Some(now);
+            return;
+        }
+        let since = self.asked_at.map(|at| now.saturating_duration_since(at));
+        if self.tells_once()
+            && self.audience.is_there()
+            && since.is_none_or(|since| since >= WATCHED_EVERY)
+        {
+            line.ask(Ask::Weigh, now);
+            self.asked_at = Some(now);
         }
     }
 }
 
+/// Whether this is what a till that asked for it can sell by.
+fn answers(ask: &Ask, outcome: &Outcome) -> bool {
+    let Outcome::Stable(measured) = outcome else { return false };
+    let is_priced = measured.priced.is_some() || !matches!(ask, Ask::Price(_));
+    measured.weight.mantissa() > 0 && is_priced
+}
+
 /// Why waiting on does not help, if it does not.
-fn fault(outcome: &Outcome) -> Option<Problem> {
+pub(in crate::devices) fn fault(outcome: &Outcome) -> Option<Problem> {
     let detail = match outcome {
         Outcome::NeedsApproval => {
             "the scale demands a proof that this box does not have".to_owned()
         }
         Outcome::DeviceError { code } => format!("the scale reports its fault {code}"),
+        Outcome::OtherPrice { unit_price } => {
+            format!("the scale computes with the unit price {unit_price}, keyed in there")
+        }
         Outcome::Garbled => "the scale's answers make no sense: check its line settings".to_owned(),
         Outcome::NoReply => "the scale does not answer".to_owned(),
         Outcome::Disconnected => return Some(Problem::new(Code::DeviceAway, "the scale is gone")),
         Outcome::Stable(_)
         | Outcome::InMotion { .. }
         | Outcome::Unchanged
+        | Outcome::Empty
         | Outcome::UnderZero
         | Outcome::OverCapacity
         | Outcome::BelowMinimum
@@ -292,7 +359,11 @@ fn fault(outcome: &Outcome) -> Option<Problem> {
 /// What to say when time is up.
 fn unsettled(last: Option<&Outcome>) -> Problem {
     let (code, detail) = match last {
-        Some(Outcome::Stable(_)) => (Code::ScaleRange, "nothing is on the plate"),
+        Some(Outcome::Stable(measured)) if measured.weight.mantissa() > 0 => (
+            Code::ScaleUnsettled,
+            "the scale told this weight before: lift the article and put it back",
+        ),
+        Some(Outcome::Stable(_) | Outcome::Empty) => (Code::ScaleRange, "nothing is on the plate"),
         Some(Outcome::UnderZero) => (Code::ScaleRange, "the plate is below zero"),
         Some(Outcome::OverCapacity) => {
             (Code::ScaleRange, "more is on the plate than the scale can weigh")
@@ -305,6 +376,7 @@ fn unsettled(last: Option<&Outcome>) -> Problem {
         Some(
             Outcome::Unchanged
             | Outcome::NotReady
+            | Outcome::OtherPrice { .. }
             | Outcome::NeedsApproval
             | Outcome::DeviceError { .. }
             | Outcome::Garbled

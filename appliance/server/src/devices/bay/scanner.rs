@@ -54,8 +54,8 @@ impl ScannerCraft {
     }
 
     /// The line of a scanner.
-    pub(in crate::devices) fn line() -> Scanner {
-        Scanner::new(Framing::default())
+    pub(in crate::devices) fn line(framing: &Framing) -> Scanner {
+        Scanner::new(framing.clone())
     }
 
     fn read(&self, scan: &Scan) -> Scanned {
@@ -88,6 +88,9 @@ impl Craft for ScannerCraft {
             Event::Scan(scan) => drop(self.codes.send(self.read(&scan))),
             Event::Broken { bytes } => {
                 tracing::info!(device = %self.id, bytes, "scanner sent bytes that make no code");
+            }
+            Event::Missed { codes } => {
+                tracing::warn!(device = %self.id, codes, "scanner sent codes faster than they are taken");
             }
             Event::Disconnected => {}
         }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use serde::Serialize;
 use storebox_proto::ids::DeviceId;
 use storebox_proto::problem::{Code, Problem};
 use tokio::sync::{broadcast, watch};
 
 use crate::devices::bay::printer::PrinterState;
-use crate::devices::bay::scale::Seen;
+use crate::devices::bay::scale::{Audience, Seen};
 use crate::devices::bay::scanner::Scanned;
 use crate::devices::bay::{Counter, Link, display, printer, scale, scanner};
 use crate::devices::catalogue::Refused;
@@ -47,6 +48,8 @@ pub enum Station {
         counter: Counter<scale::Command>,
         /// What it said last.
         seen: watch::Receiver<Option<Seen>>,
+        /// Who watches its live weight.
+        audience: Audience,
     },
     /// A display.
     Display {
@@ -62,7 +65,37 @@ pub enum Station {
     },
 }
 
+/// Why a device that is there does not do its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What programs act on, such as `paper_out`.
+    pub code: String,
+    /// In words.
+    pub words: String,
+}
+
 impl Post {
+    /// Why the device does not do its work although it is there, if so.
+    pub fn trouble(&self) -> Option<Trouble> {
+        if self.link() != Link::Open {
+            return None;
+        }
+        match &self.station {
+            Station::Printer { state, .. } => {
+                let trouble = state.borrow().trouble?;
+                Some(Trouble { code: word(trouble)?, words: trouble.to_string() })
+            }
+            Station::Scale { seen, .. } => {
+                let seen = seen.borrow();
+                let outcome = &seen.as_ref()?.outcome;
+                let words = scale::fault(outcome)?.detail;
+                let code = word(outcome)?;
+                Some(Trouble { code, words })
+            }
+            Station::Display { .. } | Station::Scanner { .. } => None,
+        }
+    }
+
     /// Whether the device can be talked to.
     pub fn link(&self) -> Link {
         match &self.station {
@@ -122,6 +155,8 @@ pub struct ScalePost {
     pub counter: Counter<scale::Command>,
     /// What it said last.
     pub seen: watch::Receiver<Option<Seen>>,
+    /// Who watches its live weight.
+    pub audience: Audience,
 }
 
 /// The devices of the box; cheap to clone.
@@ -180,7 +215,9 @@ impl Devices {
     /// A scale.
     pub fn scale(&self, id: &str) -> Result<ScalePost, Problem> {
         match self.post(id).map(|post| (post.definition.id, post.station)) {
-            Ok((id, Station::Scale { counter, seen })) => Ok(ScalePost { id, counter, seen }),
+            Ok((id, Station::Scale { counter, seen, audience })) => {
+                Ok(ScalePost { id, counter, seen, audience })
+            }
             Ok((
                 _,
                 Station::Printer { .. } | Station::Display { .. } | Station::Scanner { .. },
@@ -214,6 +251,12 @@ impl Devices {
             roll.drawers.get_key_value(id).ok_or_else(|| unknown("drawer", id))?;
         Ok((name.clone(), self.printer(printer.as_str())?, *pin))
     }
+}
+
+/// The word by which a state goes over the wire.
+fn word(state: impl Serialize) -> Option<String> {
+    let value = serde_json::to_value(state).ok()?;
+    Some(value.get("state").unwrap_or(&value).as_str()?.to_owned())
 }
 
 fn unknown(kind: &str, id: &str) -> Problem {

@@ -15,7 +15,7 @@ use crate::replica::author::{self, Author};
 use crate::replica::import::Limits;
 use crate::replica::office::Office;
 use crate::replica::refresher::{Options, Refresher};
-use crate::replica::source::Source;
+use crate::replica::sources::Sources;
 
 struct Main {
     _dir: tempfile::TempDir,
@@ -41,7 +41,7 @@ impl Main {
         let (refresher, handle, readers) = Refresher::open(
             &dir.path().join("feeds"),
             segments.clone(),
-            Source::Local(board.clone()),
+            Sources::local(board.clone()),
             Board::default(),
             history.clone(),
             Options::new(keys),

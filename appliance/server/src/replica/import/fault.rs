@@ -47,7 +47,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    pub(super) fn add(&mut self, fault: Fault) {
+    pub(in crate::replica) fn add(&mut self, fault: Fault) {
         self.total += 1;
         if self.listed.len() < FAULTS_LISTED_MAX {
             self.listed.push(fault);

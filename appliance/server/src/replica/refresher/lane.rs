@@ -165,17 +165,13 @@ impl Lane {
                 Verdict::Keep => self.arrived.push((name, bytes)),
                 Verdict::Lied | Verdict::Unwanted => {}
             },
-            Err(error @ (SourceError::Gone { .. } | SourceError::Missing { .. })) => {
+            Err(error) => {
                 self.note(&error);
-                self.machine.handle_object_gone(&name, now);
-            }
-            Err(
-                error @ (SourceError::Unreachable { .. }
-                | SourceError::Status { .. }
-                | SourceError::TooLarge { .. }),
-            ) => {
-                self.note(&error);
-                self.machine.handle_object_failed(&name, now);
+                if error.is_gone() {
+                    self.machine.handle_object_gone(&name, now);
+                } else {
+                    self.machine.handle_object_failed(&name, now);
+                }
             }
         }
     }

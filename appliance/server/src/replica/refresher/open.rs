@@ -16,7 +16,7 @@ use crate::db::{FeedStore, OpenError, SegmentStore};
 use crate::replica::board::Board;
 use crate::replica::history::History;
 use crate::replica::readers::Readers;
-use crate::replica::source::Source;
+use crate::replica::sources::Sources;
 use crate::replica::sweep::{Holding, Sweeper};
 
 /// Why the replicas of a node cannot be opened.
@@ -36,13 +36,13 @@ pub enum RefresherError {
 impl Refresher {
     /// Opens the replicas in a directory; one that is damaged is set aside and fetched again.
     ///
-    /// `board` is where heads are offered once they are in service; it is not the board of a [`Source::Local`],
-    /// on which the author is ahead.
+    /// `board` is where heads are offered once they are in service; it is not the board of an author on this node,
+    /// who is ahead.
     /// Blocking; call before tasks are started.
     pub fn open(
         dir: &Path,
         segments: SegmentStore,
-        source: Source,
+        sources: Sources,
         board: Board,
         history: History,
         options: Options,
@@ -52,7 +52,7 @@ impl Refresher {
         let readers = Readers::new();
         let sweeper = options.grace.map(|grace| Sweeper::new(Holding::Parts, grace));
         let mut refresher = Self {
-            source,
+            sources,
             segments,
             board,
             readers: readers.clone(),

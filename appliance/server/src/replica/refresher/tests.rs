@@ -1,3 +1,4 @@
+mod tiers;
 mod world;
 
 use std::time::Duration;
@@ -337,9 +338,9 @@ async fn a_timed_box_asks_again_when_its_period_is_over() {
             models: Vec::new(),
         });
         let segments = SegmentStore::open(&dir.path().join("segments")).unwrap();
-        let (source, feeds) = (Source::Local(office.board.clone()), dir.path().join("feeds"));
+        let (sources, feeds) = (Sources::local(office.board.clone()), dir.path().join("feeds"));
         let options = Options { schedule: timed(60), ..options() };
-        let opened = Refresher::open(&feeds, segments, source, Board::default(), history, options);
+        let opened = Refresher::open(&feeds, segments, sources, Board::default(), history, options);
         let (mut refresher, _handle, _readers) = opened.unwrap();
         refresher.on_tick();
         let lane = refresher.lane(&feed()).unwrap();
@@ -353,9 +354,9 @@ async fn head_offices_own_reads_follow_its_author() {
     let dir = tempfile::tempdir().unwrap();
     let segments = SegmentStore::open(&office.dir.path().join("segments")).unwrap();
     let history = office.history.clone();
-    let (source, own) = (Source::Local(office.board.clone()), Board::default());
+    let (sources, own) = (Sources::local(office.board.clone()), Board::default());
     let options = Options { grace: None, ..options() };
-    let opened = Refresher::open(dir.path(), segments, source, own, history, options);
+    let opened = Refresher::open(dir.path(), segments, sources, own, history, options);
     let (refresher, handle, readers) = opened.unwrap();
     let shutdown = CancellationToken::new();
     let (_, ()) = tokio::join!(refresher.run(shutdown.clone()), async {

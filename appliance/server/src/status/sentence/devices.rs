@@ -20,6 +20,11 @@ pub(super) fn finding(device: &DeviceStatus) -> Option<Finding> {
         let finding = Finding::new(Level::Bad, &code, format!("{name} is not connected"));
         return Some(finding.advise("Check its cable and its power; it is used again by itself."));
     }
+    if device.link == "unused" {
+        let text = format!("Device {} is defined in a way that makes no sense", cut(&device.id));
+        let finding = Finding::new(Level::Notice, "device_unused", text);
+        return Some(finding.advise("Ask `storebox device list` what is wrong with it."));
+    }
     if device.in_doubt > 0 {
         let papers = Count(device.in_doubt, "paper", "papers");
         let text = format!("{name}: {papers} may or may not have been printed");

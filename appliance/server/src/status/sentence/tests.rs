@@ -27,9 +27,11 @@ fn status() -> Status {
         ledger: None,
         listeners: Vec::new(),
         trust: None,
+        deliveries: Vec::new(),
         lines: vec![line("masterdata", true), line("transactions", true)],
         devices: Vec::new(),
         machine: MachineStatus::default(),
+        sources: Vec::new(),
         clients: Vec::new(),
         tasks: Vec::new(),
     }
@@ -141,6 +143,7 @@ fn arb_device() -> impl Strategy<Value = DeviceStatus> {
             trouble,
             waiting: 0,
             in_doubt,
+            state: String::new(),
         },
     )
 }

@@ -24,7 +24,9 @@ use crate::http::identity::Identity;
 use crate::http::settle;
 use crate::journal::sim::SimDisk;
 use crate::uplink::shipper::Token;
-use crate::uplink::{Ledger, LedgerOpened, Outbox, OutboxOpened, Rules, Shipper, ShipperOptions};
+use crate::uplink::{
+    Ledger, LedgerOpened, Outbox, OutboxOpened, Route, Routes, Rules, Shipper, ShipperOptions,
+};
 
 /// Whether the main server lets the line be used.
 type Line = Arc<AtomicBool>;
@@ -83,9 +85,7 @@ fn ship_to(outbox: &Outbox, url: String, trusted: u8, shutdown: &CancellationTok
     let options = ShipperOptions {
         sink: main_sink(),
         authoritative: true,
-        url,
-        token: Token::new("secret"),
-        socket: None,
+        routes: Routes::single(Route { url, token: Token::new("secret"), through: None }),
         node: store(),
         trusted: vec![signer(trusted).verifying_key()],
         line_back: std::sync::Arc::new(|| {}),

@@ -15,6 +15,8 @@ use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use storebox_proto::feed::{Position, Record};
 use storebox_proto::ids::{FeedId, ModelName, RecordId};
+use storebox_proto::sync::fetch::Wish;
+use storebox_proto::sync::ladder::{Kind, Rung, Service};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +31,9 @@ use crate::replica::import::{Limits, Weeks};
 use crate::replica::office::{Imported, Office, OfficeError, Order};
 use crate::replica::readers::Readers;
 use crate::replica::source::{HttpSource, Source};
+use crate::replica::sources::Sources;
 use crate::replica::status::FeedStatus;
+use crate::tiers::{SourceStatus, Tiers};
 
 /// No condition of a test takes longer, unless it is never met.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -58,6 +62,10 @@ pub(super) enum Line {
     Endless,
     /// Everything is a redirect.
     Redirects,
+    /// Objects are begun and never sent.
+    Hangs,
+    /// Nothing is answered but errors.
+    Broken,
 }
 
 pub(super) struct HeadOffice {
@@ -105,17 +113,7 @@ impl HeadOffice {
             shutdown: shutdown.clone(),
         };
         let (line, objects) = (Arc::new(Mutex::new(Line::Good)), Arc::new(AtomicU64::new(0)));
-        let (router, _) = feeds::routes(sync).split_for_parts();
-        let router = router
-            .layer(Extension(Identity::Node("box-1".parse().unwrap())))
-            .layer(from_fn_with_state((line.clone(), objects.clone()), disturb));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let serve = axum::serve(listener, router);
-        let stop = shutdown.clone();
-        start(async move {
-            drop(stop.run_until_cancelled(serve.into_future()).await);
-        });
+        let address = serve(sync, line.clone(), objects.clone()).await;
         Self { dir, office, board, history, line, objects, address, shutdown }
     }
 
@@ -154,6 +152,22 @@ impl HeadOffice {
     }
 }
 
+/// Serves these feeds at an address of their own, over a line that can be disturbed.
+pub(super) async fn serve(sync: Sync, line: Arc<Mutex<Line>>, objects: Arc<AtomicU64>) -> String {
+    let stop = sync.shutdown.clone();
+    let (router, _) = feeds::routes(sync).split_for_parts();
+    let router = router
+        .layer(Extension(Identity::Node("box-1".parse().unwrap())))
+        .layer(from_fn_with_state((line, objects), disturb));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let serve = axum::serve(listener, router);
+    start(async move {
+        drop(stop.run_until_cancelled(serve.into_future()).await);
+    });
+    address
+}
+
 type Disturbance = (Arc<Mutex<Line>>, Arc<AtomicU64>);
 
 async fn disturb(
@@ -166,6 +180,9 @@ async fn disturb(
     if now == Line::Redirects {
         return axum::response::Redirect::temporary("/healthz").into_response();
     }
+    if now == Line::Broken {
+        return axum::http::StatusCode::BAD_GATEWAY.into_response();
+    }
     if !is_object {
         return next.run(request).await;
     }
@@ -177,7 +194,8 @@ async fn disturb(
             let parts = futures_util::stream::repeat_with(part);
             return Response::new(Body::from_stream(parts));
         }
-        Line::Good | Line::Flips | Line::Redirects => {}
+        Line::Hangs => return std::future::pending().await,
+        Line::Good | Line::Flips | Line::Redirects | Line::Broken => {}
     }
     objects.fetch_add(1, Ordering::Relaxed);
     let response = next.run(request).await;
@@ -196,7 +214,8 @@ pub(super) struct Shop {
     pub(super) segments: SegmentStore,
     pub(super) board: Board,
     pub(super) history: History,
-    shutdown: CancellationToken,
+    pub(super) sources: Sources,
+    pub(super) shutdown: CancellationToken,
 }
 
 impl Drop for Shop {
@@ -209,20 +228,33 @@ pub(super) fn options() -> Options {
     Options { page_timeout: Duration::from_secs(5), ..Options::new(vec![key().verifying_key()]) }
 }
 
+/// Names a source.
+pub(super) fn put(sources: &Sources, id: &str, kind: Kind, address: &str) {
+    let source = HttpSource::new(address, "token", Duration::from_secs(5)).unwrap();
+    let rung = Rung::new(id.parse().unwrap(), kind);
+    assert!(sources.put(rung, address, Source::Http(source)));
+}
+
 impl Shop {
     pub(super) fn open(dir: &Path, office: &HeadOffice) -> Self {
         Self::with(dir, office, options())
     }
 
     pub(super) fn with(dir: &Path, office: &HeadOffice, options: Options) -> Self {
-        let source = HttpSource::new(&office.address, "token", options.page_timeout).unwrap();
+        let sources = Sources::new(Tiers::new(0), options.keys.clone());
+        put(&sources, "main", Kind::Primary, &office.address);
+        Self::through(dir, sources, options)
+    }
+
+    /// A shop that reads from these sources.
+    pub(super) fn through(dir: &Path, sources: Sources, options: Options) -> Self {
         let segments = SegmentStore::open(&dir.join("segments")).unwrap();
         let history = History::open(&dir.join("history"), "box-1".parse().unwrap()).unwrap();
         let board = Board::default();
         let (refresher, handle, readers) = Refresher::open(
             &dir.join("feeds"),
             segments.clone(),
-            Source::Http(source),
+            sources.clone(),
             board.clone(),
             history.clone(),
             options,
@@ -230,7 +262,13 @@ impl Shop {
         .unwrap();
         let shutdown = CancellationToken::new();
         start(refresher.run(shutdown.clone()));
-        Self { handle, readers, segments, board, history, shutdown }
+        let probes = BTreeMap::from([(Service::Feeds, sources.probe())]);
+        start(sources.tiers().clone().run(probes, shutdown.clone()));
+        let back = handle.clone();
+        sources.tiers().when_back(Arc::new(move |_| {
+            let _ = back.refresh(None, Wish::Incremental);
+        }));
+        Self { handle, readers, segments, board, history, sources, shutdown }
     }
 
     /// Waits until the feed's state is as wanted.
@@ -244,6 +282,13 @@ impl Shop {
 
     pub(super) async fn reaches(&self, position: Position) {
         self.until(|status| status.position == Some(position)).await;
+    }
+
+    /// What is wrong with a source, if anything is.
+    pub(super) fn fault(&self, id: &str) -> Option<String> {
+        let statuses = self.sources.tiers().statuses();
+        let of = |status: &&SourceStatus| status.id == id && status.service == "feeds";
+        statuses.iter().find(of).unwrap().fault.clone()
     }
 
     pub(super) async fn stop(self) {

@@ -1,0 +1,118 @@
+use serde_json::json;
+
+use super::Records;
+use crate::estate::{Catalogue, Routing, Switch, refresh_after_ms};
+
+#[test]
+fn src_07_exactly_one_main_server_is_authoritative_for_each_service() {
+    let two = Records::enabled().server("a", 10, "MAIN").server("b", 20, "MAIN");
+    assert!(two.broken()[0].contains("SRC-07"), "{:?}", two.broken());
+    let switch = Switch::new(two.read().0.view(None).unwrap());
+    let route = switch.route("/v1/transactions", None);
+    assert_eq!(route.authoritative.as_deref(), Some("a"), "at run time the first one counts");
+    let none = Records::enabled().server("box", 10, "STORE");
+    assert!(none.broken()[0].contains("SRC-07"), "{:?}", none.broken());
+    let apart = Records::enabled()
+        .organisation("s1", None)
+        .organisation("s2", None)
+        .narrow("a", 10, "MAIN", "except")
+        .narrow("b", 10, "MAIN", "except")
+        .assign("a", "s1")
+        .assign("b", "s2");
+    assert_eq!(apart.broken(), Vec::<String>::new(), "one for each store is one");
+}
+
+#[test]
+fn src_16_a_token_is_refreshed_for_ever_and_not_by_all_at_once() {
+    assert_eq!(refresh_after_ms(None, 0, 0), 30 * 60_000);
+    assert_eq!(refresh_after_ms(Some(3), 0, 0), 10 * 60_000, "never more often than that");
+    assert!(refresh_after_ms(None, 0, 255) < refresh_after_ms(None, 0, 0));
+    let waits: Vec<_> = (1..200).map(|failures| refresh_after_ms(None, failures, 0)).collect();
+    assert!(
+        waits.is_sorted() && waits[0] == 5000 && waits[198] == 30 * 60_000,
+        "it never gives up"
+    );
+}
+
+#[test]
+fn src_27_services_come_with_the_program_and_only_their_times_are_set() {
+    let record = json!({"id": "s", "name": "v1/transactions", "routing": "Broadcast"});
+    let records = Records::enabled().with("Service", record);
+    assert!(records.broken()[0].contains("comes with the program"), "{:?}", records.broken());
+    let record = json!({"id": "s", "name": "v1/transactions", "timeout": 4000});
+    let estate = Records::enabled().with("Service", record).estate();
+    let service = estate.services.find("http://main/v1/transactions").unwrap();
+    assert_eq!((service.routing, service.timeouts.timeout), (Routing::Transaction, Some(4000)));
+    let module = json!({"id": "m", "name": "loyalty/points", "routing": "Failover"});
+    let estate = Records::enabled().with("Service", module).estate();
+    assert_eq!(estate.services.name_of("m"), Some("loyalty/points"));
+}
+
+#[test]
+fn src_28_a_service_is_part_of_an_address_and_the_longest_wins() {
+    let catalogue = Catalogue::default();
+    let name = |address: &str| catalogue.find(address).map(|service| service.name.as_str());
+    assert_eq!(name("http://a/v1/models/Brand/records"), Some("v1/models"));
+    assert_eq!(name("http://a/v1/models/Product/records"), Some("v1/models/Product"));
+    assert_eq!(name("http://a/pos/v1/models/ProductPrice"), Some("v1/models/Product"));
+    assert_eq!(name("http://a/other"), None);
+}
+
+#[test]
+fn src_29_there_are_four_ways_and_what_is_not_known_is_failover() {
+    let words = ["Failover", "BROADCAST", "transaction", "Ping", "multicast"];
+    let wanted = [
+        Routing::Failover,
+        Routing::Broadcast,
+        Routing::Transaction,
+        Routing::Ping,
+        Routing::Failover,
+    ];
+    assert_eq!(words.map(Routing::read), wanted);
+}
+
+#[test]
+fn src_30_times_come_from_the_override_then_the_administrator_then_the_module_then_the_caller() {
+    let mut record = json!({"id": "s", "name": "x/y", "overrideTimeout": "Y", "timeoutOverride": 1,
+        "timeout": 2, "defaultTimeout": 3});
+    let mut seen = Vec::new();
+    for field in ["overrideTimeout", "timeout", "defaultTimeout", "name"] {
+        let estate = Records::enabled().with("Service", record.clone()).estate();
+        seen.push(estate.services.find("/x/y").unwrap().timeouts.choose(Some(4)));
+        record.as_object_mut().unwrap().remove(field).unwrap();
+    }
+    assert_eq!(seen, [Some(1), Some(2), Some(3), Some(4)]);
+}
+
+#[test]
+fn src_32_customers_and_tickets_go_to_the_same_servers() {
+    let records = Records::enabled().server("main", 10, "MAIN").narrow("box", 5, "STORE", "only");
+    let records = records
+        .with("ServerOrganization", json!({"id": "x", "serverId": "box", "organizationId": "s"}));
+    let records = records.organisation("s", None).define("box", "retail.posterminal.OrderLoader");
+    let broken = records.broken();
+    assert!(
+        broken.iter().any(|text| text.contains("SRC-32") && text.contains("CustomerLoader")),
+        "{broken:?}"
+    );
+    let whole = records
+        .define("box", "retail.posterminal.CancelLayawayLoader")
+        .define("box", "retail.posterminal.CustomerLoader")
+        .define("box", "retail.posterminal.CustomerAddrLoader");
+    assert_eq!(whole.broken(), Vec::<String>::new());
+}
+
+#[test]
+fn src_33_a_cash_up_goes_only_where_its_tickets_are() {
+    let records = Records::enabled()
+        .server("main", 10, "MAIN")
+        .organisation("s", None)
+        .narrow("box", 5, "STORE", "only")
+        .assign("box", "s")
+        .define("box", "retail.posterminal.ProcessCashClose");
+    let broken = records.broken();
+    assert!(
+        broken.iter().any(|text| text.contains("SRC-33") && text.contains("\"box\"")),
+        "{broken:?}"
+    );
+}

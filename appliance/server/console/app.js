@@ -1,0 +1,175 @@
+// The console: one status that streams in, one page at a time that shows it.
+
+import { get, keepToken, listen, maybe, token } from "./lib/api.js";
+import { badge, h } from "./lib/dom.js";
+import { ago, localised, setClock, span } from "./lib/words.js";
+import { Overview } from "./views/overview.js";
+import { Sales } from "./views/sales.js";
+import { Masterdata } from "./views/masterdata.js";
+import { Devices } from "./views/devices.js";
+import { Shop } from "./views/shop.js";
+import { Box } from "./views/box.js";
+import { Boxes } from "./views/boxes.js";
+
+/** A status is told at least every five seconds; without one for so long, what is shown is old. */
+const SILENT_MS = 12000;
+/** Events that come late are made up for by asking. */
+const ASK_MS = 7000;
+const MARKS = { good: "OK", notice: "Note", bad: "Act" };
+
+const PAGES = [
+  ["overview", "Overview", Overview, () => true],
+  ["boxes", "Boxes", Boxes, (status) => status.role === "main"],
+  ["sales", "Sales", Sales, () => true],
+  ["masterdata", "Masterdata", Masterdata, () => true],
+  ["devices", "Devices", Devices, (status) => status.role === "store"],
+  ["shop", "Shop", Shop, () => true],
+  ["box", "Box", Box, () => true],
+];
+
+const element = (id) => document.getElementById(id);
+const context = { status: null, caller: { kind: "nobody" }, isOperator: () => context.caller.kind === "operator" };
+let page = null;
+let heardAt = 0;
+let stream = null;
+
+function wantedPage() {
+  return PAGES.find(([name, , , fits]) => `#${name}` === location.hash && fits(context.status)) ?? PAGES[0];
+}
+
+function showPages() {
+  const current = wantedPage()[0];
+  const links = PAGES.filter(([, , , fits]) => fits(context.status)).map(([name, title]) =>
+    h("li", {}, h("a", { href: `#${name}`, "aria-current": name === current ? "page" : null }, title)));
+  const shown = element("pages");
+  const key = links.map((link) => link.outerHTML).join();
+  if (shown.dataset.key !== key) {
+    shown.dataset.key = key;
+    shown.replaceChildren(...links);
+    shown.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }
+}
+
+function turnTo() {
+  if (!context.status) return;
+  const [name, title, View] = wantedPage();
+  showPages();
+  if (page?.name !== name) {
+    page?.view.end?.();
+    page = { name, view: new View(context) };
+    element("view").replaceChildren(h("h2", { class: "page" }, title), page.view.element);
+    if (location.hash) element("main").focus({ preventScroll: true });
+  }
+  page.view.update(context.status);
+}
+
+function showSentence(status) {
+  const [first, ...others] = status.findings;
+  const box = element("sentence");
+  const key = JSON.stringify([first, heardAt > 0]);
+  document.title = `${status.node}: ${localised(first)}`;
+  if (box.dataset.key !== key) {
+    box.dataset.key = key;
+    box.className = `sentence ${first.level}`;
+    box.replaceChildren(h("p", { class: "said" }, badge(MARKS[first.level], first.level), ` ${localised(first)}`),
+      first.advice ? h("p", { class: "advice" }, first.advice) : "");
+  }
+  const list = element("findings");
+  const rest = JSON.stringify(others);
+  if (list.dataset.key !== rest) {
+    list.dataset.key = rest;
+    list.hidden = others.length === 0;
+    list.replaceChildren(...others.map((finding) => h("li", { class: finding.level },
+      badge(MARKS[finding.level], finding.level), h("span", {}, h("strong", {}, localised(finding)),
+        finding.advice ? h("span", { class: "advice" }, ` ${finding.advice}`) : null))));
+  }
+}
+
+function show(status) {
+  heardAt = Date.now();
+  context.status = status;
+  setClock(status.now);
+  element("name").textContent = status.node;
+  element("about").textContent = `${status.role === "main" ? "Head office" : "Shop"} · Storebox ${status.version} · up ${span(status.uptimeS)}`;
+  showSentence(status);
+  setLive(true);
+  turnTo();
+}
+
+function setLive(isLive) {
+  const live = element("live");
+  const word = isLive ? "live" : "no answer";
+  if (live.textContent !== word) live.textContent = word;
+  live.className = isLive ? "live on" : "live off";
+  if (isLive || !context.status) return;
+  const box = element("sentence");
+  if (box.dataset.key === "silent") return;
+  box.dataset.key = "silent";
+  box.className = "sentence bad";
+  box.replaceChildren(h("p", { class: "said" }, badge("Act", "bad"), " This box does not answer"),
+    h("p", { class: "advice" }, "Check its power and its cable. What is below is what it said ", ago(context.status.now),
+      "; tills go on through the other box of the shop if there is one."));
+}
+
+function follow() {
+  stream?.abort();
+  stream = new AbortController();
+  const hear = (event) => event.name === "status" && show(JSON.parse(event.data));
+  const state = (isUp, refusal) => {
+    if (!isUp && refusal?.status === 401) signOut(refusal.message);
+    else if (!isUp) setLive(false);
+  };
+  listen("/v1/status/events", hear, { signal: stream.signal, state });
+}
+
+async function signIn(value) {
+  keepToken(value);
+  const caller = await get("/v1/whoami");
+  if (caller.kind === "node") throw new Error("this is a box's token, not a person's");
+  context.caller = caller;
+  changedCaller();
+}
+
+function signOut(why = "") {
+  keepToken(null);
+  context.caller = { kind: "nobody" };
+  changedCaller();
+  if (why) openSignIn(`You were signed out: ${why}`);
+}
+
+function changedCaller() {
+  element("sign").textContent = context.caller.kind === "nobody" ? "Sign in" : `Sign out (${context.caller.kind})`;
+  page?.view.end?.();
+  page = null;
+  follow();
+}
+
+function openSignIn(why = "") {
+  element("sign-refused").textContent = why;
+  element("token").value = "";
+  element("sign-in").showModal();
+}
+
+element("sign").addEventListener("click", () => (token() ? signOut() : openSignIn()));
+element("sign-in").querySelector("[data-close]").addEventListener("click", () => element("sign-in").close());
+element("sign-in").querySelector("form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    await signIn(element("token").value.trim());
+    element("sign-in").close();
+  } catch (error) {
+    keepToken(null);
+    element("sign-refused").textContent = `Not signed in: ${error.message}.`;
+  }
+});
+addEventListener("hashchange", turnTo);
+setInterval(() => {
+  const silent = Date.now() - heardAt;
+  if (heardAt > 0 && silent > SILENT_MS) setLive(false);
+  // Too many listen, or something in between holds events back: then the box is asked.
+  if (silent > ASK_MS) maybe("/v1/status").then((status) => status && show(status)).catch(() => {});
+}, 2000);
+
+if (token()) signIn(token()).catch((error) => signOut(error.message));
+else follow();
+maybe("/v1/status").then((status) => status && !context.status && show(status)).catch(() => setLive(false));

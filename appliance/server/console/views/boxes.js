@@ -1,0 +1,83 @@
+// Head office's view: every box of the chain with what it said last, and nothing where nothing is known.
+
+import { maybe } from "../lib/api.js";
+import { badge, Card, h, table, tile } from "../lib/dom.js";
+import { ago, count, span } from "../lib/words.js";
+
+const LOOK_EVERY_MS = 5000;
+const CONTACT = { here: "good", away: "bad", unknown: "notice", revoked: "notice" };
+const ORDER = ["away", "unknown", "here", "revoked"];
+
+export class Boxes {
+  constructor(context) {
+    this.context = context;
+    this.tiles = h("dl", { class: "tiles" });
+    this.filter = h("input", { type: "search", placeholder: "name, version or sentence", oninput: () => this.draw() });
+    this.list = new Card("All boxes", { wide: true });
+    this.hint = h("p", { class: "quiet" });
+    this.search = h("label", {}, "Find a box", this.filter);
+    this.element = h("div", {}, this.hint, this.tiles, this.search, h("div", { class: "cards" }, this.list.element));
+    this.timer = setInterval(() => this.look(), LOOK_EVERY_MS);
+    this.look();
+  }
+
+  async look() {
+    if (!this.context.isOperator()) return;
+    this.boxes = await maybe("/v1/boxes").catch(() => this.boxes);
+    this.draw();
+  }
+
+  draw() {
+    if (!this.boxes) return;
+    const lively = this.boxes.filter((box) => box.contact !== "revoked");
+    const number = (contact) => lively.filter((box) => box.contact === contact).length;
+    const troubled = lively.filter((box) => box.said && box.said.level !== "good").length;
+    const waiting = lively.reduce((sum, box) => sum + (box.said?.waiting ?? 0), 0);
+    this.tiles.replaceChildren(tile("In contact", `${count(number("here"))} of ${count(lively.length)}`),
+      tile("Silent", count(number("away")), "spoke before", number("away") ? "rose" : ""),
+      tile("Unknown", count(number("unknown")), "never spoke", number("unknown") ? "amber" : ""),
+      tile("With something to say", count(troubled), "", troubled ? "amber" : ""),
+      tile("Sales that wait there", count(waiting), "as far as known"));
+    const words = this.filter.value.trim().toLowerCase();
+    const fits = (box) => !words || `${box.name} ${box.said?.version} ${box.said?.sentence}`.toLowerCase().includes(words);
+    const shown = this.boxes.filter(fits).sort((a, b) => ORDER.indexOf(a.contact) - ORDER.indexOf(b.contact) || a.name.localeCompare(b.name));
+    this.list.show({ shown }, () => table("Boxes", [
+      ["Box", (box) => h("strong", {}, box.name)],
+      ["Contact", (box) => h("span", { class: "stack" }, badge(box.contact, CONTACT[box.contact]), box.lastContact ? ago(box.lastContact) : null)],
+      ["Version", (box) => box.said?.version ?? "unknown"],
+      ["Revisions behind", (box) => lag(box)],
+      ["Waiting", (box) => count(box.said?.waiting), "number"],
+      ["Oldest", (box) => oldest(box), "number"],
+      ["For a person", (box) => count(box.said?.quarantined), "number"],
+      ["Devices in trouble", (box) => (box.said ? box.said.troubled.join(", ") || "none" : "unknown")],
+      ["It says", (box) => (box.said ? badge(box.said.sentence, box.said.level) : "unknown")],
+    ], shown, "No box was let in yet: `storebox node add NAME`."));
+  }
+
+  update() {
+    const isOperator = this.context.isOperator();
+    this.hint.textContent = isOperator ? "" : "Sign in as operator to see the boxes of the chain.";
+    this.hint.hidden = isOperator;
+    this.search.hidden = !isOperator;
+  }
+
+  end() {
+    clearInterval(this.timer);
+  }
+}
+
+function lag(box) {
+  if (!box.said || box.feeds.length === 0) return "unknown";
+  const behind = box.feeds.filter((feed) => feed.behind !== 0);
+  if (behind.length === 0) return badge("level", "good");
+  return h("span", { class: "stack" }, behind.map((feed) =>
+    h("span", {}, `${feed.feed} ${feed.behind === undefined ? "unknown" : count(feed.behind)}`)));
+}
+
+/** The oldest sale of a silent box has grown older since. */
+function oldest(box) {
+  if (!box.said || box.said.waiting === undefined) return "unknown";
+  if (box.said.waiting === 0) return "none";
+  const since = box.contact === "away" ? " or more" : "";
+  return `${span(box.said.oldestS)}${since}`;
+}

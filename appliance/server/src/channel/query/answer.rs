@@ -1,0 +1,107 @@
+//! One query from its request to its answer.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use storebox_proto::estate::channel::{QueryParameters, ServiceType, Stage};
+use storebox_proto::limits::QUERY_ROWS_MAX;
+use storebox_proto::problem::{Code, Problem};
+use storebox_proto::query::{Entity, Query};
+
+use super::reader::{Found, Reader};
+use crate::channel::context::{Context, Place};
+use crate::channel::desk::Reply;
+use crate::channel::fault;
+use crate::channel::hooks::{Hooks, Point};
+use crate::env;
+
+/// Answers a query, with its hooks around it.
+pub(in crate::channel) async fn answer(
+    reader: &Arc<Reader>,
+    hooks: &dyn Hooks,
+    context: &Context,
+    parameters: &QueryParameters,
+    request: Value,
+) -> Result<Reply, Problem> {
+    let entity = Query::parse(&request).map_err(fault::query)?.entity;
+    let point = |stage| Point { stage, service: ServiceType::Query, entity: Some(entity) };
+    let request = hooks.run(context, point(Stage::BeforeQuery), request).await?;
+    let query = Query::parse(&request).map_err(fault::query)?;
+    allowed(&query, entity, context, parameters)?;
+    let rows_max = parameters.rows_max.unwrap_or(QUERY_ROWS_MAX).min(QUERY_ROWS_MAX);
+    let (reader, scope) = (Arc::clone(reader), Scope::of(context));
+    let work = move || {
+        let found = reader.find(&query, &scope, rows_max)?;
+        Ok(to_json(&query, found))
+    };
+    let done = tokio::task::spawn_blocking(work).await;
+    let json = done.map_err(|error| Problem::new(Code::Internal, error.to_string()))??;
+    let json = hooks.run(context, point(Stage::AfterQuery), json).await?;
+    Ok(Reply { max_age: parameters.cache_seconds(entity), ..Reply::of(json) })
+}
+
+/// What of a context decides which rows a caller sees.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scope {
+    pub(super) channel: String,
+    pub(super) place: Place,
+    /// Today, as masterdata writes a day.
+    pub(super) today: String,
+}
+
+impl Scope {
+    fn of(context: &Context) -> Self {
+        let today = env::believable().to_string();
+        Self {
+            channel: context.channel.id.clone(),
+            place: context.place.clone(),
+            today: today.chars().take(10).collect(),
+        }
+    }
+}
+
+fn allowed(
+    query: &Query,
+    asked: Entity,
+    context: &Context,
+    parameters: &QueryParameters,
+) -> Result<(), Problem> {
+    if query.entity != asked {
+        return Err(fault::field("entity", "cannot be changed by a hook"));
+    }
+    if let Some(terminal) = &query.terminal
+        && terminal != context.terminal()
+    {
+        let detail = format!("terminal {} may not ask as {terminal}", context.terminal());
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    if !parameters.entities.is_empty() && !parameters.entities.contains(&query.entity) {
+        let names: Vec<_> = parameters.entities.iter().map(|entity| entity.as_str()).collect();
+        let detail = format!(
+            "field entity: channel {} may ask for {}, not for {}",
+            context.channel.id,
+            names.join(", "),
+            query.entity
+        );
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    Ok(())
+}
+
+fn to_json(query: &Query, found: Found) -> Value {
+    let end = query.start_row + found.rows.len() as u64;
+    let rows: Vec<Value> = found.rows.into_iter().map(Value::Object).collect();
+    json!({
+        "entity": query.entity,
+        "startRow": query.start_row,
+        "endRow": end,
+        "totalRows": found.total,
+        "more": found.more,
+        "data": rows,
+        "metadata": {
+            "plan": found.plan,
+            "examined": found.examined,
+            "position": found.position,
+        },
+    })
+}

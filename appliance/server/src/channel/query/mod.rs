@@ -1,0 +1,18 @@
+//! The query service: entities put together from the replica and from what was created in this shop.
+//!
+//! ```text
+//! request ─▶ references ─▶ plan ─▶ candidates (index, or bounded scan) ─▶ criteria ─▶ rows ─▶ what they bring
+//! ```
+
+mod answer;
+mod bring;
+mod entity;
+mod plan;
+mod reader;
+mod references;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub(super) use answer::answer;
+pub(super) use reader::Reader;

@@ -1,0 +1,214 @@
+use std::sync::OnceLock;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use storebox_proto::problem::Code;
+use storebox_proto::query::{Criteria, Entity, Options, Query};
+
+use super::answer::Scope;
+use super::reader::Reader;
+use crate::channel::world::{World, estate};
+
+fn equals(field: &str, value: &str) -> Value {
+    json!([{"fieldName": field, "operator": "equals", "value": value}])
+}
+
+fn shop(more: Vec<(&'static str, Value)>) -> World {
+    let mut records = estate();
+    records.extend([
+        ("ProductCategory", json!({"id": "D1", "searchKey": "food", "name": "Food"})),
+        ("ProductCategory", json!({"id": "C1", "searchKey": "fruit", "name": "Fruit"})),
+        ("ProductCategory", json!({"id": "C2", "searchKey": "tools", "name": "Tools"})),
+        ("ProductCategoryTree", json!({"id": "C1", "categoryId": "C1", "parentId": "D1"})),
+        ("ProductCategoryTree", json!({"id": "D1", "categoryId": "D1", "parentId": "C1"})),
+        ("Product", json!({"id": "P1", "barcode": "4001", "name": "Apple", "categoryId": "C1"})),
+        ("Product", json!({"id": "P2", "barcode": "4002", "name": "Hammer", "categoryId": "C2"})),
+        ("ProductPrice", json!({"id": "1", "productId": "P1", "priceListId": "PL1", "listPrice": "3.50"})),
+        ("ProductPrice", json!({"id": "2", "productId": "P1", "priceListId": "PL2", "listPrice": "9"})),
+        ("TaxRate", json!({"id": "T1", "taxCategoryId": "FOOD", "rate": "7"})),
+        ("Discount", json!({"id": "K1", "name": "Old", "startingDate": "2017-03-03", "endingDate": "2017-04-09"})),
+        ("Discount", json!({"id": "K2", "name": "Now", "startingDate": "2017-03-03"})),
+        ("Discount", json!({"id": "K3", "name": "Later", "startingDate": "9000-01-01"})),
+    ]);
+    records.extend(more);
+    World::open(&records)
+}
+
+#[tokio::test]
+async fn a_product_comes_with_price_stock_and_categories_in_one_call() {
+    let shop = shop(vec![]);
+    let request = json!({"entity": "Product", "startRow": 0, "endRow": 1,
+                         "criteria": equals("barcode", "4001")});
+    let answer = shop.done("query", request).await;
+    assert_eq!(answer["metadata"]["plan"], json!(["index barcode"]));
+    assert_eq!((&answer["totalRows"], &answer["more"]), (&json!(1), &json!(false)));
+    let product = &answer["data"][0];
+    assert_eq!(product["price"]["listPrice"], "3.50");
+    assert_eq!(product["stock"], Value::Null);
+    let names: Vec<_> =
+        product["categories"].as_array().unwrap().iter().map(|c| &c["name"]).collect();
+    assert_eq!(names, ["Fruit", "Food"]);
+    let cheap = json!([{"fieldName": "price.listPrice", "operator": "lessThan", "value": 4}]);
+    assert_eq!(shop.rows("Product", cheap).await.len(), 1);
+    assert_eq!(shop.rows("Product", equals("category", "tools")).await[0]["id"], "P2");
+    let prices = shop.rows("ProductPrice", equals("product", "4001")).await;
+    assert_eq!((prices.len(), &prices[0]["id"]), (1, &json!("1")));
+}
+
+#[tokio::test]
+async fn only_what_the_terminal_may_see_is_found() {
+    let shop = shop(vec![]);
+    let ids = async |entity: &str| {
+        let rows = shop.rows(entity, json!([])).await;
+        rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("Discount").await, ["K2"]);
+    assert_eq!(ids("ProductTax").await, ["T1"]);
+    assert_eq!(ids("Channel").await, ["web"]);
+    assert_eq!(ids("Terminal").await, ["web-1", "web-2", "web-3"]);
+    // The region is below its own store: a circle, which ends.
+    assert_eq!(ids("Store").await, ["R", "S1", "S1a", "S2"]);
+}
+
+#[tokio::test]
+async fn a_terminal_sees_the_products_and_categories_of_its_assortment() {
+    let shop = shop(vec![
+        (
+            "Terminal",
+            json!({"id": "small-1", "channelId": "web", "roleId": "shop", "assortmentId": "A1"}),
+        ),
+        ("AssortmentProduct", json!({"id": "1", "assortmentId": "A1", "productId": "P2"})),
+    ]);
+    for (entity, expected) in [("Product", "P2"), ("ProductCategory", "C2")] {
+        let asked = shop.call("small-1", "query", json!({"entity": entity})).await.unwrap().json;
+        let rows = asked["data"].as_array().unwrap();
+        assert_eq!((rows.len(), &rows[0]["id"]), (1, &json!(expected)), "{entity}");
+    }
+}
+
+#[tokio::test]
+async fn a_definition_bounds_what_is_asked_for_and_how_long_it_may_be_kept() {
+    let mut records = estate();
+    records.retain(|(_, record)| record["id"] != "web-query");
+    records.push(("ChannelService", json!({"id": "q", "channelId": "web", "type": "query",
+        "parameters": {"entities": ["Store", "Terminal"], "cacheSeconds": {"Store": 60}, "rowsMax": 2}})));
+    let world = World::open(&records);
+    let reply = world.call("web-1", "query", json!({"entity": "Store"})).await.unwrap();
+    assert_eq!(reply.max_age, Some(60));
+    assert_eq!((&reply.json["endRow"], &reply.json["more"]), (&json!(2), &json!(true)));
+    assert_eq!(reply.json["totalRows"], Value::Null);
+    let next = json!({"entity": "Store", "startRow": 2, "endRow": -1});
+    let reply = world.call("web-1", "query", next).await.unwrap();
+    assert_eq!((&reply.json["totalRows"], &reply.json["more"]), (&json!(4), &json!(false)));
+    assert_eq!(
+        world.call("web-1", "query", json!({"entity": "Terminal"})).await.unwrap().max_age,
+        None
+    );
+    let refused = world.call("web-1", "query", json!({"entity": "User"})).await.unwrap_err();
+    assert_eq!(refused.code, Code::Forbidden);
+    let other = json!({"entity": "Store", "terminal": "web-2"});
+    assert_eq!(world.call("web-1", "query", other).await.unwrap_err().code, Code::Forbidden);
+    let like = json!({"entity": "Terminal", "criteria": [
+        {"fieldName": "store", "operator": "contains", "value": "S"}]});
+    let refused = world.call("web-1", "query", like).await.unwrap_err();
+    assert!(refused.detail.starts_with("field store: is a code"), "{refused}");
+}
+
+const WORDS: [&str; 10] =
+    ["Apple", "apple", "APPLE-pie", "İce", "i̇ce", "Kelvin K", "007", "7", "7.0", "caffè  latte"];
+
+/// A world whose products and customers differ in everything that an index cares about.
+fn mixed() -> &'static World {
+    static WORLD: OnceLock<World> = OnceLock::new();
+    WORLD.get_or_init(|| {
+        let mut records = Vec::new();
+        for number in 0..400_usize {
+            let word = WORDS[number * 7 % WORDS.len()];
+            let key = match number % 5 {
+                0 => json!(number % 13),
+                1 => json!(format!("{}.0", number % 13)),
+                2 => json!(word),
+                3 => Value::Null,
+                _ => json!(number % 2 == 0),
+            };
+            records.push((
+                "Product",
+                json!({"id": format!("{}", number * 31 % 401), "barcode": key,
+                "searchKey": word, "name": format!("{word} {}", number % 3), "weight": number % 7}),
+            ));
+        }
+        shop(records)
+    })
+}
+
+fn criteria() -> impl Strategy<Value = Value> {
+    let names = prop::sample::select(vec!["id", "barcode", "searchKey", "name", "weight", "gone"]);
+    let value = prop_oneof![
+        prop::sample::select(WORDS.to_vec()).prop_map(Value::from),
+        prop::sample::select(vec![
+            "a",
+            "app",
+            "apple 1",
+            "i",
+            "İ",
+            "--",
+            "",
+            "k",
+            "caffè lat",
+            "P1"
+        ])
+        .prop_map(Value::from),
+        (0..14_u32).prop_map(Value::from),
+        (0..14_u32).prop_map(|number| Value::from(number.to_string())),
+        any::<bool>().prop_map(Value::from),
+    ];
+    let one = [
+        "equals",
+        "notEqual",
+        "iEquals",
+        "contains",
+        "iContains",
+        "startsWith",
+        "iStartsWith",
+        "endsWith",
+        "greaterThan",
+        "lessOrEqual",
+    ];
+    let single = (names.clone(), prop::sample::select(one.to_vec()), value.clone()).prop_map(
+        |(name, operator, value)| json!({"fieldName": name, "operator": operator, "value": value}),
+    );
+    let set = (names.clone(), prop::collection::vec(value, 0..4)).prop_map(
+        |(name, values)| json!({"fieldName": name, "operator": "inSet", "value": values}),
+    );
+    let null = names.prop_map(|name| json!({"fieldName": name, "operator": "isNull"}));
+    let leaf = prop_oneof![4 => single, 2 => set, 1 => null];
+    let node = leaf.prop_recursive(3, 12, 4, |inner| {
+        let junction = prop::sample::select(vec!["and", "or", "not"]);
+        (junction, prop::collection::vec(inner, 0..4))
+            .prop_map(|(operator, list)| json!({"operator": operator, "criteria": list}))
+    });
+    prop::collection::vec(node, 1..4).prop_map(Value::from)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn the_planner_finds_what_a_naive_scan_finds(
+        list in criteria(), start in 0_u64..20, length in prop::option::of(0_u64..50),
+    ) {
+        let world = mixed();
+        let reader = Reader::new(world.masterdata.clone(), world.documents.clone());
+        let query = Query {
+            entity: Entity::Product,
+            start_row: start,
+            end_row: length.map(|length| start + length),
+            criteria: Criteria::parse(&list, "criteria").unwrap(),
+            options: Options { price: false, stock: false, stock_by_warehouse: false },
+            terminal: None,
+        };
+        let planned = reader.find(&query, &Scope::default(), 1000).unwrap();
+        let naive = reader.find_naively(&query, &Scope::default(), 1000).unwrap();
+        prop_assert_eq!(planned.rows, naive.rows);
+        prop_assert_eq!((planned.total, planned.more), (naive.total, naive.more));
+    }
+}

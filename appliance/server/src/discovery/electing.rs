@@ -1,0 +1,136 @@
+//! Whether this box is the one in charge of its store: it listens to the others, asks whether they are alive, and
+//! decides by `storebox_proto::sync::election`.
+//!
+//! Dropped at an await, the box stays what it said last.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use storebox_proto::beacon::Role;
+use storebox_proto::ids::{NodeId, SiteId};
+use storebox_proto::sync::book::Outcome;
+use storebox_proto::sync::election::{Candidate, Election, Neighbour};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::browse::{BrowseConfig, Browser, Found, Sighting};
+use super::daemon::{DaemonError, Interfaces, Service};
+use super::probe::probe;
+use crate::env;
+
+/// How often the others are asked whether they are alive.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+/// A box on the same LAN answers far sooner.
+const ANSWER_MAX: Duration = Duration::from_millis(700);
+/// Boxes of one store that are listened to.
+const NEIGHBOURS_MAX: usize = 16;
+/// Addresses of one box that are asked.
+const ADDRESSES_ASKED: usize = 2;
+
+/// Who this box is among the others.
+#[derive(Debug, Clone)]
+pub struct ElectConfig {
+    /// Its store.
+    pub site: SiteId,
+    /// Its name and priority.
+    pub own: Candidate,
+    /// Its start.
+    pub boot: u32,
+    /// Where the others are heard.
+    pub interfaces: Interfaces,
+    /// What a living box answers.
+    pub probe_path: String,
+}
+
+/// Takes part in the election of a store.
+pub struct Elector {
+    config: ElectConfig,
+    browser: Browser,
+    election: Election,
+    heard: BTreeMap<String, Heard>,
+}
+
+struct Heard {
+    candidate: Candidate,
+    is_primary: bool,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Elector {
+    /// Begins to listen.
+    pub fn start(config: ElectConfig) -> Result<Self, DaemonError> {
+        let browse =
+            BrowseConfig { services: vec![Service::Tills], interfaces: config.interfaces.clone() };
+        let browser = Browser::start(browse)?;
+        let election = Election::new(config.own.clone());
+        Ok(Self { config, browser, election, heard: BTreeMap::new() })
+    }
+
+    /// Takes part until the shutdown, and tells whether this box is in charge.
+    pub async fn run(mut self, in_charge: &watch::Sender<bool>, shutdown: CancellationToken) {
+        let mut tick = tokio::time::interval(ASK_EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                sighting = self.browser.next() => self.hear(sighting),
+                _ = tick.tick() => {
+                    let alive = self.alive().await;
+                    self.election.handle_neighbours(&alive, env::instant());
+                    let is_primary = self.election.is_primary();
+                    if in_charge.send_if_modified(|told| std::mem::replace(told, is_primary) != is_primary) {
+                        tracing::info!(is_primary, neighbours = alive.len(), "who is in charge of the store");
+                    }
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, sighting: Sighting) {
+        match sighting {
+            Sighting::Gone { instance, .. } => drop(self.heard.remove(&instance)),
+            Sighting::Seen(found) => {
+                let Found { instance, beacon, addresses, .. } = *found;
+                let takes_part = matches!(beacon.role, Role::Primary | Role::Standby);
+                let is_own = beacon.boot == self.config.boot || beacon.node == self.config.own.node;
+                let is_full =
+                    self.heard.len() >= NEIGHBOURS_MAX && !self.heard.contains_key(&instance);
+                if beacon.site != self.config.site || !takes_part || is_own || is_full {
+                    return;
+                }
+                let candidate = Candidate { priority: beacon.priority, node: beacon.node };
+                let is_primary = beacon.role == Role::Primary;
+                let addresses = addresses.into_iter().collect();
+                self.heard.insert(instance, Heard { candidate, is_primary, addresses });
+            }
+        }
+    }
+
+    /// The boxes that answer now, whatever mDNS still believes.
+    async fn alive(&self) -> Vec<Neighbour> {
+        let asked = self.heard.values().map(|heard| async {
+            let asks =
+                heard.addresses.iter().take(ADDRESSES_ASKED).map(|address| {
+                    probe(*address, self.config.probe_path.clone(), None, ANSWER_MAX)
+                });
+            let outcomes = join_all(asks).await;
+            let answers = outcomes.iter().any(|(outcome, _)| is_of(outcome, &heard.candidate.node));
+            answers.then(|| Neighbour {
+                candidate: heard.candidate.clone(),
+                is_primary: heard.is_primary,
+            })
+        });
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+}
+
+/// Whether that box answered; one that does not give its name is believed to be the one that was announced.
+fn is_of(outcome: &Outcome, node: &NodeId) -> bool {
+    match outcome {
+        Outcome::Answered(name) => name.as_ref().is_none_or(|name| name == node),
+        Outcome::Failed | Outcome::Stranger => false,
+    }
+}

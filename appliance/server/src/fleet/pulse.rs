@@ -1,0 +1,101 @@
+//! A box tells head office how it is.
+
+use std::time::{Duration, Instant};
+
+use storebox_proto::feed::Position;
+use storebox_proto::heartbeat::{FeedAt, Heartbeat, TEXT_CHARS_MAX};
+use storebox_proto::limits::DEVICES_MAX;
+use tokio_util::sync::CancellationToken;
+
+use crate::env;
+use crate::replica::refresher::chain;
+use crate::replica::source::HttpSource;
+use crate::status::{Level, Panel, Status};
+
+/// Between two heartbeats of a box of which nothing else is to be said.
+pub const EVERY: Duration = Duration::from_secs(30);
+/// Between two looks: what changed is told then, and a heartbeat that did not arrive is told again.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// The task.
+pub struct Pulse {
+    panel: Panel,
+    source: HttpSource,
+}
+
+impl Pulse {
+    /// Tells this main server what this panel says.
+    pub fn new(panel: Panel, source: HttpSource) -> Self {
+        Self { panel, source }
+    }
+
+    /// Tells until the box stops; dropped at an await, one heartbeat is missing.
+    pub async fn run(self, stop: CancellationToken) {
+        stop.run_until_cancelled(self.beat_for_ever()).await;
+    }
+
+    async fn beat_for_ever(&self) {
+        let mut heard: Option<(Instant, Heartbeat)> = None;
+        loop {
+            let heartbeat = heartbeat(&self.panel.status().await);
+            let now = env::instant();
+            let is_due = heard.as_ref().is_none_or(|(at, last)| {
+                now.saturating_duration_since(*at) >= EVERY || differs(last, &heartbeat)
+            });
+            if is_due {
+                match self.source.post(&["sync", "v1", "heartbeat"], &heartbeat).await {
+                    Ok(()) => heard = Some((now, heartbeat)),
+                    Err(error) => {
+                        tracing::debug!(error = %chain(&error), "head office does not hear this box");
+                        heard = None;
+                    }
+                }
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Whether somebody at head office would want to know before the next heartbeat.
+fn differs(last: &Heartbeat, now: &Heartbeat) -> bool {
+    last.level != now.level
+        || last.troubled != now.troubled
+        || last.quarantined != now.quarantined
+        || last.feeds != now.feeds
+}
+
+fn heartbeat(status: &Status) -> Heartbeat {
+    let feeds = status.feeds.iter().filter_map(|feed| {
+        let position = Position { epoch: feed.epoch, revision: feed.revision };
+        Some(FeedAt { feed: feed.feed.parse().ok()?, position })
+    });
+    let outbox = status.outbox.as_ref();
+    let ails =
+        |device: &&crate::status::DeviceStatus| device.trouble.is_some() || device.link == "away";
+    let first = status.findings.first();
+    Heartbeat {
+        version: status.version.clone(),
+        now: status.now,
+        uptime_s: status.uptime_s,
+        feeds: feeds.collect(),
+        waiting: outbox.map(|outbox| outbox.waiting),
+        oldest_s: outbox.and_then(|outbox| outbox.oldest_s),
+        quarantined: outbox.map(|outbox| outbox.quarantined),
+        troubled: status
+            .devices
+            .iter()
+            .filter(ails)
+            .map(|device| device.id.clone())
+            .take(DEVICES_MAX)
+            .collect(),
+        level: match first.map_or(Level::Good, |finding| finding.level) {
+            Level::Good => "good",
+            Level::Notice => "notice",
+            Level::Bad => "bad",
+        }
+        .to_owned(),
+        sentence: first
+            .map(|finding| finding.text.chars().take(TEXT_CHARS_MAX).collect())
+            .unwrap_or_default(),
+    }
+}

@@ -1,0 +1,218 @@
+//! Following a journal in its own order, from wherever a reader stopped before.
+//!
+//! A reader of the whole keeps a [`Spot`], a hint where to go on: losing it costs time, never records.
+//! What is read here may be on its way to the disk still; who follows has to know from the owner how far the
+//! journal is durable, and to stop there.
+//! Damaged places are passed over: the owner has named them when it opened the journal.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::log::Location;
+use super::reader::Reader;
+use super::record::{self, BODY_BYTES_MAX, Beyond, HEADER_BYTES as RECORD_HEADER};
+use super::recovery::Replayed;
+use super::segment::{self, HEADER_BYTES, Header};
+
+/// How much is read at once; doubled where a record is longer.
+const CHUNK_BYTES: usize = 256 * 1024;
+/// A chunk that holds the longest record, wherever it begins.
+const CHUNK_BYTES_MAX: usize = 2 * (BODY_BYTES_MAX + RECORD_HEADER);
+
+/// Where reading goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spot {
+    /// The segment; 0 is the first there is.
+    pub segment: u64,
+    /// The offset within it.
+    pub offset: u64,
+}
+
+/// What a follower says to a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Taken; show the next.
+    Taken,
+    /// Not taken; stop in front of it.
+    Stop,
+}
+
+impl Reader {
+    /// Shows records from this spot on, in order, until there is no more or the follower stops.
+    pub fn follow(
+        &self,
+        spot: Spot,
+        each: &mut dyn FnMut(&Replayed<'_>) -> Step,
+    ) -> io::Result<Spot> {
+        let mut at = spot;
+        loop {
+            // Asked before the segment is read: what stands in it then is all that ever will.
+            let numbers = self.segments()?;
+            let Some(current) = numbers.iter().copied().find(|number| *number >= at.segment) else {
+                return Ok(at);
+            };
+            if current != at.segment {
+                at = Spot { segment: current, offset: 0 };
+            }
+            let next = numbers.iter().copied().find(|number| *number > current);
+            let (spot, stopped) = self.walk(at, each)?;
+            at = spot;
+            match next {
+                Some(next) if !stopped => at = Spot { segment: next, offset: 0 },
+                Some(_) | None => return Ok(at),
+            }
+        }
+    }
+
+    fn segments(&self) -> io::Result<Vec<u64>> {
+        let names = self.disk.list(&self.dir)?;
+        let mut numbers: Vec<u64> = names.iter().filter_map(|n| segment::number_of(n)).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Walks through one segment; says where it came to and whether the follower stopped.
+    fn walk(
+        &self,
+        mut at: Spot,
+        each: &mut dyn FnMut(&Replayed<'_>) -> Step,
+    ) -> io::Result<(Spot, bool)> {
+        let file = self.disk.open(&self.dir.join(segment::file_name(at.segment)))?;
+        let size = file.size()?;
+        let mut head = [0; HEADER_BYTES];
+        if size < HEADER_BYTES as u64 {
+            return Ok((at, false));
+        }
+        file.read_exact_at(&mut head, 0)?;
+        let Some(Header { nonce, first, .. }) = Header::decode(&head) else {
+            return Ok((at, false));
+        };
+        at.offset = at.offset.max(HEADER_BYTES as u64);
+        let mut chunk = CHUNK_BYTES;
+        loop {
+            let rest = size.saturating_sub(at.offset);
+            let length = usize::try_from(rest).unwrap_or(usize::MAX).min(chunk);
+            let mut bytes = vec![0; length];
+            file.read_exact_at(&mut bytes, at.offset)?;
+            let walked = walk_chunk(&bytes, at, nonce, first, each);
+            at.offset += walked.bytes as u64;
+            if walked.stopped {
+                return Ok((at, true));
+            }
+            let is_last = length as u64 == rest;
+            if walked.bytes == 0 {
+                match is_last || chunk >= CHUNK_BYTES_MAX {
+                    false => chunk *= 2,
+                    true => match record::look_ahead(&bytes, 0, nonce, first, true) {
+                        Beyond::Record(found) => at.offset += found.span.start as u64,
+                        Beyond::Pieces | Beyond::Nothing => return Ok((at, false)),
+                    },
+                }
+            }
+        }
+    }
+}
+
+struct Walked {
+    bytes: usize,
+    stopped: bool,
+}
+
+fn walk_chunk(
+    bytes: &[u8],
+    from: Spot,
+    nonce: u64,
+    first: u64,
+    each: &mut dyn FnMut(&Replayed<'_>) -> Step,
+) -> Walked {
+    let mut at = 0;
+    while let Some(found) = record::parse(bytes, at, Some(nonce)) {
+        if found.header.sequence < first {
+            break;
+        }
+        let location = Location {
+            segment: from.segment,
+            offset: from.offset + found.span.start as u64,
+            length: u32::try_from(found.span.len()).expect("a record is at most BODY_BYTES_MAX"),
+            sequence: found.header.sequence,
+        };
+        let shown = Replayed { kind: found.header.kind, body: &bytes[found.body()], location };
+        if each(&shown) == Step::Stop {
+            return Walked { bytes: at, stopped: true };
+        }
+        at = found.span.end;
+    }
+    Walked { bytes: at, stopped: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::journal::{Group, Journal, Options, RealDisk};
+
+    fn journal(dir: &Path) -> Journal {
+        let options = Options { segment_bytes: 4096, deletes: false, ..Options::default() };
+        Journal::open(Arc::new(RealDisk), dir, options, 0, &mut |_| {}).unwrap().journal
+    }
+
+    fn write(journal: &mut Journal, bodies: std::ops::Range<u64>) {
+        for body in bodies {
+            journal.begin(&mut Vec::new);
+            let mut group = Group::new();
+            group.push(1, &[&body.to_le_bytes(), &[7; 300]]);
+            journal.commit(group).unwrap();
+        }
+    }
+
+    fn numbers(reader: &Reader, spot: Spot, max: usize) -> (Vec<u64>, Spot) {
+        let mut seen = Vec::new();
+        let spot = reader.follow(spot, &mut |record| {
+            if record.kind == 0 {
+                return Step::Taken;
+            }
+            if seen.len() == max {
+                return Step::Stop;
+            }
+            seen.push(u64::from_le_bytes(record.body[..8].try_into().unwrap()));
+            Step::Taken
+        });
+        (seen, spot.unwrap())
+    }
+
+    #[test]
+    fn a_follower_sees_every_record_once_and_in_order_however_it_is_interrupted() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = journal(dir.path());
+        let reader = journal.reader();
+        let (mut seen, mut spot) = (Vec::new(), Spot::default());
+        for round in 0..6_u64 {
+            write(&mut journal, round * 20..(round + 1) * 20);
+            for max in [0, 1, 7, usize::MAX] {
+                let (part, next) = numbers(&reader, spot, max);
+                seen.extend(part);
+                spot = next;
+            }
+        }
+        assert_eq!(seen, (0..120).collect::<Vec<_>>());
+        assert!(spot.segment > 3, "several segments were walked through");
+        assert_eq!(numbers(&reader, spot, 9).0, Vec::<u64>::new());
+    }
+
+    #[test]
+    fn a_damaged_record_costs_itself_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = journal(dir.path());
+        write(&mut journal, 0..8);
+        let path = dir.path().join(segment::file_name(1));
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[HEADER_BYTES + RECORD_HEADER + 337 * 2 + 100] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let (seen, _) = numbers(&journal.reader(), Spot::default(), usize::MAX);
+        assert_eq!(seen.len(), 7, "{seen:?}");
+    }
+}

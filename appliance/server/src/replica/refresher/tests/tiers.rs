@@ -1,0 +1,124 @@
+//! Reading through several sources, some of which are no good.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use storebox_proto::sync::ladder::{Kind, Service};
+
+use super::world::{HeadOffice, Line, Shop, feed, key, options, put, serve};
+use super::*;
+use crate::http::feeds::Sync;
+use crate::tiers::Tiers;
+
+/// A further address of head office's feeds, with a line of its own.
+async fn second(office: &HeadOffice, line: Line) -> (String, Arc<Mutex<Line>>) {
+    let line = Arc::new(Mutex::new(line));
+    let sync = Sync {
+        board: office.board.clone(),
+        segments: SegmentStore::open(&office.dir.path().join("segments")).unwrap(),
+        history: office.history.clone(),
+        shutdown: CancellationToken::new(),
+    };
+    (serve(sync, line.clone(), Arc::default()).await, line)
+}
+
+/// A shop that knows head office and one more source.
+fn shop(dir: &Path, office: &HeadOffice, id: &str, kind: Kind, address: &str) -> Shop {
+    let sources = Sources::new(Tiers::new(0), vec![key().verifying_key()]);
+    put(&sources, "main", Kind::Primary, &office.address);
+    put(&sources, id, kind, address);
+    Shop::through(dir, sources, options())
+}
+
+fn chosen(shop: &Shop) -> Option<String> {
+    shop.sources.tiers().best(Service::Feeds).map(|id| id.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_head_office_does_not_answer_the_next_source_does_and_head_office_again_when_it_is_back()
+ {
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
+    let (address, _) = second(&office, Line::Good).await;
+    let shop = shop(dir.path(), &office, "second", Kind::Additional, &address);
+    office.prices(0..100, 1).await;
+    shop.reaches(office.position()).await;
+    assert_eq!(chosen(&shop).as_deref(), Some("main"));
+    office.line(Line::Broken);
+    shop.handle.refresh(None, Wish::Incremental).unwrap();
+    office.prices(0..100, 2).await;
+    shop.reaches(office.position()).await;
+    assert_eq!(chosen(&shop).as_deref(), Some("second"));
+    assert_eq!(shop.fault("main").as_deref(), Some("answers that it cannot"));
+    office.line(Line::Good);
+    shop.sources.tiers().until_not_best(&"second".parse().unwrap(), Service::Feeds).await;
+    office.prices(0..100, 3).await;
+    shop.reaches(office.position()).await;
+    assert_eq!((chosen(&shop).as_deref(), shop.fault("main")), (Some("main"), None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbour_that_lies_is_named_and_the_refresh_goes_on_elsewhere() {
+    for (line, fault) in [
+        (Line::Flips, "gave something forged or damaged"),
+        (Line::Endless, "gave something forged or damaged"),
+        (Line::Redirects, "sends elsewhere, which is not followed"),
+    ] {
+        let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
+        office.prices(0..3000, 1).await;
+        let (address, _) = second(&office, line).await;
+        let shop = shop(dir.path(), &office, "neighbour", Kind::Peer, &address);
+        shop.reaches(office.position()).await;
+        assert_eq!(shop.fault("neighbour").as_deref(), Some(fault), "{line:?}");
+        assert_eq!(shop.handle.statuses()[&feed()].last.as_ref().unwrap().error, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbour_that_hangs_costs_a_moment_and_not_the_refresh() {
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
+    office.prices(0..3000, 1).await;
+    let (address, _) = second(&office, Line::Hangs).await;
+    let shop = shop(dir.path(), &office, "neighbour", Kind::Peer, &address);
+    let begun = env::instant();
+    shop.reaches(office.position()).await;
+    let took = env::instant() - begun;
+    assert!(took < options().page_timeout * 2, "{took:?}");
+    assert!(shop.sources.tiers().hedges() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_signed_head_is_known_for_what_it_is() {
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
+    office.prices(0..100, 1).await;
+    let old = office.board.current(&feed()).unwrap();
+    let (address, _) = second(&office, Line::Good).await;
+    let shop = shop(dir.path(), &office, "neighbour", Kind::Peer, &address);
+    office.prices(0..100, 2).await;
+    shop.reaches(office.position()).await;
+    let newest = office.position();
+    office.board.post(&feed(), old);
+    office.line(Line::Broken);
+    shop.handle.refresh(None, Wish::Incremental).unwrap();
+    shop.until(|status| !status.source_answers).await;
+    let fault = shop.fault("neighbour");
+    assert_eq!(fault.as_deref(), Some("offers older masterdata than is here"));
+    assert_eq!(shop.handle.statuses()[&feed()].position, Some(newest));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_any_source_the_shop_reads_what_it_has() {
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
+    office.prices(0..100, 1).await;
+    let (address, line) = second(&office, Line::Good).await;
+    let shop = shop(dir.path(), &office, "second", Kind::Hosted, &address);
+    shop.reaches(office.position()).await;
+    *line.lock().unwrap() = Line::Broken;
+    office.line(Line::Broken);
+    shop.handle.refresh(None, Wish::Incremental).unwrap();
+    shop.until(|status| !status.source_answers).await;
+    assert_eq!(shop.price(7).as_deref(), Some("1"));
+    office.prices(0..100, 2).await;
+    office.line(Line::Good);
+    shop.reaches(office.position()).await;
+    assert_eq!(shop.price(7).as_deref(), Some("2"));
+}

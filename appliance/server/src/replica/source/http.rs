@@ -1,0 +1,175 @@
+//! Another box, by HTTP.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION};
+use reqwest::{Client, Response, StatusCode, Url};
+use serde::Serialize;
+use storebox_proto::feed::Position;
+use storebox_proto::ids::{FeedId, Hash32};
+use storebox_proto::limits::LONG_POLL_MAX;
+
+use super::{HeadWish, SIGNED_HEAD_BYTES_MAX, SourceError, SourceRefused};
+
+/// How long a connection may take to be made.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// A line that was cut does not say so: held requests would wait for their whole time.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(10);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(3);
+const KEEPALIVE_MISSED_MAX: u32 = 3;
+/// A look at a source takes no longer.
+const PROBE_MAX: Duration = Duration::from_secs(5);
+/// What of a redirect's target is repeated.
+const TARGET_CHARS_MAX: usize = 200;
+
+/// Another box, by HTTP.
+#[derive(Clone)]
+pub struct HttpSource {
+    client: Client,
+    base: Url,
+    authorization: HeaderValue,
+    page_timeout: Duration,
+}
+
+impl HttpSource {
+    /// A source at this address, to which this node is known by its token.
+    pub fn new(address: &str, token: &str, page_timeout: Duration) -> Result<Self, SourceRefused> {
+        Self::through(None, address, token, page_timeout)
+    }
+
+    /// The same, reached through a socket of this box that leads there.
+    pub fn through(
+        socket: Option<&Path>,
+        address: &str,
+        token: &str,
+        page_timeout: Duration,
+    ) -> Result<Self, SourceRefused> {
+        let refuse = || SourceRefused::Address { address: address.to_owned() };
+        let base = Url::parse(address).map_err(|_| refuse())?;
+        if base.cannot_be_a_base() || !matches!(base.scheme(), "http" | "https") {
+            return Err(refuse());
+        }
+        let mut authorization = HeaderValue::try_from(format!("Bearer {token}"))?;
+        authorization.set_sensitive(true);
+        let client = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT_MAX)
+            .tcp_keepalive(KEEPALIVE_AFTER)
+            .tcp_keepalive_interval(KEEPALIVE_EVERY)
+            .tcp_keepalive_retries(KEEPALIVE_MISSED_MAX);
+        let client = match socket {
+            Some(socket) => client.unix_socket(socket),
+            None => client,
+        };
+        let client = client.build().map_err(SourceRefused::Client)?;
+        Ok(Self { client, base, authorization, page_timeout })
+    }
+
+    pub(super) async fn head(
+        &self,
+        feed: &FeedId,
+        wish: HeadWish,
+    ) -> Result<Option<Bytes>, SourceError> {
+        let HeadWish { after, wait, whole } = wish;
+        let held = wait.min(LONG_POLL_MAX);
+        let mut url = self.url(&["sync", "v1", "feeds", feed.as_str(), "head"]);
+        url.query_pairs_mut().append_pair("wait_s", &held.as_secs().to_string());
+        if whole {
+            url.query_pairs_mut().append_pair("whole", "true");
+        }
+        if let Some(Position { epoch, revision }) = after {
+            url.query_pairs_mut()
+                .append_pair("after_epoch", &epoch.to_string())
+                .append_pair("after_revision", &revision.to_string());
+        }
+        let response = self.get(&url, self.page_timeout + held).await?;
+        if response.status() == StatusCode::NOT_MODIFIED {
+            return Ok(None);
+        }
+        bounded(response, &url, SIGNED_HEAD_BYTES_MAX).await.map(Some)
+    }
+
+    pub(super) async fn object(&self, name: &Hash32, bytes_max: u32) -> Result<Bytes, SourceError> {
+        let url = self.url(&["sync", "v1", "objects", &name.to_string()]);
+        let response = self.get(&url, self.page_timeout).await?;
+        bounded(response, &url, bytes_max as usize).await
+    }
+
+    pub(super) async fn probe(&self) -> Result<(), SourceError> {
+        let url = self.url(&["sync", "v1", "feeds"]);
+        let response = self.get(&url, PROBE_MAX).await?;
+        match response.status() {
+            StatusCode::OK => Ok(()),
+            _ => Err(refusal(&response, &url)),
+        }
+    }
+
+    async fn get(&self, url: &Url, timeout: Duration) -> Result<Response, SourceError> {
+        let request = self.client.get(url.clone()).timeout(timeout);
+        let request = request.header(AUTHORIZATION, &self.authorization);
+        request.send().await.map_err(unreachable(url))
+    }
+
+    /// Tells the other box something; what it answers does not matter beyond its status.
+    pub async fn post(&self, path: &[&str], body: &impl Serialize) -> Result<(), SourceError> {
+        let url = self.url(path);
+        let request = self.client.post(url.clone()).timeout(self.page_timeout).json(body);
+        let request = request.header(AUTHORIZATION, &self.authorization);
+        let response = request.send().await.map_err(unreachable(&url))?;
+        match response.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(SourceError::Status { url: url.to_string(), status: status.as_u16() }),
+        }
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+}
+
+/// The whole body, if it is no longer than it may be.
+async fn bounded(
+    mut response: Response,
+    url: &Url,
+    bytes_max: usize,
+) -> Result<Bytes, SourceError> {
+    if response.status() != StatusCode::OK {
+        return Err(refusal(&response, url));
+    }
+    let too_large = || SourceError::TooLarge { url: url.to_string(), bytes_max };
+    if response.content_length().is_some_and(|length| length > bytes_max as u64) {
+        return Err(too_large());
+    }
+    let mut body = BytesMut::new();
+    while let Some(part) = response.chunk().await.map_err(unreachable(url))? {
+        if body.len() + part.len() > bytes_max {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(body.freeze())
+}
+
+fn refusal(response: &Response, url: &Url) -> SourceError {
+    let (status, url) = (response.status(), url.to_string());
+    if status.is_redirection() {
+        let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+        let to = to.unwrap_or_default().chars().take(TARGET_CHARS_MAX).collect();
+        return SourceError::Redirected { url, to };
+    }
+    match status {
+        StatusCode::NOT_FOUND => SourceError::Gone { url },
+        status => SourceError::Status { url, status: status.as_u16() },
+    }
+}
+
+fn unreachable(url: &Url) -> impl FnOnce(reqwest::Error) -> SourceError + '_ {
+    |source| SourceError::Unreachable { url: url.to_string(), source: source.without_url() }
+}

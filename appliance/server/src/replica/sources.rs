@@ -1,0 +1,312 @@
+//! Reading through the tiers: the best source that answers, and the next one when it takes long.
+//!
+//! A head is opened and an object is hashed before either is handed on, so that a source which lies, or offers what is
+//! older than what is here, is known by name and the next one is asked in the same breath.
+//! Objects come from wherever is nearest, since their hash says all about them; heads come by rank.
+//! Nothing here decides what to fetch; that is the fetch machine's, which checks everything again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ed25519_dalek::VerifyingKey;
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use storebox_proto::feed::{Position, SignedHead};
+use storebox_proto::ids::{FeedId, Hash32, SourceId};
+use storebox_proto::sync::ladder::{Fault, Kind, Rung, Service};
+
+use super::board::Board;
+use super::refresher::chain;
+use super::source::{HeadWish, Source, SourceError};
+use crate::env;
+use crate::tiers::{Probe, Tiers};
+
+const FEEDS: Service = Service::Feeds;
+
+/// What a source was asked, and what came of it.
+struct Answer<T> {
+    id: SourceId,
+    /// When, unless the request was one that may be held.
+    asked: Option<Instant>,
+    result: Result<T, SourceError>,
+}
+
+/// All sources of feeds, by rank; a cheap handle.
+#[derive(Clone)]
+pub struct Sources {
+    tiers: Tiers,
+    inner: Arc<Mutex<Inner>>,
+    /// Authors that are believed; nobody: those of this very node, which need no check.
+    keys: Arc<Vec<VerifyingKey>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    sources: BTreeMap<SourceId, Source>,
+    /// What was last in service when a head was asked for.
+    here: BTreeMap<FeedId, Position>,
+    /// Where the last head came from.
+    heads_from: BTreeMap<FeedId, SourceId>,
+}
+
+impl Sources {
+    /// No source yet, in these tiers.
+    pub fn new(tiers: Tiers, keys: Vec<VerifyingKey>) -> Self {
+        Self { tiers, inner: Arc::default(), keys: Arc::new(keys) }
+    }
+
+    /// The author on this very node, or nobody.
+    pub fn local(board: Board) -> Self {
+        let id: SourceId = "local".parse().expect("a literal that keeps the rule for sources");
+        let sources = Self::new(Tiers::new(0), Vec::new());
+        sources.put(Rung::new(id, Kind::Local), "this box", Source::Local(board));
+        sources
+    }
+
+    /// Adds a source; false if there is no room for it.
+    pub fn put(&self, rung: Rung, to: &str, source: Source) -> bool {
+        let id = rung.id.clone();
+        // The way before the rung: whoever is told of a rung finds its way.
+        let before = self.lock().sources.insert(id.clone(), source);
+        let taken = self.tiers.put(rung, to);
+        if !taken {
+            let mut inner = self.lock();
+            match before {
+                Some(before) => drop(inner.sources.insert(id, before)),
+                None => drop(inner.sources.remove(&id)),
+            }
+        }
+        taken
+    }
+
+    /// A found source is gone.
+    pub fn remove(&self, id: &SourceId) {
+        self.tiers.remove(id);
+        if self.tiers.kind(id).is_none() {
+            self.lock().sources.remove(id);
+        }
+    }
+
+    /// The tiers that these are in.
+    pub fn tiers(&self) -> &Tiers {
+        &self.tiers
+    }
+
+    /// Looks at a source for the tiers.
+    pub fn probe(&self) -> Probe {
+        let sources = self.clone();
+        Arc::new(move |id| {
+            let source = sources.source(&id);
+            Box::pin(async move {
+                let Some(source) = source else { return Err(Fault::Silent) };
+                let looked = source.probe().await;
+                looked.map_err(|error| error.fault().unwrap_or(Fault::Silent))
+            })
+        })
+    }
+
+    /// The signed head, or nothing if it is still this one within the time.
+    ///
+    /// A head that is waited for is waited for at the best source; as soon as another is better, it is asked there.
+    pub async fn head(
+        &self,
+        feed: &FeedId,
+        after: Option<Position>,
+        wait: bool,
+    ) -> Result<Option<Bytes>, SourceError> {
+        if let Some(after) = after {
+            self.lock().here.insert(feed.clone(), after);
+        }
+        let end = env::instant() + HeadWish::new(after, wait).wait;
+        let mut last = SourceError::Nowhere;
+        loop {
+            let mut is_over = true;
+            for id in self.tiers.order(FEEDS) {
+                // Where none answers, the request is the probe, and must not be held.
+                let held = wait && self.tiers.best(FEEDS).is_some();
+                let left = end.saturating_duration_since(env::instant());
+                let wait = if held { left } else { Duration::ZERO };
+                let asked = self.ask_head(&id, feed, HeadWish { after, wait, whole: false });
+                let answer = if held {
+                    tokio::select! {
+                        answer = asked => answer,
+                        () = self.tiers.until_not_best(&id, FEEDS) => {
+                            is_over = false;
+                            break;
+                        }
+                    }
+                } else {
+                    asked.await
+                };
+                match self.judge(answer) {
+                    Ok(head) => return Ok(head),
+                    Err(error) => last = error,
+                }
+            }
+            if is_over {
+                return Err(last);
+            }
+        }
+    }
+
+    /// An object of at most so many bytes whose bytes have its name.
+    ///
+    /// Asks the nearest; when that takes longer than usual, the next one as well, and takes what comes first.
+    pub async fn object(
+        &self,
+        feed: &FeedId,
+        name: &Hash32,
+        bytes_max: u32,
+    ) -> Result<Bytes, SourceError> {
+        let mut next = self.tiers.order_near(FEEDS).into_iter();
+        let (mut asked, mut missing, mut last) = (Vec::new(), None, SourceError::Nowhere);
+        let mut under_way: FuturesUnordered<BoxFuture<'_, Answer<Bytes>>> = FuturesUnordered::new();
+        loop {
+            if under_way.is_empty() {
+                let Some(id) = next.next() else { break };
+                asked.push(id.clone());
+                under_way.push(self.ask_object(id, *name, bytes_max));
+            }
+            let hedge = asked.last().map(|id| self.tiers.hedge_after(id, FEEDS));
+            let more = async {
+                match hedge.filter(|_| next.len() > 0) {
+                    Some(after) => tokio::time::sleep(after).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let answer = tokio::select! {
+                Some(answer) = under_way.next() => answer,
+                () = more => {
+                    self.tiers.hedged();
+                    let Some(id) = next.next() else { continue };
+                    asked.push(id.clone());
+                    under_way.push(self.ask_object(id, *name, bytes_max));
+                    continue;
+                }
+            };
+            let id = answer.id.clone();
+            match self.judge(answer) {
+                Ok(bytes) => {
+                    let before = asked.iter().take_while(|earlier| **earlier != id);
+                    before.for_each(|slow| self.tiers.beaten(slow, FEEDS));
+                    return Ok(bytes);
+                }
+                Err(error) => {
+                    asked.retain(|earlier| *earlier != id);
+                    if error.is_gone() {
+                        self.note_missing(&id, feed);
+                        missing = Some(error);
+                    } else {
+                        last = error;
+                    }
+                }
+            }
+        }
+        // Whoever does not have it says more than who did not answer: there is a newer head.
+        Err(missing.unwrap_or(last))
+    }
+
+    async fn ask_head(
+        &self,
+        id: &SourceId,
+        feed: &FeedId,
+        wish: HeadWish,
+    ) -> Answer<Option<Bytes>> {
+        let (asked, here) = (None, self.lock().here.get(feed).copied());
+        let Some(source) = self.source(id) else {
+            return Answer { id: id.clone(), asked, result: Err(SourceError::Nowhere) };
+        };
+        // An empty box needs all of a snapshot; a neighbour has that of an earlier revision.
+        let whole = here.is_none() && self.tiers.kind(id) == Some(Kind::Peer);
+        let result = source.head(feed, HeadWish { whole, ..wish }).await;
+        let result = result.and_then(|head| match (head, &source) {
+            (Some(bytes), Source::Http(_)) => self.check_head(id, feed, bytes, here).map(Some),
+            (head, _) => Ok(head),
+        });
+        if matches!(result, Ok(Some(_))) {
+            self.lock().heads_from.insert(feed.clone(), id.clone());
+        }
+        Answer { id: id.clone(), asked, result }
+    }
+
+    fn check_head(
+        &self,
+        id: &SourceId,
+        feed: &FeedId,
+        bytes: Bytes,
+        here: Option<Position>,
+    ) -> Result<Bytes, SourceError> {
+        let forged = |reason: String| SourceError::Forged { id: id.to_string(), reason };
+        let head = SignedHead::parse(&bytes).and_then(|signed| signed.open(&self.keys));
+        let head = head.map_err(|error| forged(chain(&error)))?;
+        if head.feed != *feed {
+            return Err(forged(format!("the head is that of feed {}", head.feed)));
+        }
+        match here {
+            Some(here) if head.position() < here => {
+                Err(SourceError::Stale { id: id.to_string(), offered: head.position(), here })
+            }
+            Some(_) | None => Ok(bytes),
+        }
+    }
+
+    fn ask_object(
+        &self,
+        id: SourceId,
+        name: Hash32,
+        bytes_max: u32,
+    ) -> BoxFuture<'_, Answer<Bytes>> {
+        Box::pin(async move {
+            let asked = Some(env::instant());
+            let Some(source) = self.source(&id) else {
+                return Answer { id, asked, result: Err(SourceError::Nowhere) };
+            };
+            let result = source.object(&name, bytes_max).await.and_then(|bytes| {
+                if Hash32::of(&bytes) == name {
+                    return Ok(bytes);
+                }
+                let reason = format!("object {name} came with other bytes");
+                Err(SourceError::Forged { id: id.to_string(), reason })
+            });
+            Answer { id, asked, result }
+        })
+    }
+
+    /// Tells the tiers what an answer says about its source.
+    fn judge<T>(&self, answer: Answer<T>) -> Result<T, SourceError> {
+        let Answer { id, asked, result } = answer;
+        match &result {
+            Ok(_) => {
+                let took = asked.map(|asked| env::instant().saturating_duration_since(asked));
+                self.tiers.success(&id, FEEDS, took);
+            }
+            Err(error) => {
+                if let Some(fault) = error.fault() {
+                    tracing::debug!(tier = %id, error = %chain(error), "source did not help");
+                    self.tiers.fault(&id, FEEDS, fault);
+                }
+            }
+        }
+        result
+    }
+
+    /// Storage and neighbours are to have what their own head names; a server may have swept it since.
+    fn note_missing(&self, id: &SourceId, feed: &FeedId) {
+        let is_its_head = self.lock().heads_from.get(feed) == Some(id);
+        if is_its_head && matches!(self.tiers.kind(id), Some(Kind::Storage | Kind::Peer)) {
+            self.tiers.fault(id, FEEDS, Fault::Incomplete);
+        }
+    }
+
+    fn source(&self, id: &SourceId) -> Option<Source> {
+        self.lock().sources.get(id).cloned()
+    }
+
+    /// What is behind the lock is whole even if a thread died while holding it.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

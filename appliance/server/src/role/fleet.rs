@@ -1,0 +1,39 @@
+//! All boxes on one page: a shop's box tells head office how it is, head office listens.
+
+use std::time::Duration;
+
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{Basics, RoleError, token};
+use crate::config::Role;
+use crate::fleet::{Pulse, Roll};
+use crate::http::fleet::{self, Fleet};
+use crate::replica::source::HttpSource;
+use crate::status::Panel;
+
+/// A heartbeat is answered within this, or told again.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// Starts what the role has to do with other boxes' state, once the panel is complete.
+pub fn start(basics: &Basics<'_>, panel: &Panel) -> Result<Option<OpenApiRouter>, RoleError> {
+    let (config, supervisor) = (basics.config, basics.supervisor);
+    match config.role {
+        Role::Main => {
+            let roll = Roll::open(&config.data_dir);
+            let keeper = roll.clone();
+            supervisor.spawn_owner("boxes", |stop| keeper.run(stop));
+            let access = basics.access.clone();
+            Ok(Some(fleet::routes(Fleet { roll, access, panel: panel.clone() })))
+        }
+        Role::Store if config.main.url.is_empty() => Ok(None),
+        Role::Store => {
+            let main = &config.main;
+            let (line, token) = (basics.line, token(&main.token_file)?);
+            let socket = line.socket.as_deref();
+            let source = HttpSource::through(socket, &line.url, &token, ANSWER_MAX)?;
+            let pulse = Pulse::new(panel.clone(), source);
+            supervisor.spawn_owner("heartbeat", |stop| pulse.run(stop));
+            Ok(None)
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The ways to a sink: servers that settle in the same ledger, and neighbours that pass things on to it.
+//!
+//! Which way is taken is the tiers' to say; a sink that knows one way only has tiers of its own.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use storebox_proto::ids::SourceId;
+use storebox_proto::sync::ladder::{Fault, Kind, Service};
+
+use super::line;
+use super::shipper::Token;
+use crate::tiers::{Probe, Tiers};
+
+const TRANSACTIONS: Service = Service::Transactions;
+
+/// One way.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// Where it begins, such as `http://main:8080`.
+    pub url: String,
+    /// What this box is known by there.
+    pub token: Token,
+    /// A client of its own, if the way leads through a socket of this box.
+    pub through: Option<reqwest::Client>,
+}
+
+/// All ways to a sink; a cheap handle.
+#[derive(Clone)]
+pub struct Routes {
+    tiers: Tiers,
+    routes: Arc<Mutex<BTreeMap<SourceId, Route>>>,
+}
+
+impl Routes {
+    /// No way yet, in these tiers.
+    pub fn new(tiers: Tiers) -> Self {
+        Self { tiers, routes: Arc::default() }
+    }
+
+    /// The one way.
+    pub fn single(route: Route) -> Self {
+        let id: SourceId = "main".parse().expect("a literal that keeps the rule for sources");
+        let routes = Self::new(Tiers::single(id.clone(), Kind::Primary, &route.url));
+        routes.put(id, route);
+        routes
+    }
+
+    /// Adds a way; its rung is put into the tiers by whoever knows all services of the source.
+    pub fn put(&self, id: SourceId, route: Route) {
+        self.lock().insert(id, route);
+    }
+
+    /// A found way is gone, unless the tiers still know its source.
+    pub fn remove(&self, id: &SourceId) {
+        if self.tiers.kind(id).is_none() {
+            self.lock().remove(id);
+        }
+    }
+
+    /// Whether there is any.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// The tiers that decide.
+    pub fn tiers(&self) -> &Tiers {
+        &self.tiers
+    }
+
+    /// Looks at a way for the tiers.
+    pub fn probe(&self) -> Probe {
+        let routes = self.clone();
+        Arc::new(move |id| {
+            let route = routes.get(&id);
+            Box::pin(async move {
+                let Some(route) = route else { return Err(Fault::Silent) };
+                let client = line::client().map_err(|_| Fault::Silent)?;
+                if line::answers(&client, &route).await { Ok(()) } else { Err(Fault::Silent) }
+            })
+        })
+    }
+
+    /// The ways to try, best first: those that work, or all where none is known to.
+    ///
+    /// The outbox has waits of its own, so that asking a silent one once more costs nothing but its answer.
+    pub(super) fn to_try(&self) -> Vec<(SourceId, Route)> {
+        let order = self.tiers.order(TRANSACTIONS);
+        let order = if order.is_empty() { self.tiers.silent(TRANSACTIONS) } else { order };
+        order.into_iter().filter_map(|id| Some((id.clone(), self.get(&id)?))).collect()
+    }
+
+    /// Whether one of the ways that did not answer does again.
+    pub(super) async fn any_answers(&self, client: &reqwest::Client) -> bool {
+        let silent = self.tiers.silent(TRANSACTIONS).into_iter();
+        let looks = silent.filter_map(|id| Some((id.clone(), self.get(&id)?)));
+        let mut looks: FuturesUnordered<_> =
+            looks.map(|(id, route)| look(client, id, route)).collect();
+        while let Some((id, answers)) = looks.next().await {
+            if answers {
+                self.tiers.success(&id, TRANSACTIONS, None);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn get(&self, id: &SourceId) -> Option<Route> {
+        self.lock().get(id).cloned()
+    }
+
+    /// What is behind the lock is whole even if a thread died while holding it.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<SourceId, Route>> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn look(client: &reqwest::Client, id: SourceId, route: Route) -> (SourceId, bool) {
+    let answers = line::answers(client, &route).await;
+    (id, answers)
+}

@@ -1,0 +1,38 @@
+// A sale that head office refuses is found, read, changed with the change in sight, and settled.
+
+import { assert, check, close, fitsScreen, open, shoot, signIn, stage, until, url, wish } from "./kit.mjs";
+
+await wish("settle before", { number: 1, gross: "1.00" });
+await wish("sell", { number: 1, gross: "9.99" });
+await wish("sell", { number: 2, gross: "2.00" });
+for (const phone of [true, false]) {
+  const visit = await open({ phone });
+  const { page } = visit;
+  await page.goto(url("store", "/#sales"));
+  await until("told", async () => /1 refused sale waits for a person/.test(await page.locator("#sentence").innerText()));
+  assert.equal(await page.locator("#quarantine").isVisible(), false, "a stranger sees no sale");
+  await signIn(page, stage.operator);
+  await page.getByRole("button", { name: "Look at no. 1" }).click();
+  const dialog = page.getByRole("dialog");
+  const content = dialog.getByLabel("Content");
+  assert.match(await content.inputValue(), /9\.99/);
+  await content.fill((await content.inputValue()).replaceAll("9.99", "1.00"));
+  await dialog.locator("ins", { hasText: "1.00" }).first().waitFor();
+  await dialog.locator("del", { hasText: "9.99" }).first().waitFor();
+  await dialog.getByRole("button", { name: "Repair and offer again" }).click();
+  await dialog.getByText("Write down who decides this, and why.").waitFor();
+  await check(page, `repair ${phone ? "phone" : "desk"}`);
+  await fitsScreen(page, "repair");
+  await shoot(page, `repair-${phone ? "phone" : "desk"}`);
+  if (!phone) {
+    await dialog.getByLabel("Who decides").fill("anna");
+    await dialog.getByLabel("Why").fill("typed the wrong price");
+    await dialog.getByRole("button", { name: "Repair and offer again" }).click();
+    await dialog.waitFor({ state: "detached" });
+    await until("settled", async () => (await wish("status")).outbox.quarantined === 0);
+    await page.getByText("typed the wrong price").waitFor();
+    await shoot(page, "repaired");
+  }
+  await close(visit);
+}
+process.exit(0);

@@ -1,0 +1,48 @@
+//! The console and the reference till in a real browser, against real boxes.
+//!
+//! A scenario is a script of Playwright (tests/console/browser) that drives Debian's chromium; what happens to the boxes
+//! meanwhile (a line is cut, a box dies, paper runs out) it asks of the stage here, a line of JSON for each wish.
+//! The browser may reach nothing but the boxes: every other address is refused, and noted as a failure.
+//! Screenshots are left under target/browser/shots.
+
+mod scenario;
+mod stage;
+
+use stage::Stage;
+
+#[tokio::test]
+async fn money_differences_and_keys_of_the_pages_are_exact() -> anyhow::Result<()> {
+    scenario::compute("units.mjs").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_is_shown_without_anything_serious_against_accessibility() -> anyhow::Result<()>
+{
+    scenario::play("pages.mjs", Stage::open().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sentence_follows_a_line_that_is_cut_and_paper_that_is_out() -> anyhow::Result<()> {
+    scenario::play("sentence.mjs", Stage::open().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_sale_is_repaired_by_a_person_with_the_change_in_sight() -> anyhow::Result<()> {
+    scenario::play("repair.mjs", Stage::open().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_office_sees_all_its_boxes_and_says_unknown_where_it_does_not_know()
+-> anyhow::Result<()> {
+    scenario::play("boxes.mjs", Stage::open().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_till_goes_on_selling_when_line_and_box_are_lost_in_mid_sale() -> anyhow::Result<()> {
+    scenario::play("till.mjs", Stage::open().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_till_defers_an_announced_refresh_until_its_ticket_is_closed() -> anyhow::Result<()> {
+    scenario::play("refresh.mjs", Stage::open().await?).await
+}

@@ -1,0 +1,76 @@
+//! Definitions of several servers: refused where they break a rule, and told to terminals.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::ensure;
+use storebox_tests::skip;
+
+use crate::site::{Site, told};
+
+const ENABLED: &str = r#"{"id":"p1","property":"OBMOBC_MultiServerArchitecture","value":"Y"}"#;
+const MAIN: &str = r#"{"id":"m","name":"main","address":"http://main:8080","priority":10,"serverType":"MAIN","allOrganizations":"Y","allServices":"Y"}"#;
+const SHOP: &str = r#"{"id":"s","name":"shop","address":"http://shop:8080","priority":5,"serverType":"STORE","serviceSelection":"except"}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_is_told_its_servers_and_a_broken_rule_is_refused_by_name() -> anyhow::Result<()>
+{
+    let folder = tempfile::tempdir()?;
+    let site = Site::open(folder.path(), "").await?;
+    let (status, config) = told(site.get("/v1/terminal/config")).await?;
+    ensure!(status == 200 && config["servers"].is_null(), "one server: {config}");
+
+    let servers = format!("{MAIN}\n{SHOP}");
+    site.import(&[
+        ("Preference", ENABLED),
+        ("Server", &servers),
+        ("Organization", "{\"id\":\"chain\"}\n{\"id\":\"north\",\"parentId\":\"chain\"}"),
+        ("ServerOrganization", r#"{"id":"1","serverId":"s","organizationId":"chain"}"#),
+        ("Terminal", r#"{"id":"t1","searchKey":"till-1","organizationId":"north"}"#),
+    ])?;
+    site.await_level().await?;
+    let (_, config) = told(site.get("/v1/terminal/config")).await?;
+    let listed = &config["servers"]["servers"];
+    ensure!(listed[0]["name"] == "shop" && listed[1]["mainServer"] == true, "{config}");
+
+    let second = MAIN.replace("\"m\"", "\"m2\"").replace("\"main\"", "\"main 2\"");
+    let refused = |lines: &str| site.change(lines).unwrap_err().to_string();
+    let change =
+        |model: &str, record: &str| format!("{{\"model\":\"{model}\",\"record\":{record}}}");
+    let error = refused(&change("Server", &second));
+    ensure!(error.contains("SRC-07 one authoritative main server"), "{error}");
+    let left = |service: &str| {
+        let record = format!("{{\"id\":\"x\",\"serverId\":\"s\",\"serviceId\":\"{service}\"}}");
+        change("ServerService", &record)
+    };
+    let error = refused(&left("retail.posterminal.CustomerLoader"));
+    ensure!(error.contains("SRC-32 customers and tickets"), "{error}");
+    let error = refused(&change("Organization", r#"{"id":"chain","parentId":"north"}"#));
+    ensure!(error.contains("SRC-23 organisation tree"), "{error}");
+    site.change(&left("v1/models/BusinessPartner"))?;
+    site.await_level().await?;
+    let (_, config) = told(site.get("/v1/terminal/config")).await?;
+    let shop = &config["servers"]["servers"][0];
+    ensure!(shop["services"][0] == "v1/models/BusinessPartner", "{config}");
+    ensure!(shop["allExcludingDefined"] == true, "{config}");
+    Ok(())
+}
+
+#[test]
+fn the_client_in_javascript_chooses_as_the_protocol_does() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    if Command::new("node").arg("--version").output().is_err() {
+        return skip("node is not installed").unwrap_or_default();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let module = folder.path().join("servers.mjs");
+    std::fs::copy(root.join("appliance/server/console/client/servers.js"), &module).unwrap();
+    let run = Command::new("node")
+        .arg(root.join("tests/operations/servers.mjs"))
+        .arg(&module)
+        .arg(root.join("appliance/proto/src/estate/vectors.json"))
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(String::from_utf8_lossy(&run.stdout).trim(), "13");
+}
