@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::build::Flavour;
 use crate::manifest::{Board, FileName, Version};
 
 /// The disk of a Storebox: lay out, assemble, sign, flash, verify, provision.
@@ -18,6 +19,8 @@ pub struct Cli {
 pub enum Command {
     /// Show where each partition lies
     Layout(LayoutArgs),
+    /// Make a bootable disk and its update from Debian packages and our programs
+    Build(BuildArgs),
     /// Put the images of the partitions together to a disk image
     Assemble(AssembleArgs),
     /// Make a key that signs releases
@@ -32,11 +35,49 @@ pub enum Command {
     List,
     /// Write a release onto a disk and read it back
     Flash(FlashArgs),
+    /// Let a disk go, so that it can be taken out
+    Eject {
+        /// The disk, such as /dev/sdb
+        disk: PathBuf,
+    },
     /// Put the shop's file onto a flashed disk, show it, wipe it
     #[command(subcommand)]
     Provision(ProvisionCommand),
     /// Show or change which slot starts; also RAUC's custom boot loader backend
     Slots(SlotsArgs),
+    /// What systemd starts on a box, as root
+    #[command(subcommand)]
+    Box(BoxCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BoxCommand {
+    /// Keep the identity, take in the shop's file; before the network comes up
+    Start,
+    /// Tell the address on console and paper
+    Announce,
+    /// Wait for a good self-test and confirm this start
+    Confirm,
+    /// Restart if this start is not confirmed
+    Deadline,
+    /// The service was given up
+    Failed,
+    /// Install an update into the other slot and restart
+    Update {
+        /// This file or http:// address, instead of what lies in /var/lib/storebox-updates or on a stick
+        file: Option<PathBuf>,
+        /// Also an older release, or the same again
+        #[arg(long)]
+        older: bool,
+        /// Also one that fell back before
+        #[arg(long)]
+        again: bool,
+        /// Leave the restart to somebody else
+        #[arg(long)]
+        no_restart: bool,
+    },
+    /// Show what became of updates, oldest first, one JSON object a line
+    History,
 }
 
 #[derive(Debug, Args)]
@@ -47,6 +88,48 @@ pub struct LayoutArgs {
     /// Print the definition by which systemd-repart makes the data partition at first boot
     #[arg(long)]
     pub repart: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// The version of the release
+    #[arg(long)]
+    pub version: Version,
+    /// The oldest release that a box may go back to from this one
+    #[arg(long, value_name = "VERSION", default_value = "0.0.0")]
+    pub min_version: Version,
+    /// Which of Debian's kernels
+    #[arg(long, value_enum, default_value = "amd64")]
+    pub kernel: Flavour,
+    /// A folder with storebox, storebox-image and storebox-init, built for the box
+    #[arg(long, value_name = "FOLDER", default_value = "target/release")]
+    pub programs: PathBuf,
+    /// A folder with ca.cert.pem, release.cert.pem and release.key.pem; `image/keys` makes one to try
+    #[arg(long, value_name = "FOLDER")]
+    pub keys: PathBuf,
+    /// This repository
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub source: PathBuf,
+    #[command(flatten)]
+    pub cache: Cache,
+    /// The folder for disk.img, update.raucb and what they are made of
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+}
+
+/// Where slow things are kept.
+#[derive(Debug, Args)]
+pub struct Cache {
+    /// Where `image/setup` put the tools [default: ~/.cache/storebox]
+    #[arg(long, value_name = "FOLDER", env = "STOREBOX_CACHE")]
+    pub cache: Option<PathBuf>,
+}
+
+impl Cache {
+    pub fn folder(&self) -> PathBuf {
+        let home = || std::env::home_dir().unwrap_or_default().join(".cache/storebox");
+        self.cache.clone().unwrap_or_else(home)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -148,6 +231,9 @@ pub struct FlashArgs {
     /// The end of the serial number, for a built-in or large disk
     #[arg(long, value_name = "CHARACTERS")]
     pub confirm: Option<String>,
+    /// Let the disk go at the end
+    #[arg(long)]
+    pub eject: bool,
     /// Do not ask
     #[arg(long)]
     pub yes: bool,

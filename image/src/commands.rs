@@ -1,9 +1,11 @@
 //! The commands, one function each: open what is named, call the library, say what happened.
 
+mod build;
 mod disk;
 mod provision;
 mod release;
 mod slots;
+mod steward;
 mod target;
 
 use std::io::{self, Write};
@@ -13,6 +15,7 @@ use std::process::ExitCode;
 use crate::args::{Cli, Command};
 use crate::assemble::AssembleError;
 use crate::block::{ListError, Refusal};
+use crate::build::BuildError;
 use crate::bundle::{ContentError, CreateError, OpenError};
 use crate::flash::FlashError;
 use crate::layout::LayoutError;
@@ -24,6 +27,7 @@ use crate::provision::volume::VolumeError;
 use crate::signature::InvalidKey;
 use crate::slot::grubenv::EnvFileError;
 use crate::slot::rauc::{InvalidRequest, RequestError};
+use crate::steward as boxed;
 use crate::verify::VerifyError;
 
 /// Why a command did not do what was asked.
@@ -44,6 +48,8 @@ pub enum Failure {
         #[source]
         source: LayoutError,
     },
+    #[error("build the image")]
+    Build(#[from] BuildError),
     #[error("assemble the image")]
     Assemble(#[from] AssembleError),
     #[error("use key {path}")]
@@ -94,6 +100,8 @@ pub enum Failure {
     Volume(#[from] VolumeError),
     #[error("find the provisioning file again that was just written; use another medium")]
     ShopForgotten,
+    #[error(transparent)]
+    Box(#[from] boxed::Error),
     #[error("use the boot loader's block")]
     Env(#[from] EnvFileError),
     #[error("understand what is asked of the slots")]
@@ -102,6 +110,8 @@ pub enum Failure {
     Slots(#[from] RequestError),
     #[error("go on without an answer; use --yes where nobody can be asked")]
     NotConfirmed,
+    #[error("let {name} go: it is built into this computer")]
+    BuiltIn { name: String },
     #[error("{path} is neither a disk nor a plain file")]
     NotADisk { path: PathBuf },
 }
@@ -111,12 +121,16 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Refused(_) | Self::Refusal(_) | Self::Open { .. } | Self::NotConfirmed => 3,
-            Self::Rejected(_) | Self::Slots(_) => 3,
+            Self::BuiltIn { .. }
+            | Self::Rejected(_)
+            | Self::Slots(_)
+            | Self::Box(boxed::Error::Refused(_)) => 3,
             Self::Flash(FlashError::Gone { .. }) | Self::Verify(VerifyError::Unfinished) => 4,
             Self::Differs => 5,
             Self::Io { .. }
             | Self::Print(_)
             | Self::Layout { .. }
+            | Self::Build(_)
             | Self::Assemble(_)
             | Self::Key { .. }
             | Self::Random(_)
@@ -131,6 +145,7 @@ impl Failure {
             | Self::Provision(_)
             | Self::Volume(_)
             | Self::ShopForgotten
+            | Self::Box(_)
             | Self::Env(_)
             | Self::Request(_)
             | Self::NotADisk { .. } => 1,
@@ -142,6 +157,7 @@ impl Failure {
 pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), Failure> {
     match cli.command {
         Command::Layout(args) => release::layout(&args, out),
+        Command::Build(args) => build::run(&args, out),
         Command::Assemble(args) => release::assemble(&args, out),
         Command::Keygen(args) => release::keygen(&args, out),
         Command::Bundle(args) => release::bundle(&args, out),
@@ -149,8 +165,10 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Verify(args) => disk::verify(&args, out),
         Command::List => disk::list(out),
         Command::Flash(args) => disk::flash(&args, out),
+        Command::Eject { disk } => disk::eject(&disk, out),
         Command::Provision(command) => provision::run(&command, out),
         Command::Slots(args) => slots::run(&args, out),
+        Command::Box(command) => steward::run(&command, out),
     }
 }
 

@@ -205,6 +205,16 @@ impl Layout {
         self.place(Role::Data).end() + self.align
     }
 
+    /// How first boot makes the data partition, in the words of systemd-repart.
+    pub fn repart(&self) -> String {
+        let data = self.place(Role::Data);
+        let (label, bytes) = (data.role.label(), data.bytes);
+        format!(
+            "[Partition]\nType=var\nLabel={label}\nFormat=ext4\nSizeMinBytes={bytes}\n\
+             FactoryReset=yes\n"
+        )
+    }
+
     /// The table of a disk of this size, without the data partition.
     pub fn table(&self, disk_bytes: u64) -> Result<Table, gpt::InvalidTable> {
         let entries = self.in_image().map(|place| Entry {

@@ -2,10 +2,10 @@
 //!
 //! The same crate runs in three places: where releases are built, on the laptop of the technician
 //! who flashes a box, and on the box, which counts its starts and reads its provisioning file.
-//! It never talks to a network and has no clock.
+//! It talks to no network and decides nothing by a clock.
 //!
 //! In reading order: what a disk looks like, which slot starts, what a release is, how a disk is
-//! put together, how it gets onto a real one, and what the shop adds.
+//! put together, how it gets onto a real one, what the shop adds, and what the box does about itself.
 
 pub mod guid;
 pub mod layout;
@@ -22,6 +22,7 @@ pub mod manifest;
 pub mod signature;
 
 pub mod assemble;
+pub mod build;
 pub mod fat;
 
 pub mod block;
@@ -31,6 +32,8 @@ pub mod verify;
 pub mod words;
 
 pub mod provision;
+
+pub mod steward;
 
 pub mod args;
 pub mod commands;

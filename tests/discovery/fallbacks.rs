@@ -105,7 +105,7 @@ fn one_box_of_a_store_answers_to_the_name_that_every_till_knows_and_another_one_
 fn a_sweep_finds_the_boxes_of_a_network_that_carries_no_multicast() {
     let Some(lan) = lan(&["box1", "box2", "till"]) else { return };
     let boxes = [("box1", "box-1"), ("box2", "box-2")].map(|(host, node)| {
-        let settings = json!({ "label": format!("storebox-{node}"), "node": node });
+        let settings = json!({ "label": format!("storebox-00000{}", &node[4..]), "node": node });
         let mut one = lan.play(host, "box", &settings);
         one.wait(SOON, |line| line == "@announcing");
         lan.deaf(host);

@@ -1,12 +1,16 @@
 //! Boxes as operators, terminals and their surroundings meet them: real processes, small data.
 
+mod clients;
 mod clock;
 mod commands;
 mod damage;
 mod disk;
 mod estate;
+mod integrator;
+mod landscapes;
 mod refusals;
 mod sinks;
 mod site;
+mod technician;
 mod terminals;
 mod trust;

@@ -73,6 +73,11 @@ impl Author {
         self.files.get(name).map(|(_, bytes)| bytes)
     }
 
+    /// All files, as a publisher reads them.
+    pub(crate) fn files(&self) -> impl Iterator<Item = (&Hash32, &Bytes)> {
+        self.files.iter().map(|(name, (_, bytes))| (name, bytes))
+    }
+
     /// The digests of a revision, if it was ever published.
     pub(crate) fn digests_at(&self, at: Position) -> Option<&Digests> {
         self.history.get(&(at.epoch, at.revision))

@@ -9,6 +9,7 @@ use crate::world::{Event, World};
 #[derive(Debug)]
 pub(crate) enum Fault {
     Line { store: usize },
+    Lan { store: usize },
     Main,
     Crash { store: usize },
     Clock { store: usize, by_ms: i64 },
@@ -33,6 +34,7 @@ pub(crate) fn happen(world: &mut World) {
         17 => Fault::SilentRot { store },
         18 => Fault::NewTill { store },
         19 => Fault::NewEpoch,
+        20 => Fault::Lan { store },
         _ => Fault::Compaction { store },
     };
     world.suffer(&fault);
@@ -42,6 +44,7 @@ pub(crate) fn happen(world: &mut World) {
                 world.line_is_up(store);
             }
         }
+        Fault::Lan { store } => world.net.toggle_lan(store),
         Fault::Main => {
             world.net.toggle_main();
             world.forget_polls();

@@ -17,12 +17,15 @@ use crate::queue::Ms;
 pub(crate) enum Place {
     Main { life: u32 },
     Store { number: usize, life: u32 },
+    Storage,
 }
 
 /// What is said between a store and the main server.
 #[derive(Clone)]
 pub(crate) enum Message {
-    AskHead { after: Option<Position>, wait: bool },
+    AskHead { after: Option<Position>, wait: bool, whole: bool },
+    Probe,
+    Alive,
     Head { bytes: Option<Bytes> },
     AskObject { name: Hash32 },
     Object { name: Hash32, bytes: Option<Bytes> },
@@ -35,8 +38,14 @@ pub(crate) enum Message {
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AskHead { after: Some(at), wait } => write!(f, "head after {at}, wait {wait}?"),
-            Self::AskHead { after: None, wait } => write!(f, "head, wait {wait}?"),
+            Self::AskHead { after: Some(at), wait, .. } => {
+                write!(f, "head after {at}, wait {wait}?")
+            }
+            Self::AskHead { after: None, wait, whole } => {
+                write!(f, "head, wait {wait}, whole {whole}?")
+            }
+            Self::Probe => f.write_str("there?"),
+            Self::Alive => f.write_str("there"),
             Self::Head { bytes } => write!(f, "head {:?}", bytes.as_ref().map(|b| Hash32::of(b))),
             Self::AskObject { name } => write!(f, "object {name:?}?"),
             Self::Object { name, bytes } => {
@@ -66,6 +75,8 @@ impl fmt::Debug for Message {
 /// The lines between the stores and the main server.
 pub(crate) struct Net {
     up: Vec<bool>,
+    /// Boxes whose cable is out of the shop's own network.
+    alone: Vec<bool>,
     main_up: bool,
     main_life: u32,
     lost_percent: u32,
@@ -77,6 +88,7 @@ impl Net {
     pub(crate) fn new(stores: usize, rng: &mut ChaCha8Rng) -> Self {
         Self {
             up: vec![true; stores],
+            alone: vec![false; stores],
             main_up: true,
             main_life: 1,
             lost_percent: rng.random_range(0..25),
@@ -95,6 +107,11 @@ impl Net {
         self.up[store]
     }
 
+    /// Pulls a box out of the shop's own network or plugs it in again.
+    pub(crate) fn toggle_lan(&mut self, store: usize) {
+        self.alone[store] = !self.alone[store];
+    }
+
     pub(crate) fn toggle_main(&mut self) {
         self.main_up = !self.main_up;
         self.main_life += 1;
@@ -103,6 +120,7 @@ impl Net {
     /// From now on everything arrives, quickly and once.
     pub(crate) fn heal(&mut self) {
         self.up.fill(true);
+        self.alone.fill(false);
         self.main_up = true;
         (self.lost_percent, self.doubled_percent, self.late_ms) = (0, 0, 10);
     }
@@ -120,16 +138,20 @@ impl Net {
     pub(crate) fn delivers(&self, to: &Place, from: &Place) -> bool {
         let to_now = match to {
             Place::Main { life } => *life == self.main_life,
-            Place::Store { .. } => true,
+            Place::Store { .. } | Place::Storage => true,
         };
         to_now && self.is_up(from, to)
     }
 
     pub(crate) fn is_up(&self, from: &Place, to: &Place) -> bool {
-        let up = |place: &Place| match place {
-            Place::Main { .. } => self.main_up,
-            Place::Store { number, .. } => self.up[*number],
-        };
-        up(from) && up(to)
+        match (from, to) {
+            (Place::Store { number, .. }, Place::Store { number: other, .. }) => {
+                !self.alone[*number] && !self.alone[*other]
+            }
+            (Place::Store { number, .. }, Place::Main { .. })
+            | (Place::Main { .. }, Place::Store { number, .. }) => self.main_up && self.up[*number],
+            (Place::Store { number, .. }, _) | (_, Place::Store { number, .. }) => self.up[*number],
+            (Place::Main { .. } | Place::Storage, Place::Main { .. } | Place::Storage) => true,
+        }
     }
 }

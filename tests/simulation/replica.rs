@@ -23,6 +23,10 @@ use crate::keys;
 #[derive(Default)]
 pub(crate) struct Disk {
     pub(crate) generation: Option<Generation>,
+    /// The head of what is in service.
+    pub(crate) head: Option<Bytes>,
+    /// The newest head all of whose snapshot is here.
+    pub(crate) whole: Option<Bytes>,
     files: BTreeMap<Hash32, Bytes>,
 }
 
@@ -95,6 +99,14 @@ impl Replica {
         }
     }
 
+    pub(crate) fn head_failed(&mut self, now: Instant) {
+        self.fetch.handle_head_failed(now);
+    }
+
+    pub(crate) fn object_failed(&mut self, name: &Hash32, now: Instant) {
+        self.fetch.handle_object_failed(name, now);
+    }
+
     pub(crate) fn timeout(&mut self, now: Instant) {
         self.fetch.handle_timeout(now);
     }
@@ -114,18 +126,28 @@ impl Replica {
 
     /// Carries out a load, if the machine has one; tells whether a new generation is in service.
     pub(crate) fn load(&mut self, disk: &mut Disk, defect: Defect, now: Instant) -> bool {
-        let Some((load, _signed)) = self.fetch.poll_load() else { return false };
+        let Some((load, signed)) = self.fetch.poll_load() else { return false };
+        let whole = matches!(load, Load::Snapshot { .. });
         let outcome = match load {
             Load::Changes { head, runs } => take_changes(disk, &head, &runs, defect),
             Load::Snapshot { head, manifests } => take_snapshot(disk, &head, &manifests, defect),
         };
         let switched = outcome == Outcome::Switched;
+        if switched {
+            disk.whole = disk.whole.take().filter(|_| !whole).or(whole.then(|| signed.clone()));
+            disk.head = Some(signed);
+        }
         self.fetch.handle_outcome(outcome, now);
         switched
     }
 }
 
 impl Disk {
+    /// What a neighbour is given, rotten or not.
+    pub(crate) fn file(&self, name: &Hash32) -> Option<Bytes> {
+        self.files.get(name).cloned()
+    }
+
     /// A byte of a file rots.
     pub(crate) fn rot(&mut self, rng: &mut ChaCha8Rng) {
         let place = rng.random_range(0..self.files.len().max(1));

@@ -17,6 +17,7 @@ use crate::net::Message;
 use crate::queue::Ms;
 use crate::replica::{Disk, Replica};
 use crate::sales::Sales;
+use crate::tiers::Tiers;
 use crate::tills::Till;
 
 /// The wall clock at the start of the world.
@@ -30,6 +31,8 @@ pub(crate) struct Store {
     pub(crate) tills: Vec<Till>,
     pub(crate) disk: Disk,
     pub(crate) replica: Replica,
+    pub(crate) tiers: Tiers,
+    stores: usize,
     pub(crate) sales: Sales,
     pub(crate) desk: Desk,
     /// What tills were told to be held.
@@ -42,7 +45,13 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(crate) fn new(number: usize, feed: &FeedId, defect: Defect, rng: &mut ChaCha8Rng) -> Self {
+    pub(crate) fn new(
+        number: usize,
+        stores: usize,
+        feed: &FeedId,
+        defect: Defect,
+        rng: &mut ChaCha8Rng,
+    ) -> Self {
         let disk = Disk::default();
         let count = rng.random_range(1..=3);
         let desk = Desk::new(rng);
@@ -57,6 +66,8 @@ impl Store {
             tills: (0..count).map(till).collect(),
             replica: Replica::start(feed, number as u64, desk.follows, &disk),
             disk,
+            tiers: Tiers::new(number, stores),
+            stores,
             sales: Sales::start(defect),
             desk,
             confirmed: BTreeSet::new(),
@@ -126,13 +137,14 @@ impl Store {
         rng: &mut ChaCha8Rng,
     ) -> bool {
         match message {
-            Message::Head { bytes } => self.replica.head(bytes.as_ref(), &self.disk, now),
-            Message::Object { name, bytes } => {
-                self.replica.object(&name, bytes.as_ref(), &mut self.disk, now);
-            }
             Message::Settled { batch, answers } => self.sales.answered(batch, &answers, now, rng),
             Message::Known { batch, receipts } => self.sales.told(batch, &receipts),
-            Message::AskHead { .. }
+            // Heard by the tiers before.
+            Message::Head { .. }
+            | Message::Object { .. }
+            | Message::Alive
+            | Message::Probe
+            | Message::AskHead { .. }
             | Message::AskObject { .. }
             | Message::Settle { .. }
             | Message::AskKeys { .. } => {}
@@ -150,7 +162,7 @@ impl Store {
 
     /// When the next machine wants to be woken, if that is not arranged yet.
     pub(crate) fn wakes_at(&mut self) -> Option<Instant> {
-        let wakes = [self.replica.wakes_at(), self.sales.wakes_at()];
+        let wakes = [self.replica.wakes_at(), self.sales.wakes_at(), self.tiers.wakes_at()];
         let next = wakes.into_iter().flatten().min();
         next.filter(|at| self.woken_at != Some(*at))
     }
@@ -203,6 +215,7 @@ impl Store {
         self.life += 1;
         self.woken_at = None;
         self.replica = Replica::start(feed, self.number as u64, self.desk.follows, &self.disk);
+        self.tiers = Tiers::new(self.number, self.stores);
         self.sales.restart();
     }
 

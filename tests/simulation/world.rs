@@ -7,7 +7,6 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use storebox_proto::feed::position::Position;
 use storebox_proto::ids::Hash32;
-use storebox_proto::sync::fetch::Request;
 
 use crate::author::Author;
 use crate::defects::Defect;
@@ -16,6 +15,7 @@ use crate::ledger::Ledger;
 use crate::net::{Message, Net, Place};
 use crate::queue::{Ms, Queue};
 use crate::store::Store;
+use crate::tiers::Storage;
 use crate::trace::Trace;
 
 /// How long things go wrong.
@@ -66,6 +66,8 @@ pub(crate) enum Event {
     },
     /// A person looks after what was refused.
     Repair,
+    /// Somebody publishes to storage.
+    FillStorage,
     /// Things stop going wrong.
     Quiet,
 }
@@ -87,6 +89,7 @@ pub(crate) struct World {
     pub(crate) author: Author,
     pub(crate) ledger: Ledger,
     pub(crate) stores: Vec<Store>,
+    pub(crate) storage: Storage,
     polls: Vec<Poll>,
     polls_made: u64,
     quiet: bool,
@@ -98,8 +101,9 @@ impl World {
         let author = Author::new(&mut rng);
         let count = rng.random_range(1..=3);
         let zero = start();
-        let stores: Vec<Store> =
-            (0..count).map(|number| Store::new(number, &author.feed, defect, &mut rng)).collect();
+        let stores: Vec<Store> = (0..count)
+            .map(|number| Store::new(number, count, &author.feed, defect, &mut rng))
+            .collect();
         let mut world = Self {
             zero,
             net: Net::new(count, &mut rng),
@@ -109,6 +113,7 @@ impl World {
             author,
             ledger: Ledger::new(defect),
             stores,
+            storage: Storage::default(),
             polls: vec![],
             polls_made: 0,
             quiet: false,
@@ -151,6 +156,7 @@ impl World {
         self.queue.after(self.rng.random_range(0..20_000), Event::Publish);
         self.queue.after(self.rng.random_range(500..5000), Event::Fault);
         self.queue.after(self.rng.random_range(0..REPAIR_EVERY_MS), Event::Repair);
+        self.queue.after(self.rng.random_range(0..20_000), Event::FillStorage);
         self.queue.after(TROUBLE_MS, Event::Quiet);
     }
 
@@ -174,6 +180,7 @@ impl World {
                 (0..self.stores.len()).for_each(|store| self.repair(store));
                 self.queue.after(REPAIR_EVERY_MS, Event::Repair);
             }
+            Event::FillStorage => self.fill_storage(),
             Event::Quiet => self.become_quiet(),
         }
         Ok(())
@@ -187,14 +194,22 @@ impl World {
         match to {
             Place::Main { .. } => self.serve_main(from, message),
             Place::Store { number, life } => {
-                if self.stores[number].is_up(life) {
+                if self.stores[number].is_up(life) && !self.serve_feed(to, from, &message) {
+                    self.hear_tiers(number, &from, &message);
                     let now = self.now();
                     let clock = self.stores[number].clock(self.queue.now());
                     let store = &mut self.stores[number];
                     let flipped = store.receive(message, now, clock, &mut self.rng);
+                    if flipped {
+                        self.stores[number].tiers.switched();
+                    }
                     self.check_flip(number, flipped)?;
                     self.serve(number);
                 }
+                Ok(())
+            }
+            Place::Storage => {
+                self.serve_feed(to, from, &message);
                 Ok(())
             }
         }
@@ -203,7 +218,8 @@ impl World {
     /// The main server answers one request.
     fn serve_main(&mut self, from: Place, message: Message) -> Result<(), String> {
         let answer = match message {
-            Message::AskHead { after, wait } => {
+            Message::Probe => Message::Alive,
+            Message::AskHead { after, wait, .. } => {
                 if after == Some(self.author.position()) && wait {
                     self.hold(from, after);
                     return Ok(());
@@ -221,6 +237,7 @@ impl World {
             Message::Head { .. }
             | Message::Object { .. }
             | Message::Settled { .. }
+            | Message::Alive
             | Message::Known { .. } => return Ok(()),
         };
         self.send(self.net.main(), from, answer);
@@ -327,6 +344,7 @@ impl World {
         if self.stores[store].is_up(life) {
             let now = self.now();
             let clock = self.stores[store].clock(self.queue.now());
+            self.wake_tiers(store);
             self.stores[store].wake(now, clock, &mut self.rng);
             self.serve(store);
         }
@@ -339,16 +357,11 @@ impl World {
         if !store.up {
             return;
         }
-        let requests: Vec<Message> = store
-            .replica
-            .requests(now)
-            .into_iter()
-            .map(|request| match request {
-                Request::Head { after, wait } => Message::AskHead { after, wait },
-                Request::Object { name, .. } => Message::AskObject { name },
-            })
-            .chain(store.sales.requests(now, &mut self.rng))
-            .collect();
+        for request in store.replica.requests(now) {
+            self.ask_tiers(number, request);
+        }
+        let store = &mut self.stores[number];
+        let requests: Vec<Message> = store.sales.requests(now, &mut self.rng).into_iter().collect();
         let from = Place::Store { number, life: store.life };
         for request in requests {
             let refused = matches!(request, Message::Settle { .. } | Message::AskKeys { .. })
@@ -366,10 +379,18 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: Place, to: Place, message: Message) {
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    pub(crate) fn send(&mut self, from: Place, to: Place, message: Message) {
+        self.send_later(from, to, message, 0);
+    }
+
+    pub(crate) fn send_later(&mut self, from: Place, to: Place, message: Message, late: Ms) {
         for delay in self.net.delays(&from, &to, &mut self.rng) {
             let message = message.clone();
-            self.queue.after(delay, Event::Arrive { to, from, message });
+            self.queue.after(late + delay, Event::Arrive { to, from, message });
         }
     }
 

@@ -108,6 +108,10 @@ pub const CHAIN_MAX: usize = 4;
 pub const STRUCK_MAX: usize = 400;
 /// The list of those that were struck off, as it travels in one record of the estate.
 pub const STRIKE_LIST_BYTES_MAX: usize = 60 * 1024;
+/// Sources that a box knows, those it found by itself included.
+pub const SOURCES_MAX: usize = 32;
+/// Of these, how many may be peers that were found on the LAN.
+pub const SOURCES_FOUND_MAX: usize = 8;
 /// Levels of `and`, `or` and `not` in one query.
 pub const QUERY_DEPTH_MAX: usize = 8;
 /// Criteria of one query, on all levels together.
@@ -126,10 +130,6 @@ pub const SCRIPT_BYTES_MAX: usize = 16 * 1024;
 pub const PARAMETERS_BYTES_MAX: usize = 16 * 1024;
 /// Levels of an organisation tree; a deeper one, and a circle, is cut there.
 pub const ORGANISATION_DEPTH_MAX: usize = 32;
-/// Sources that a box knows, those it found by itself included.
-pub const SOURCES_MAX: usize = 32;
-/// Of these, how many may be peers that were found on the LAN.
-pub const SOURCES_FOUND_MAX: usize = 8;
 
 /// The longest a waiting request is held open before it is answered empty.
 pub const LONG_POLL_MAX: Duration = Duration::from_secs(55);

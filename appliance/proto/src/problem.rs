@@ -185,6 +185,8 @@ codes! {
     ScaleRange = "scale_range", 409, false;
     /// The scale does not answer, answers nonsense or reports a fault of its own.
     ScaleFault = "scale_fault", 502, true;
+    /// A source or storage that was named does not answer, or not as it must.
+    SourceFailed = "source_failed", 502, true;
     /// The terminal belongs to no channel, or its channel does not exist.
     ChannelUnknown = "channel_unknown", 404, false;
     /// The channel of the terminal is not offered this service.
@@ -201,6 +203,8 @@ codes! {
     Stopping = "stopping", 503, true;
     /// Not settled within the time that the caller wanted to wait; it is held and will be.
     NotSettledYet = "not_settled_yet", 504, true;
+    /// A neighbour holds it and passes it on; it is not settled yet.
+    PassedOn = "passed_on", 503, true;
     /// Something broke on our side; the log has the chain.
     Internal = "internal", 500, true;
 }

@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 use storebox_proto::beacon::Sweep;
 use storebox_proto::ids::{DeviceId, ModelName, NodeId, TerminalId, TxKey};
 
-use crate::{bench, cli, demo};
+use crate::{bench, cli, demo, selftest};
 
 /// Storebox, the store server of a shop.
 #[derive(Debug, Parser)]
@@ -68,6 +68,8 @@ pub enum Command {
         /// The directory, such as /usr/local/share/man/man1.
         dir: PathBuf,
     },
+    /// Print the operator's reference: commands, configuration, problem codes, metrics.
+    Reference,
     /// Print the public key of this box; the key is made if there is none yet.
     Key,
     /// Take masterdata in (role main): a directory of NDJSON, NDJSON.zst or CSV files, one per model.
@@ -78,14 +80,33 @@ pub enum Command {
         #[arg(long)]
         changes: bool,
     },
+    /// Publish all feeds to storage (role main): objects first, heads last.
+    Publish {
+        /// Such as s3://bucket/feeds, davs://host/feeds, ftp://host/feeds or a directory.
+        #[arg(long, value_name = "URL")]
+        to: String,
+        #[command(flatten)]
+        access: StorageAccess,
+    },
     /// Refresh masterdata now (role store).
     Refresh {
+        /// Read published feeds at this place, besides the sources of the configuration.
+        #[arg(long, value_name = "URL", conflicts_with_all = ["full", "model"])]
+        from: Option<String>,
+        #[command(flatten)]
+        access: StorageAccess,
         /// Fetch and verify everything instead of the changes.
         #[arg(long)]
         full: bool,
         /// Only the feed that this model belongs to.
         #[arg(long)]
         model: Option<ModelName>,
+    },
+    /// Take the place of the box that had this one's name: its terminals, and what it had not settled (role store).
+    Adopt {
+        /// The neighbour that was its mirror, such as http://10.0.0.12:8080.
+        #[arg(long, value_name = "URL")]
+        from: String,
     },
     /// List who refreshed which models when, newest first; at head office, of all boxes and terminals.
     History {
@@ -123,6 +144,9 @@ pub enum Command {
     /// Printers, scales, displays and scanners.
     #[command(subcommand)]
     Device(Device),
+    /// Hooks, pushes and calls of channels.
+    #[command(subcommand)]
+    Channel(Channel),
     /// Look for boxes on the LAN.
     Discover {
         /// Ask every address of this network instead, such as 10.0.0.0/24; at most 1024 addresses.
@@ -140,8 +164,27 @@ pub enum Command {
     },
     /// Show a shop that sells through an outage, on real data.
     Demo(demo::Options),
+    /// Try the sale path on a box of its own: accept, flush, read, print; a release has to pass it to stay.
+    Selftest(selftest::Options),
     /// Measure this machine: replica, lookups, durable transactions, memory.
     Bench(bench::Options),
+}
+
+/// What opens storage.
+#[derive(Debug, clap::Args)]
+pub struct StorageAccess {
+    /// The user, or the id of the access key.
+    #[arg(long, default_value = "")]
+    pub user: String,
+    /// A file with the password or the secret of the access key; the running box reads it.
+    #[arg(long, value_name = "FILE", default_value = "")]
+    pub secret_file: String,
+    /// For a bucket: where its service is.
+    #[arg(long, value_name = "URL", default_value = "")]
+    pub endpoint: String,
+    /// For a bucket: the service's region.
+    #[arg(long, default_value = "")]
+    pub region: String,
 }
 
 /// What is done with waiting transactions.
@@ -245,6 +288,55 @@ pub enum Device {
     Trace {
         /// Its name.
         id: DeviceId,
+    },
+}
+
+/// What is done with channels.
+#[derive(Debug, Subcommand)]
+pub enum Channel {
+    /// Try a hook on a sample; nothing is stored, but a webhook is called.
+    Try {
+        /// A file with the sample, any JSON.
+        sample: PathBuf,
+        /// A hook of the running box, by its id.
+        #[arg(long, required_unless_present = "script")]
+        hook: Option<String>,
+        /// A file with a script, which needs no running box.
+        #[arg(long, conflicts_with = "hook")]
+        script: Option<PathBuf>,
+    },
+    /// List hooks after the commit that have not succeeded yet.
+    Hooks,
+    /// Run one of them again now.
+    Retry {
+        /// Its id, as it is listed.
+        id: String,
+    },
+    /// Give one of them up.
+    Drop {
+        /// Its id, as it is listed.
+        id: String,
+    },
+    /// Show how pushes do: what waits, the last delivery, what the target refused.
+    Pushes {
+        /// Tell the target of this definition again what it refused.
+        #[arg(long, value_name = "DEFINITION")]
+        retry: Option<String>,
+    },
+    /// Show calls, the newest first, with request, answer and the hooks on the way.
+    Log {
+        /// Only of this correlation id.
+        #[arg(long)]
+        correlation: Option<String>,
+        /// Only of this service.
+        #[arg(long)]
+        service: Option<String>,
+        /// Only those that were refused.
+        #[arg(long)]
+        refused: bool,
+        /// How many at most.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
     },
 }
 

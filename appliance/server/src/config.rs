@@ -18,10 +18,10 @@ pub use device::Device;
 pub use intake::{Intake, IntakeTable};
 pub use load::{ConfigError, Override, Place, load, parse};
 pub use sections::{
-    Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox, Role, Sink,
-    TerminalDefaults,
+    Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox,
+    RequestLogging, Role, Sink, TerminalDefaults,
 };
-pub use source::Source;
+pub use source::{Mirror, Peers, Publish, Require, Source};
 pub use trust::{Browser, Tls};
 
 use std::path::PathBuf;
@@ -64,6 +64,13 @@ pub struct Config {
     /// Further sources, beside the main server.
     #[serde(rename = "source")]
     pub sources: Vec<Source>,
+    /// The other boxes of the store.
+    pub peers: Peers,
+    /// A second box for what this one holds.
+    pub mirror: Mirror,
+    /// Where head office puts its feeds.
+    #[serde(rename = "publish")]
+    pub publish: Vec<Publish>,
     /// The replica.
     pub masterdata: Masterdata,
     /// Transactions that wait.
@@ -73,6 +80,8 @@ pub struct Config {
     /// Printers, scales, displays and scanners of this box.
     #[serde(rename = "device")]
     pub devices: Vec<Device>,
+    /// What is kept of calls of channels (role `store`).
+    pub request_log: RequestLogging,
     /// What is logged.
     pub log: Log,
 }
@@ -92,10 +101,14 @@ impl Default for Config {
             deliveries: Vec::new(),
             intakes: Vec::new(),
             sources: Vec::new(),
+            peers: Peers::default(),
+            mirror: Mirror::default(),
+            publish: Vec::new(),
             masterdata: Masterdata::default(),
             outbox: Outbox::default(),
             terminal: TerminalDefaults::default(),
             devices: Vec::new(),
+            request_log: RequestLogging::default(),
             log: Log::default(),
         }
     }
@@ -128,7 +141,7 @@ mod tests {
         let (mut wanted, mut shown) = (Vec::new(), Vec::new());
         keys(&whole, "", &mut wanted);
         keys(&documented, "", &mut shown);
-        let lists = ["sink", "source", "device", "deliver", "intake"];
+        let lists = ["sink", "source", "publish", "device", "deliver", "intake"];
         wanted.retain(|key| !lists.contains(&key.as_str()));
         assert_eq!(wanted, shown);
         let sink = "id = \"a\"\nurl = \"http://a\"\n";
@@ -156,6 +169,14 @@ mod tests {
         let source = toml::Table::try_from(toml::from_str::<Source>(source).unwrap()).unwrap();
         for key in source.keys() {
             assert!(DEFAULT_TOML.contains(&format!("# {key} = ")), "[[source]] {key} undocumented");
+        }
+        let publish = "id = \"a\"\nurl = \"/media/stick\"\n";
+        let publish = toml::Table::try_from(toml::from_str::<Publish>(publish).unwrap()).unwrap();
+        for key in publish.keys() {
+            assert!(
+                DEFAULT_TOML.contains(&format!("# {key} = ")),
+                "[[publish]] {key} undocumented"
+            );
         }
         let device = toml::Table::try_from(Device::default()).unwrap();
         for key in device.keys() {

@@ -44,7 +44,7 @@ impl Metrics {
     }
 
     /// All numbers in the text format of OpenMetrics.
-    async fn text(&self) -> String {
+    pub async fn text(&self) -> String {
         let status = self.panel.status().await;
         let mut registry = Registry::with_prefix("storebox");
         add_box(&mut registry, &status);

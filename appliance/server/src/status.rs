@@ -78,15 +78,15 @@ pub struct Status {
     /// Its place in the chain of trust; for the operator only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trust: Option<TrustStatus>,
+    /// The sources of masterdata and the ways of transactions, best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<SourceStatus>,
     /// Its printers, scales, displays and scanners.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<DeviceStatus>,
     /// The machine below it.
     #[serde(default)]
     pub machine: MachineStatus,
-    /// The sources of masterdata and the ways of transactions, best first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sources: Vec<SourceStatus>,
     /// Its clients; for the operator only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<ClientStatus>,
@@ -138,6 +138,9 @@ pub struct OutboxStatus {
     /// Envelopes that contradict accepted ones and wait for a person.
     #[serde(default)]
     pub conflicts: u64,
+    /// Of those that wait, how many are passed on for neighbours.
+    #[serde(default)]
+    pub passed_on: u64,
     /// As many may wait.
     #[serde(default)]
     pub held_max: u64,
@@ -394,6 +397,11 @@ impl PanelBuilder {
 }
 
 impl Panel {
+    /// The name of the box.
+    pub fn node(&self) -> &NodeId {
+        &self.inner.node
+    }
+
     /// The state of the box now.
     pub async fn status(&self) -> Status {
         let inner = &self.inner;
@@ -416,9 +424,9 @@ impl Panel {
             lines: Vec::new(),
             listeners: Vec::new(),
             trust: None,
+            sources: Vec::new(),
             devices: Vec::new(),
             machine: MachineStatus::default(),
-            sources: Vec::new(),
             clients: Vec::new(),
             tasks: inner.supervisor.tasks().into_iter().map(TaskLine::from).collect(),
         };

@@ -54,6 +54,9 @@ pub struct SourceStatus {
     pub probe_in_s: Option<u64>,
     /// How often it was given up since the start.
     pub opened: u64,
+    /// Why it was, the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_fault: Option<String>,
 }
 
 /// The ladder, shared; a cheap handle.
@@ -119,6 +122,11 @@ impl Tiers {
     /// What the source is, if it is known.
     pub fn kind(&self, id: &SourceId) -> Option<Kind> {
         lock(&self.inner.ladder).kind(id)
+    }
+
+    /// Whether reading it costs no line.
+    pub fn is_near(&self, id: &SourceId) -> bool {
+        lock(&self.inner.ladder).is_near(id)
     }
 
     /// All that may be used now, best first.
@@ -251,11 +259,13 @@ impl Tiers {
                 let (service, after_s) = (service.as_str(), after.as_secs());
                 tracing::info!(tier = %id, service, after_s, "source is used again");
             }
-            Event::Chosen { service, id: Some(id) } => {
+            Event::Chosen { service, id: Some(id), back } => {
                 tracing::info!(tier = %id, service = service.as_str(), "source chosen");
-                lock(&self.inner.back).iter().for_each(|back| back(*service));
+                if *back {
+                    lock(&self.inner.back).iter().for_each(|back| back(*service));
+                }
             }
-            Event::Chosen { service, id: None } => {
+            Event::Chosen { service, id: None, .. } => {
                 tracing::warn!(service = service.as_str(), "no source answers");
             }
         }
@@ -286,6 +296,7 @@ fn status(view: &RungView, to: String, now: Instant) -> SourceStatus {
         down_s: open.map(|(_, since, _)| now.saturating_duration_since(*since).as_secs()),
         probe_in_s: open.map(|(.., until)| until.saturating_duration_since(now).as_secs()),
         opened: view.opened,
+        last_fault: view.last_fault.as_ref().map(|fault| fault.as_str().to_owned()),
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::target::Target;
 use super::{Failure, io_error, provision, release};
 use crate::args::{FlashArgs, VerifyArgs};
-use crate::block::{self, Disk, Refusal, Roots};
+use crate::block::{self, Bus, Disk, Refusal, Roots};
 use crate::flash::{self, FlashError, Phase, Progress};
 use crate::layout::Layout;
 use crate::manifest::{Policy, Version};
@@ -80,7 +81,31 @@ pub(super) fn flash(args: &FlashArgs, out: &mut dyn Write) -> Result<(), Failure
         let shop = provision::put(&mut medium, &name, &bytes)?;
         writeln!(out, "provisioned as {} for store {}", shop.node, shop.store)?;
     }
+    drop(medium);
+    if args.eject {
+        return eject(&args.to, out);
+    }
     writeln!(out, "done; {} can be taken out", args.to.display())?;
+    Ok(())
+}
+
+/// Has the kernel forget the disk: what was written is on it, and no program can open it again.
+pub(super) fn eject(path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
+    let target = Target::find(path)?;
+    let Target::Disk { disk, .. } = &target else {
+        return Err(Failure::NotADisk { path: path.to_owned() });
+    };
+    disk.admit(0, Some(&disk.confirmation()))?;
+    let forget = Roots::default().sys.join("block").join(&disk.name).join("device/delete");
+    if disk.bus != Bus::Usb || !forget.exists() {
+        return Err(Failure::BuiltIn { name: disk.name.clone() });
+    }
+    // Opened alone and flushed first: nobody else may be writing.
+    let mut medium = target.open_existing()?;
+    medium.flush().map_err(io_error("flush", path))?;
+    drop(medium);
+    fs::write(&forget, "1").map_err(io_error("let go of", path))?;
+    writeln!(out, "{} can be taken out", path.display())?;
     Ok(())
 }
 

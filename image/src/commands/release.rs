@@ -27,7 +27,7 @@ pub(super) fn layout(args: &LayoutArgs, out: &mut dyn Write) -> Result<(), Failu
         None => Layout::shipped(),
     };
     if args.repart {
-        return repart(&layout, out);
+        return Ok(write!(out, "{}", layout.repart())?);
     }
     writeln!(out, "{:<10} {:>9} {:>9}  type", "label", "at MiB", "MiB")?;
     for place in layout.places() {
@@ -41,22 +41,11 @@ pub(super) fn layout(args: &LayoutArgs, out: &mut dyn Write) -> Result<(), Failu
     Ok(())
 }
 
-/// What first boot makes of the rest of the disk.
-fn repart(layout: &Layout, out: &mut dyn Write) -> Result<(), Failure> {
-    let data = layout.place(Role::Data);
-    writeln!(out, "[Partition]\nType=var\nLabel={}", data.role.label())?;
-    writeln!(out, "Format=ext4\nSizeMinBytes={}\nFactoryReset=yes", data.bytes)?;
-    Ok(())
-}
-
 pub(super) fn assemble(args: &AssembleArgs, out: &mut dyn Write) -> Result<(), Failure> {
     let AssembleArgs { esp, kernel, rootfs, out: image } = args;
     let parts = Parts { esp: esp.clone(), kernel: kernel.clone(), rootfs: rootfs.clone() };
     let map = assemble::assemble(&Layout::shipped(), &parts, image)?;
-    let path = beside(image, MAP);
-    let json =
-        serde_json::to_vec(&map).map_err(|source| Failure::Map { path: path.clone(), source })?;
-    fs::write(&path, json).map_err(io_error("write", &path))?;
+    keep_map(&map, image)?;
     let (whole, mapped) = (words::size(map.image_bytes()), words::size(map.mapped_bytes()));
     writeln!(out, "{}: {whole}, of it content {mapped}", image.display())?;
     Ok(())
@@ -120,6 +109,14 @@ pub(super) fn bundle(args: &BundleArgs, out: &mut dyn Write) -> Result<(), Failu
     let id = key.public().id();
     writeln!(out, "{}: {}, signed with key {id}", args.out.display(), words::size(bytes))?;
     Ok(())
+}
+
+/// Writes the map beside the image.
+pub(super) fn keep_map(map: &BlockMap, image: &Path) -> Result<(), Failure> {
+    let path = beside(image, MAP);
+    let json =
+        serde_json::to_vec(map).map_err(|source| Failure::Map { path: path.clone(), source })?;
+    fs::write(&path, json).map_err(io_error("write", &path))
 }
 
 fn open_disk(path: &Path) -> Result<(File, BlockMap), Failure> {

@@ -85,7 +85,9 @@ impl<F: Read + Write + Seek> Seek for Window<F> {
 
 /// The same bytes for the same inputs: the volume has no clock.
 #[derive(Debug)]
-struct NoClock;
+pub(crate) struct NoClock;
+
+pub(crate) static CLOCK: NoClock = NoClock;
 
 impl TimeProvider for NoClock {
     fn get_current_date(&self) -> Date {
@@ -147,7 +149,6 @@ impl<F: Read + Write + Seek> Volume<F> {
     }
 
     pub fn open(window: Window<F>) -> io::Result<Self> {
-        static CLOCK: NoClock = NoClock;
         let mut window = window;
         window.seek(SeekFrom::Start(0))?;
         let files = FileSystem::new(window, FsOptions::new().time_provider(&CLOCK))?;

@@ -10,3 +10,4 @@ mod loops;
 mod rauc;
 mod slots;
 mod tables;
+mod units;

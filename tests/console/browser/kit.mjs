@@ -60,6 +60,8 @@ export async function open({ scheme = "light", phone = false } = {}) {
 
 /** Shows the pages of a folder in place of those that the boxes were built with: for whoever works on them. */
 async function showFrom(context, folder) {
+  // Pages that no network brought may otherwise not talk to the boxes of this one.
+  await context.grantPermissions(["local-network-access"]);
   const files = { "/": "index.html", "/till": "till/index.html", "/till/": "till/index.html" };
   await context.route((of) => of.pathname in files || /^\/(console|till)\//.test(of.pathname), async (route) => {
     const { pathname } = new URL(route.request().url());

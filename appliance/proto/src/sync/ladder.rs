@@ -123,8 +123,10 @@ pub struct Rung {
     pub priority: u16,
     /// What it is used for.
     pub services: Vec<Service>,
-    /// Found on the LAN instead of configured: it may go again.
+    /// Found on the LAN or lent for once instead of configured: it may go again.
     pub found: bool,
+    /// Reading it costs no line: objects are taken from here first.
+    pub near: bool,
 }
 
 impl Rung {
@@ -132,7 +134,8 @@ impl Rung {
     pub fn new(id: SourceId, kind: Kind) -> Self {
         let services = Service::ALL.into_iter().filter(|service| kind.can_serve(*service));
         let (priority, services) = (kind.usual_priority(), services.collect());
-        Self { id, kind, priority, services, found: false }
+        let near = matches!(kind, Kind::Peer | Kind::Local);
+        Self { id, kind, priority, services, found: false, near }
     }
 
     fn rank(&self) -> (u16, Kind, &SourceId) {
@@ -167,6 +170,8 @@ pub enum Event {
         service: Service,
         /// Which.
         id: Option<SourceId>,
+        /// None answered before.
+        back: bool,
     },
 }
 
@@ -239,9 +244,8 @@ impl Ladder {
 
     /// The same for what is named by its hash and may come from anywhere: the nearest first.
     pub fn order_near(&self, service: Service, now: Instant) -> Vec<SourceId> {
-        let near = |rung: &&Rung| matches!(rung.kind, Kind::Peer | Kind::Local);
         let closed: Vec<&Rung> = self.closed(service).collect();
-        let (near, far): (Vec<&Rung>, Vec<&Rung>) = closed.into_iter().partition(near);
+        let (near, far): (Vec<&Rung>, Vec<&Rung>) = closed.into_iter().partition(|rung| rung.near);
         let order: Vec<_> = near.into_iter().chain(far).map(|rung| rung.id.clone()).collect();
         if order.is_empty() { self.due(service, now) } else { order }
     }
@@ -322,6 +326,11 @@ impl Ladder {
         self.steps.iter().find(|step| step.rung.id == *id).map(|step| step.rung.kind)
     }
 
+    /// Whether reading it costs no line.
+    pub fn is_near(&self, id: &SourceId) -> bool {
+        self.steps.iter().any(|step| step.rung.id == *id && step.rung.near)
+    }
+
     /// The next thing to tell.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
@@ -356,8 +365,9 @@ impl Ladder {
         for service in Service::ALL {
             let best = self.best(service).cloned();
             if self.chosen.get(&service) != Some(&best) {
-                self.chosen.insert(service, best.clone());
-                self.events.push_back(Event::Chosen { service, id: best });
+                let before = self.chosen.insert(service, best.clone());
+                let back = before == Some(None) && best.is_some();
+                self.events.push_back(Event::Chosen { service, id: best, back });
             }
         }
     }

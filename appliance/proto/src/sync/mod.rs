@@ -7,3 +7,4 @@ pub mod election;
 pub mod fetch;
 pub mod ladder;
 pub mod outbox;
+pub mod pace;

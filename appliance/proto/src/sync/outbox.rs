@@ -51,6 +51,7 @@ pub use sink::{Failure, Link, SinkDef, SinkStatus};
 use crate::ids::{Hash32, SinkId, TerminalId, TxKey};
 use crate::limits;
 use crate::problem::Problem;
+use crate::ticket::Receipt;
 use crate::time::Timestamp;
 use order::Order;
 use sequences::Sequences;
@@ -112,6 +113,10 @@ struct Entry {
     is_new_number: bool,
     attempts: u32,
     not_before: Option<Instant>,
+    /// Taken over from a box that had this one's name.
+    adopted: bool,
+    /// What the neighbour said for whom it is passed on.
+    guest: Option<Box<Receipt>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,6 +212,7 @@ impl Outbox {
             (Event::Retried { position, forced, by }, _) => self.retried(*position, *forced, by),
             (Event::Repaired { position, by }, Some(meta)) => self.repaired(*position, by, meta),
             (Event::GivenUp { position, forgets, by }, _) => self.gave_up(*position, *forgets, by),
+            (Event::Returned { positions }, _) => self.returned(positions),
             (Event::Delivered { sink, positions }, _) => self.delivered(sink, positions),
             (Event::LeftBehind { sink, to, left }, _) => self.left_behind(sink, *to, *left),
             (Event::Conflicted { number, code, at }, Some(meta)) => {
@@ -257,6 +263,22 @@ impl Outbox {
         Some((&entry.meta, entry.first.unwrap_or(entry.meta.digest), entry.at))
     }
 
+    /// What a neighbour said of an entry that is passed on for it.
+    pub fn guest(&self, position: u64) -> Option<&Receipt> {
+        self.entries.get(&position)?.guest.as_deref()
+    }
+
+    /// Whether it is held and this box's own.
+    pub fn is_own(&self, position: u64) -> bool {
+        let entry = self.entries.get(&position);
+        entry.is_some_and(|entry| entry.phase.is_held() && entry.guest.is_none())
+    }
+
+    /// Entries that are passed on for neighbours.
+    pub fn guests(&self) -> usize {
+        self.entries.values().filter(|entry| entry.guest.is_some() && entry.phase.is_held()).count()
+    }
+
     /// All positions, ascending.
     pub fn positions(&self) -> impl Iterator<Item = u64> + '_ {
         self.entries.keys().copied()
@@ -270,7 +292,8 @@ impl Outbox {
     fn hold(&mut self, slot: &Slot, meta: Meta) {
         let position = slot.position;
         self.unlink(position);
-        let is_new_number = self.see_number(&meta, position);
+        let elsewhere = slot.adopted || slot.guest.is_some();
+        let is_new_number = self.see_number(&meta, position, elsewhere);
         let phase = match (&slot.problem, slot.settled) {
             (_, true) => Phase::Settled,
             (Some(problem), false) if slot.given_up => Phase::GivenUp(problem.clone()),
@@ -304,6 +327,8 @@ impl Outbox {
             is_new_number,
             attempts: 0,
             not_before: None,
+            adopted: slot.adopted,
+            guest: slot.guest.clone(),
         };
         self.entries.insert(position, entry);
         self.unpark();

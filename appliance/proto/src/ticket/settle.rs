@@ -14,6 +14,9 @@ pub struct SettleRequest {
     pub node: NodeId,
     /// At most `BATCH_ENVELOPES_MAX`, and `BATCH_BYTES_MAX` in all.
     pub envelopes: Vec<Envelope>,
+    /// For those that another node accepted: its receipts, so that each is settled in its name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<Receipt>,
 }
 
 /// What became of one transaction of a batch.

@@ -5,8 +5,10 @@ import { badge, Card, h, pairs, table } from "../lib/dom.js";
 import { ago, bytes, count, span } from "../lib/words.js";
 
 const LOOK_EVERY_MS = 5000;
-/** Parts that a box may or may not have: where they are, and what they are called. */
-const OPTIONAL = [["/v1/update", "Update slots"], ["/v1/channels", "Channels"], ["/v1/requests", "Request log"]];
+/** Parts that a box may or may not have, known by the paths of its own description. */
+const OPTIONAL = [[/^\/v1\/(update|slots)$/, "Update slots"], [/^\/v1\/(requests|calls|request-log|channel\/log)$/, "Request log"]];
+const CHANNELS = "/v1/models/Channel/records?limit=100";
+const SERVICES = "/v1/models/ChannelService/records?limit=500";
 
 export class Box {
   constructor(context) {
@@ -15,7 +17,8 @@ export class Box {
     this.machine = new Card("Machine");
     this.tasks = new Card("Tasks", { wide: true });
     this.optional = OPTIONAL.map(([path, title]) => [path, new Card(title, { wide: true })]);
-    const cards = [this.about, this.machine, ...this.optional.map(([, card]) => card), this.tasks];
+    this.channels = new Card("Channels", { wide: true });
+    const cards = [this.about, this.machine, this.channels, ...this.optional.map(([, card]) => card), this.tasks];
     this.hint = h("p", { class: "quiet" });
     this.element = h("div", {}, this.hint, h("div", { class: "cards" }, cards.map((card) => card.element)));
     this.timer = setInterval(() => this.look(), LOOK_EVERY_MS);
@@ -24,10 +27,13 @@ export class Box {
 
   async look() {
     if (!this.context.isOperator()) return;
-    for (const [path, card] of this.optional) {
-      const answer = await maybe(path).catch(() => null);
-      card.show(answer, (facts) => anything(facts));
+    const paths = (this.paths ??= Object.keys((await maybe("/openapi.json").catch(() => null))?.paths ?? {}));
+    for (const [fits, card] of this.optional) {
+      const path = paths.find((one) => fits.test(one));
+      if (path) card.show(await maybe(path).catch(() => null), anything);
     }
+    const [channels, services] = await Promise.all([maybe(CHANNELS), maybe(SERVICES)]).catch(() => [null, null]);
+    this.channels.show(channels?.records?.length ? { channels: channels.records, services: services?.records ?? [] } : null, drawChannels);
   }
 
   update(status) {
@@ -57,6 +63,16 @@ export class Box {
   end() {
     clearInterval(this.timer);
   }
+}
+
+function drawChannels({ channels, services }) {
+  return table("Channels", [
+    ["Channel", (channel) => channel.name],
+    ["Type", (channel) => channel.type ?? "–"],
+    ["Services", (channel) => services.filter((service) => service.channelId === channel.id)
+      .map((service) => `${service.type}${service.async ? " (later)" : ""}`).join(", ") || "none"],
+    ["Logged", (channel) => count(services.filter((service) => service.channelId === channel.id && service.log !== false).length), "number"],
+  ], channels);
 }
 
 /** A list of records as a table of their plain fields, anything else as pairs. */

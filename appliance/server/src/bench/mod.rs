@@ -6,6 +6,7 @@ mod accepts;
 mod catalogue;
 mod devices;
 mod error;
+mod hooks;
 mod load;
 mod lookups;
 mod machine;

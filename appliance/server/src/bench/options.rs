@@ -34,17 +34,20 @@ pub enum Part {
     Devices,
     /// Lookups over HTTP at 16 connections, and the memory of the box that answers.
     Lookups,
+    /// A hook of a channel: script and webhook.
+    Hooks,
 }
 
 impl Part {
     /// All of them, in the order of the report.
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::Replica100k,
         Self::Replica1m,
         Self::Memory300k,
         Self::Accepts,
         Self::Devices,
         Self::Lookups,
+        Self::Hooks,
     ];
 
     /// The word on the command line.
@@ -56,6 +59,7 @@ impl Part {
             Self::Accepts => "accepts",
             Self::Devices => "devices",
             Self::Lookups => "lookups",
+            Self::Hooks => "hooks",
         }
     }
 }

@@ -97,7 +97,7 @@ impl Context {
 }
 
 impl Place {
-    fn of(terminal: &Map<String, Value>, channel: &Channel, look: Look<'_>) -> Self {
+    pub(super) fn of(terminal: &Map<String, Value>, channel: &Channel, look: Look<'_>) -> Self {
         let kind = text(terminal, "terminalTypeId").and_then(|id| look("TerminalType", "id", &id));
         let own = |name: &str| {
             text(terminal, name).or_else(|| kind.as_ref().and_then(|kind| text(kind, name)))

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use storebox_proto::estate::channel::{
-    ChannelService, Implementation, Parameters, ServiceType, Stage,
+    ChannelService, Implementation, Parameters, PushDefinition, ServiceType, Stage,
 };
+use storebox_proto::feed::Registry;
 use storebox_proto::ids::TxKey;
 use storebox_proto::problem::{Code, Problem};
 use tracing::Instrument;
 
 use super::book::{Book, Definitions};
-use super::context::{Caller, Context};
+use super::context::{Caller, Context, Place};
 use super::hooks::{Hooks, Point};
 use super::query::Reader;
 use super::request_log::{LogEntry, RequestLog};
@@ -115,6 +116,30 @@ impl Channels {
             .cloned()
             .ok_or_else(|| refuse(format!("channel {id:.64} of terminal {name} does not exist")))?;
         Ok(Context::new(caller, channel, &terminal, definitions, &look))
+    }
+
+    /// The models of this box.
+    pub fn registry(&self) -> Arc<Registry> {
+        self.inner.masterdata.registry()
+    }
+
+    /// Whether a caller may listen to what its channel is told.
+    pub fn may_listen(&self, context: &Context) -> Result<(), Problem> {
+        access::allow(context, ServiceType::Query)
+    }
+
+    /// What a push says of something, as its channel would be answered; nothing if it does not fit: blocking.
+    pub fn row(
+        &self,
+        push: &PushDefinition,
+        id: &str,
+    ) -> Result<Option<Map<String, Value>>, Problem> {
+        let definitions = self.definitions();
+        let Some(channel) = definitions.channel(&push.channel_id) else { return Ok(None) };
+        let masterdata = &self.inner.masterdata;
+        let look = |model: &str, field: &str, value: &str| masterdata.look(model, field, value);
+        let place = Place::of(&Map::new(), channel, &look);
+        query::one(&self.inner.reader, channel, place, push, id)
     }
 
     /// Calls a service by its name.

@@ -3,6 +3,7 @@
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use storebox_proto::estate::channel::{ChannelService, ServiceType, Stage};
+use storebox_proto::ids::TxKey;
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::query::Entity;
 
@@ -42,8 +43,18 @@ pub trait Hooks: Send + Sync {
         request: Value,
     ) -> BoxFuture<'a, Result<Value, Problem>>;
 
-    /// Something was committed: its hooks are queued, repeated until they succeed, and never fail the call.
-    fn completed(&self, context: &Context, point: Point, object: &Value);
+    /// Something is about to be committed: the hooks that follow are written down first, so that a crash between the
+    /// commit and the hook loses none; they run if the transaction turns out to be held, and never fail the call.
+    fn prepare<'a>(
+        &'a self,
+        context: &'a Context,
+        point: Point,
+        object: &'a Value,
+        key: TxKey,
+    ) -> BoxFuture<'a, ()>;
+
+    /// The commit of this transaction is over, well or not: look what became of it.
+    fn completed(&self, key: TxKey);
 }
 
 /// An engine for boxes without hooks: a definition that asks for one is refused, not passed over.
@@ -75,11 +86,20 @@ impl Hooks for NoHooks {
         Box::pin(async { Err(absent(&format!("service {}", service.service.as_str()))) })
     }
 
-    fn completed(&self, context: &Context, point: Point, _object: &Value) {
+    fn prepare<'a>(
+        &'a self,
+        context: &'a Context,
+        point: Point,
+        _object: &'a Value,
+        _key: TxKey,
+    ) -> BoxFuture<'a, ()> {
         for hook in context.hooks_at(point) {
             tracing::warn!(hook = %hook.id, "this box runs no hooks");
         }
+        Box::pin(std::future::ready(()))
     }
+
+    fn completed(&self, _key: TxKey) {}
 }
 
 fn absent(what: &str) -> Problem {

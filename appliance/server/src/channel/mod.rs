@@ -10,20 +10,28 @@
 //! - every question is bounded: rows looked at, time, rows and bytes of the answer.
 
 pub mod access;
+pub mod afterwards;
 pub mod book;
 pub mod context;
 pub mod desk;
+pub mod engine;
 pub mod fault;
 pub mod hooks;
+#[cfg(test)]
+mod peer;
+pub mod push;
 pub mod query;
 pub mod request_log;
 pub mod save;
+pub mod script;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod world;
 
+pub use afterwards::Afterwards;
 pub use context::{Caller, Context};
 pub use desk::{Channels, Parts, Reply, Wish};
+pub use engine::Engine;
 pub use hooks::{Hooks, NoHooks, Point};
 pub use request_log::{LogEntry, NoLog, RequestLog, Step};

@@ -1,5 +1,7 @@
 //! What is written down of a call; where it is kept is behind the trait.
 
+mod disk;
+
 use std::time::Duration;
 
 use serde::Serialize;
@@ -7,6 +9,8 @@ use serde_json::Value;
 use storebox_proto::estate::channel::ServiceType;
 use storebox_proto::problem::Problem;
 use storebox_proto::time::Timestamp;
+
+pub use disk::{CallLog, CallWriter, Keeping, Wanted};
 
 /// One hook that ran in a call.
 #[derive(Debug, Clone, PartialEq, Serialize)]

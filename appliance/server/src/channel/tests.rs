@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use storebox_proto::estate::channel::{ChannelService, Stage};
+use storebox_proto::ids::TxKey;
 use storebox_proto::problem::{Code, Problem};
 
 use super::world::{World, estate};
@@ -108,10 +109,19 @@ impl Hooks for Witness {
         Box::pin(async move { Ok(json!({"served": request})) })
     }
 
-    fn completed(&self, _: &Context, point: Point, object: &Value) {
+    fn prepare<'a>(
+        &'a self,
+        _: &'a Context,
+        point: Point,
+        object: &'a Value,
+        _: TxKey,
+    ) -> BoxFuture<'a, ()> {
         assert!(object["origin"]["channel"] == "web");
         self.note(point);
+        Box::pin(std::future::ready(()))
     }
+
+    fn completed(&self, _: TxKey) {}
 }
 
 #[tokio::test]

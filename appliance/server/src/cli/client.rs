@@ -84,14 +84,14 @@ impl Control {
         read(self.send(Method::POST, path, Some(body)).await?).await
     }
 
-    /// Sends a body where no answer is expected.
-    pub(super) async fn tell(&self, path: &str, body: &impl Serialize) -> Result<(), CallError> {
-        self.send(Method::POST, path, Some(body)).await.map(|_| ())
-    }
-
     /// Sends a body that is put in place of what is there.
     pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> Result<(), CallError> {
         self.send(Method::PUT, path, Some(body)).await.map(|_| ())
+    }
+
+    /// Sends a body; that it was taken is all the answer.
+    pub(super) async fn tell(&self, path: &str, body: &impl Serialize) -> Result<(), CallError> {
+        self.send(Method::POST, path, Some(body)).await.map(|_| ())
     }
 
     /// Hears the data of each event at a path until the stream ends.

@@ -8,6 +8,9 @@ use storebox_proto::ids::{ModelName, NodeId, TerminalId};
 
 use super::client::Control;
 use super::{CommandError, say};
+use crate::args::StorageAccess;
+use crate::http::adopt::{Adopt, Adopted};
+use crate::http::feeds::storage::Named;
 use crate::replica::history::Entry;
 
 #[derive(Serialize)]
@@ -44,6 +47,50 @@ pub(super) async fn refresh(
         Control::open(data_dir)?.post("/v1/refresh", &Refresh { full, model }).await?;
     say(&serde_json::to_string_pretty(&answer).expect("an answer is JSON"));
     Ok(())
+}
+
+/// Lets the running main server publish its feeds.
+pub(super) async fn publish(
+    data_dir: &Path,
+    to: String,
+    access: StorageAccess,
+) -> Result<(), CommandError> {
+    let named = named(to, access)?;
+    let answer: Value = Control::open(data_dir)?.post("/v1/publish", &named).await?;
+    say(&serde_json::to_string_pretty(&answer).expect("an answer is JSON"));
+    Ok(())
+}
+
+/// Lets the running store take the place of the box that had its name.
+pub(super) async fn adopt(data_dir: &Path, from: String) -> Result<(), CommandError> {
+    let Adopted { terminals, transactions } =
+        Control::open(data_dir)?.post("/v1/adopt", &Adopt { from }).await?;
+    say(&format!("took over {terminals} terminals and {transactions} transactions"));
+    Ok(())
+}
+
+/// Lets the running store read published feeds.
+pub(super) async fn refresh_from(
+    data_dir: &Path,
+    from: String,
+    access: StorageAccess,
+) -> Result<(), CommandError> {
+    let named = named(from, access)?;
+    Control::open(data_dir)?.tell("/v1/refresh/from", &named).await?;
+    say(&format!("reading {}; `storebox status` tells how far it is", named.url));
+    Ok(())
+}
+
+/// What the running box has to open: paths as it sees them.
+fn named(url: String, access: StorageAccess) -> Result<Named, CommandError> {
+    let absolute = |path: String| match std::path::absolute(&path) {
+        Ok(found) => Ok(found.to_string_lossy().into_owned()),
+        Err(source) => Err(CommandError::File { path: path.into(), source }),
+    };
+    let StorageAccess { user, secret_file, endpoint, region } = access;
+    let url = if url.contains(':') { url } else { absolute(url)? };
+    let secret_file = if secret_file.is_empty() { secret_file } else { absolute(secret_file)? };
+    Ok(Named { url, user, secret_file, endpoint, region })
 }
 
 /// Shows who refreshed what.

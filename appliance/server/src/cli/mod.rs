@@ -3,6 +3,7 @@
 //! Commands about a running box talk to its control socket; the few that also make sense without one say so.
 
 mod bundle;
+mod channel;
 mod client;
 mod clients;
 mod device;
@@ -13,6 +14,7 @@ mod levels;
 mod manual;
 mod masterdata;
 mod outbox;
+mod reference;
 mod site;
 mod status;
 
@@ -27,7 +29,7 @@ use crate::trust::house::HouseError;
 use crate::trust::join::JoinError;
 use crate::trust::office::OfficeError;
 use crate::trust::paper::PaperError;
-use crate::{bench, demo, key, logging, node};
+use crate::{bench, demo, key, logging, node, selftest};
 
 use client::CallError;
 use storebox_proto::trust::slip::InvalidSlip;
@@ -90,6 +92,9 @@ pub enum CommandError {
     /// The demo stopped early.
     #[error(transparent)]
     Demo(#[from] demo::Error),
+    /// The sale path is not good.
+    #[error("pass the self-test")]
+    Selftest(#[from] selftest::Error),
     /// A measurement could not be made.
     #[error(transparent)]
     Bench(#[from] bench::Error),
@@ -102,6 +107,9 @@ pub enum CommandError {
         #[source]
         source: std::io::Error,
     },
+    /// A script does not do what it should on a sample.
+    #[error("the script {0}")]
+    Script(#[from] crate::channel::script::ScriptFault),
     /// A file that was named does not hold a JSON object.
     #[error("{path} does not hold a JSON object")]
     Payload {
@@ -136,7 +144,9 @@ pub fn main(args: Args) -> ExitCode {
                 | CommandError::Declined(_)
                 | CommandError::Discover(_)
                 | CommandError::Demo(_)
+                | CommandError::Selftest(_)
                 | CommandError::Bench(_)
+                | CommandError::Script(_)
                 | CommandError::File { .. }
                 | CommandError::Payload { .. } => ExitCode::FAILURE,
             }
@@ -173,22 +183,30 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         }
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(&dir)?,
+        Command::Reference => runtime.block_on(reference::print()),
         Command::Discover { sweep: Some(network), port, json, .. } => {
             runtime.block_on(discover::sweep(network, port, json));
         }
         Command::Discover { seconds, json, .. } => {
             runtime.block_on(discover::show(seconds, json))?
         }
+        Command::Selftest(options) => {
+            runtime.block_on(selftest::run(&options))?;
+            say("the sale path is good");
+        }
         Command::Demo(options) => return Ok(runtime.block_on(demo::run(&options))?),
         Command::Status { .. }
         | Command::Key
         | Command::LogLevel { .. }
         | Command::Import { .. }
+        | Command::Publish { .. }
+        | Command::Adopt { .. }
         | Command::Refresh { .. }
         | Command::History { .. }
         | Command::Outbox(_)
         | Command::Ledger(_)
         | Command::Device(_)
+        | Command::Channel(_)
         | Command::Site(_)
         | Command::Enrol(_)
         | Command::Terminal(_)
@@ -205,12 +223,14 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
     match command {
         Command::Run
         | Command::Demo(_)
+        | Command::Selftest(_)
         | Command::Bench(_)
         | Command::Discover { .. }
         | Command::Doctor { .. }
         | Command::SupportBundle { .. }
         | Command::Completions { .. }
-        | Command::Man { .. } => Ok(()),
+        | Command::Man { .. }
+        | Command::Reference => Ok(()),
         Command::LogLevel { settings, minutes } => levels::run(data_dir, settings, minutes).await,
         Command::Status { json } => status::show(data_dir, json).await,
         Command::Key => {
@@ -218,13 +238,19 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
             Ok(())
         }
         Command::Import { dir, changes } => masterdata::import(data_dir, &dir, changes).await,
-        Command::Refresh { full, model } => masterdata::refresh(data_dir, full, model).await,
+        Command::Adopt { from } => masterdata::adopt(data_dir, from).await,
+        Command::Publish { to, access } => masterdata::publish(data_dir, to, access).await,
+        Command::Refresh { from: Some(from), access, .. } => {
+            masterdata::refresh_from(data_dir, from, access).await
+        }
+        Command::Refresh { full, model, .. } => masterdata::refresh(data_dir, full, model).await,
         Command::History { node, terminal, model } => {
             masterdata::history(data_dir, node, terminal, model).await
         }
         Command::Site(what) => site::run(data_dir, what).await,
         Command::Enrol(what) => enrol::run(data_dir, what).await,
         Command::Device(what) => device::run(data_dir, what).await,
+        Command::Channel(what) => channel::run(data_dir, what).await,
         Command::Outbox(what) => outbox::run(data_dir, what).await,
         Command::Ledger(what) => outbox::look(data_dir, what).await,
         Command::Terminal(what) => clients::run(data_dir, Kind::Terminal, what).await,

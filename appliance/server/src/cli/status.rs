@@ -85,19 +85,6 @@ fn doors(status: &Status, lines: &mut Vec<String>) {
     });
 }
 
-/// The sentence, and what else is to be said, each with what to do about it.
-fn findings(status: &Status, lines: &mut Vec<String>) {
-    for finding in &status.findings {
-        let mark = match finding.level {
-            Level::Good => "",
-            Level::Notice => "! ",
-            Level::Bad => "!! ",
-        };
-        lines.push(format!("{mark}{}.", finding.text));
-        lines.extend(finding.advice.as_ref().map(|advice| format!("   {advice}")));
-    }
-}
-
 fn source(source: &SourceStatus) -> String {
     let word = match (&source.fault, source.chosen) {
         (Some(fault), _) => {
@@ -109,6 +96,19 @@ fn source(source: &SourceStatus) -> String {
     };
     let SourceStatus { id, kind, service, to, .. } = source;
     format!("source {service:<12} {id} ({kind})  {word}  {to}")
+}
+
+/// The sentence, and what else is to be said, each with what to do about it.
+fn findings(status: &Status, lines: &mut Vec<String>) {
+    for finding in &status.findings {
+        let mark = match finding.level {
+            Level::Good => "",
+            Level::Notice => "! ",
+            Level::Bad => "!! ",
+        };
+        lines.push(format!("{mark}{}.", finding.text));
+        lines.extend(finding.advice.as_ref().map(|advice| format!("   {advice}")));
+    }
 }
 
 fn feeds(status: &Status, lines: &mut Vec<String>) {

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use storebox_proto::ids::{SinkId, TxKind};
+use storebox_proto::ids::{SinkId, SourceId, TxKind};
 use storebox_proto::limits;
 use storebox_proto::sync::ladder::Kind;
 
@@ -31,6 +31,7 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
     within("masterdata.overlay_max", config.masterdata.overlay_max, 100..=1_000_000)?;
     within("masterdata.cache_bytes", config.masterdata.cache_bytes, 1 << 20..=1 << 32)?;
     within("masterdata.scrub_hours", config.masterdata.scrub_hours, 0..=8760)?;
+    within("masterdata.line_kb_per_s", config.masterdata.line_kb_per_s, 0..=10_000_000)?;
     within("outbox.entries_max", config.outbox.entries_max, 1..=10_000_000)?;
     within("outbox.reserve_bytes", config.outbox.reserve_bytes, 1 << 20..=1 << 40)?;
     let page_max = u32::try_from(limits::PAGE_RECORDS_MAX).expect("a page is far below 4 billion");
@@ -45,6 +46,8 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
     within("discovery.name", config.discovery.name.len(), 0..=limits::BEACON_NAME_BYTES_MAX)?;
     check_main(config)?;
     check_sources(config)?;
+    check_publish(config)?;
+    check_peers(config)?;
     check_sinks(config)?;
     check_deliveries(config)?;
     check_intakes(config)
@@ -239,13 +242,49 @@ fn check_sources(config: &Config) -> Result<(), Broken> {
             let (kind, service) = (source.kind.as_str(), service.as_str());
             return broken(format!("{id}: a source of kind {kind:?} cannot serve {service:?}"));
         }
-        check_url("source", &source.url)?;
+        if source.kind != Kind::Storage {
+            check_url("source", &source.url)?;
+        }
         let taken = id.as_str() == "main" || sources.iter().filter(|s| s.id == *id).count() > 1;
         if taken {
             return broken(format!("the id {id} is used twice"));
         }
     }
     Ok(())
+}
+
+fn check_peers(config: &Config) -> Result<(), Broken> {
+    let needed = config.peers.discover && config.peers.secret_file.as_os_str().is_empty();
+    if needed {
+        let reason = "needed with peers.discover: holds what all boxes of the store share";
+        return Err(Broken::new("peers.secret_file", reason));
+    }
+    let mirror = &config.mirror;
+    if !mirror.peer.is_empty() && config.peers.secret_file.as_os_str().is_empty() {
+        let reason = "needed with mirror.peer: holds what all boxes of the store share";
+        return Err(Broken::new("peers.secret_file", reason));
+    }
+    if !mirror.peer.is_empty() && mirror.peer.parse::<SourceId>().is_err() {
+        return Err(Broken::new("mirror.peer", "is not the name of a source"));
+    }
+    within("mirror.wait_ms", mirror.wait_ms, 10..=5000)?;
+    if config.peers.discover && config.main.public_key.0.is_none() {
+        let reason = "needed with peers.discover: whose masterdata is believed";
+        return Err(Broken::new("main.public_key", reason));
+    }
+    Ok(())
+}
+
+fn check_publish(config: &Config) -> Result<(), Broken> {
+    if !config.publish.is_empty() && config.role != Role::Main {
+        return Err(Broken::new("publish", "only a box of role \"main\" publishes"));
+    }
+    let mut ids: Vec<_> = config.publish.iter().map(|publish| &publish.id).collect();
+    ids.sort_unstable();
+    match ids.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Broken::new("publish", format!("the id {} is used twice", pair[0]))),
+        None => Ok(()),
+    }
 }
 
 fn check_url(key: &'static str, url: &str) -> Result<(), Broken> {

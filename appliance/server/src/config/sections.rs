@@ -9,6 +9,7 @@ use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
 use storebox_proto::ids::{SinkId, SiteId};
 use storebox_proto::limits;
+use storebox_proto::sync::pace::Window;
 
 /// What a box is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -206,12 +207,24 @@ pub struct Masterdata {
     pub cache_bytes: u64,
     /// Hours for one verification of everything; 0 is never.
     pub scrub_hours: u64,
+    /// Kilobytes in a second that come over the line to other places; 0 is no limit.
+    pub line_kb_per_s: u64,
+    /// When news is followed over that line.
+    pub line_window: Window,
 }
 
 impl Default for Masterdata {
     fn default() -> Self {
         let cache_bytes = 28 * 1024 * 1024;
-        Self { mode: Mode::Follow, overlay_max: 3000, cache_bytes, scrub_hours: 24 }
+        let (line_kb_per_s, line_window) = (0, Window::default());
+        Self {
+            mode: Mode::Follow,
+            overlay_max: 3000,
+            cache_bytes,
+            scrub_hours: 24,
+            line_kb_per_s,
+            line_window,
+        }
     }
 }
 
@@ -291,6 +304,26 @@ pub struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self { level: Level::Info, modules: BTreeMap::new() }
+    }
+}
+
+/// What is kept of calls of channels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RequestLogging {
+    /// Megabytes of it; 0: nothing is kept.
+    pub megabytes: u64,
+    /// Days of it.
+    pub days: u64,
+    /// Fields whose content is never kept.
+    pub masked: Vec<String>,
+}
+
+impl Default for RequestLogging {
+    fn default() -> Self {
+        let masked =
+            ["password", "pin", "token", "secret", "cardNumber", "pan", "cvv", "cvc", "iban"];
+        Self { megabytes: 32, days: 14, masked: masked.map(str::to_owned).to_vec() }
     }
 }
 

@@ -1,4 +1,5 @@
-//! `[[source]]`: where a box reads and settles besides `[main]`, in which order.
+//! `[[source]]`: where a box reads and settles besides `[main]`, in which order; `[[publish]]`: where head office
+//! puts its feeds.
 
 use std::path::PathBuf;
 
@@ -27,7 +28,80 @@ pub struct Source {
     /// Holds the token that it gave this box.
     #[serde(default)]
     pub token_file: PathBuf,
+    /// For storage: the user, or the id of the access key.
+    #[serde(default)]
+    pub user: String,
+    /// For storage: holds the password, or the secret of the access key.
+    #[serde(default)]
+    pub secret_file: PathBuf,
+    /// For a bucket: where its service is.
+    #[serde(default)]
+    pub endpoint: String,
+    /// For a bucket: the service's region.
+    #[serde(default)]
+    pub region: String,
     /// Who signs its receipts, if that is not the main server.
     #[serde(default)]
     pub public_key: KeyText,
+}
+
+/// Storage to which head office publishes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Publish {
+    /// Its name.
+    pub id: SourceId,
+    /// Where it is.
+    pub url: String,
+    /// The user, or the id of the access key.
+    #[serde(default)]
+    pub user: String,
+    /// Holds the password, or the secret of the access key.
+    #[serde(default)]
+    pub secret_file: PathBuf,
+    /// For a bucket: where its service is.
+    #[serde(default)]
+    pub endpoint: String,
+    /// For a bucket: the service's region.
+    #[serde(default)]
+    pub region: String,
+}
+
+/// The other boxes of the store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Peers {
+    /// Whether boxes that announce themselves on the LAN become sources.
+    pub discover: bool,
+    /// Holds the secret that all boxes of the store share; empty: this box knows no neighbours.
+    pub secret_file: PathBuf,
+}
+
+/// What is waited for before a till is told that its ticket is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Require {
+    /// Both boxes, as long as the mirror answers in its time.
+    #[default]
+    Mirrored,
+    /// This box; the mirror follows.
+    Held,
+}
+
+/// A second box for what this one holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mirror {
+    /// The source that it is; empty: none.
+    pub peer: String,
+    /// What is waited for.
+    pub require: Require,
+    /// How long, in milliseconds.
+    pub wait_ms: u64,
+}
+
+impl Default for Mirror {
+    fn default() -> Self {
+        Self { peer: String::new(), require: Require::Mirrored, wait_ms: 500 }
+    }
 }

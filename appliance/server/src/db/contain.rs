@@ -1,4 +1,5 @@
-//! The one exception to "a panic ends the process": sled panics on damaged files.
+//! The exceptions to "a panic ends the process": sled panics on damaged files, and code of the chain runs in an
+//! interpreter whose faults must not end a shop's box.
 //!
 //! The process's panic hook asks [`panic_is_contained`] before it aborts.
 
@@ -9,14 +10,14 @@ thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic of this thread is caught by the database and leads to a rebuild.
+/// Whether a panic of this thread is caught and leads to a rebuild, or to a refused call.
 pub fn panic_is_contained() -> bool {
     let is_sleds = || std::thread::current().name().is_some_and(|name| name.starts_with("sled"));
     CONTAINED.get() || is_sleds()
 }
 
-/// Runs what may panic on damaged files; what it worked on must be thrown away if it does.
-pub(super) fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+/// Runs what may panic; what it worked on must be thrown away if it does.
+pub fn contain<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     let before = CONTAINED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(work));
     CONTAINED.set(before);

@@ -30,7 +30,7 @@ mod plan;
 mod snapshot;
 
 pub use cache::BlockCache;
-pub use contain::panic_is_contained;
+pub use contain::{contain, panic_is_contained};
 pub use disk::DiskError;
 pub use feed_store::{
     AdoptError, ApplyError, BadSegment, ChangeSet, FeedReader, FeedStore, FoldError, Incident,

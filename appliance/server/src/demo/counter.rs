@@ -61,7 +61,7 @@ impl Counter {
                 "[[device]]\nid = \"{id}\"\nkind = \"{kind}\"\nat = {at}\nmodel = \"{model}\"\n"
             )
         };
-        device("printer", PRINTER, PROFILE) + &device("scale", SCALE, "toledo8217")
+        device("printer", PRINTER, PROFILE) + device("scale", SCALE, "toledo8217").as_str()
     }
 
     /// The plate of the scale.

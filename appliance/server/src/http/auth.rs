@@ -12,6 +12,7 @@ use super::identity::Identity;
 use super::problem::Refusal;
 use super::server::Peer;
 use super::shown::Shown;
+use crate::pass::Claim;
 use crate::terminal::access::{Access, Stranger};
 
 /// Who may come.
@@ -42,6 +43,7 @@ const DOORS: &[(&str, Door)] = &[
     ("/v1/chronicle", Door::Open),
     ("/v1/whoami", Door::Open),
     ("/console", Door::Open),
+    ("/client", Door::Open),
     ("/till", Door::Open),
     ("/metrics", Door::Watcher),
     ("/v1/terminal", Door::Terminal),
@@ -87,11 +89,21 @@ impl Door {
 pub fn admit(
     access: &Access,
     head: &request::Parts,
+    claim: Option<&Claim>,
     peer: Peer,
     shown: Option<&Shown>,
     now: Timestamp,
 ) -> Result<Option<Identity>, Refusal> {
     let path = head.uri.path();
+    if let Some(claim) = claim {
+        let identity = Identity::Node(claim.node.clone());
+        let door = door(path);
+        return if door.lets_in(Some(&identity), peer) {
+            Ok(Some(identity))
+        } else {
+            Err(refuse(Code::Forbidden, door.rule()))
+        };
+    }
     let identity = match (peer, token(&head.headers)?) {
         (Peer::Control, _) => Some(Identity::Operator),
         (Peer::Network(_), None) => match shown {
@@ -184,7 +196,7 @@ mod tests {
                 request = request.header("authorization", format!("Bearer {token}"));
             }
             let (head, ()) = request.body(()).unwrap().into_parts();
-            admit(&access, &head, peer, None, now).err().map(|refusal| refusal.0.code)
+            admit(&access, &head, None, peer, None, now).err().map(|refusal| refusal.0.code)
         };
         for (path, nobody, as_till, as_node, as_operator) in [
             ("/healthz", true, true, true, true),

@@ -4,6 +4,7 @@
 //! Objects never change, so any cache may keep them for ever; heads are small, signed and waited for.
 
 pub mod operator;
+pub mod storage;
 
 use std::time::Duration;
 
@@ -88,6 +89,9 @@ struct After {
     /// Seconds to wait if there is nothing else, at most 55.
     #[serde(default)]
     wait_s: u64,
+    /// The newest head all of whose snapshot is on this node, for a box that has nothing yet.
+    #[serde(default)]
+    whole: bool,
 }
 
 /// The signed head of a feed, as soon as it differs from what the caller has.
@@ -119,6 +123,9 @@ async fn head(
             return Err(Refusal::new(Code::ParameterInvalid, detail));
         }
     };
+    if let Some(whole) = sync.board.whole(&feed).filter(|_| query.whole) {
+        return Ok(signed(whole));
+    }
     let within = Duration::from_secs(query.wait_s).min(LONG_POLL_MAX);
     let newer = sync.board.newer(&feed, after, within);
     let newer = sync.shutdown.run_until_cancelled(newer).await.flatten();

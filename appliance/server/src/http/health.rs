@@ -11,6 +11,9 @@ use utoipa_axum::routes;
 use super::identity::Identity;
 use crate::status::{Panel, Status};
 
+/// The header in which a box says who it is, until a certificate proves it.
+const NODE_HEADER: &str = "storebox-node";
+
 /// Whether the box can do its job.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Readiness {
@@ -32,8 +35,8 @@ pub fn routes(panel: Panel) -> OpenApiRouter {
 /// Answers as long as the process serves requests.
 #[utoipa::path(get, path = "/healthz", tag = "health",
     responses((status = 200, description = "The process is alive.", body = String, content_type = "text/plain")))]
-async fn healthz() -> &'static str {
-    "ok\n"
+async fn healthz(State(panel): State<Panel>) -> Response {
+    ([(NODE_HEADER, panel.node().as_str().to_owned())], "ok\n").into_response()
 }
 
 /// Whether the box can do its job, and why not.

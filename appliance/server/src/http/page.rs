@@ -1,4 +1,4 @@
-//! The console and the reference till: files that are part of the program and need no other host.
+//! The console, the reference till and the client module (`/client/storebox.js`): files that are part of the program and need no other host.
 //!
 //! A file is named by its path and by its hash: a browser asks again each time and is answered 304.
 //! No page may run, load or send anything but what this box serves (the policy below), and none may frame one.
@@ -33,12 +33,20 @@ pub fn routes() -> OpenApiRouter {
     let till = |Path(path): Path<String>, headers: HeaderMap| async move {
         file(&format!("till/{path}"), TILL_POLICY, &headers)
     };
+    let client = |Path(path): Path<String>, headers: HeaderMap| async move {
+        let mut response = file(&format!("client/{path}"), POLICY, &headers)?;
+        // The module holds nothing of this box; pages of other hosts may import it.
+        let anybody = HeaderValue::from_static("*");
+        response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, anybody);
+        Ok::<_, Refusal>(response)
+    };
     let index = |headers: HeaderMap| async move { file("index.html", POLICY, &headers) };
     let till_index =
         |headers: HeaderMap| async move { file("till/index.html", TILL_POLICY, &headers) };
     OpenApiRouter::new()
         .route("/", get(index))
         .route("/console/{*path}", get(console))
+        .route("/client/{*path}", get(client))
         // The service worker looks after what is below the folder.
         .route("/till", get(|| async { Redirect::permanent("/till/") }))
         .route("/till/", get(till_index))

@@ -17,8 +17,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use axum::http::request::Parts;
-use axum::http::{Request, Response, header};
+use axum::http::request::{self, Parts};
+use axum::http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::Limited;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -38,10 +38,12 @@ use super::traffic::Traffic;
 use super::{auth, refusal};
 use crate::config::Http;
 use crate::env;
+use crate::pass::{Claim, PROOF};
 use crate::supervise::{Pulse, Supervisor};
 use crate::terminal::access::Access;
 use crate::trust::tls::{Tls, failure};
 
+const PROOF_HEADER: HeaderName = HeaderName::from_static(PROOF);
 /// A request head beyond this is refused by hyper with 431, no body and a log line.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// Requests that are under way when the box stops may take this long.
@@ -129,6 +131,13 @@ impl Server {
         });
     }
 
+    /// Who asks, if it shows the secret of the store.
+    fn claim(&self, head: &request::Parts) -> Option<Claim> {
+        let header = head.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let path = head.uri.path_and_query().map_or("", |path| path.as_str());
+        self.access.neighbour(header, head.method.as_str(), path)
+    }
+
     async fn answer(
         &self,
         request: Request<Incoming>,
@@ -144,7 +153,9 @@ impl Server {
         if let Some(answer) = page.preflight(&head) {
             return answer;
         }
-        match auth::admit(&self.access, &head, peer, shown, env::timestamp()) {
+        let claim = self.claim(&head);
+        let now = env::timestamp();
+        match auth::admit(&self.access, &head, claim.as_ref(), peer, shown, now) {
             Ok(Some(identity)) => drop(head.extensions.insert(identity)),
             Ok(None) => {}
             Err(refused) => return page.dress(self.disbelieve(refused, peer)),
@@ -153,7 +164,11 @@ impl Server {
             let secured = shown.map(Shown::secured);
             head.extensions.insert(Arrival { address: from.ip().to_canonical(), secured });
         }
-        page.dress(self.serve(head, body, peer).await)
+        let proof = claim.as_ref().and_then(|claim| HeaderValue::from_str(&claim.proof).ok());
+        if let Some(claim) = claim {
+            head.extensions.insert(claim);
+        }
+        page.dress(self.serve(head, body, peer, proof).await)
     }
 
     /// Refuses a caller; what says something about the LAN is counted and logged.
@@ -165,7 +180,13 @@ impl Server {
         axum::response::IntoResponse::into_response(refused)
     }
 
-    async fn serve(&self, head: Parts, body: Incoming, peer: Peer) -> Response<Body> {
+    async fn serve(
+        &self,
+        head: Parts,
+        body: Incoming,
+        peer: Peer,
+        proof: Option<HeaderValue>,
+    ) -> Response<Body> {
         let length = head.headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
         let max = self.limits.body_bytes_max;
@@ -192,7 +213,10 @@ impl Server {
         }
         let answer = self.router.clone().call(request);
         match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(response)) => refusal::complete(response, has_body).await,
+            Ok(Ok(mut response)) => {
+                response.headers_mut().extend(proof.map(|proof| (PROOF_HEADER, proof)));
+                refusal::complete(response, has_body).await
+            }
             Ok(Err(never)) => match never {},
             Err(_) => refusal::answer(Code::Busy, "the request took too long and was given up"),
         }

@@ -12,18 +12,28 @@ use utoipa_axum::routes;
 
 use super::identity::Identity;
 use super::problem::Refusal;
+use crate::terminal::access::{Access, Kind};
 use crate::uplink::Ledger;
 
 /// A full batch with its frame.
 const BODY_BYTES_MAX: usize = BATCH_BYTES_MAX + ENVELOPE_BYTES_MAX;
 
+/// What the routes of a main server need.
+#[derive(Clone)]
+pub struct Settling {
+    /// Where it is settled.
+    pub ledger: Ledger,
+    /// Which boxes are let in.
+    pub access: Access,
+}
+
 /// The routes of a main server.
-pub fn routes(ledger: Ledger) -> OpenApiRouter {
+pub fn routes(settling: Settling) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(settle))
         .routes(routes!(receipt))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(ledger)
+        .with_state(settling)
 }
 
 /// Settle a batch; the answers come in its order, after what they say is on the disk.
@@ -31,21 +41,25 @@ pub fn routes(ledger: Ledger) -> OpenApiRouter {
     request_body(content = Object, description = "`node` and `envelopes`, in the order of acceptance."),
     responses((status = 200, description = "`answers`: for each envelope taken, later or refused.", body = Object)))]
 async fn settle(
-    State(ledger): State<Ledger>,
+    State(Settling { ledger, access }): State<Settling>,
     Extension(identity): Extension<Identity>,
     body: Bytes,
 ) -> Result<Json<SettleAnswer>, Refusal> {
     let caller = node(identity)?;
-    let request: SettleRequest = serde_json::from_slice(&body).map_err(|error| {
-        let code = match error.classify() {
-            serde_json::error::Category::Data => Code::FieldInvalid,
-            serde_json::error::Category::Io
-            | serde_json::error::Category::Syntax
-            | serde_json::error::Category::Eof => Code::BodyMalformed,
-        };
-        Refusal::new(code, format!("batch is not understood: {error}"))
-    })?;
-    Ok(Json(ledger.receive(&caller, request).await?))
+    let request: SettleRequest = serde_json::from_slice(&body).map_err(not_understood)?;
+    let known = |origin: &NodeId| access.is_active(Kind::Node, origin.as_str());
+    Ok(Json(ledger.receive(&caller, request, known).await?))
+}
+
+/// Why a batch is not read.
+pub(super) fn not_understood(error: serde_json::Error) -> Refusal {
+    let code = match error.classify() {
+        serde_json::error::Category::Data => Code::FieldInvalid,
+        serde_json::error::Category::Io
+        | serde_json::error::Category::Syntax
+        | serde_json::error::Category::Eof => Code::BodyMalformed,
+    };
+    Refusal::new(code, format!("batch is not understood: {error}"))
 }
 
 /// Whether a transaction is settled; asked after a time-out, before it is sent again.
@@ -54,7 +68,7 @@ async fn settle(
     responses((status = 200, description = "It is: `result` is `taken`, with the receipt.", body = Object),
               (status = 404, description = "It is not.")))]
 async fn receipt(
-    State(ledger): State<Ledger>,
+    State(Settling { ledger, .. }): State<Settling>,
     Extension(identity): Extension<Identity>,
     Path(key): Path<String>,
 ) -> Result<Json<Answer>, Refusal> {

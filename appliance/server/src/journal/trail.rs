@@ -35,6 +35,8 @@ pub struct Spot {
 pub enum Step {
     /// Taken; show the next.
     Taken,
+    /// Taken, and no more is wanted: what lies behind is not even looked at.
+    Enough,
     /// Not taken; stop in front of it.
     Stop,
 }
@@ -57,7 +59,7 @@ impl Reader {
                 at = Spot { segment: current, offset: 0 };
             }
             let next = numbers.iter().copied().find(|number| *number > current);
-            let (spot, stopped) = self.walk(at, each)?;
+            let (spot, stopped) = self.walk(at, next.is_some(), each)?;
             at = spot;
             match next {
                 Some(next) if !stopped => at = Spot { segment: next, offset: 0 },
@@ -77,6 +79,7 @@ impl Reader {
     fn walk(
         &self,
         mut at: Spot,
+        sealed: bool,
         each: &mut dyn FnMut(&Replayed<'_>) -> Step,
     ) -> io::Result<(Spot, bool)> {
         let file = self.disk.open(&self.dir.join(segment::file_name(at.segment)))?;
@@ -103,16 +106,35 @@ impl Reader {
             }
             let is_last = length as u64 == rest;
             if walked.bytes == 0 {
-                match is_last || chunk >= CHUNK_BYTES_MAX {
-                    false => chunk *= 2,
-                    true => match record::look_ahead(&bytes, 0, nonce, first, true) {
-                        Beyond::Record(found) => at.offset += found.span.start as u64,
-                        Beyond::Pieces | Beyond::Nothing => return Ok((at, false)),
-                    },
+                if !is_last && chunk < CHUNK_BYTES_MAX {
+                    chunk *= 2;
+                    continue;
+                }
+                match beyond_damage(&bytes, nonce, first, sealed) {
+                    Some(start) => at.offset += start as u64,
+                    None => return Ok((at, false)),
                 }
             }
         }
     }
+}
+
+/// Where reading goes on behind a place that cannot be read; nothing if that place may still be being written.
+///
+/// What is written at this moment may be visible in any order, so a readable record proves nothing about the bytes
+/// before it, unless it, or one behind it, knew them to be durable, or no more is written here at all.
+fn beyond_damage(bytes: &[u8], nonce: u64, first: u64, sealed: bool) -> Option<usize> {
+    let Beyond::Record(found) = record::look_ahead(bytes, 0, nonce, first, false) else {
+        return None;
+    };
+    let (start, lost) = (found.span.start, found.header.sequence.saturating_sub(1));
+    let mut next = Some(found);
+    let mut proven = sealed;
+    while let Some(found) = next.filter(|_| !proven) {
+        proven = found.header.durable() >= lost;
+        next = record::parse(bytes, found.span.end, Some(nonce));
+    }
+    proven.then_some(start)
 }
 
 struct Walked {
@@ -139,10 +161,11 @@ fn walk_chunk(
             sequence: found.header.sequence,
         };
         let shown = Replayed { kind: found.header.kind, body: &bytes[found.body()], location };
-        if each(&shown) == Step::Stop {
-            return Walked { bytes: at, stopped: true };
+        match each(&shown) {
+            Step::Taken => at = found.span.end,
+            Step::Enough => return Walked { bytes: found.span.end, stopped: true },
+            Step::Stop => return Walked { bytes: at, stopped: true },
         }
-        at = found.span.end;
     }
     Walked { bytes: at, stopped: false }
 }
@@ -214,5 +237,28 @@ mod tests {
         std::fs::write(&path, bytes).unwrap();
         let (seen, _) = numbers(&journal.reader(), Spot::default(), usize::MAX);
         assert_eq!(seen.len(), 7, "{seen:?}");
+    }
+
+    #[test]
+    fn what_is_still_being_written_is_waited_for_and_not_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = journal(dir.path());
+        let reader = journal.reader();
+        write(&mut journal, 0..2);
+        let (_, spot) = numbers(&reader, Spot::default(), usize::MAX);
+        let mut group = Group::new();
+        for body in 2..4_u64 {
+            group.push(1, &[&body.to_le_bytes(), &[7; 300]]);
+        }
+        journal.commit(group).unwrap();
+        let path = dir.path().join(segment::file_name(1));
+        let whole = std::fs::read(&path).unwrap();
+        let mut half = whole.clone();
+        let at = usize::try_from(spot.offset).unwrap();
+        half[at + 100..at + 200].fill(0);
+        std::fs::write(&path, half).unwrap();
+        assert_eq!(numbers(&reader, spot, usize::MAX), (vec![], spot));
+        std::fs::write(&path, whole).unwrap();
+        assert_eq!(numbers(&reader, spot, usize::MAX).0, [2, 3]);
     }
 }

@@ -34,6 +34,8 @@ type Slot = watch::Sender<Option<Posted>>;
 #[derive(Debug, Clone, Default)]
 pub struct Board {
     slots: Arc<Mutex<BTreeMap<FeedId, Slot>>>,
+    /// The newest heads all of whose snapshots are on this node, where that is not every head.
+    whole: Arc<Mutex<BTreeMap<FeedId, Posted>>>,
     /// Counts feeds that became known, for those who wait for one.
     made: Arc<watch::Sender<u64>>,
 }
@@ -42,12 +44,23 @@ impl Board {
     /// A board for these feeds; others are added when something is posted for them.
     pub fn new(feeds: impl IntoIterator<Item = FeedId>) -> Self {
         let slots = feeds.into_iter().map(|feed| (feed, watch::channel(None).0)).collect();
-        Self { slots: Arc::new(Mutex::new(slots)), made: Arc::default() }
+        Self { slots: Arc::new(Mutex::new(slots)), ..Self::default() }
     }
 
     /// Offers a head and wakes those who wait.
     pub fn post(&self, feed: &FeedId, posted: Posted) {
         self.slot(feed, true).expect("the slot is made").send_replace(Some(posted));
+    }
+
+    /// Offers a head all of whose snapshot is on this node: what a new neighbour begins with.
+    pub fn post_whole(&self, feed: &FeedId, posted: Posted) {
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        whole.insert(feed.clone(), posted);
+    }
+
+    /// The newest head all of whose snapshot is on this node, as far as is known.
+    pub fn whole(&self, feed: &FeedId) -> Option<Posted> {
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner).get(feed).cloned()
     }
 
     /// The feeds that are known, by name.

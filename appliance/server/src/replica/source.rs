@@ -17,6 +17,7 @@ use storebox_proto::limits::{HEAD_BYTES_MAX, LONG_POLL_MAX};
 use storebox_proto::sync::ladder::Fault;
 
 use super::board::Board;
+use super::storage::{Storage, StorageError};
 
 pub use http::HttpSource;
 
@@ -89,6 +90,9 @@ pub enum SourceError {
         /// Its name.
         name: Hash32,
     },
+    /// The storage does not answer.
+    #[error(transparent)]
+    Storage(StorageError),
     /// No source may be asked now.
     #[error("no source answers")]
     Nowhere,
@@ -98,7 +102,7 @@ impl SourceError {
     /// What it says about the source; nothing if it may be as good as any other.
     pub fn fault(&self) -> Option<Fault> {
         match self {
-            Self::Unreachable { .. } => Some(Fault::Silent),
+            Self::Unreachable { .. } | Self::Storage(_) => Some(Fault::Silent),
             Self::Status { status: 401 | 403, .. } => Some(Fault::Forbidden),
             Self::Status { status, .. } => Some(Fault::Unable { status: *status }),
             Self::Redirected { .. } => Some(Fault::Redirects),
@@ -118,6 +122,7 @@ impl SourceError {
             | Self::TooLarge { .. }
             | Self::Forged { .. }
             | Self::Stale { .. }
+            | Self::Storage(_)
             | Self::Nowhere => false,
         }
     }
@@ -164,6 +169,8 @@ impl HeadWish {
 pub enum Source {
     /// Another box.
     Http(HttpSource),
+    /// Published feeds.
+    Storage(Storage),
     /// The author on this very node: its heads are on the board, its objects in the same segment store.
     Local(Board),
 }
@@ -173,6 +180,7 @@ impl Source {
     pub async fn head(&self, feed: &FeedId, wish: HeadWish) -> Result<Option<Bytes>, SourceError> {
         match self {
             Self::Http(source) => source.head(feed, wish).await,
+            Self::Storage(storage) => storage.head(feed, wish).await,
             Self::Local(board) => {
                 let newer = board.newer(feed, wish.after, wish.wait).await;
                 Ok(newer.map(|posted| posted.bytes))
@@ -184,6 +192,7 @@ impl Source {
     pub async fn object(&self, name: &Hash32, bytes_max: u32) -> Result<Bytes, SourceError> {
         match self {
             Self::Http(source) => source.object(name, bytes_max).await,
+            Self::Storage(storage) => storage.object(name, bytes_max).await,
             Self::Local(_) => Err(SourceError::Missing { name: *name }),
         }
     }
@@ -192,7 +201,17 @@ impl Source {
     pub async fn probe(&self) -> Result<(), SourceError> {
         match self {
             Self::Http(source) => source.probe().await,
+            Self::Storage(storage) => storage.probe().await,
             Self::Local(_) => Ok(()),
+        }
+    }
+
+    /// Where it is, without any secret.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Http(source) => source.address().to_owned(),
+            Self::Storage(storage) => storage.name().to_owned(),
+            Self::Local(_) => "this box".to_owned(),
         }
     }
 }

@@ -17,6 +17,7 @@ use futures_util::stream::FuturesUnordered;
 use storebox_proto::feed::{Position, SignedHead};
 use storebox_proto::ids::{FeedId, Hash32, SourceId};
 use storebox_proto::sync::ladder::{Fault, Kind, Rung, Service};
+use storebox_proto::sync::pace::{Pace, Window};
 
 use super::board::Board;
 use super::refresher::chain;
@@ -25,6 +26,8 @@ use crate::env;
 use crate::tiers::{Probe, Tiers};
 
 const FEEDS: Service = Service::Feeds;
+/// While the window is closed it is looked at this often.
+const WINDOW_LOOK: Duration = Duration::from_secs(10);
 
 /// What a source was asked, and what came of it.
 struct Answer<T> {
@@ -34,6 +37,15 @@ struct Answer<T> {
     result: Result<T, SourceError>,
 }
 
+/// How much of the line masterdata may take, and when.
+#[derive(Debug, Clone, Default)]
+pub struct Thrift {
+    /// Bytes in a second; 0: no limit.
+    pub bytes_per_s: u64,
+    /// When news is followed.
+    pub window: Window,
+}
+
 /// All sources of feeds, by rank; a cheap handle.
 #[derive(Clone)]
 pub struct Sources {
@@ -41,6 +53,8 @@ pub struct Sources {
     inner: Arc<Mutex<Inner>>,
     /// Authors that are believed; nobody: those of this very node, which need no check.
     keys: Arc<Vec<VerifyingKey>>,
+    window: Window,
+    pace: Arc<Mutex<Pace>>,
 }
 
 #[derive(Default)]
@@ -55,7 +69,15 @@ struct Inner {
 impl Sources {
     /// No source yet, in these tiers.
     pub fn new(tiers: Tiers, keys: Vec<VerifyingKey>) -> Self {
-        Self { tiers, inner: Arc::default(), keys: Arc::new(keys) }
+        let (window, pace) = (Window::default(), Arc::new(Mutex::new(Pace::new(0))));
+        Self { tiers, inner: Arc::default(), keys: Arc::new(keys), window, pace }
+    }
+
+    /// The same, with care for the line to other places.
+    pub fn with(mut self, thrift: &Thrift) -> Self {
+        self.window = thrift.window;
+        self.pace = Arc::new(Mutex::new(Pace::new(thrift.bytes_per_s)));
+        self
     }
 
     /// The author on this very node, or nobody.
@@ -124,7 +146,18 @@ impl Sources {
         let mut last = SourceError::Nowhere;
         loop {
             let mut is_over = true;
-            for id in self.tiers.order(FEEDS) {
+            let mut order = self.tiers.order(FEEDS);
+            if wait && !self.window.is_open(env::timestamp()) {
+                order.retain(|id| self.tiers.is_near(id));
+                if order.is_empty() {
+                    tokio::time::sleep_until((env::instant() + WINDOW_LOOK).min(end).into()).await;
+                    if env::instant() >= end {
+                        return Ok(None);
+                    }
+                    continue;
+                }
+            }
+            for id in order {
                 // Where none answers, the request is the probe, and must not be held.
                 let held = wait && self.tiers.best(FEEDS).is_some();
                 let left = end.saturating_duration_since(env::instant());
@@ -223,7 +256,9 @@ impl Sources {
         let whole = here.is_none() && self.tiers.kind(id) == Some(Kind::Peer);
         let result = source.head(feed, HeadWish { whole, ..wish }).await;
         let result = result.and_then(|head| match (head, &source) {
-            (Some(bytes), Source::Http(_)) => self.check_head(id, feed, bytes, here).map(Some),
+            (Some(bytes), Source::Http(_) | Source::Storage(_)) => {
+                self.check_head(id, feed, bytes, here).map(Some)
+            }
             (head, _) => Ok(head),
         });
         if matches!(result, Ok(Some(_))) {
@@ -264,6 +299,10 @@ impl Sources {
             let Some(source) = self.source(&id) else {
                 return Answer { id, asked, result: Err(SourceError::Nowhere) };
             };
+            if !self.tiers.is_near(&id) {
+                let wait = self.take(u64::from(bytes_max));
+                tokio::time::sleep(wait).await;
+            }
             let result = source.object(&name, bytes_max).await.and_then(|bytes| {
                 if Hash32::of(&bytes) == name {
                     return Ok(bytes);
@@ -299,6 +338,11 @@ impl Sources {
         if is_its_head && matches!(self.tiers.kind(id), Some(Kind::Storage | Kind::Peer)) {
             self.tiers.fault(id, FEEDS, Fault::Incomplete);
         }
+    }
+
+    fn take(&self, bytes: u64) -> Duration {
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.take(bytes, env::instant())
     }
 
     fn source(&self, id: &SourceId) -> Option<Source> {

@@ -72,7 +72,9 @@ impl Sweeper {
     /// Every object that may be asked for by a head on offer.
     fn named(&self, store: &SegmentStore, board: &Board) -> Result<BTreeSet<Hash32>, SweepError> {
         let mut named = BTreeSet::new();
-        for posted in board.feeds().iter().filter_map(|feed| board.current(feed)) {
+        let feeds = board.feeds();
+        let offered = feeds.iter().flat_map(|feed| [board.current(feed), board.whole(feed)]);
+        for posted in offered.flatten() {
             let pages = posted.head.runs.iter().flat_map(|run| &run.pages);
             named.extend(pages.map(|page| page.name));
             for name in posted.head.models.iter().map(|model| model.manifest) {

@@ -8,6 +8,7 @@ use super::{Basics, RoleError, token};
 use crate::config::Role;
 use crate::fleet::{Pulse, Roll};
 use crate::http::fleet::{self, Fleet};
+use crate::pass::Pass;
 use crate::replica::source::HttpSource;
 use crate::status::Panel;
 
@@ -28,9 +29,9 @@ pub fn start(basics: &Basics<'_>, panel: &Panel) -> Result<Option<OpenApiRouter>
         Role::Store if config.main.url.is_empty() => Ok(None),
         Role::Store => {
             let main = &config.main;
-            let (line, token) = (basics.line, token(&main.token_file)?);
+            let (line, pass) = (basics.line, Pass::Token(token(&main.token_file)?));
             let socket = line.socket.as_deref();
-            let source = HttpSource::through(socket, &line.url, &token, ANSWER_MAX)?;
+            let source = HttpSource::through(socket, &line.url, pass, ANSWER_MAX)?;
             let pulse = Pulse::new(panel.clone(), source);
             supervisor.spawn_owner("heartbeat", |stop| pulse.run(stop));
             Ok(None)

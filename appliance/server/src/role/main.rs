@@ -4,9 +4,9 @@ use storebox_proto::feed::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::{self, Feeding, Ground, path};
-use super::{Basics, RoleError, intakes, transactions};
+use super::{Basics, RoleError, intakes, publish, transactions};
 use crate::env;
-use crate::http::feeds::{self, operator};
+use crate::http::feeds::{self, operator, storage};
 use crate::replica::author::{Author, Options};
 use crate::replica::board::Board;
 use crate::replica::import::Limits;
@@ -42,10 +42,17 @@ pub(super) async fn start(
     };
     let mut routers = replica::start(basics, &ground, feeding, panel)?.routers;
     report(authored.clone(), panel);
+    publish::start(basics, &ground, &authored, panel)?;
+    let shelf = storage::Shelf {
+        board: authored.clone(),
+        segments: ground.segments.clone(),
+        keys: vec![basics.key.verifying_key()],
+    };
     let Ground { segments, history, .. } = ground;
     let shutdown = basics.supervisor.root();
     let sync = feeds::Sync { board: authored, segments, history, shutdown };
     routers.extend([feeds::routes(sync), operator::office_routes(office)]);
+    routers.push(storage::publish_routes(shelf));
     routers.extend(transactions::start_ledger(basics, panel)?);
     Ok(routers)
 }

@@ -8,6 +8,9 @@ mod giving_way;
 mod intakes;
 mod line;
 mod main;
+mod mirror;
+mod peers;
+mod publish;
 mod replica;
 mod sources;
 mod store;
@@ -25,12 +28,13 @@ use crate::db::StoreError;
 use crate::replica::author::AuthorError;
 use crate::replica::refresher::RefresherError;
 use crate::replica::source::SourceRefused;
+use crate::replica::storage::PlaceError;
 use crate::status::PanelBuilder;
 use crate::supervise::Supervisor;
 use crate::terminal::access::Access;
 use crate::trust::bridge::BridgeError;
 use crate::trust::porch::Porch;
-use crate::uplink::{LedgerOpenError, OutboxOpenError};
+use crate::uplink::{CopiesOpenError, LedgerOpenError, OutboxOpenError};
 
 /// Why a role does not start.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +60,12 @@ pub enum RoleError {
     /// The main server cannot be addressed.
     #[error("use the main server")]
     Source(#[from] SourceRefused),
+    /// Copies for neighbours do not open.
+    #[error("open neighbours' copies")]
+    Copies(#[from] CopiesOpenError),
+    /// Storage cannot be used.
+    #[error("use the storage")]
+    Storage(#[from] PlaceError),
     /// The outbox does not open.
     #[error("open the outbox")]
     Outbox(#[from] OutboxOpenError),
@@ -88,6 +98,9 @@ pub enum RoleError {
     /// An https URL needs papers.
     #[error("main.url is https, but this box was not adopted by head office")]
     NotAdopted,
+    /// The records of pushes cannot be used.
+    #[error("open the records of pushes")]
+    Pushes(#[source] crate::db::DiskError),
     /// The HTTP client does not start.
     #[error("start the HTTP client")]
     Client(#[source] reqwest::Error),

@@ -26,6 +26,9 @@ use crate::replica::till_changes::TillChanges;
 use crate::status::{FeedStatus, LineStatus, NO_MASTERDATA, PanelBuilder};
 use crate::terminal::desk::Desk;
 
+/// Few segments are larger.
+const SEGMENT_BYTES_USUAL: u64 = 1_000_000;
+
 /// What the replicas of a node are fed from, and whom they believe.
 pub(super) struct Feeding {
     /// Who feeds them.
@@ -71,6 +74,8 @@ pub(super) fn path(basics: &Basics<'_>, name: &str) -> PathBuf {
 pub(super) struct Started {
     /// What readers see.
     pub masterdata: Masterdata,
+    /// The refresher.
+    pub refresher: Handle,
     /// Makes them look for newer masterdata at once.
     pub nudge: terminal::Nudge,
     /// What reads from them.
@@ -123,14 +128,14 @@ pub(super) fn start(
         changes: TillChanges::new(board, segments),
         stop: supervisor.root(),
     };
-    let desk = operator::Desk { refresher: handle, readers, history };
+    let desk = operator::Desk { refresher: handle.clone(), readers, history };
     let routers = vec![
         masterdata::routes(masterdata.clone()),
         events::routes(feeds),
         terminal::routes(counter),
         operator::routes(desk),
     ];
-    Ok(Started { masterdata, nudge, routers })
+    Ok(Started { masterdata, refresher: handle, nudge, routers })
 }
 
 fn options(basics: &Basics<'_>, feeding: &Feeding) -> Options {
@@ -141,6 +146,12 @@ fn options(basics: &Basics<'_>, feeding: &Feeding) -> Options {
     };
     if feeding.author_sweeps {
         options.grace = None;
+    }
+    let bytes_per_s = basics.config.masterdata.line_kb_per_s * 1000;
+    if let Some(seconds) = (3 * SEGMENT_BYTES_USUAL).checked_div(bytes_per_s) {
+        // What waits for its turn on a narrow line is not late.
+        options.in_flight_max = 2;
+        options.page_timeout += Duration::from_secs(seconds);
     }
     options.seed = u64::from_le_bytes(env::random());
     let masterdata = &basics.config.masterdata;

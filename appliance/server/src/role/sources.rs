@@ -11,12 +11,13 @@ use storebox_proto::sync::ladder::{Kind, Rung, Service};
 use super::{Basics, RoleError, token};
 use crate::config;
 use crate::env;
+use crate::pass::Pass;
 use crate::replica::board::Board;
 use crate::replica::source::{HttpSource, Source};
-use crate::replica::sources::Sources;
+use crate::replica::sources::{Sources, Thrift};
+use crate::replica::storage::{Settings, Storage};
 use crate::status::PanelBuilder;
 use crate::tiers::Tiers;
-use crate::uplink::shipper::Token;
 use crate::uplink::{Route, Routes, client_through};
 
 /// One object of a feed arrives within this, or is asked for again.
@@ -35,27 +36,34 @@ pub(super) struct Definition {
 }
 
 /// Builds all that the configuration names.
-pub(super) fn define(basics: &Basics<'_>) -> Result<Definition, RoleError> {
+pub(super) fn define(
+    basics: &Basics<'_>,
+    neighbour: Option<&Pass>,
+) -> Result<Definition, RoleError> {
     let config = basics.config;
     let tiers = Tiers::new(u64::from_le_bytes(env::random()));
     let keys: Vec<_> = config.main.public_key.0.into_iter().collect();
     let routes = Routes::new(tiers.clone());
+    let masterdata = &config.masterdata;
+    let thrift =
+        Thrift { bytes_per_s: masterdata.line_kb_per_s * 1000, window: masterdata.line_window };
+    let sources = Sources::new(tiers, keys).with(&thrift);
     if config.main.url.is_empty() && config.sources.is_empty() {
-        let sources = Sources::local(Board::new(Registry::built_in().feeds()));
-        return Ok(Definition { sources, routes, main: None });
+        let nothing = Source::Local(Board::new(Registry::built_in().feeds()));
+        let id: SourceId = "local".parse().expect("a literal that keeps the rule for sources");
+        sources.put(Rung::new(id, Kind::Local), &nothing.name(), nothing);
     }
-    let sources = Sources::new(tiers, keys);
     let mut main = None;
     if !config.main.url.is_empty() {
         let line = basics.line;
         let token_text = token(&config.main.token_file)?;
         let socket = line.socket.as_deref();
-        let source = HttpSource::through(socket, &line.url, &token_text, OBJECT_MAX)?;
+        let pass = Pass::Token(token_text);
+        let source = HttpSource::through(socket, &line.url, pass.clone(), OBJECT_MAX)?;
         let id: SourceId = MAIN.parse().expect("a literal that keeps the rule for sources");
         main = Some(source.clone());
         let through = socket.map(client_through).transpose().map_err(RoleError::Client)?;
-        let (url, token) = (line.url.clone(), Token::new(token_text));
-        routes.put(id.clone(), Route { url, token, through });
+        routes.put(id.clone(), Route { url: line.url.clone(), pass, through });
         sources.put(Rung::new(id, Kind::Primary), &config.main.url, Source::Http(source));
     }
     for entry in &config.sources {
@@ -64,11 +72,14 @@ pub(super) fn define(basics: &Basics<'_>) -> Result<Definition, RoleError> {
         let services =
             if entry.services.is_empty() { usual.services } else { entry.services.clone() };
         if services.contains(&Service::Transactions) {
-            routes.put(entry.id.clone(), route(&entry.url, &entry.token_file)?);
+            let pass = pass(entry, neighbour)?;
+            routes.put(entry.id.clone(), Route { url: entry.url.clone(), pass, through: None });
         }
-        let rung =
-            Rung { id: entry.id.clone(), kind: entry.kind, priority, services, found: false };
-        sources.put(rung, &entry.url, source(entry)?);
+        let source = source(entry, neighbour)?;
+        let near = usual.near || matches!(&source, Source::Storage(storage) if storage.is_here());
+        let rung = Rung { priority, services, near, ..Rung::new(entry.id.clone(), entry.kind) };
+        let name = source.name();
+        sources.put(rung, &name, source);
     }
     Ok(Definition { sources, routes, main })
 }
@@ -86,15 +97,32 @@ pub(super) fn keep(basics: &Basics<'_>, definition: &Definition, panel: &mut Pan
     panel.add(move |status| status.sources = shown.statuses());
 }
 
-fn source(entry: &config::Source) -> Result<Source, RoleError> {
-    Ok(Source::Http(http(&entry.url, &entry.token_file)?))
+fn source(entry: &config::Source, neighbour: Option<&Pass>) -> Result<Source, RoleError> {
+    if entry.kind != Kind::Storage {
+        let pass = pass(entry, neighbour)?;
+        return Ok(Source::Http(HttpSource::with(&entry.url, pass, OBJECT_MAX)?));
+    }
+    let settings = Settings {
+        url: entry.url.clone(),
+        user: entry.user.clone(),
+        secret: secret(&entry.secret_file)?,
+        endpoint: entry.endpoint.clone(),
+        region: entry.region.clone(),
+    };
+    Ok(Source::Storage(Storage::open(settings)?))
 }
 
-fn http(url: &str, token_file: &Path) -> Result<HttpSource, RoleError> {
-    Ok(HttpSource::new(url, &token(token_file)?, OBJECT_MAX)?)
+/// A neighbour without a token of its own is shown the secret of the store.
+fn pass(entry: &config::Source, neighbour: Option<&Pass>) -> Result<Pass, RoleError> {
+    match neighbour {
+        Some(pass) if entry.kind == Kind::Peer && entry.token_file.as_os_str().is_empty() => {
+            Ok(pass.clone())
+        }
+        Some(_) | None => Ok(Pass::Token(token(&entry.token_file)?)),
+    }
 }
 
-fn route(url: &str, token_file: &Path) -> Result<Route, RoleError> {
-    let token = Token::new(token(token_file)?);
-    Ok(Route { url: url.to_owned(), token, through: None })
+/// A secret that is not named is none.
+pub(super) fn secret(file: &Path) -> Result<String, RoleError> {
+    if file.as_os_str().is_empty() { Ok(String::new()) } else { token(file) }
 }

@@ -8,8 +8,9 @@ use utoipa_axum::router::OpenApiRouter;
 use super::giving_way::GivingWay;
 use super::replica::{self, Feeding, Ground, Started};
 use super::sources::{self, Definition};
-use super::{Basics, RoleError, channels, devices, transactions};
+use super::{Basics, RoleError, channels, devices, peers, transactions};
 use crate::http::feeds;
+use crate::http::feeds::storage::{self, Lending};
 use crate::replica::reporter::Reporter;
 use crate::replica::till_changes::TillChanges;
 use crate::status::PanelBuilder;
@@ -20,19 +21,22 @@ pub(super) async fn start(
     panel: &mut PanelBuilder,
 ) -> Result<Vec<OpenApiRouter>, RoleError> {
     let ground = Ground::open(basics)?;
-    let definition = sources::define(basics)?;
+    let neighbour = peers::pass(basics)?;
+    let definition = sources::define(basics, neighbour.as_ref())?;
     sources::keep(basics, &definition, panel);
+    peers::seek(basics, neighbour.clone(), &definition.sources, &definition.routes);
     let Definition { sources, routes, main } = definition;
-    let tiers = sources.tiers().clone();
+    let (tiers, lent) = (sources.tiers().clone(), sources.clone());
     let feeding = Feeding {
         sources,
         address: Some(basics.config.main.url.clone()).filter(|url| !url.is_empty()),
         keys: basics.config.main.public_key.0.into_iter().collect(),
         author_sweeps: false,
     };
-    let Started { masterdata, nudge, mut routers } =
+    let Started { masterdata, refresher, nudge, mut routers } =
         replica::start(basics, &ground, feeding, panel)?;
     let Ground { segments, board, history } = ground;
+    routers.push(storage::lend_routes(Lending { sources: lent, refresher }));
     let refresh = nudge.clone();
     tiers.when_back(Arc::new(move |service| {
         if service == Service::Feeds {
@@ -48,8 +52,9 @@ pub(super) async fn start(
     let changes = TillChanges::new(board.clone(), segments.clone());
     routers.push(feeds::routes(feeds::Sync { board, segments, history, shutdown }));
     let (outbox, documents, transactions) =
-        transactions::start_outbox(basics, routes, nudge, panel)?;
-    routers.push(channels::start(masterdata.clone(), outbox, documents.clone()));
+        transactions::start_outbox(basics, routes, neighbour, nudge, panel)?;
+    let (catalogue, log) = (masterdata.clone(), changes.clone());
+    routers.extend(channels::start(basics, catalogue, log, outbox, documents.clone())?);
     let giving_way = GivingWay::new(changes, masterdata.clone(), documents);
     basics.supervisor.spawn_owner("giving way", |stop| giving_way.run(stop));
     routers.extend(transactions);

@@ -7,15 +7,17 @@ use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
-use super::{Basics, RoleError, deliveries, token};
+use super::{Basics, RoleError, deliveries, mirror, token};
 use crate::config::Sink;
-use crate::http::{ledger, outbox, settle, transactions};
+use crate::http::settle::Settling;
+use crate::http::{ledger, outbox, relay, settle, transactions};
 use crate::journal;
+use crate::pass::Pass;
 use crate::status::{LedgerStatus, LineStatus, OutboxStatus, PanelBuilder};
-use crate::uplink::shipper::{LineBack, Token};
+use crate::uplink::shipper::LineBack;
 use crate::uplink::{
     Ledger, LedgerOpened, LedgerOptions, LocalDocuments, Outbox, OutboxFigures, OutboxOpened,
-    OutboxOptions, Route, Routes, Shipper, ShipperOptions,
+    OutboxOptions, Relay, Route, Routes, Shipper, ShipperOptions,
 };
 
 /// The sink that `[main]` is.
@@ -27,6 +29,7 @@ const JOURNAL_STOP_MAX: Duration = Duration::from_secs(5);
 pub(super) fn start_outbox(
     basics: &Basics<'_>,
     main: Routes,
+    neighbour: Option<Pass>,
     line_back: LineBack,
     panel: &mut PanelBuilder,
 ) -> Result<(Outbox, LocalDocuments, Vec<OpenApiRouter>), RoleError> {
@@ -56,10 +59,13 @@ pub(super) fn start_outbox(
     };
     basics.supervisor.spawn_owner("outbox", stop_outbox);
     report_outbox(outbox.clone(), basics, panel);
-    let routers = vec![
+    let relay = Relay::new(outbox.clone(), main.clone());
+    let (outbox, mut routers) = mirror::start(basics, outbox, &main, neighbour, panel)?;
+    routers.extend([
         transactions::routes(outbox.clone(), documents.clone()),
         outbox::routes(outbox.clone()),
-    ];
+        relay::routes(relay),
+    ]);
     Ok((outbox, documents, routers))
 }
 
@@ -76,8 +82,8 @@ fn sinks(basics: &Basics<'_>) -> Vec<Sink> {
 }
 
 fn single(sink: &Sink) -> Result<Routes, RoleError> {
-    let token = Token::new(token(&sink.token_file)?);
-    Ok(Routes::single(Route { url: sink.url.clone(), token, through: None }))
+    let pass = Pass::Token(token(&sink.token_file)?);
+    Ok(Routes::single(Route { url: sink.url.clone(), pass, through: None }))
 }
 
 fn start_shipper(
@@ -122,6 +128,7 @@ fn report_outbox(outbox: Outbox, basics: &Basics<'_>, panel: &mut PanelBuilder) 
                 settled: figures.settled,
                 given_up: figures.given_up,
                 conflicts: figures.conflicts,
+                passed_on: figures.guests,
                 held_max,
                 failed: figures.usage.failed,
             });
@@ -184,7 +191,10 @@ pub(super) fn start_ledger(
         },
     );
     deliveries::start(basics, &ledger, panel)?;
-    Ok(vec![settle::routes(ledger.clone()), ledger::routes(ledger)])
+    Ok(vec![
+        settle::routes(Settling { ledger: ledger.clone(), access: basics.access.clone() }),
+        ledger::routes(ledger),
+    ])
 }
 
 fn tell(incidents: &[String], of: &str) {
@@ -193,7 +203,7 @@ fn tell(incidents: &[String], of: &str) {
     }
 }
 
-async fn join(name: &str, thread: std::thread::JoinHandle<()>) {
+pub(super) async fn join(name: &str, thread: std::thread::JoinHandle<()>) {
     let joined = tokio::task::spawn_blocking(move || thread.join());
     if tokio::time::timeout(JOURNAL_STOP_MAX, joined).await.is_err() {
         tracing::warn!(task = name, "did not end in time");

@@ -14,13 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::{Deserialize, Serialize};
 use storebox_proto::ids::{Hash32, InvalidName, NodeId, TerminalId};
 use storebox_proto::time::Timestamp;
 use storebox_proto::trust::Fingerprint;
 
 use crate::http::identity::Identity;
+use crate::pass::{Claim, SiteSecret};
 use crate::{env, files};
 
 /// Its name within the data directory.
@@ -183,6 +184,8 @@ pub struct Access {
 struct Inner {
     path: PathBuf,
     book: ArcSwap<Book>,
+    /// What the boxes of the store share.
+    site: ArcSwapOption<SiteSecret>,
     /// Held while the file is replaced, so that changes happen one after the other.
     writing: Mutex<()>,
 }
@@ -201,7 +204,12 @@ impl Access {
         for entry in entries {
             book.put(Arc::new(Holder::new(entry, i64::MIN)?));
         }
-        let inner = Inner { path, book: ArcSwap::from_pointee(book), writing: Mutex::new(()) };
+        let inner = Inner {
+            path,
+            book: ArcSwap::from_pointee(book),
+            site: ArcSwapOption::empty(),
+            writing: Mutex::new(()),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -337,6 +345,46 @@ impl Access {
             let holder = active.ok_or_else(|| AccessError::Unknown(name.to_owned()))?;
             Ok(Entry { revoked: Some(now), ..holder.entry.clone() })
         })
+    }
+
+    /// Whether a client of this name may come in.
+    pub fn is_active(&self, kind: Kind, name: &str) -> bool {
+        let book = self.inner.book.load();
+        let holder = book.by_name.get(&(kind, name.to_owned()));
+        holder.is_some_and(|holder| holder.entry.revoked.is_none())
+    }
+
+    /// The terminals of this box, as another may need to know them: hashes, never a token.
+    pub fn terminals(&self) -> Vec<Entry> {
+        let book = self.inner.book.load();
+        let terminals = book.by_name.values().filter(|h| h.entry.kind == Kind::Terminal);
+        terminals.map(|holder| holder.entry.clone()).collect()
+    }
+
+    /// Enters terminals of a box whose place this one takes; who is known here stays as it is.
+    pub fn adopt(&self, entries: Vec<Entry>) -> Result<u64, AccessError> {
+        let mut entered = 0;
+        for entry in entries.into_iter().filter(|entry| entry.kind == Kind::Terminal) {
+            let name = (entry.kind, entry.name.clone());
+            if self.inner.book.load().by_name.contains_key(&name) {
+                continue;
+            }
+            self.change(|book| {
+                if book.by_name.len() >= ENTRIES_MAX { Err(AccessError::Full) } else { Ok(entry) }
+            })?;
+            entered += 1;
+        }
+        Ok(entered)
+    }
+
+    /// Lets boxes in that show this secret of the store.
+    pub fn share(&self, secret: SiteSecret) {
+        self.inner.site.store(Some(Arc::new(secret)));
+    }
+
+    /// Who shows the secret of the store, if that is what the header does; the path has its query.
+    pub fn neighbour(&self, header: &str, method: &str, path: &str) -> Option<Claim> {
+        self.inner.site.load().as_ref()?.check(header, method, path)
     }
 
     /// All clients of a kind, by name.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -18,13 +19,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::command::{
     Accept, Act, Command, ConflictView, Entry, Given, Known, News, OutboxFigures, Progress, Taken,
 };
+use super::copies::{Copy, copy_of};
 use super::documents::{Held, LocalDocuments, document_id};
 use super::keeper::{Keeper, read_envelope};
+use super::mirror::Mirror;
 use super::replay::{self, Recovered};
 use super::settled::SettledKeys;
 use crate::db::DiskError;
 use crate::env;
-use crate::journal::{self, Disk, Reader, RealDisk};
+use crate::journal::{self, Disk, Location, Reader, RealDisk};
 
 /// How an outbox is set up.
 #[derive(Clone)]
@@ -91,6 +94,7 @@ pub struct Outbox {
     documents: LocalDocuments,
     node: NodeId,
     signer: Arc<SigningKey>,
+    mirror: Option<Mirror>,
 }
 
 impl Outbox {
@@ -115,12 +119,31 @@ impl Outbox {
             journal::start("outbox", keeper, journal).map_err(OutboxOpenError::Thread)?;
         documents.prune();
         let signer = Arc::new(signer);
-        let outbox = Self { sender, wake, reader, documents: documents.clone(), node, signer };
+        let outbox =
+            Self { sender, wake, reader, documents: documents.clone(), node, signer, mirror: None };
         Ok(OutboxOpened { outbox, documents, incidents, thread })
     }
 
     /// Takes a transaction; the receipt comes after it is on the disk.
     pub async fn accept(&self, envelope: Envelope) -> Result<Receipt, Problem> {
+        self.accept_as(envelope, None, false).await
+    }
+
+    /// Takes a transaction that a neighbour has accepted, to pass it on.
+    pub(super) async fn accept_guest(
+        &self,
+        envelope: Envelope,
+        receipt: Receipt,
+    ) -> Result<Receipt, Problem> {
+        self.accept_as(envelope, Some(receipt), false).await
+    }
+
+    async fn accept_as(
+        &self,
+        envelope: Envelope,
+        guest: Option<Receipt>,
+        adopted: bool,
+    ) -> Result<Receipt, Problem> {
         envelope.check().map_err(|error| malformed(&error))?;
         let bytes = envelope.canonical();
         if bytes.len() > ENVELOPE_BYTES_MAX {
@@ -128,11 +151,69 @@ impl Outbox {
             return Err(malformed(&EnvelopeError::TooLarge { bytes, max }));
         }
         let meta = Meta::of(&envelope, &bytes);
-        let (document, at) = (document_id(&envelope), env::timestamp());
-        let taken = self
-            .ask(|answer| Command::Accept(Accept { meta, bytes, at, document, answer }))
-            .await??;
-        Ok(self.sign(&taken))
+        let document = guest.is_none().then(|| document_id(&envelope));
+        let at = env::timestamp();
+        let guest = guest.map(Box::new);
+        let copied = self.mirror.as_ref().filter(|_| guest.is_none());
+        let copied = copied.map(|mirror| (mirror, Bytes::from(bytes.clone())));
+        let accept = |answer| Accept { meta, bytes, at, document, guest, adopted, answer };
+        let taken = self.ask(|answer| Command::Accept(accept(answer))).await??;
+        let receipt = self.sign(&taken);
+        if let Some((mirror, envelope)) = copied
+            && mirror.copy(envelope, &receipt).await
+        {
+            return Ok(self.sign_as(&taken, Grade::Mirrored));
+        }
+        Ok(receipt)
+    }
+
+    /// The same outbox, whose transactions are copied to a second node.
+    pub fn mirrored_by(mut self, mirror: Mirror) -> Self {
+        self.mirror = Some(mirror);
+        self
+    }
+
+    /// Takes over what a box of this name had accepted before it was replaced.
+    pub async fn adopt(&self, envelope: Envelope) -> Result<Receipt, Problem> {
+        self.accept_as(envelope, None, true).await
+    }
+
+    /// What is held of this box's own, with its word for each and where it is.
+    pub(super) async fn open_entries(&self) -> Result<Vec<(Receipt, Location)>, Problem> {
+        let found = self.look(|keeper| {
+            let held = keeper.outbox.positions().filter(|at| keeper.outbox.is_own(*at));
+            let held = held.filter_map(|position| {
+                let (meta, _, at) = keeper.outbox.entry(position)?;
+                let (key, digest) = (meta.key, meta.digest);
+                Some((Taken { key, digest, position, at }, *keeper.locations.get(&position)?))
+            });
+            held.collect::<Vec<_>>()
+        });
+        let found = found.await?.into_iter();
+        Ok(found.map(|(taken, location)| (self.sign(&taken), location)).collect())
+    }
+
+    /// Copies of these, as far as the disk gives them.
+    pub(super) async fn read_copies(&self, entries: &[(Receipt, Location)]) -> Vec<Copy> {
+        let (reader, entries) = (self.reader.clone(), entries.to_vec());
+        let read = tokio::task::spawn_blocking(move || {
+            let copies = entries.into_iter();
+            let copies = copies.filter_map(|(receipt, location)| {
+                copy_of(&read_envelope(&reader, &location)?, receipt)
+            });
+            copies.collect()
+        });
+        read.await.unwrap_or_default()
+    }
+
+    /// This box's word that it holds something, for whoever passes it on.
+    pub(super) fn vouch(&self, item: &outbox::Item) -> Receipt {
+        let outbox::Item { position, key, digest } = *item;
+        self.sign(&Taken { key, digest, position, at: env::timestamp() })
+    }
+
+    pub(super) fn node(&self) -> &NodeId {
+        &self.node
     }
 
     /// Waits until the main server has it.
@@ -281,7 +362,8 @@ impl Outbox {
         let _ = self.sender.send(Command::Stop).await;
     }
 
-    pub(super) fn wake(&self) -> watch::Receiver<u64> {
+    /// Moves with everything that changes the outbox.
+    pub fn wake(&self) -> watch::Receiver<u64> {
         self.wake.clone()
     }
 
@@ -330,8 +412,12 @@ impl Outbox {
     }
 
     fn sign(&self, taken: &Taken) -> Receipt {
+        self.sign_as(taken, Grade::Held)
+    }
+
+    fn sign_as(&self, taken: &Taken, grade: Grade) -> Receipt {
         let Taken { key, digest, position, at } = *taken;
-        Receipt::sign(key, digest, Grade::Held, &self.node, position, at, &self.signer)
+        Receipt::sign(key, digest, grade, &self.node, position, at, &self.signer)
     }
 }
 

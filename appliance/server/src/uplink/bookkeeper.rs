@@ -30,6 +30,9 @@ pub(super) struct Head {
     pub(super) position: u64,
     pub(super) at: Timestamp,
     pub(super) node: NodeId,
+    /// The neighbour that passed it on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) via: Option<NodeId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) problem: Option<Problem>,
 }
@@ -59,6 +62,8 @@ pub(super) struct Candidate {
     pub(super) envelope: Envelope,
     pub(super) bytes: Vec<u8>,
     pub(super) digest: Hash32,
+    /// Who accepted it, if that was not who sends it.
+    pub(super) origin: Option<NodeId>,
     /// What the rules of the payload say, asked before.
     pub(super) objection: Option<Problem>,
 }
@@ -226,10 +231,10 @@ impl Bookkeeper {
         let Candidate { envelope, bytes, digest, .. } = candidate;
         let (key, digest, position) = (envelope.key, *digest, self.next);
         self.next += 1;
-        let head = Head { position, at, node: node.clone(), problem: None };
+        let (node, via) = candidate.senders(node);
+        let head = Head { position, at, node: node.clone(), via, problem: None };
         let index = group.push(TAKEN, &[&head.encode(), bytes]);
         self.fresh.insert(key, (digest, position, at));
-        let node = node.clone();
         self.lines.push(NewLine::Taken { key, index, digest, position, at, node });
         Outcome::Taken(Settlement { digest, position, at })
     }
@@ -244,7 +249,8 @@ impl Bookkeeper {
     ) -> Outcome {
         let is_conflict = problem.code == Code::KeyConflict;
         let kind = if is_conflict { CONFLICT } else { REFUSED };
-        let head = Head { position: 0, at, node: node.clone(), problem: Some(problem.clone()) };
+        let (node, via) = candidate.senders(node);
+        let head = Head { position: 0, at, node, via, problem: Some(problem.clone()) };
         let index = group.push(kind, &[&head.encode(), &candidate.bytes]);
         self.refused += 1;
         let (key, number, code) = (candidate.envelope.key, self.refused, problem.code);

@@ -50,8 +50,12 @@ pub(super) struct Accept {
     pub(super) meta: Meta,
     pub(super) bytes: Vec<u8>,
     pub(super) at: Timestamp,
-    /// Under which id other tills find it.
-    pub(super) document: String,
+    /// Under which id other tills find it; nothing for what is passed on for a neighbour.
+    pub(super) document: Option<String>,
+    /// What the neighbour said for whom it is passed on.
+    pub(super) guest: Option<Box<Receipt>>,
+    /// Taken over from a box that had this one's name.
+    pub(super) adopted: bool,
     pub(super) answer: oneshot::Sender<Result<Taken, Problem>>,
 }
 
@@ -68,6 +72,8 @@ pub(super) struct Taken {
 pub(super) struct Given {
     pub(super) work: Work,
     pub(super) locations: Vec<Option<Location>>,
+    /// What neighbours said of those that are passed on for them.
+    pub(super) guests: Vec<Option<Receipt>>,
 }
 
 /// What came of work for a sink; receipts by position.
@@ -167,6 +173,8 @@ pub struct OutboxFigures {
     pub settled: u64,
     /// Transactions that persons gave up since the journal began.
     pub given_up: u64,
+    /// Transactions that are passed on for neighbours, among those that wait.
+    pub guests: u64,
     /// The journal.
     pub usage: Usage,
     /// The sinks.

@@ -188,6 +188,43 @@ impl LocalDocuments {
         ids.iter().filter_map(|id| self.load(kind, id)).collect()
     }
 
+    /// What was created behind a position of the outbox, in its order: position, kind and id; reads the disk.
+    pub fn since(&self, position: u64, count_max: usize) -> Vec<(u64, TxKind, String)> {
+        let mut found: BTreeMap<u64, (TxKind, String)> = {
+            let maps = self.held.0.read().unwrap_or_else(PoisonError::into_inner);
+            let names = maps.by_position.range((Bound::Excluded(position), Bound::Unbounded));
+            names.take(count_max).map(|(at, name)| (*at, name.clone())).collect()
+        };
+        let mut count = 0;
+        let after = position.to_be_bytes();
+        let scanned = self.kept.scan(BY_AGE, &[], Some(&after), &mut |age, key| {
+            let at = age.try_into().map(u64::from_be_bytes);
+            if let (Ok(at), Some(name)) = (at, name_of(key)) {
+                found.insert(at, name);
+            }
+            count += 1;
+            count < count_max
+        });
+        if let Err(error) = scanned {
+            tracing::warn!(%error, "kept documents cannot be read");
+        }
+        found.into_iter().take(count_max).map(|(at, (kind, id))| (at, kind, id)).collect()
+    }
+
+    /// The position of what was created last.
+    pub fn newest(&self) -> u64 {
+        let held = {
+            let maps = self.held.0.read().unwrap_or_else(PoisonError::into_inner);
+            maps.by_position.keys().next_back().copied()
+        };
+        let mut newest = held.unwrap_or(0);
+        let _ = self.kept.scan(BY_AGE, &[], None, &mut |age, _| {
+            newest = newest.max(age.try_into().map_or(0, u64::from_be_bytes));
+            true
+        });
+        newest
+    }
+
     /// The central record has arrived: what was kept for it goes.
     pub fn give_way(&self, model: &ModelName, id: &RecordId) {
         let Some(kind) = kind_for(model) else { return };
@@ -257,6 +294,11 @@ impl LocalDocuments {
 
 fn key_of(kind: &TxKind, id: &str) -> Vec<u8> {
     [kind.as_str().as_bytes(), &[0], id.as_bytes()].concat()
+}
+
+fn name_of(key: &[u8]) -> Option<(TxKind, String)> {
+    let (kind, id) = std::str::from_utf8(key).ok()?.split_once('\0')?;
+    Some((kind.parse().ok()?, id.to_owned()))
 }
 
 /// Which kind of local document a central model makes superfluous.

@@ -89,7 +89,7 @@ impl Ledger {
             reached = position;
             bytes += record.body.len();
             entries.push(LedgerEntry { key: envelope.key, position, at, node, envelope });
-            Step::Taken
+            if position == last { Step::Enough } else { Step::Taken }
         });
         let spot = spot.map_err(|error| {
             Problem::new(Code::StorageFailed, format!("ledger cannot be read: {error}"))

@@ -10,9 +10,9 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use rand_chacha::ChaCha8Rng;
-use storebox_proto::ids::{SinkId, TxKey};
+use storebox_proto::ids::{Hash32, SinkId, TxKey};
 use storebox_proto::problem::{Code, Problem};
-use storebox_proto::sync::outbox::{Admission, By, Event, Meta, Outbox, Record, Work};
+use storebox_proto::sync::outbox::{Admission, By, Event, Meta, Outbox, Record, Verdict, Work};
 use storebox_proto::ticket::Receipt;
 use tokio::sync::{oneshot, watch};
 
@@ -30,6 +30,8 @@ use crate::journal::{CommitError, Group, Journal, Location, Owner, Reader, Usage
 pub(super) const RECORD: u8 = 1;
 /// Callers that wait for a transaction to be settled.
 const WATCHERS_MAX: usize = 1024;
+/// Refusals of neighbours' transactions that are remembered.
+const RETURNED_MAX: usize = 1024;
 
 pub(super) struct Keeper {
     pub(super) outbox: Outbox,
@@ -42,6 +44,8 @@ pub(super) struct Keeper {
     pub(super) rng: ChaCha8Rng,
     pub(super) wake: watch::Sender<u64>,
     watchers: BTreeMap<TxKey, Vec<oneshot::Sender<Receipt>>>,
+    /// Neighbours' transactions that were refused; who asks later sends them once more.
+    returned: BTreeMap<TxKey, (Hash32, Problem)>,
     pending: Vec<Pending>,
     /// Decided between groups; goes into the next one.
     unwritten: Vec<Record>,
@@ -98,6 +102,7 @@ impl Keeper {
             rng,
             wake: watch::Sender::new(0),
             watchers: BTreeMap::new(),
+            returned: BTreeMap::new(),
             pending: Vec::new(),
             unwritten: Vec::new(),
             later: Vec::new(),
@@ -118,20 +123,32 @@ impl Keeper {
             accepted,
             settled: accepted - waiting - given_up,
             given_up,
+            guests: self.outbox.guests() as u64,
             usage: self.usage,
             sinks: self.outbox.sinks(),
         }
     }
 
     fn accept(&mut self, accept: Accept, group: &mut Group) {
-        let Accept { meta, bytes, at, document, answer } = accept;
+        let Accept { meta, bytes, at, document, guest, adopted, answer } = accept;
         let key = meta.key;
+        if guest.is_some()
+            && let Some((digest, problem)) = self.returned.get(&key)
+            && *digest == meta.digest
+        {
+            let problem = problem.clone();
+            return self.answer_later(answer, Err(problem));
+        }
         let admission = match self.settled_before(&meta) {
             Some(Ok(taken)) => {
                 return self.answer_later(answer, Ok(taken));
             }
             Some(Err(())) => self.outbox.contradict(&meta, Code::KeyConflict, at),
-            None => self.outbox.admit(&meta, at),
+            None => match guest {
+                Some(receipt) => self.outbox.admit_guest(&meta, *receipt, at),
+                None if adopted => self.outbox.admit_adopted(&meta, at),
+                None => self.outbox.admit(&meta, at),
+            },
         };
         let (result, record) = match admission {
             Admission::New { position, record } => {
@@ -149,7 +166,7 @@ impl Keeper {
             self.outbox.apply(&record);
             (index, record)
         });
-        let document = is_new.then_some(document);
+        let document = document.filter(|_| is_new);
         self.pending.push(Pending::Accept { answer, result, written, document });
     }
 
@@ -179,6 +196,7 @@ impl Keeper {
     ) -> (Vec<Record>, Vec<(u64, Receipt)>) {
         match news {
             News::Answers { answers, receipts } => {
+                self.note_returned(&answers);
                 (self.outbox.handle_answers(sink, &answers, now, &mut self.rng), receipts)
             }
             News::Known { receipts } => {
@@ -195,6 +213,22 @@ impl Keeper {
             News::Restarted => {
                 self.outbox.handle_restart(sink);
                 (Vec::new(), Vec::new())
+            }
+        }
+    }
+
+    /// Remembers why neighbours' transactions were refused, until they ask again.
+    fn note_returned(&mut self, answers: &[(u64, Verdict)]) {
+        for (position, verdict) in answers {
+            let (Verdict::Refused(problem), Some(_)) = (verdict, self.outbox.guest(*position))
+            else {
+                continue;
+            };
+            if let Some((meta, digest, _)) = self.outbox.entry(*position) {
+                self.returned.insert(meta.key, (digest, problem.clone()));
+            }
+            while self.returned.len() > RETURNED_MAX {
+                self.returned.pop_first();
             }
         }
     }
@@ -240,7 +274,9 @@ impl Keeper {
             };
             let locations =
                 items.iter().map(|item| self.locations.get(&item.position).copied()).collect();
-            return Given { work, locations };
+            let guests = items.iter().map(|item| self.outbox.guest(item.position).cloned());
+            let guests = guests.collect();
+            return Given { work, locations, guests };
         }
     }
 

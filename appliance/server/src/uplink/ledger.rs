@@ -343,7 +343,7 @@ impl Replay {
             return;
         };
         let Meta { key, digest, .. } = meta;
-        let Head { position, at, node, problem } = head;
+        let Head { position, at, node, problem, .. } = head;
         let code = problem.map_or(Code::TransactionRefused, |problem| problem.code);
         let noted = match replayed.kind {
             TAKEN => {
@@ -369,6 +369,21 @@ impl Candidate {
         let bytes = envelope.canonical();
         let digest = Hash32::of(&bytes);
         let objection = rules.check(&envelope, bytes.len()).err();
-        Self { envelope, bytes, digest, objection }
+        Self { envelope, bytes, digest, origin: None, objection }
+    }
+
+    /// The same, accepted by another box than the one that sends it.
+    pub(super) fn of(mut self, origin: NodeId, objection: Option<Problem>) -> Self {
+        self.origin = Some(origin);
+        self.objection = objection.or(self.objection);
+        self
+    }
+
+    /// Who accepted it, and who passed it on if that is another.
+    pub(super) fn senders(&self, sender: &NodeId) -> (NodeId, Option<NodeId>) {
+        match &self.origin {
+            Some(origin) => (origin.clone(), Some(sender.clone())),
+            None => (sender.clone(), None),
+        }
     }
 }

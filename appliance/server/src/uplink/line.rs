@@ -6,19 +6,25 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use reqwest::header::HeaderValue;
 use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect};
 use storebox_proto::ids::{NodeId, SourceId};
+use storebox_proto::limits::ENVELOPE_BYTES_MAX;
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::sync::ladder::{Fault, Service};
 use storebox_proto::sync::outbox::{Failure, Item, Verdict};
 use storebox_proto::ticket::{Answer, Grade, Receipt, SettleAnswer};
 use tokio::time::sleep;
 
+use crate::pass::{PROOF, Shown};
+
 use super::routes::Route;
 use super::shipper::ShipperOptions;
 
 /// Bytes of an answer to a full batch, with room.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// A page of copies.
+const COPIES_BYTES_MAX: usize = super::copies::PAGE_MAX * (ENVELOPE_BYTES_MAX + 1024);
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 /// The longest a batch may take; the receiver flushes once.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -27,6 +33,8 @@ const IDLE_MAX: Duration = Duration::from_secs(10);
 /// The longest a look for the line may take.
 const PROBE_MAX: Duration = Duration::from_secs(1);
 
+/// A neighbour looks at its own line before it answers.
+const RELAY_PROBE_MAX: Duration = Duration::from_secs(3);
 /// So many looks without an answer mean that the line is gone.
 const SILENT_MAX: u32 = 3;
 
@@ -81,11 +89,16 @@ impl Line {
     }
 
     /// Sends a batch by the best way; by the next one if it certainly did not arrive.
-    pub(super) async fn send(&self, items: &[Item], body: Bytes) -> Result<Heard, Failure> {
+    pub(super) async fn send(
+        &self,
+        cargo: &Cargo<'_>,
+        vouch: &(dyn Fn(&Item) -> Receipt + Sync),
+    ) -> Result<Heard, Failure> {
         let mut last = Failure::Unreachable;
         for (id, route) in self.options.routes.to_try() {
+            let body = cargo.body(self.options.routes.is_peer(&id).then_some(vouch));
             let heard = tokio::select! {
-                heard = self.send_by(&route, items, body.clone()) => heard,
+                heard = self.send_by(&route, cargo.items, body) => heard,
                 () = self.lost(&route) => Err(Failure::Lost),
             };
             last = match self.judged(&id, heard)? {
@@ -143,10 +156,14 @@ impl Line {
 
     async fn send_by(&self, route: &Route, items: &[Item], body: Bytes) -> Result<Heard, Failure> {
         let client = route.through.as_ref().unwrap_or(&self.client);
+        let shown = route.pass.show("POST", "/sync/v1/transactions", &body);
         let request = client.post(address(route, "sync/v1/transactions"));
-        let request = request.bearer_auth(route.token.reveal());
+        let request = request.header("authorization", secret(&shown.header));
         let request = request.header("content-type", "application/json").body(body);
         let response = request.send().await.map_err(|error| failure_of(&error))?;
+        if !proves(&response, &shown) {
+            return Err(Failure::Unavailable);
+        }
         let status = response.status();
         let bytes = read(response).await.ok_or(Failure::Lost)?;
         if !status.is_success() {
@@ -159,9 +176,13 @@ impl Line {
     async fn ask_by(&self, route: &Route, item: &Item) -> Result<Option<Receipt>, Failure> {
         let path = format!("sync/v1/transactions/{}", item.key);
         let client = route.through.as_ref().unwrap_or(&self.client);
+        let shown = route.pass.show("GET", &format!("/{path}"), &[]);
         let request = client.get(address(route, &path));
-        let request = request.bearer_auth(route.token.reveal());
+        let request = request.header("authorization", secret(&shown.header));
         let response = request.send().await.map_err(|error| failure_of(&error))?;
+        if !proves(&response, &shown) {
+            return Err(Failure::Unavailable);
+        }
         let status = response.status();
         let bytes = read(response).await.ok_or(Failure::Lost)?;
         if status == StatusCode::NOT_FOUND {
@@ -223,6 +244,55 @@ fn address(route: &Route, path: &str) -> String {
     format!("{}/{path}", route.url.trim_end_matches('/'))
 }
 
+fn secret(header: &str) -> HeaderValue {
+    let mut value = HeaderValue::from_str(header).unwrap_or(HeaderValue::from_static(""));
+    value.set_sensitive(true);
+    value
+}
+
+/// Whether the answer comes from whom it must come from.
+fn proves(response: &Response, shown: &Shown) -> bool {
+    let Some(expected) = &shown.proof else { return true };
+    let given = response.headers().get(PROOF).and_then(|proof| proof.to_str().ok());
+    given == Some(expected)
+}
+
+/// Whether a neighbour would pass transactions on; nothing is sent to one that does not prove that it is one.
+pub(super) async fn passes_on(client: &Client, route: &Route) -> Result<(), Fault> {
+    let shown = route.pass.show("GET", "/sync/v1/relay", &[]);
+    let request = client.get(address(route, "sync/v1/relay")).timeout(RELAY_PROBE_MAX);
+    let request = request.header("authorization", secret(&shown.header));
+    let response = request.send().await.map_err(|_| Fault::Silent)?;
+    if !proves(&response, &shown) {
+        return Err(Fault::Lied);
+    }
+    match response.status().as_u16() {
+        200..300 => Ok(()),
+        401 | 403 => Err(Fault::Forbidden),
+        status => Err(Fault::Unable { status }),
+    }
+}
+
+/// The body of a neighbour's answer, if it proves that it is one and says yes.
+pub(super) async fn ask_neighbour(
+    client: &Client,
+    route: &Route,
+    method: &str,
+    path: &str,
+    body: Bytes,
+) -> Option<Vec<u8>> {
+    let shown = route.pass.show(method, path, &body);
+    let url = address(route, path.trim_start_matches('/'));
+    let request = client.request(method.parse().ok()?, url).body(body);
+    let request = request.header("authorization", secret(&shown.header));
+    let request = request.header("content-type", "application/json");
+    let response = request.send().await.ok()?;
+    if !proves(&response, &shown) || !response.status().is_success() {
+        return None;
+    }
+    read_max(response, COPIES_BYTES_MAX).await
+}
+
 /// What a failure says about the way; nothing if it is about the transactions.
 fn fault(failure: &Failure) -> Option<Fault> {
     match failure {
@@ -233,19 +303,42 @@ fn fault(failure: &Failure) -> Option<Fault> {
     }
 }
 
-/// The body of a batch, from envelopes as they are stored.
-pub(super) fn batch_body(node: &NodeId, envelopes: &[bytes::Bytes]) -> Vec<u8> {
-    let size: usize = envelopes.iter().map(|envelope| envelope.len() + 1).sum();
-    let mut body = Vec::with_capacity(size + 128);
-    body.extend_from_slice(format!("{{\"node\":\"{node}\",\"envelopes\":[").as_bytes());
-    for (index, envelope) in envelopes.iter().enumerate() {
-        if index > 0 {
-            body.push(b',');
+/// A batch as it lies in the outbox.
+pub(super) struct Cargo<'a> {
+    pub(super) node: &'a NodeId,
+    pub(super) items: &'a [Item],
+    /// As they are stored.
+    pub(super) envelopes: &'a [Bytes],
+    /// What neighbours said of those that are passed on for them.
+    pub(super) guests: &'a [Option<Receipt>],
+}
+
+impl Cargo<'_> {
+    /// The body of the request; a neighbour is also told what this box says of its own.
+    fn body(&self, vouch: Option<&(dyn Fn(&Item) -> Receipt + Sync)>) -> Bytes {
+        let size: usize = self.envelopes.iter().map(|envelope| envelope.len() + 1).sum();
+        let mut body = Vec::with_capacity(size + 128);
+        let node = self.node;
+        body.extend_from_slice(format!("{{\"node\":\"{node}\",\"envelopes\":[").as_bytes());
+        for (index, envelope) in self.envelopes.iter().enumerate() {
+            if index > 0 {
+                body.push(b',');
+            }
+            body.extend_from_slice(envelope);
         }
-        body.extend_from_slice(envelope);
+        body.push(b']');
+        let said =
+            self.items.iter().zip(self.guests).filter_map(|(item, guest)| {
+                guest.clone().or_else(|| vouch.map(|vouch| vouch(item)))
+            });
+        let said: Vec<Receipt> = said.collect();
+        if !said.is_empty() {
+            body.extend_from_slice(b",\"origins\":");
+            serde_json::to_writer(&mut body, &said).expect("receipts are plain data");
+        }
+        body.push(b'}');
+        body.into()
     }
-    body.extend_from_slice(b"]}");
-    body
 }
 
 /// Only what never left this box is certain not to have arrived.
@@ -268,10 +361,14 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
 }
 
 /// The body, unless it is too long or breaks off.
-async fn read(mut response: Response) -> Option<Vec<u8>> {
+async fn read(response: Response) -> Option<Vec<u8>> {
+    read_max(response, ANSWER_BYTES_MAX).await
+}
+
+async fn read_max(mut response: Response, bytes_max: usize) -> Option<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.ok()? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+        if body.len() + chunk.len() > bytes_max {
             return None;
         }
         body.extend_from_slice(&chunk);

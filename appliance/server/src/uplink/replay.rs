@@ -87,6 +87,7 @@ impl Replay {
                 self.conflicts.insert(*number, replayed.location);
             }
             Event::Settled { .. }
+            | Event::Returned { .. }
             | Event::Quarantined { .. }
             | Event::Retried { .. }
             | Event::GivenUp { .. }

@@ -11,7 +11,7 @@ use storebox_proto::ids::SourceId;
 use storebox_proto::sync::ladder::{Fault, Kind, Service};
 
 use super::line;
-use super::shipper::Token;
+use crate::pass::Pass;
 use crate::tiers::{Probe, Tiers};
 
 const TRANSACTIONS: Service = Service::Transactions;
@@ -22,7 +22,7 @@ pub struct Route {
     /// Where it begins, such as `http://main:8080`.
     pub url: String,
     /// What this box is known by there.
-    pub token: Token,
+    pub pass: Pass,
     /// A client of its own, if the way leads through a socket of this box.
     pub through: Option<reqwest::Client>,
 }
@@ -74,10 +74,14 @@ impl Routes {
     pub fn probe(&self) -> Probe {
         let routes = self.clone();
         Arc::new(move |id| {
-            let route = routes.get(&id);
+            let (route, routes) = (routes.get(&id), routes.clone());
             Box::pin(async move {
                 let Some(route) = route else { return Err(Fault::Silent) };
                 let client = line::client().map_err(|_| Fault::Silent)?;
+                let passes = routes.tiers.kind(&id) == Some(Kind::Peer);
+                if passes {
+                    return line::passes_on(&client, &route).await;
+                }
                 if line::answers(&client, &route).await { Ok(()) } else { Err(Fault::Silent) }
             })
         })
@@ -107,7 +111,20 @@ impl Routes {
         false
     }
 
-    fn get(&self, id: &SourceId) -> Option<Route> {
+    /// Whether this way answers.
+    pub(super) async fn answers(&self, client: &reqwest::Client, id: &SourceId) -> bool {
+        match self.get(id) {
+            Some(route) => line::answers(client, &route).await,
+            None => false,
+        }
+    }
+
+    /// Whether this way leads through a neighbour.
+    pub(super) fn is_peer(&self, id: &SourceId) -> bool {
+        self.tiers.kind(id) == Some(Kind::Peer)
+    }
+
+    pub(super) fn get(&self, id: &SourceId) -> Option<Route> {
         self.lock().get(id).cloned()
     }
 

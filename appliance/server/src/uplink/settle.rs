@@ -3,13 +3,14 @@
 //! One bad envelope is one answer; the others in the batch are not its business, except for those that have to come
 //! after it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use storebox_proto::ids::NodeId;
 use storebox_proto::limits::{BATCH_BYTES_MAX, BATCH_ENVELOPES_MAX, ENVELOPE_BYTES_MAX};
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::ticket::settle::KeyedAnswer;
-use storebox_proto::ticket::{Answer, Envelope, SettleAnswer, SettleRequest};
+use storebox_proto::ticket::{Answer, Envelope, Receipt, SettleAnswer, SettleRequest};
 
 use super::bookkeeper::{Candidate, Outcome};
 use super::ledger::Ledger;
@@ -42,14 +43,40 @@ impl Rules {
     }
 }
 
+/// Gives each candidate to the box whose receipt came with it.
+fn attributed(
+    batch: Vec<Candidate>,
+    origins: &[Receipt],
+    sender: &NodeId,
+    known: impl Fn(&NodeId) -> bool,
+) -> Vec<Candidate> {
+    let origins: BTreeMap<_, _> =
+        origins.iter().map(|origin| ((origin.key, origin.digest), &origin.node)).collect();
+    let give = |candidate: Candidate| match origins.get(&(candidate.envelope.key, candidate.digest))
+    {
+        Some(origin) if *origin != sender => {
+            let objection = (!known(origin)).then(|| {
+                let detail = format!("box {origin}, which accepted it, is not let in here");
+                Problem::new(Code::Forbidden, detail)
+            });
+            candidate.of((*origin).clone(), objection)
+        }
+        Some(_) | None => candidate,
+    };
+    batch.into_iter().map(give).collect()
+}
+
 impl Ledger {
     /// Settles what an authenticated box sends, with an answer for each envelope in the order of the request.
+    ///
+    /// What it passes on for a neighbour is settled in the name of that one, if it is `known` and not struck off.
     pub async fn receive(
         &self,
         caller: &NodeId,
         request: SettleRequest,
+        known: impl Fn(&NodeId) -> bool,
     ) -> Result<SettleAnswer, Problem> {
-        let SettleRequest { node, envelopes } = request;
+        let SettleRequest { node, envelopes, origins } = request;
         if node != *caller {
             let detail = format!("box {caller} may not speak for {node}");
             return Err(Problem::new(Code::Forbidden, detail));
@@ -63,6 +90,7 @@ impl Ledger {
         let keys: Vec<_> = envelopes.iter().map(|envelope| envelope.key).collect();
         let batch: Vec<_> =
             envelopes.into_iter().map(|envelope| Candidate::new(envelope, &self.rules)).collect();
+        let batch = attributed(batch, &origins, &node, known);
         let bytes: usize = batch.iter().map(|candidate| candidate.bytes.len()).sum();
         if bytes > BATCH_BYTES_MAX + ENVELOPE_BYTES_MAX {
             let detail = format!("batch is {bytes} bytes, the limit is {BATCH_BYTES_MAX}");

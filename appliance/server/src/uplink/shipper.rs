@@ -3,7 +3,6 @@
 //! The machine decides what to do; this task does it and reports what came of it.
 //! If it is dropped at an await, what was under way counts as lost and is asked for at the next start.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,33 +19,12 @@ use tokio_util::sync::CancellationToken;
 use super::accept::Outbox;
 use super::command::{Given, News};
 use super::keeper::read_envelope;
-use super::line::{Heard, Line, batch_body};
+use super::line::{Cargo, Heard, Line};
 use super::routes::Routes;
 use crate::journal::Location;
 
 /// While the line is down, its return is looked for this often.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
-
-/// A token that is never printed.
-#[derive(Clone)]
-pub struct Token(String);
-
-impl Token {
-    /// Takes a token over.
-    pub fn new(token: impl Into<String>) -> Self {
-        Self(token.into())
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
 
 /// Called when a line that was down is up again, for others who use the same line.
 pub type LineBack = Arc<dyn Fn() + Send + Sync>;
@@ -111,10 +89,10 @@ impl Shipper {
         self.outbox.report(&self.sink, News::Restarted).await?;
         loop {
             self.wake.mark_unchanged();
-            let Given { work, locations } = self.outbox.poll(&self.sink).await?;
+            let Given { work, locations, guests } = self.outbox.poll(&self.sink).await?;
             match work {
                 Work::Send(batch) => {
-                    let news = self.send(&batch.items, &locations).await;
+                    let news = self.send(&batch.items, &locations, guests).await;
                     self.outbox.report(&self.sink, news).await?;
                 }
                 Work::Ask(items) => {
@@ -173,12 +151,18 @@ impl Shipper {
         }
     }
 
-    async fn send(&self, items: &[Item], locations: &[Option<Location>]) -> News {
+    async fn send(
+        &self,
+        items: &[Item],
+        locations: &[Option<Location>],
+        guests: Vec<Option<Receipt>>,
+    ) -> News {
         let Some(envelopes) = self.read(locations).await else {
             return News::Failed(Failure::Unavailable);
         };
-        let body = batch_body(&self.node, &envelopes);
-        match self.line.send(items, body.into()).await {
+        let cargo = Cargo { node: &self.node, items, envelopes: &envelopes, guests: &guests };
+        let vouch = |item: &Item| self.outbox.vouch(item);
+        match self.line.send(&cargo, &vouch).await {
             Ok(Heard { answers, receipts }) => {
                 self.keep(&receipts, items, envelopes).await;
                 tracing::debug!(sink = %self.sink, sent = items.len(), taken = receipts.len(), "batch");

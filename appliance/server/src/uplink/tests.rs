@@ -4,6 +4,7 @@ mod following;
 mod hop;
 mod long_life;
 mod power_loss;
+mod relay;
 mod routes;
-mod samples;
+pub(super) mod samples;
 mod second_sink;

@@ -18,6 +18,8 @@ SRCREV ?= "${AUTOREV}"
 inherit cargo cargo-update-recipe-crates systemd useradd
 
 CARGO_BUILD_FLAGS += "--locked --package storebox"
+# A dependency takes a random number when it is compiled; with this, two builds of one source are the same.
+export CONST_RANDOM_SEED = "storebox"
 
 SYSTEMD_SERVICE:${PN} = "storebox.service"
 

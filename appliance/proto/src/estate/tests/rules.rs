@@ -116,3 +116,74 @@ fn src_33_a_cash_up_goes_only_where_its_tickets_are() {
         "{broken:?}"
     );
 }
+
+mod odd {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value, json};
+
+    use crate::estate::{Estate, MODELS, Switch};
+
+    const FIELDS: [&str; 16] = [
+        "id",
+        "name",
+        "address",
+        "priority",
+        "serverType",
+        "allServices",
+        "allOrganizations",
+        "parentId",
+        "serverId",
+        "serviceId",
+        "organizationId",
+        "property",
+        "value",
+        "routing",
+        "timeout",
+        "serviceSelection",
+    ];
+
+    fn value() -> impl Strategy<Value = Value> {
+        let text = prop_oneof![
+            Just("a"),
+            Just("b"),
+            Just("Y"),
+            Just("MAIN"),
+            Just("http://a"),
+            Just("except"),
+            Just("OBMOBC_MultiServerArchitecture"),
+            Just("v1/models"),
+            Just("7"),
+            Just(""),
+        ];
+        prop_oneof![
+            4 => text.prop_map(|text| json!(text)),
+            1 => any::<i32>().prop_map(|number| json!(number)),
+            1 => any::<bool>().prop_map(|truth| json!(truth)),
+            1 => Just(json!(null)),
+            1 => Just(json!([1])),
+        ]
+    }
+
+    fn record() -> impl Strategy<Value = (&'static str, Map<String, Value>)> {
+        let field = prop::sample::select(&FIELDS[..]).prop_map(str::to_owned);
+        let fields = prop::collection::btree_map(field, value(), 0..12);
+        let fields = fields.prop_map(|fields| fields.into_iter().collect());
+        (prop::sample::select(&MODELS[..]), fields)
+    }
+
+    proptest! {
+        #[test]
+        fn any_records_never_panic_and_route_to_known_servers(
+            records in prop::collection::vec(record(), 0..24), address in "\\PC{0,40}",
+        ) {
+            let (mut estate, _) = Estate::read(records.iter().map(|(model, fields)| (*model, fields)));
+            estate.enabled = true;
+            estate.lint();
+            if let Some(view) = estate.view(Some("a")) {
+                let known: Vec<_> = view.servers.iter().map(|server| server.name.clone()).collect();
+                let route = Switch::new(view).route(&address, None);
+                prop_assert!(route.servers.iter().all(|server| known.contains(server)));
+            }
+        }
+    }
+}

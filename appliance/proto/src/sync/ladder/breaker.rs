@@ -115,11 +115,13 @@ pub(super) struct Health {
     /// A running mean of how long answers take.
     usual: Option<Duration>,
     pub(super) opened: u64,
+    pub(super) last_fault: Option<Fault>,
 }
 
 impl Default for Health {
     fn default() -> Self {
-        Self { breaker: Breaker::Closed, failures: 0, beaten: 0, usual: None, opened: 0 }
+        let (breaker, usual, last_fault) = (Breaker::Closed, None, None);
+        Self { breaker, failures: 0, beaten: 0, usual, opened: 0, last_fault }
     }
 }
 
@@ -182,6 +184,7 @@ impl Health {
         self.failures = self.failures.saturating_add(1);
         self.beaten = 0;
         self.opened += u64::from(was_closed);
+        self.last_fault = Some(fault.clone());
         self.breaker = Breaker::Open { since, fault, until };
         was_closed
     }

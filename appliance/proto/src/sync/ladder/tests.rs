@@ -54,7 +54,7 @@ fn the_first_hard_failure_opens_for_one_service_only() {
     assert_eq!(ladder.best(Service::Feeds), Some(&id("second")));
     assert_eq!(ladder.best(Service::Transactions), Some(&id("main")));
     let told: Vec<Event> = std::iter::from_fn(|| ladder.poll_event()).collect();
-    let chosen = Event::Chosen { service: Service::Feeds, id: Some(id("second")) };
+    let chosen = Event::Chosen { service: Service::Feeds, id: Some(id("second")), back: false };
     assert!(told.contains(&chosen), "{told:?}");
 }
 

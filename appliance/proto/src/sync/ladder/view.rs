@@ -22,6 +22,8 @@ pub struct RungView {
     pub open: Option<(Fault, Instant, Instant)>,
     /// How often it was given up since the start.
     pub opened: u64,
+    /// Why it was, the last time.
+    pub last_fault: Option<Fault>,
 }
 
 impl Ladder {
@@ -47,6 +49,7 @@ impl Ladder {
                     chosen: best == Some(&step.rung.id),
                     open,
                     opened: health.opened,
+                    last_fault: health.last_fault.clone(),
                 });
             }
         }

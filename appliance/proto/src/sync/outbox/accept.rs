@@ -4,6 +4,7 @@ use super::record::{Event, Meta, Record, Slot};
 use super::{Outbox, limits};
 use crate::ids::Hash32;
 use crate::problem::Code;
+use crate::ticket::Receipt;
 use crate::time::Timestamp;
 
 /// What to do with an envelope that was handed over.
@@ -42,6 +43,34 @@ pub enum Admission {
 impl Outbox {
     /// Decides about an envelope; nothing changes until the record is applied.
     pub fn admit(&self, meta: &Meta, at: Timestamp) -> Admission {
+        self.admit_as(meta, None, at)
+    }
+
+    /// Decides about an envelope that a neighbour has accepted and wants to have passed on.
+    ///
+    /// Its neighbour has seen to the order of numbers; here only some of them come by.
+    pub fn admit_guest(&self, meta: &Meta, receipt: Receipt, at: Timestamp) -> Admission {
+        self.admit_as(meta, Some(Box::new(receipt)), at)
+    }
+
+    /// Decides about an envelope that a box of this name had accepted before this one took its place.
+    ///
+    /// What came before and after it may be settled already, so its number says nothing about gaps.
+    pub fn admit_adopted(&self, meta: &Meta, at: Timestamp) -> Admission {
+        match self.admit(meta, at) {
+            Admission::New { position, mut record } => {
+                if let Event::Held(slot) = &mut record.event {
+                    (slot.forced, slot.adopted) = (true, true);
+                }
+                Admission::New { position, record }
+            }
+            other @ (Admission::Again { .. }
+            | Admission::Conflict { .. }
+            | Admission::Full { .. }) => other,
+        }
+    }
+
+    fn admit_as(&self, meta: &Meta, guest: Option<Box<Receipt>>, at: Timestamp) -> Admission {
         if let Some(position) = self.keys.get(&meta.key)
             && let Some((_, digest, first_at)) = self.entry(*position)
         {
@@ -65,9 +94,11 @@ impl Outbox {
             at,
             first: None,
             problem: None,
-            forced: false,
+            forced: guest.is_some(),
             given_up: false,
             settled: false,
+            adopted: false,
+            guest,
         };
         let record = Record { event: Event::Held(slot), meta: Some(meta.clone()) };
         Admission::New { position, record }
@@ -108,6 +139,7 @@ impl Outbox {
             | Event::Retried { .. }
             | Event::Repaired { .. }
             | Event::GivenUp { .. }
+            | Event::Returned { .. }
             | Event::Delivered { .. }
             | Event::LeftBehind { .. }
             | Event::Dismissed { .. } => {}

@@ -49,6 +49,17 @@ impl Outbox {
         }
     }
 
+    /// What was passed on for a neighbour was refused: it decides, and nothing here waits for it any more.
+    pub(super) fn returned(&mut self, positions: &[u64]) {
+        for position in positions {
+            let Some(entry) = self.unlink(*position) else { continue };
+            self.given_up_total += 1;
+            self.stop_ordering(*position, entry.rank, &entry.meta);
+            self.released.push(*position);
+        }
+        self.unpark();
+    }
+
     /// Why an entry whose dependency is missing at the sink need not be offered again.
     pub(super) fn needs_given_up(&self, position: u64) -> Option<Problem> {
         let entry = self.entries.get(&position)?;

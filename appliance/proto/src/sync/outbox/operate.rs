@@ -217,6 +217,8 @@ impl Outbox {
             forced: entry.forced,
             given_up: matches!(entry.phase, Phase::GivenUp(_)),
             settled: entry.phase == Phase::Settled,
+            adopted: entry.adopted,
+            guest: entry.guest.clone(),
         }))
     }
 

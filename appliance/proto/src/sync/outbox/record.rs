@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{Hash32, LaneId, SinkId, TerminalId, TxKey, TxKind};
 use crate::problem::{Code, Problem};
-use crate::ticket::Envelope;
+use crate::ticket::{Envelope, Receipt};
 use crate::time::Timestamp;
 
 const VERSION: u8 = 1;
@@ -128,6 +128,12 @@ pub struct Slot {
     /// Whether only best-effort sinks still need it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub settled: bool,
+    /// Taken over from a box that had this one's name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
+    /// What the box said that accepted it, if that was not this one: it is passed on for a neighbour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<Box<Receipt>>,
 }
 
 /// A lasting change.
@@ -174,6 +180,11 @@ pub enum Event {
         /// Who and when.
         by: By,
     },
+    /// Passed on for neighbours and refused: they hear of it and decide; here these are forgotten.
+    Returned {
+        /// Which.
+        positions: Vec<u64>,
+    },
     /// A best-effort sink is done with these.
     Delivered {
         /// The sink.
@@ -216,6 +227,7 @@ impl Event {
             | Self::Quarantined { .. }
             | Self::Retried { .. }
             | Self::GivenUp { .. }
+            | Self::Returned { .. }
             | Self::Delivered { .. }
             | Self::LeftBehind { .. }
             | Self::Dismissed { .. } => false,

@@ -108,7 +108,9 @@ impl Outbox {
     }
 
     /// Notes a number; true if it was new.
-    pub(super) fn see_number(&mut self, meta: &Meta, position: u64) -> bool {
+    ///
+    /// What was accepted `elsewhere` has neighbours of its own there: here its number makes no gap.
+    pub(super) fn see_number(&mut self, meta: &Meta, position: u64, elsewhere: bool) -> bool {
         let full = self.terminals.len() >= limits::SEQUENCE_TERMINALS_MAX;
         if full && !self.terminals.contains_key(&meta.terminal) {
             return false;
@@ -116,7 +118,7 @@ impl Outbox {
         let epochs = self.terminals.entry(meta.terminal.clone()).or_default();
         let epoch = epochs.entry(meta.epoch).or_default();
         epoch.held.insert(meta.sequence, position);
-        let is_new = epoch.seen.insert(meta.sequence);
+        let is_new = !elsewhere && epoch.seen.insert(meta.sequence);
         while epochs.len() > limits::SEQUENCE_EPOCHS_MAX
             && epochs.first_key_value().is_some_and(|(_, oldest)| oldest.held.is_empty())
         {

@@ -312,6 +312,9 @@ impl Outbox {
         for position in asked {
             match said(*position) {
                 Some(Verdict::Taken) => taken.push(*position),
+                Some(Verdict::Refused(_)) if self.guest(*position).is_some() => {
+                    records.push(Record::plain(Event::Returned { positions: vec![*position] }));
+                }
                 Some(Verdict::Refused(problem)) if !self.follows_refused(*position, problem) => {
                     let (position, problem) = (*position, problem.clone());
                     records.push(Record::plain(Event::Quarantined { position, problem }));

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
-use storebox_proto::estate::channel::{QueryParameters, ServiceType, Stage};
+use serde_json::{Map, Value, json};
+use storebox_proto::estate::channel::{
+    Channel, PushDefinition, QueryParameters, ServiceType, Stage,
+};
 use storebox_proto::limits::QUERY_ROWS_MAX;
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::query::{Entity, Query};
@@ -40,6 +42,24 @@ pub(in crate::channel) async fn answer(
     Ok(Reply { max_age: parameters.cache_seconds(entity), ..Reply::of(json) })
 }
 
+/// One row by its id, as a channel sees it; nothing if it is not among those that a push is about.
+pub(in crate::channel) fn one(
+    reader: &Reader,
+    channel: &Channel,
+    place: Place,
+    push: &PushDefinition,
+    id: &str,
+) -> Result<Option<Map<String, Value>>, Problem> {
+    let mut criteria = vec![json!({"fieldName": "id", "operator": "equals", "value": id})];
+    if let Some(Value::Array(list)) = &push.raw_where {
+        criteria.extend(list.iter().cloned());
+    }
+    let request = json!({"entity": push.entity.entity(), "criteria": criteria});
+    let query = Query::parse(&request).map_err(fault::query)?;
+    let scope = Scope { channel: channel.id.clone(), place, today: today() };
+    Ok(reader.find(&query, &scope, 1)?.rows.into_iter().next())
+}
+
 /// What of a context decides which rows a caller sees.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scope {
@@ -51,13 +71,12 @@ pub(super) struct Scope {
 
 impl Scope {
     fn of(context: &Context) -> Self {
-        let today = env::believable().to_string();
-        Self {
-            channel: context.channel.id.clone(),
-            place: context.place.clone(),
-            today: today.chars().take(10).collect(),
-        }
+        Self { channel: context.channel.id.clone(), place: context.place.clone(), today: today() }
     }
+}
+
+fn today() -> String {
+    env::believable().to_string().chars().take(10).collect()
 }
 
 fn allowed(

@@ -14,5 +14,5 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-pub(super) use answer::answer;
+pub(super) use answer::{answer, one};
 pub(super) use reader::Reader;

@@ -85,11 +85,13 @@ impl Writer {
         }
         let answer = Value::Object(Draft::answer(&draft.payload));
         let answer = self.at(context, service.service, after, answer).await?;
-        let receipt = self.accept(draft, context, key).await?;
         if is_saved(service.service) {
             let point = point(service.service, Stage::AfterComplete);
-            self.hooks.completed(context, point, &object);
+            self.hooks.prepare(context, point, &object, key).await;
         }
+        let accepted = self.accept(draft, context, key).await;
+        self.hooks.completed(key);
+        let receipt = accepted?;
         if service.is_async {
             return Ok(Reply { goes_on: Some(key), ..reply(answer, &receipt) });
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use storebox_proto::feed::{ModelDef, SignedHead};
+use storebox_proto::feed::{Head, ModelDef, SignedHead};
 use storebox_proto::ids::{FeedId, Hash32, ModelName};
 use storebox_proto::sync::fetch::{Event, Fetch, Load, Mode, Outcome, Shelf, Verdict};
 use storebox_proto::time::Timestamp;
@@ -113,14 +113,23 @@ impl Lane {
         lane
     }
 
-    /// Offers the head that this box stands at, if it remembers it.
+    /// Offers the head that this box stands at, and the one that a neighbour can begin with, if it remembers them.
     pub(super) fn post_remembered(&self, board: &Board, keys: &[ed25519_dalek::VerifyingKey]) {
-        let Ok(bytes) = std::fs::read(&self.head_path) else { return };
-        let head = SignedHead::parse(&bytes).and_then(|signed| signed.open(keys));
-        if let Ok(head) = head
-            && Some(head.position()) == self.machine.position()
+        let read = |path: &Path| {
+            let bytes = Bytes::from(std::fs::read(path).ok()?);
+            let head = SignedHead::parse(&bytes).and_then(|signed| signed.open(keys)).ok()?;
+            Some(Posted { head: Arc::new(head), bytes })
+        };
+        let here = self.machine.position();
+        if let Some(posted) = read(&self.head_path)
+            && Some(posted.position()) == here
         {
-            board.post(&self.feed, Posted { head: Arc::new(head), bytes: Bytes::from(bytes) });
+            board.post(&self.feed, posted);
+        }
+        if let Some(posted) = read(&self.head_path.with_file_name("head-whole"))
+            && Some(posted.position()) <= here
+        {
+            board.post_whole(&self.feed, posted);
         }
     }
 
@@ -224,10 +233,37 @@ impl Lane {
             if let Err(error) = files::replace(&self.head_path, &bytes, files::PUBLIC) {
                 tracing::warn!(feed = %self.feed, error = %error, "the head cannot be remembered");
             }
-            board.post(&self.feed, Posted { head: Arc::new(head.as_ref().clone()), bytes });
+            let posted = Posted { head: Arc::new(head.as_ref().clone()), bytes };
+            if matches!(load, Load::Snapshot { .. }) || self.holds_whole(head) {
+                self.offer_whole(board, posted.clone());
+            }
+            board.post(&self.feed, posted);
         }
         self.machine.handle_outcome(carried.outcome, now);
         switched
+    }
+
+    /// Whether this box made the very segments and manifests that the head names, when it folded changes in.
+    fn holds_whole(&self, head: &Head) -> bool {
+        let Some(store) = &self.store else { return false };
+        let folded = store.current().is_some_and(|current| current.overlay_len() == 0);
+        if !folded {
+            return false;
+        }
+        let manifests: Vec<Bytes> =
+            store.manifests().iter().filter_map(|manifest| manifest.to_bytes().ok()).collect();
+        let made: BTreeSet<Hash32> = manifests.iter().map(|bytes| Hash32::of(bytes)).collect();
+        head.models.iter().all(|model| made.contains(&model.manifest))
+            && manifests.iter().all(|bytes| self.segments.put(bytes).is_ok())
+    }
+
+    /// What a new neighbour can begin with; remembered over a restart.
+    fn offer_whole(&self, board: &Board, posted: Posted) {
+        let path = self.head_path.with_file_name("head-whole");
+        if let Err(error) = files::replace(&path, &posted.bytes, files::PUBLIC) {
+            tracing::warn!(feed = %self.feed, error = %error, "the head cannot be remembered");
+        }
+        board.post_whole(&self.feed, posted);
     }
 
     /// Whether the load that is ready may begin: at once, or after a while of waiting for a feed that goes first.

@@ -4,12 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{AUTHORIZATION, HeaderValue, LOCATION};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Serialize;
 use storebox_proto::feed::Position;
 use storebox_proto::ids::{FeedId, Hash32};
 use storebox_proto::limits::LONG_POLL_MAX;
+
+use crate::pass::Pass;
 
 use super::{HeadWish, SIGNED_HEAD_BYTES_MAX, SourceError, SourceRefused};
 
@@ -29,21 +31,27 @@ const TARGET_CHARS_MAX: usize = 200;
 pub struct HttpSource {
     client: Client,
     base: Url,
-    authorization: HeaderValue,
+    pass: Pass,
     page_timeout: Duration,
 }
 
 impl HttpSource {
     /// A source at this address, to which this node is known by its token.
     pub fn new(address: &str, token: &str, page_timeout: Duration) -> Result<Self, SourceRefused> {
-        Self::through(None, address, token, page_timeout)
+        HeaderValue::try_from(format!("Bearer {token}"))?;
+        Self::with(address, Pass::Token(token.to_owned()), page_timeout)
+    }
+
+    /// A source at this address, to which this node shows this.
+    pub fn with(address: &str, pass: Pass, page_timeout: Duration) -> Result<Self, SourceRefused> {
+        Self::through(None, address, pass, page_timeout)
     }
 
     /// The same, reached through a socket of this box that leads there.
     pub fn through(
         socket: Option<&Path>,
         address: &str,
-        token: &str,
+        pass: Pass,
         page_timeout: Duration,
     ) -> Result<Self, SourceRefused> {
         let refuse = || SourceRefused::Address { address: address.to_owned() };
@@ -51,8 +59,6 @@ impl HttpSource {
         if base.cannot_be_a_base() || !matches!(base.scheme(), "http" | "https") {
             return Err(refuse());
         }
-        let mut authorization = HeaderValue::try_from(format!("Bearer {token}"))?;
-        authorization.set_sensitive(true);
         let client = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -65,7 +71,12 @@ impl HttpSource {
             None => client,
         };
         let client = client.build().map_err(SourceRefused::Client)?;
-        Ok(Self { client, base, authorization, page_timeout })
+        Ok(Self { client, base, pass, page_timeout })
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
     }
 
     pub(super) async fn head(
@@ -109,15 +120,28 @@ impl HttpSource {
 
     async fn get(&self, url: &Url, timeout: Duration) -> Result<Response, SourceError> {
         let request = self.client.get(url.clone()).timeout(timeout);
-        let request = request.header(AUTHORIZATION, &self.authorization);
+        let request = request.header(AUTHORIZATION, self.shown("GET", url, &[]));
         request.send().await.map_err(unreachable(url))
+    }
+
+    fn shown(&self, method: &str, url: &Url, body: &[u8]) -> HeaderValue {
+        let path = match url.query() {
+            Some(query) => format!("{}?{query}", url.path()),
+            None => url.path().to_owned(),
+        };
+        let header = self.pass.show(method, &path, body).header;
+        let mut value = HeaderValue::try_from(header).unwrap_or(HeaderValue::from_static(""));
+        value.set_sensitive(true);
+        value
     }
 
     /// Tells the other box something; what it answers does not matter beyond its status.
     pub async fn post(&self, path: &[&str], body: &impl Serialize) -> Result<(), SourceError> {
         let url = self.url(path);
-        let request = self.client.post(url.clone()).timeout(self.page_timeout).json(body);
-        let request = request.header(AUTHORIZATION, &self.authorization);
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        let request = self.client.post(url.clone()).timeout(self.page_timeout);
+        let request = request.header(AUTHORIZATION, self.shown("POST", &url, &body));
+        let request = request.header(CONTENT_TYPE, "application/json").body(body);
         let response = request.send().await.map_err(unreachable(&url))?;
         match response.status() {
             status if status.is_success() => Ok(()),

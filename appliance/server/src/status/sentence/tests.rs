@@ -29,6 +29,7 @@ fn status() -> Status {
         trust: None,
         deliveries: Vec::new(),
         lines: vec![line("masterdata", true), line("transactions", true)],
+        sources: Vec::new(),
         devices: Vec::new(),
         machine: MachineStatus::default(),
         sources: Vec::new(),

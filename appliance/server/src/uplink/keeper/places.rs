@@ -72,6 +72,7 @@ impl Keeper {
                 }
             }
             Event::Settled { .. }
+            | Event::Returned { .. }
             | Event::Quarantined { .. }
             | Event::Retried { .. }
             | Event::Delivered { .. }

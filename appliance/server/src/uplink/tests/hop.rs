@@ -23,7 +23,8 @@ use crate::env;
 use crate::http::identity::Identity;
 use crate::http::settle;
 use crate::journal::sim::SimDisk;
-use crate::uplink::shipper::Token;
+use crate::pass::Pass;
+use crate::terminal::access::Access;
 use crate::uplink::{
     Ledger, LedgerOpened, Outbox, OutboxOpened, Route, Routes, Rules, Shipper, ShipperOptions,
 };
@@ -53,7 +54,8 @@ async fn serve(ledger: Ledger, line: Line) -> SocketAddr {
         let up = line.load(Ordering::SeqCst);
         async move { if up { next.run(request).await } else { cut() } }
     });
-    let (router, _) = settle::routes(ledger).split_for_parts();
+    let access = Access::open(tempfile::tempdir().unwrap().path()).unwrap();
+    let (router, _) = settle::routes(settle::Settling { ledger, access }).split_for_parts();
     let router = router
         .route("/healthz", get(|| async { "ok" }))
         .layer(Extension(Identity::Node(store())))
@@ -85,7 +87,11 @@ fn ship_to(outbox: &Outbox, url: String, trusted: u8, shutdown: &CancellationTok
     let options = ShipperOptions {
         sink: main_sink(),
         authoritative: true,
-        routes: Routes::single(Route { url, token: Token::new("secret"), through: None }),
+        routes: Routes::single(Route {
+            url,
+            pass: Pass::Token("secret".to_owned()),
+            through: None,
+        }),
         node: store(),
         trusted: vec![signer(trusted).verifying_key()],
         line_back: std::sync::Arc::new(|| {}),
@@ -189,8 +195,9 @@ async fn a_refused_sale_waits_with_its_payment_until_a_person_repairs_it() {
 async fn a_sale_that_contradicts_the_ledger_is_given_up_and_seen_on_both_sides() {
     let home = tempfile::tempdir().unwrap();
     let main = open_main(home.path(), Rules::default());
-    let request = SettleRequest { node: store(), envelopes: vec![sale(1, 1, 1, 50)] };
-    main.ledger.receive(&store(), request).await.unwrap();
+    let request =
+        SettleRequest { node: store(), envelopes: vec![sale(1, 1, 1, 50)], origins: Vec::new() };
+    main.ledger.receive(&store(), request, |_| true).await.unwrap();
     let address = serve(main.ledger.clone(), Arc::new(AtomicBool::new(true))).await;
     let first = open_store(home.path());
     let mut payment = sale(2, 1, 2, 100);
@@ -307,8 +314,8 @@ async fn a_ledger_answers_each_envelope_of_a_batch_for_itself() {
     let mut after_first = sale(5, 1, 5, 10);
     after_first.depends_on = vec![key(1)];
     let envelopes = vec![sale(1, 1, 1, 10), bad, after_bad, too_early, after_first];
-    let request = SettleRequest { node: store(), envelopes };
-    let answer = main.ledger.receive(&store(), request.clone()).await.unwrap();
+    let request = SettleRequest { node: store(), envelopes, origins: Vec::new() };
+    let answer = main.ledger.receive(&store(), request.clone(), |_| true).await.unwrap();
     let said = |answer: &storebox_proto::ticket::SettleAnswer| {
         let word = |answer: &Answer| match answer {
             Answer::Taken { .. } => "taken".to_owned(),
@@ -325,18 +332,26 @@ async fn a_ledger_answers_each_envelope_of_a_batch_for_itself() {
         "taken",
     ];
     assert_eq!(said(&answer), expected);
-    let again = main.ledger.receive(&store(), request).await.unwrap();
+    let again = main.ledger.receive(&store(), request, |_| true).await.unwrap();
     assert_eq!(said(&again), expected);
     assert_eq!(again.answers[0], answer.answers[0], "the first receipt again");
     let mut needs_bad = sale(6, 1, 6, 10);
     needs_bad.depends_on = vec![key(2)];
     let envelopes = vec![needs_bad, sale(1, 1, 1, 11)];
-    let answer = main.ledger.receive(&store(), SettleRequest { node: store(), envelopes }).await;
+    let answer = main
+        .ledger
+        .receive(&store(), SettleRequest { node: store(), envelopes, origins: Vec::new() }, |_| {
+            true
+        })
+        .await;
     let expected = ["refused dependency_refused", "refused key_conflict"];
     assert_eq!(said(&answer.unwrap()), expected);
     let other = "store-2".parse().unwrap();
-    let request = SettleRequest { node: store(), envelopes: Vec::new() };
-    assert_eq!(main.ledger.receive(&other, request).await.unwrap_err().code, Code::Forbidden);
+    let request = SettleRequest { node: store(), envelopes: Vec::new(), origins: Vec::new() };
+    assert_eq!(
+        main.ledger.receive(&other, request, |_| true).await.unwrap_err().code,
+        Code::Forbidden
+    );
     assert_eq!(main.ledger.figures().await.unwrap().settled, 2);
 }
 
@@ -350,9 +365,9 @@ async fn an_index_that_is_gone_or_wrong_is_built_anew_and_still_knows_every_key(
         let opened = Ledger::open(options.clone()).unwrap();
         assert_eq!(opened.incidents.len(), usize::from(round == 2), "{:?}", opened.incidents);
         let envelopes = (1..=20).map(|number| sale(number, 1, number, 400)).collect();
-        let request = SettleRequest { node: store(), envelopes };
-        opened.ledger.receive(&store(), request.clone()).await.unwrap();
-        opened.ledger.receive(&store(), request).await.unwrap();
+        let request = SettleRequest { node: store(), envelopes, origins: Vec::new() };
+        opened.ledger.receive(&store(), request.clone(), |_| true).await.unwrap();
+        opened.ledger.receive(&store(), request, |_| true).await.unwrap();
         assert_eq!(opened.ledger.figures().await.unwrap().settled, 20);
         opened.ledger.stop().await;
         tokio::task::spawn_blocking(|| opened.thread.join().unwrap()).await.unwrap();

@@ -122,3 +122,51 @@ async fn without_any_source_the_shop_reads_what_it_has() {
     shop.reaches(office.position()).await;
     assert_eq!(shop.price(7).as_deref(), Some("2"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_box_begins_with_what_its_neighbour_holds_whole_and_follows_it_from_there() {
+    let office = HeadOffice::open().await;
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let old = Shop::open(one.path(), &office);
+    office.prices(0..5000, 1).await;
+    old.reaches(office.position()).await;
+    let line =
+        r#"{"model":"ProductPrice","record":{"id":"PL1-000007","productId":"7","listPrice":"9"}}"#;
+    office.changes(line).await;
+    old.reaches(office.position()).await;
+    let before = office.fetched();
+    let sources = Sources::new(Tiers::new(0), vec![key().verifying_key()]);
+    put(&sources, "neighbour", Kind::Peer, &old.serve().await);
+    let new = Shop::through(two.path(), sources, options());
+    new.reaches(office.position()).await;
+    assert_eq!(new.price(7).as_deref(), Some("9"));
+    assert_eq!(office.fetched(), before, "nothing came over the line");
+    assert_eq!(new.fault("neighbour"), None);
+    office.changes(&line.replace("\"9\"", "\"10\"")).await;
+    old.reaches(office.position()).await;
+    new.reaches(office.position()).await;
+    assert_eq!(new.price(7).as_deref(), Some("10"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_narrow_line_objects_come_no_faster_than_they_may() {
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
+    office.prices(0..20_000, 1).await;
+    let thrift = crate::replica::sources::Thrift { bytes_per_s: 60_000, ..Default::default() };
+    let sources = Sources::new(Tiers::new(0), vec![key().verifying_key()]).with(&thrift);
+    put(&sources, "main", Kind::Primary, &office.address);
+    let begun = env::instant();
+    let options = Options { in_flight_max: 2, ..options() };
+    let shop = Shop::through(dir.path(), sources, options);
+    shop.reaches(office.position()).await;
+    let bytes: usize = office_bytes(&shop);
+    let least =
+        Duration::from_secs_f64(bytes as f64 / 60_000.0).saturating_sub(Duration::from_secs(3));
+    assert!(begun.elapsed() >= least, "{bytes} bytes in {:?}", begun.elapsed());
+}
+
+/// What the shop has fetched.
+fn office_bytes(shop: &Shop) -> usize {
+    let names = shop.segments.names().unwrap();
+    names.into_iter().filter_map(|name| shop.segments.read(name).ok()).map(|b| b.len()).sum()
+}

@@ -291,6 +291,17 @@ impl Shop {
         statuses.iter().find(of).unwrap().fault.clone()
     }
 
+    /// Serves what this shop has to its neighbours.
+    pub(super) async fn serve(&self) -> String {
+        let sync = Sync {
+            board: self.board.clone(),
+            segments: self.segments.clone(),
+            history: self.history.clone(),
+            shutdown: self.shutdown.clone(),
+        };
+        serve(sync, Arc::new(Mutex::new(Line::Good)), Arc::default()).await
+    }
+
     pub(super) async fn stop(self) {
         self.shutdown.cancel();
         // The task lets go of its stores when its channel closes.

@@ -1,0 +1,392 @@
+//! Hooks after the commit: written down before it, run when it is there, repeated until they succeed.
+//!
+//! ```text
+//! written down ─▶ committed? ─ no ─▶ forgotten
+//!                     │ yes
+//!                     ▼
+//!                    due ──ran──▶ forgotten
+//!                   ▲    │
+//!             later └────┤ cannot be asked: for ever, ever more seldom
+//!                        │ refuses or fails: a few times
+//!                        ▼
+//!                       dead ─▶ a person: retry, drop
+//! ```
+//!
+//! Invariants:
+//! - a file each, on disk before the transaction is; a crash at any point loses none and invents none;
+//! - a hook that hangs or is away delays only itself;
+//! - nothing here can refuse or delay a sale beyond the writing of one small file.
+
+mod folder;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use storebox_proto::estate::channel::Hook;
+use storebox_proto::ids::TxKey;
+use storebox_proto::time::Timestamp;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::book::Book;
+use super::engine::{Chain, ChainFault, Facts, Runner};
+use crate::env;
+use crate::uplink::Outbox;
+
+use folder::Folder;
+
+/// What waits at most.
+const WAITING_MAX: usize = 20_000;
+/// Hooks that run at the same time, each of another definition.
+const AT_ONCE: usize = 4;
+/// How often a hook is tried that refuses or fails.
+const TRIES_MAX: u32 = 5;
+/// The first pause; doubled each time.
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
+
+/// One hook that is to run, as it is on disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Errand {
+    /// The transaction.
+    pub key: TxKey,
+    /// The hook.
+    pub hook: String,
+    /// When it was written down.
+    pub at: Timestamp,
+    /// What the hook is told of the call.
+    pub facts: Facts,
+    /// What it is about.
+    pub object: Value,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why it failed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The transaction is known to be there.
+    #[serde(default)]
+    pub is_proven: bool,
+    /// It waits for a person.
+    #[serde(default)]
+    pub is_dead: bool,
+}
+
+/// What waits, for a person.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Waiting {
+    /// By which it is retried or dropped.
+    pub id: String,
+    /// What waits.
+    #[serde(flatten)]
+    pub errand: Errand,
+}
+
+/// No errand has this id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no hook waits under {0:?}")]
+pub struct NoErrand(pub String);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// The commit is under way.
+    Open,
+    /// To be run from then on, if the transaction is there.
+    Due { at: Instant, is_proven: bool },
+    /// Waits for a person.
+    Dead,
+}
+
+struct Slot {
+    key: TxKey,
+    hook: String,
+    state: State,
+}
+
+/// Hooks after the commit; cheap to clone.
+#[derive(Clone)]
+pub struct Afterwards {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    folder: Folder,
+    slots: Mutex<BTreeMap<String, Slot>>,
+    moved: Notify,
+    missed: AtomicU64,
+}
+
+impl Afterwards {
+    /// What waits in this directory; after a start, every commit is looked up again.
+    pub fn open(dir: &Path) -> std::io::Result<Self> {
+        let (folder, errands) = Folder::open(dir)?;
+        let now = env::instant();
+        let slots = errands.into_iter().map(|(id, errand)| {
+            let due = State::Due { at: now, is_proven: errand.is_proven };
+            let state = if errand.is_dead { State::Dead } else { due };
+            (id, Slot { key: errand.key, hook: errand.hook, state })
+        });
+        let inner = Inner {
+            folder,
+            slots: Mutex::new(slots.collect()),
+            moved: Notify::new(),
+            missed: AtomicU64::new(0),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Writes a hook down before the commit; what cannot be written is named and costs the call nothing.
+    pub(super) async fn write_down(&self, hook: &Hook, facts: Facts, object: &Value, key: TxKey) {
+        let id = folder::name(key, &hook.id);
+        if !self.has_room() {
+            let missed = self.inner.missed.fetch_add(1, Ordering::Relaxed) + 1;
+            tracing::error!(hook = %hook.id, %key, missed, "too many hooks wait, this one is not kept");
+            return;
+        }
+        let errand = Errand {
+            key,
+            hook: hook.id.clone(),
+            at: env::timestamp(),
+            facts,
+            object: object.clone(),
+            attempts: 0,
+            error: None,
+            is_proven: false,
+            is_dead: false,
+        };
+        let slot = Slot { key, hook: hook.id.clone(), state: State::Open };
+        self.slots().insert(id.clone(), slot);
+        if let Err(error) = self.store(&id, errand).await {
+            self.slots().remove(&id);
+            self.inner.missed.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(hook = %hook.id, %key, %error, "a hook cannot be written down");
+        }
+    }
+
+    /// The commit of a transaction is over: look what became of it.
+    pub(super) fn look(&self, key: TxKey) {
+        let now = env::instant();
+        let mut is_any = false;
+        let first = folder::name(key, "");
+        let first = first.split('.').next().unwrap_or_default().to_owned();
+        for (_, slot) in self
+            .slots()
+            .range_mut(first.clone()..)
+            .take_while(|(id, _)| id.starts_with(&first))
+            .filter(|(_, slot)| slot.state == State::Open)
+        {
+            slot.state = State::Due { at: now, is_proven: false };
+            is_any = true;
+        }
+        if is_any {
+            self.inner.moved.notify_one();
+        }
+    }
+
+    /// Everything that waits, the oldest transaction first: blocking.
+    pub fn list(&self) -> Vec<Waiting> {
+        let ids: Vec<String> = self.slots().keys().cloned().collect();
+        let load = |id: String| Some(Waiting { errand: self.inner.folder.load(&id)?, id });
+        ids.into_iter().filter_map(load).collect()
+    }
+
+    /// Hooks that could not be kept since the start.
+    pub fn missed(&self) -> u64 {
+        self.inner.missed.load(Ordering::Relaxed)
+    }
+
+    /// Those that wait, and those of them that wait for a person.
+    pub fn count(&self) -> (usize, usize) {
+        let slots = self.slots();
+        let dead = slots.values().filter(|slot| slot.state == State::Dead).count();
+        (slots.len(), dead)
+    }
+
+    /// A person wants one to be tried again now.
+    pub async fn retry(&self, id: &str) -> Result<Errand, NoErrand> {
+        let missing = || NoErrand(id.to_owned());
+        let mut errand = self.load(id).await.ok_or_else(missing)?;
+        (errand.attempts, errand.is_dead) = (0, false);
+        if let Err(error) = self.store(id, errand.clone()).await {
+            tracing::warn!(id, %error, "a hook cannot be written down");
+        }
+        self.set(id, State::Due { at: env::instant(), is_proven: errand.is_proven });
+        self.inner.moved.notify_one();
+        Ok(errand)
+    }
+
+    /// A person gives one up.
+    pub async fn give_up(&self, id: &str) -> Result<Errand, NoErrand> {
+        let errand = self.load(id).await.ok_or_else(|| NoErrand(id.to_owned()))?;
+        self.forget(id).await;
+        Ok(errand)
+    }
+
+    /// Runs what is due until the box stops; what is under way then runs again after the next start.
+    pub async fn run(
+        self,
+        runner: Runner,
+        book: Arc<Book>,
+        outbox: Outbox,
+        stop: CancellationToken,
+    ) {
+        while !stop.is_cancelled() {
+            let now = env::instant();
+            let due = self.due(now);
+            if due.is_empty() {
+                let pause = self.next_due().map(|at| at.saturating_duration_since(now));
+                let rest =
+                    tokio::time::timeout(pause.unwrap_or(PAUSE_MAX), self.inner.moved.notified());
+                let _ = stop.run_until_cancelled(rest).await;
+                continue;
+            }
+            let works = due
+                .into_iter()
+                .map(|(id, key, is_proven)| self.work(id, key, is_proven, &runner, &book, &outbox));
+            let all = futures_util::future::join_all(works);
+            let _ = stop.run_until_cancelled(all).await;
+        }
+    }
+
+    async fn work(
+        &self,
+        id: String,
+        key: TxKey,
+        is_proven: bool,
+        runner: &Runner,
+        book: &Book,
+        outbox: &Outbox,
+    ) {
+        if !is_proven {
+            match outbox.known(key).await {
+                Ok(known) if known.summary.is_none() && known.settled.is_none() => {
+                    return self.forget(&id).await;
+                }
+                Ok(_) => {}
+                Err(_) => return self.set(&id, later(PAUSE_FIRST, false)),
+            }
+        }
+        let Some(errand) = self.load(&id).await else { return self.forget(&id).await };
+        let definitions = book.definitions();
+        let hook = definitions.hooks(&errand.facts.channel).find(|hook| hook.id == errand.hook);
+        let Some(hook) = hook else {
+            tracing::info!(hook = %errand.hook, %key, "a hook is no longer defined, what waits for it goes");
+            return self.forget(&id).await;
+        };
+        let name = format!("hook {}", hook.id);
+        let object = errand.object.clone();
+        match runner.run(Chain::of_hook(&name, hook), &errand.facts, &id, object).await {
+            Ok(_) => self.forget(&id).await,
+            Err(fault) => self.failed(&id, errand, &fault).await,
+        }
+    }
+
+    async fn failed(&self, id: &str, mut errand: Errand, fault: &ChainFault) {
+        errand.attempts += 1;
+        (errand.error, errand.is_proven) = (Some(fault.to_string()), true);
+        errand.is_dead = match fault {
+            ChainFault::Away(_) => false,
+            ChainFault::Refused(_) | ChainFault::Broken(_) => errand.attempts >= TRIES_MAX,
+        };
+        let (attempts, is_dead) = (errand.attempts, errand.is_dead);
+        let pause = PAUSE_FIRST * 2_u32.saturating_pow(attempts.min(16) - 1);
+        let state = if is_dead { State::Dead } else { later(pause.min(PAUSE_MAX), true) };
+        tracing::warn!(hook = %errand.hook, key = %errand.key, attempts, is_dead, error = %fault,
+            "a hook after the commit failed");
+        let hook = errand.hook.clone();
+        if let Err(error) = self.store(id, errand).await {
+            tracing::warn!(id, %error, "a hook cannot be written down");
+        }
+        self.set(id, state);
+        if let (ChainFault::Away(_), State::Due { at, .. }) = (fault, state) {
+            self.rest(&hook, at);
+        }
+    }
+
+    /// What else waits for a hook that is away rests with it.
+    fn rest(&self, hook: &str, until: Instant) {
+        for slot in self.slots().values_mut().filter(|slot| slot.hook == hook) {
+            if let State::Due { at, .. } = &mut slot.state {
+                *at = (*at).max(until);
+            }
+        }
+    }
+
+    /// The oldest that is due of each of a few hooks.
+    fn due(&self, now: Instant) -> Vec<(String, TxKey, bool)> {
+        let slots = self.slots();
+        let (mut found, mut hooks) = (Vec::new(), BTreeSet::new());
+        for (id, slot) in slots.iter() {
+            if let State::Due { at, is_proven } = slot.state
+                && at <= now
+                && hooks.insert(&slot.hook)
+            {
+                found.push((id.clone(), slot.key, is_proven));
+            }
+            if found.len() >= AT_ONCE {
+                break;
+            }
+        }
+        found
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let slots = self.slots();
+        let due = slots.values().filter_map(|slot| match slot.state {
+            State::Due { at, .. } => Some(at),
+            State::Open | State::Dead => None,
+        });
+        due.min()
+    }
+
+    fn has_room(&self) -> bool {
+        self.slots().len() < WAITING_MAX
+    }
+
+    fn set(&self, id: &str, state: State) {
+        if let Some(slot) = self.slots().get_mut(id) {
+            slot.state = state;
+        }
+    }
+
+    async fn load(&self, id: &str) -> Option<Errand> {
+        if !self.slots().contains_key(id) {
+            return None;
+        }
+        let (inner, id) = (Arc::clone(&self.inner), id.to_owned());
+        tokio::task::spawn_blocking(move || inner.folder.load(&id)).await.ok()?
+    }
+
+    async fn store(&self, id: &str, errand: Errand) -> std::io::Result<()> {
+        let (inner, id) = (Arc::clone(&self.inner), id.to_owned());
+        let stored = tokio::task::spawn_blocking(move || inner.folder.store(&id, &errand)).await;
+        stored.map_err(std::io::Error::other)?
+    }
+
+    async fn forget(&self, id: &str) {
+        let (inner, name) = (Arc::clone(&self.inner), id.to_owned());
+        let removed = tokio::task::spawn_blocking(move || inner.folder.remove(&name)).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(id, %error, "a hook that ran cannot be removed, it will run again");
+        }
+        self.slots().remove(id);
+    }
+
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<String, Slot>> {
+        self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn later(pause: Duration, is_proven: bool) -> State {
+    State::Due { at: env::instant() + pause, is_proven }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::channel::engine::tests::engine;
+use crate::channel::peer::Peer;
+use crate::channel::world::{World, estate, key};
+use crate::supervise::Supervisor;
+
+/// A shop with one hook after the commit.
+struct Shop {
+    world: World,
+    runner: Runner,
+    afterwards: Afterwards,
+    dir: TempDir,
+}
+
+fn open(hook: Value) -> Shop {
+    let dir = tempfile::tempdir().unwrap();
+    let mut records = estate();
+    records.push(("Hook", hook));
+    let (hooks, runner, afterwards) = engine(dir.path());
+    Shop { world: World::with(&records, hooks), runner, afterwards, dir }
+}
+
+fn told(peer: &Peer, path: &str) -> Value {
+    json!({"id": "h1", "channelId": "web", "type": "after-complete", "entity": "Customer",
+        "implementation": "webhook", "webhook": {"url": peer.url(path), "timeoutMs": 500}})
+}
+
+impl Shop {
+    fn start(&self) -> Supervisor {
+        let supervisor = Supervisor::new();
+        let book = Arc::new(Book::new(self.world.masterdata.clone()));
+        let (runner, outbox) = (self.runner.clone(), self.world.outbox.clone());
+        let afterwards = self.afterwards.clone();
+        supervisor.spawn_owner("test", |stop| afterwards.run(runner, book, outbox, stop));
+        supervisor
+    }
+
+    async fn await_count(&self, expected: (usize, usize)) {
+        let looks = async {
+            while self.afterwards.count() != expected {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let done = tokio::time::timeout(Duration::from_secs(60), looks).await;
+        assert!(done.is_ok(), "{:?} wait", self.afterwards.count());
+    }
+}
+
+#[tokio::test]
+async fn a_hook_after_the_commit_is_told_again_until_it_is_heard_and_the_sale_does_not_wait() {
+    let peer = Peer::open().await;
+    peer.answer("erp", 503, "later".to_owned());
+    let shop = open(told(&peer, "erp"));
+    let made = shop.world.done("customer", json!({"name": "Ada"})).await;
+    assert_eq!(shop.afterwards.count(), (1, 0));
+    let supervisor = shop.start();
+    let first = peer.heard().await;
+    assert_eq!(first.body["object"]["id"], made["id"]);
+    peer.answer("erp", 200, String::new());
+    let second = peer.heard().await;
+    assert_eq!(first.header("webhook-id"), second.header("webhook-id"));
+    shop.await_count((0, 0)).await;
+    assert!(std::fs::read_dir(shop.dir.path().join("hooks")).unwrap().next().is_none());
+    supervisor.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_hook_that_always_fails_waits_for_a_person_and_the_sale_stands() {
+    let hook = json!({"id": "h1", "channelId": "web", "type": "after-complete",
+        "entity": "Customer", "implementation": "script", "script": "loop {}"});
+    let shop = open(hook);
+    shop.world.done("customer", json!({"name": "Ada"})).await;
+    let id = shop.afterwards.list()[0].id.clone();
+    let supervisor = shop.start();
+    shop.await_count((1, 1)).await;
+    let waiting = shop.afterwards.list().remove(0);
+    assert_eq!(waiting.errand.attempts, TRIES_MAX);
+    assert!(waiting.errand.error.unwrap().starts_with("is stopped"));
+    assert_eq!(shop.world.outbox.figures().await.unwrap().accepted, 1);
+    shop.afterwards.give_up(&id).await.unwrap();
+    assert_eq!(shop.afterwards.count(), (0, 0));
+    assert!(shop.afterwards.retry(&id).await.is_err());
+    supervisor.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn after_a_crash_what_was_committed_runs_and_what_was_not_is_forgotten() {
+    let peer = Peer::open().await;
+    peer.answer("erp", 200, String::new());
+    let shop = open(told(&peer, "erp"));
+    let made = shop.world.done("customer", json!({"name": "Ada"})).await;
+    let context = shop.world.context("web-1").unwrap();
+    let hook = context.definitions.hooks("web").next().unwrap().clone();
+    let point = crate::channel::Point {
+        stage: storebox_proto::estate::channel::Stage::AfterComplete,
+        service: storebox_proto::estate::channel::ServiceType::Customer,
+        entity: None,
+    };
+    let facts = Facts::at(&context, point);
+    shop.afterwards.write_down(&hook, facts, &json!({"id": "never"}), key(9)).await;
+    assert_eq!(shop.afterwards.count().0, 2);
+    let again = Afterwards::open(&shop.dir.path().join("hooks")).unwrap();
+    let shop = Shop { afterwards: again, ..shop };
+    let supervisor = shop.start();
+    assert_eq!(peer.heard().await.body["object"]["id"], made["id"]);
+    shop.await_count((0, 0)).await;
+    assert!(peer.is_quiet().await);
+    supervisor.stop(Duration::from_secs(5)).await;
+}
+
+#[test]
+fn a_damaged_errand_is_set_aside_and_the_others_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("x.json"), b"{").unwrap();
+    let afterwards = Afterwards::open(dir.path()).unwrap();
+    assert_eq!(afterwards.count(), (0, 0));
+    assert!(dir.path().join("x.damaged").exists());
+}

@@ -1,0 +1,238 @@
+//! What channels are told without asking.
+//!
+//! ```text
+//! change log ─▶ gather ─▶ store: one record per definition and id ─▶ courier ─▶ webhook
+//!                                                                └─▶ listener ─▶ connected client
+//! ```
+//!
+//! The logs are the runs of masterdata and the order of the outbox; nothing is scanned.
+//! What changed again before it was told is one record, so a target that is away for a week costs no more than what
+//! changed in it; where a log does not reach back, or too much waits, the record is `reset`: load anew.
+//!
+//! Invariants:
+//! - a record goes only when its target has taken it, and only if it has not changed meanwhile;
+//! - the place in the logs is kept after the records are, so a crash repeats and never leaves out;
+//! - the database behind it may be lost (decision 0002): every definition then begins with `reset`.
+
+mod courier;
+mod event;
+mod gather;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::future::select_all;
+use serde::Serialize;
+use serde_json::Value;
+use storebox_proto::estate::channel::{Delivery, PushDefinition};
+use storebox_proto::time::Timestamp;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::desk::Channels;
+use crate::db::DiskError;
+use crate::env;
+use crate::replica::till_changes::TillChanges;
+use crate::uplink::{LocalDocuments, Outbox};
+use crate::webhook::Webhooks;
+
+pub use event::Told;
+pub use store::{Course, Happened, Last, Record};
+
+use store::Store;
+
+/// Between two looks at the logs, however much happens.
+const LOOK_MIN: Duration = Duration::from_millis(50);
+/// Between two looks at the logs, if nothing happens.
+const LOOK_MAX: Duration = Duration::from_secs(60);
+/// Events of one answer or call.
+const BATCH: usize = 100;
+
+/// What pushes work with.
+pub struct Parts {
+    /// The definitions and the rows.
+    pub channels: Channels,
+    /// The log of masterdata.
+    pub changes: TillChanges,
+    /// The log of the shop.
+    pub documents: LocalDocuments,
+    /// The way to other programs.
+    pub webhooks: Webhooks,
+}
+
+/// The pushes of a box; cheap to clone.
+#[derive(Clone)]
+pub struct Pushes {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    parts: Parts,
+    store: Store,
+    /// Targets that are away, and when they are asked again.
+    rests: Mutex<BTreeMap<String, Rest>>,
+    /// Moves with every new record.
+    moved: watch::Sender<u64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    attempts: u32,
+    until: Instant,
+}
+
+/// A definition and how it does.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PushStatus {
+    /// The definition.
+    pub id: String,
+    /// Its channel.
+    pub channel_id: String,
+    /// What it is about.
+    pub entity: &'static str,
+    /// `webhook` or `sse`.
+    pub delivery: Delivery,
+    /// Records that wait for the target.
+    pub waiting: u64,
+    /// The first of the records that the target refused, and why; they wait for a person.
+    pub dead: Vec<(Record, String)>,
+    /// The last delivery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<Last>,
+    /// Why the target did not take the last attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Since when it takes nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing_since: Option<Timestamp>,
+}
+
+impl Pushes {
+    /// The pushes whose records are in this directory.
+    pub fn open(dir: &Path, parts: Parts) -> Result<Self, DiskError> {
+        let (store, lost) = Store::open(dir)?;
+        if let Some(error) = lost {
+            tracing::warn!(%error, "records of pushes are lost; channels are told to load anew");
+        }
+        let inner = Inner { parts, store, rests: Mutex::default(), moved: watch::Sender::new(0) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Follows the logs and delivers until the box stops.
+    pub async fn run(self, outbox: Outbox, stop: CancellationToken) {
+        let registry = self.inner.parts.channels.registry();
+        let mut watches: Vec<_> = registry
+            .feeds()
+            .iter()
+            .filter_map(|feed| self.inner.parts.changes.watch(feed))
+            .collect();
+        let mut wake = outbox.wake();
+        while !stop.is_cancelled() {
+            let looking = Arc::clone(&self.inner);
+            let looked = tokio::task::spawn_blocking(move || gather::look(&looking)).await;
+            if let Ok(Err(error)) = looked {
+                tracing::warn!(%error, "pushes cannot be written down, they are looked for again");
+            }
+            if stop.run_until_cancelled(courier::deliver(&self.inner)).await.is_none() {
+                return;
+            }
+            let moved = async {
+                tokio::time::sleep(LOOK_MIN).await;
+                let feeds = select_all(watches.iter_mut().map(|watch| Box::pin(watch.changed())));
+                tokio::select! { _ = feeds => {}, _ = wake.changed() => {} }
+            };
+            let moved = tokio::time::timeout(courier::pause(&self.inner), moved);
+            if stop.run_until_cancelled(moved).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// How every definition does: blocking.
+    pub fn status(&self) -> Result<Vec<PushStatus>, DiskError> {
+        let definitions = self.inner.parts.channels.definitions();
+        let status = |push: &Arc<PushDefinition>| {
+            let course = self.inner.store.course(&push.id).unwrap_or_default();
+            Ok(PushStatus {
+                id: push.id.clone(),
+                channel_id: push.channel_id.clone(),
+                entity: push.entity.entity().as_str(),
+                delivery: push.delivery,
+                waiting: self.inner.store.count(&push.id),
+                dead: self.inner.store.dead(&push.id, BATCH)?,
+                last: course.last,
+                error: course.error,
+                failing_since: course.failing_since,
+            })
+        };
+        definitions.pushes().map(status).collect()
+    }
+
+    /// A person wants the dead records of a definition to be told again: blocking. How many there were.
+    pub fn retry(&self, id: &str) -> Result<usize, DiskError> {
+        self.inner.rests.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let count = self.inner.store.revive(id)?;
+        self.inner.moved.send_modify(|count| *count += 1);
+        Ok(count)
+    }
+
+    /// A client of a channel has taken everything up to a number: blocking.
+    pub fn taken(&self, channel: &str, number: u64) -> Result<(), DiskError> {
+        for push in self.heard(channel) {
+            let taken = self.inner.store.up_to(&push.id, number)?;
+            if let Some(last) = taken.last() {
+                let last = Last { at: env::timestamp(), number: last.number, count: taken.len() };
+                self.inner.store.delivered(&push.id, &taken, last)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a client of a channel has not heard behind a number, in the order of numbers: blocking.
+    pub fn tell(&self, channel: &str, after: u64) -> Result<Vec<Told>, DiskError> {
+        let now = env::timestamp();
+        let mut told = Vec::new();
+        for push in self.heard(channel) {
+            let course = self.inner.store.course(&push.id).unwrap_or_default();
+            if !courier::is_time(&push, &course, now) {
+                continue;
+            }
+            for record in self.inner.store.waiting(&push.id, after, BATCH)? {
+                told.push(event::told(&self.inner.parts.channels, &push, record));
+            }
+        }
+        told.sort_by_key(|told| told.number);
+        told.truncate(BATCH);
+        Ok(told)
+    }
+
+    /// Moves with every new record.
+    pub fn moved(&self) -> watch::Receiver<u64> {
+        self.inner.moved.subscribe()
+    }
+
+    /// The definitions that clients of a channel listen to.
+    fn heard(&self, channel: &str) -> Vec<Arc<PushDefinition>> {
+        let definitions = self.inner.parts.channels.definitions();
+        let of_channel = definitions
+            .pushes()
+            .filter(|push| push.channel_id == channel && push.delivery == Delivery::Sse);
+        of_channel.cloned().collect()
+    }
+}
+
+/// The body of a call: what it is about and its events.
+fn body(push: &PushDefinition, events: &[Told]) -> Value {
+    serde_json::json!({
+        "push": push.id,
+        "channel": push.channel_id,
+        "parameters": push.parameters,
+        "events": events,
+    })
+}

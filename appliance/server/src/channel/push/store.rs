@@ -1,0 +1,327 @@
+//! The records of pushes on disk.
+//!
+//! Letters of the keys, each followed by the definition and a zero:
+//! `p` id → record, `q` number → id (the order), `d` id → dead record, `t` id (was told), `s` → course.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use storebox_proto::feed::Position;
+use storebox_proto::ids::FeedId;
+use storebox_proto::time::Timestamp;
+
+use crate::db::{DiskError, Keyed};
+
+const RECORD: u8 = b'p';
+const ORDER: u8 = b'q';
+const DEAD: u8 = b'd';
+const TOLD: u8 = b't';
+const COURSE: u8 = b's';
+/// Records of one definition; beyond that one `reset` says the same.
+const WAITING_MAX: u64 = 200_000;
+
+/// What happened to something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Happened {
+    /// It is new or other than before.
+    Changed,
+    /// It is no more, or is none of those that the definition is about.
+    Removed,
+    /// It is not known what changed: load anew.
+    Reset,
+}
+
+/// What is to be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The order of telling.
+    pub number: u64,
+    /// What it is about; empty for a reset.
+    pub id: String,
+    /// What happened.
+    pub event: Happened,
+    /// When it was noticed.
+    pub at: Timestamp,
+}
+
+/// The last delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    /// When.
+    pub at: Timestamp,
+    /// Up to which number.
+    pub number: u64,
+    /// How many at once.
+    pub count: usize,
+}
+
+/// How far a definition is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Course {
+    /// In the logs of masterdata.
+    pub feeds: BTreeMap<FeedId, Position>,
+    /// In the log of the shop.
+    pub documents: u64,
+    /// The last delivery.
+    pub last: Option<Last>,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+    /// Since when they fail.
+    pub failing_since: Option<Timestamp>,
+}
+
+/// The records.
+pub(super) struct Store {
+    keyed: Keyed,
+    known: Mutex<Known>,
+}
+
+/// What is asked for often.
+#[derive(Default)]
+struct Known {
+    number: u64,
+    counts: BTreeMap<String, u64>,
+    courses: BTreeMap<String, Course>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Dead {
+    record: Record,
+    error: String,
+}
+
+impl Store {
+    /// The records in this directory, and why those before are gone, if they are.
+    pub(super) fn open(dir: &Path) -> Result<(Self, Option<DiskError>), DiskError> {
+        let opened = Keyed::open(dir)?;
+        let (keyed, mut known) = (opened.keyed, Known::default());
+        keyed.scan(RECORD, &[], None, &mut |key, value| {
+            if let (Some((push, _)), Some(record)) = (split(key), read::<Record>(value)) {
+                known.number = known.number.max(record.number);
+                *known.counts.entry(push).or_default() += 1;
+            }
+            true
+        })?;
+        keyed.scan(COURSE, &[], None, &mut |key, value| {
+            if let (Some((push, _)), Some(course)) = (split(key), read::<Course>(value)) {
+                let last = course.last.as_ref().map_or(0, |last| last.number);
+                known.number = known.number.max(last);
+                known.courses.insert(push, course);
+            }
+            true
+        })?;
+        Ok((Self { keyed, known: Mutex::new(known) }, opened.lost))
+    }
+
+    /// Something happened; what happened to it before is told no more.
+    pub(super) fn note(
+        &self,
+        push: &str,
+        id: &str,
+        event: Happened,
+        at: Timestamp,
+    ) -> Result<(), DiskError> {
+        if self.count(push) >= WAITING_MAX && event != Happened::Reset {
+            return self.reset(push, at);
+        }
+        self.withdraw(push, id)?;
+        let number = {
+            let mut known = self.known();
+            known.number += 1;
+            *known.counts.entry(push.to_owned()).or_default() += 1;
+            known.number
+        };
+        let record = Record { number, id: id.to_owned(), event, at };
+        self.keyed.put(ORDER, &key(push, &number.to_be_bytes()), id.as_bytes())?;
+        self.keyed.put(RECORD, &key(push, id.as_bytes()), &write(&record))
+    }
+
+    /// Everything that waits becomes one record: load anew.
+    pub(super) fn reset(&self, push: &str, at: Timestamp) -> Result<(), DiskError> {
+        for record in self.up_to(push, u64::MAX)? {
+            self.withdraw(push, &record.id)?;
+        }
+        self.note(push, "", Happened::Reset, at)
+    }
+
+    /// Whether something waits, or was told as changed.
+    pub(super) fn is_with_target(&self, push: &str, id: &str) -> Result<bool, DiskError> {
+        let key = key(push, id.as_bytes());
+        Ok(self.keyed.get(RECORD, &key)?.is_some() || self.keyed.get(TOLD, &key)?.is_some())
+    }
+
+    /// What waits behind a number, in order.
+    pub(super) fn waiting(
+        &self,
+        push: &str,
+        after: u64,
+        count_max: usize,
+    ) -> Result<Vec<Record>, DiskError> {
+        let (prefix, start) = (key(push, &[]), key(push, &after.to_be_bytes()));
+        let mut ids = Vec::new();
+        self.keyed.scan(ORDER, &prefix, Some(&start), &mut |_, id| {
+            ids.push(id.to_vec());
+            ids.len() < count_max
+        })?;
+        let mut found = Vec::new();
+        for id in ids {
+            let record = self.keyed.get(RECORD, &key(push, &id))?;
+            found.extend(record.as_deref().and_then(read::<Record>));
+        }
+        Ok(found)
+    }
+
+    /// What waits up to a number.
+    pub(super) fn up_to(&self, push: &str, number: u64) -> Result<Vec<Record>, DiskError> {
+        let waiting = self.waiting(push, 0, usize::MAX)?;
+        Ok(waiting.into_iter().filter(|record| record.number <= number).collect())
+    }
+
+    /// These were taken; one that has changed meanwhile stays.
+    pub(super) fn delivered(
+        &self,
+        push: &str,
+        records: &[Record],
+        last: Last,
+    ) -> Result<(), DiskError> {
+        for record in records {
+            self.take(push, record)?;
+            let told = key(push, record.id.as_bytes());
+            match record.event {
+                Happened::Changed => self.keyed.put(TOLD, &told, b"")?,
+                Happened::Removed => self.keyed.remove(TOLD, &told)?,
+                Happened::Reset => {}
+            }
+        }
+        let mut course = self.course(push).unwrap_or_default();
+        (course.last, course.error, course.failing_since) = (Some(last), None, None);
+        self.keep_course(push, course)?;
+        self.keyed.commit()
+    }
+
+    /// The target refuses this one: it waits for a person.
+    pub(super) fn bury(&self, push: &str, record: &Record, error: &str) -> Result<(), DiskError> {
+        let dead = Dead { record: record.clone(), error: error.to_owned() };
+        self.keyed.put(DEAD, &key(push, record.id.as_bytes()), &write(&dead))?;
+        self.take(push, record)?;
+        self.keyed.commit()
+    }
+
+    /// The dead records.
+    pub(super) fn dead(
+        &self,
+        push: &str,
+        count_max: usize,
+    ) -> Result<Vec<(Record, String)>, DiskError> {
+        let mut found = Vec::new();
+        self.keyed.scan(DEAD, &key(push, &[]), None, &mut |_, value| {
+            found.extend(read::<Dead>(value).map(|dead| (dead.record, dead.error)));
+            found.len() < count_max
+        })?;
+        Ok(found)
+    }
+
+    /// The dead records wait again; how many there were.
+    pub(super) fn revive(&self, push: &str) -> Result<usize, DiskError> {
+        let dead = self.dead(push, usize::MAX)?;
+        for (record, _) in &dead {
+            let name = key(push, record.id.as_bytes());
+            if self.keyed.get(RECORD, &name)?.is_none() {
+                self.note(push, &record.id, record.event, record.at)?;
+            }
+            self.keyed.remove(DEAD, &name)?;
+        }
+        self.keyed.commit()?;
+        Ok(dead.len())
+    }
+
+    pub(super) fn course(&self, push: &str) -> Option<Course> {
+        self.known().courses.get(push).cloned()
+    }
+
+    /// Keeps how far a definition is; durable with the next commit.
+    pub(super) fn keep_course(&self, push: &str, course: Course) -> Result<(), DiskError> {
+        self.keyed.put(COURSE, &key(push, &[]), &write(&course))?;
+        self.known().courses.insert(push.to_owned(), course);
+        Ok(())
+    }
+
+    pub(super) fn commit(&self) -> Result<(), DiskError> {
+        self.keyed.commit()
+    }
+
+    /// Definitions that have records here.
+    pub(super) fn pushes(&self) -> Vec<String> {
+        self.known().courses.keys().cloned().collect()
+    }
+
+    /// A definition is no more.
+    pub(super) fn forget(&self, push: &str) -> Result<(), DiskError> {
+        for letter in [RECORD, ORDER, DEAD, TOLD, COURSE] {
+            let mut keys = Vec::new();
+            self.keyed.scan(letter, &key(push, &[]), None, &mut |key, _| {
+                keys.push(key.to_vec());
+                true
+            })?;
+            for key in keys {
+                self.keyed.remove(letter, &key)?;
+            }
+        }
+        let mut known = self.known();
+        known.counts.remove(push);
+        known.courses.remove(push);
+        Ok(())
+    }
+
+    pub(super) fn count(&self, push: &str) -> u64 {
+        self.known().counts.get(push).copied().unwrap_or(0)
+    }
+
+    /// Removes a record if it is still the one that was read.
+    fn take(&self, push: &str, record: &Record) -> Result<(), DiskError> {
+        let now = self.keyed.get(RECORD, &key(push, record.id.as_bytes()))?;
+        match now.as_deref().and_then(read::<Record>) {
+            Some(now) if now.number == record.number => self.withdraw(push, &record.id),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn withdraw(&self, push: &str, id: &str) -> Result<(), DiskError> {
+        let name = key(push, id.as_bytes());
+        let Some(bytes) = self.keyed.get(RECORD, &name)? else { return Ok(()) };
+        if let Some(record) = read::<Record>(&bytes) {
+            self.keyed.remove(ORDER, &key(push, &record.number.to_be_bytes()))?;
+        }
+        self.keyed.remove(RECORD, &name)?;
+        if let Some(count) = self.known().counts.get_mut(push) {
+            *count = count.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(push: &str, rest: &[u8]) -> Vec<u8> {
+    [push.as_bytes(), &[0], rest].concat()
+}
+
+fn split(key: &[u8]) -> Option<(String, Vec<u8>)> {
+    let at = key.iter().position(|byte| *byte == 0)?;
+    Some((String::from_utf8(key[..at].to_vec()).ok()?, key[at + 1..].to_vec()))
+}
+
+fn write<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("plain data with string keys")
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    serde_json::from_slice(bytes).ok()
+}

@@ -1,0 +1,179 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use storebox_proto::time::Timestamp;
+use tempfile::TempDir;
+
+use super::store::Store;
+use super::*;
+use crate::channel::peer::Peer;
+use crate::channel::world::{World, estate};
+use crate::db::SegmentStore;
+use crate::replica::board::Board;
+use crate::supervise::Supervisor;
+
+const AT: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
+
+fn ids(store: &Store, push: &str) -> Vec<String> {
+    store.waiting(push, 0, 100).unwrap().into_iter().map(|record| record.id).collect()
+}
+
+#[test]
+fn what_changes_again_before_it_is_told_is_one_record_and_a_late_change_survives_the_delivery() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap().0;
+    for id in ["1", "2", "1", "3", "1"] {
+        store.note("p", id, Happened::Changed, AT).unwrap();
+    }
+    assert_eq!((ids(&store, "p"), store.count("p")), (vec!["2".into(), "3".into(), "1".into()], 3));
+    let read = store.waiting("p", 0, 100).unwrap();
+    store.note("p", "3", Happened::Removed, AT).unwrap();
+    let last = Last { at: AT, number: 5, count: 3 };
+    store.delivered("p", &read, last.clone()).unwrap();
+    assert_eq!((ids(&store, "p"), store.count("p")), (vec!["3".to_owned()], 1));
+    drop(store);
+    let store = Store::open(dir.path()).unwrap().0;
+    let left = store.waiting("p", 0, 100).unwrap();
+    assert_eq!((left[0].event, store.count("p")), (Happened::Removed, 1));
+    assert_eq!(store.course("p").unwrap().last, Some(last));
+    store.note("p", "4", Happened::Changed, AT).unwrap();
+    assert!(store.waiting("p", left[0].number, 100).unwrap()[0].number > left[0].number);
+    store.reset("p", AT).unwrap();
+    assert_eq!((ids(&store, "p"), store.count("p")), (vec![String::new()], 1));
+    store.forget("p").unwrap();
+    assert_eq!((store.count("p"), ids(&store, "p").len()), (0, 0));
+}
+
+/// A shop whose tickets are pushed.
+struct Shop {
+    world: World,
+    pushes: Pushes,
+    _dir: TempDir,
+}
+
+fn open(definition: Value) -> Shop {
+    let dir = tempfile::tempdir().unwrap();
+    let mut records = estate();
+    records.push(("PushDefinition", definition));
+    let world = World::open(&records);
+    let signer = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+    let segments = SegmentStore::open(&dir.path().join("segments")).unwrap();
+    let parts = Parts {
+        channels: world.channels.clone(),
+        changes: TillChanges::new(Board::new(), segments),
+        documents: world.documents.clone(),
+        webhooks: Webhooks::new(signer, dir.path().join("secrets")).unwrap(),
+    };
+    let pushes = Pushes::open(&dir.path().join("pushes"), parts).unwrap();
+    Shop { world, pushes, _dir: dir }
+}
+
+impl Shop {
+    fn look(&self) {
+        gather::look(&self.pushes.inner).unwrap();
+    }
+
+    async fn sell(&self, number: &str) -> Value {
+        let ticket = json!({"documentNo": number, "lines": [{"productId": "1", "quantity": 1}]});
+        self.world.done("ticket", ticket).await["id"].clone()
+    }
+
+    fn events(&self, after: u64) -> Vec<(Value, Value)> {
+        let told = self.pushes.tell("web", after).unwrap();
+        told.iter().map(|told| (json!(told.event), json!(told.id))).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_client_hears_what_fits_and_nothing_again_that_it_has_taken() {
+    let only = json!([{"fieldName": "documentNo", "operator": "startsWith", "value": "WEB"}]);
+    let shop = open(json!({"id": "p1", "channelId": "web", "entity": "Ticket", "delivery": "sse",
+        "content": "full", "where": only}));
+    shop.look();
+    assert_eq!(shop.events(0), [(json!("reset"), json!(""))]);
+    let (first, _) = (shop.sell("WEB/1").await, shop.sell("POS/1").await);
+    let payment = json!({"ticketId": first, "payments": [{"amount": "1"}]});
+    shop.world.done("ticket-pay", payment).await;
+    shop.look();
+    assert_eq!(shop.events(0), [(json!("reset"), json!("")), (json!("changed"), first.clone())]);
+    let told = shop.pushes.tell("web", 0).unwrap();
+    let object = told[1].object.as_ref().unwrap();
+    assert_eq!(object["documentNo"], "WEB/1");
+    assert_eq!(object["payments"][0]["payments"][0]["amount"], "1", "{object}");
+    assert!(shop.pushes.tell("kiosk", 0).unwrap().is_empty());
+    shop.pushes.taken("web", told[1].number).unwrap();
+    assert!(shop.events(0).is_empty());
+    let status = shop.pushes.status().unwrap();
+    assert_eq!((status[0].waiting, status[0].last.as_ref().unwrap().count), (0, 2));
+    shop.look();
+    assert!(shop.events(0).is_empty());
+}
+
+#[tokio::test]
+async fn a_target_that_was_away_gets_everything_once_and_what_it_refuses_waits_for_a_person() {
+    let peer = Peer::open().await;
+    peer.answer("erp", 503, "later".to_owned());
+    let shop = open(json!({"id": "p1", "channelId": "web", "entity": "Ticket",
+        "delivery": "webhook", "webhook": {"url": peer.url("erp")}, "parameters": {"shop": 7}}));
+    let supervisor = Supervisor::new();
+    let (pushes, outbox) = (shop.pushes.clone(), shop.world.outbox.clone());
+    supervisor.spawn_owner("test", |stop| pushes.run(outbox, stop));
+    let first = peer.heard().await;
+    assert_eq!(first.body["events"][0]["event"], "reset");
+    assert_eq!(first.body["parameters"]["shop"], 7);
+    let (one, two) = (shop.sell("WEB/1").await, shop.sell("WEB/2").await);
+    peer.answer("erp", 200, String::new());
+    let mut told: Vec<String> = Vec::new();
+    while !told.iter().any(|id| json!(id) == two) {
+        let events = peer.heard().await.body["events"].clone();
+        let each = events.as_array().unwrap().iter();
+        told.extend(each.map(|event| event["id"].as_str().unwrap().to_owned()));
+    }
+    assert_eq!(told.iter().filter(|id| json!(id) == one).count(), 1, "{told:?}");
+    peer.answer("erp", 422, "no such article".to_owned());
+    let refused = shop.sell("WEB/3").await;
+    let status = await_dead(&shop).await;
+    assert_eq!(json!(status.dead[0].0.id), refused);
+    assert!(status.dead[0].1.contains("no such article"), "{:?}", status.dead);
+    while !peer.is_quiet().await {}
+    peer.answer("erp", 200, String::new());
+    assert_eq!(shop.pushes.retry("p1").unwrap(), 1);
+    assert_eq!(peer.heard().await.body["events"][0]["id"], refused);
+    supervisor.stop(Duration::from_secs(5)).await;
+}
+
+async fn await_dead(shop: &Shop) -> PushStatus {
+    let looks = async {
+        loop {
+            let status = shop.pushes.status().unwrap().remove(0);
+            if !status.dead.is_empty() {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), looks).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_definition_that_is_gone_leaves_nothing_and_a_crash_repeats_rather_than_leaves_out() {
+    let shop = open(json!({"id": "p1", "channelId": "web", "entity": "Ticket", "delivery": "sse",
+        "frequency": 5}));
+    shop.look();
+    let number = shop.pushes.tell("web", 0).unwrap()[0].number;
+    shop.pushes.taken("web", number).unwrap();
+    shop.sell("WEB/1").await;
+    shop.look();
+    assert_eq!(shop.pushes.status().unwrap()[0].waiting, 1);
+    assert!(shop.events(0).is_empty(), "five minutes are not over");
+    let course = Course { documents: 0, ..shop.pushes.inner.store.course("p1").unwrap() };
+    shop.pushes.inner.store.keep_course("p1", course).unwrap();
+    shop.look();
+    assert_eq!(shop.pushes.status().unwrap()[0].waiting, 1);
+    shop.pushes.inner.store.note("old", "1", Happened::Changed, AT).unwrap();
+    shop.pushes.inner.store.keep_course("old", Course::default()).unwrap();
+    shop.look();
+    assert_eq!(shop.pushes.inner.store.count("old"), 0);
+    assert_eq!(Arc::strong_count(&shop.pushes.inner), 1);
+}

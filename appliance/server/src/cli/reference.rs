@@ -1,0 +1,105 @@
+//! `reference`: the operator's reference, made from the code, so that it cannot tell anything else.
+//!
+//! `appliance/docs/reference.md` is what it prints; a test compares them.
+
+use std::fmt::Write;
+
+use clap::CommandFactory;
+use storebox_proto::problem::Code;
+
+use super::say;
+use crate::args::Args;
+use crate::config::{DEFAULT_TOML, Role};
+use crate::http::traffic::Traffic;
+use crate::metrics::Metrics;
+use crate::status::{LedgerStatus, OutboxStatus, PanelBuilder};
+use crate::supervise::Supervisor;
+
+/// Prints it.
+pub(super) async fn print() {
+    say(&text().await);
+}
+
+async fn text() -> String {
+    let mut text = String::from("# Operator's reference\n\nMade by `storebox reference`.\n");
+    commands(&mut text);
+    keys(&mut text);
+    codes(&mut text);
+    metrics(&mut text).await;
+    text
+}
+
+fn commands(out: &mut String) {
+    out.push_str("\n## Commands\n\n| command | what it does |\n|---|---|\n");
+    for command in Args::command().get_subcommands() {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        line(out, &[&format!("`storebox {}`", command.get_name()), &about]);
+        for below in command.get_subcommands() {
+            let about = below.get_about().map(ToString::to_string).unwrap_or_default();
+            let name = format!("`storebox {} {}`", command.get_name(), below.get_name());
+            line(out, &[&name, &about]);
+        }
+    }
+}
+
+fn keys(out: &mut String) {
+    out.push_str("\n## Configuration\n\nThe documented default; a key that is left out has the value shown.\n\n");
+    // Four spaces make it code in Markdown.
+    for one in DEFAULT_TOML.lines() {
+        let shown = if one.is_empty() { String::new() } else { format!("    {one}") };
+        out.push_str(&shown);
+        out.push('\n');
+    }
+}
+
+fn codes(out: &mut String) {
+    out.push_str("\n## Problem codes\n\nThe field `code` of a refusal (RFC 9457).\n\n");
+    out.push_str("| code | HTTP status | the same request may succeed later |\n|---|---|---|\n");
+    for code in Code::ALL {
+        let again = if code.is_retryable() { "yes" } else { "no" };
+        line(out, &[&format!("`{}`", code.as_str()), &code.status().to_string(), again]);
+    }
+}
+
+async fn metrics(out: &mut String) {
+    let node = "reference".parse().expect("a literal that keeps the rule for node names");
+    let mut panel = PanelBuilder::new(node, Role::Store, String::new(), Supervisor::new());
+    panel.add(|status| {
+        status.outbox = Some(OutboxStatus::default());
+        status.ledger = Some(LedgerStatus::default());
+    });
+    let told = Metrics::new(panel.finish(), Traffic::default()).text().await;
+    out.push_str("\n## Metrics\n\n`GET /metrics`, OpenMetrics text.\n\n| name | kind | what |\n|---|---|---|\n");
+    let mut help = "";
+    for told in told.lines() {
+        if let Some(rest) = told.strip_prefix("# HELP ") {
+            help = rest.split_once(' ').map_or("", |(_, help)| help);
+        }
+        let kind = told.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '));
+        if let Some((name, kind)) = kind {
+            line(out, &[&format!("`{name}`"), kind, help.trim_end_matches('.')]);
+        }
+    }
+}
+
+fn line(out: &mut String, cells: &[&str]) {
+    let cells: Vec<_> =
+        cells.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
+    // Writing to a string never fails.
+    let _ = writeln!(out, "| {} |", cells.join(" | "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WRITTEN: &str = include_str!("../../../docs/reference.md");
+
+    #[tokio::test]
+    async fn the_written_reference_is_what_the_code_says() {
+        let made = text().await;
+        let differs = made.lines().zip(WRITTEN.lines()).find(|(made, written)| made != written);
+        assert_eq!(differs, None, "run `storebox reference > appliance/docs/reference.md`");
+        assert_eq!(made.trim_end(), WRITTEN.trim_end());
+    }
+}

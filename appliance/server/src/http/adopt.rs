@@ -1,0 +1,92 @@
+//! A new box takes the place of one that is gone, under its name: its terminals, and what it had not settled.
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use storebox_proto::ids::NodeId;
+use storebox_proto::problem::Code;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::identity::Identity;
+use super::problem::Refusal;
+use crate::pass::Pass;
+use crate::terminal::access::{Access, Entry};
+use crate::uplink::{Copy, Outbox, Route, mirror};
+
+/// What the route needs.
+#[derive(Clone)]
+pub struct Heir {
+    /// Who it is, and was.
+    pub node: NodeId,
+    /// How it shows that it belongs to the store.
+    pub pass: Pass,
+    /// Where terminals are entered.
+    pub access: Access,
+    /// Where transactions go.
+    pub outbox: Outbox,
+}
+
+/// The route of a store.
+pub fn routes(heir: Heir) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(adopt)).with_state(heir)
+}
+
+/// Where the copies are.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Adopt {
+    /// The neighbour that was the mirror, such as `http://10.0.0.12:8080`.
+    pub from: String,
+}
+
+/// What was taken over.
+#[derive(Debug, Default, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Adopted {
+    /// Terminals that come in with the tokens they have.
+    pub terminals: u64,
+    /// Transactions that head office did not have yet, as far as the mirror knew.
+    pub transactions: u64,
+}
+
+/// Takes over terminals and transactions of the box that had this one's name; may be repeated.
+#[utoipa::path(post, path = "/v1/adopt", tag = "health", request_body = Adopt,
+    responses((status = 200, description = "Taken over.", body = Adopted),
+              (status = 502, description = "source_failed: the neighbour does not answer, or is none")))]
+async fn adopt(
+    State(heir): State<Heir>,
+    Extension(identity): Extension<Identity>,
+    Json(order): Json<Adopt>,
+) -> Result<Json<Adopted>, Refusal> {
+    if identity != Identity::Operator {
+        return Err(Refusal::new(Code::Forbidden, "this path is for the operator"));
+    }
+    let failed = || Refusal::new(Code::SourceFailed, "the neighbour does not answer, or is none");
+    let client =
+        mirror::client().map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
+    let route = Route { url: order.from, pass: heir.pass.clone(), through: None };
+    let at = format!("/sync/v1/mirror/{}", heir.node);
+    let get = async |path: &str| {
+        mirror::call::<serde_json::Value>(&client, &route, "GET", path, Default::default()).await
+    };
+    let entries = get(&format!("{at}/terminals")).await.ok_or_else(failed)?;
+    let entries: Vec<Entry> = serde_json::from_value(entries).map_err(|_| failed())?;
+    let access = heir.access.clone();
+    let entered = tokio::task::spawn_blocking(move || access.adopt(entries)).await;
+    let entered = entered.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
+    let mut adopted = Adopted {
+        terminals: entered.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?,
+        transactions: 0,
+    };
+    let mut after = String::new();
+    loop {
+        let page = get(&format!("{at}/copies{after}")).await.ok_or_else(failed)?;
+        let page: Vec<Copy> = serde_json::from_value(page).map_err(|_| failed())?;
+        let Some(last) = page.last() else { return Ok(Json(adopted)) };
+        after = format!("?after={}", last.envelope.key);
+        for copy in page {
+            heir.outbox.adopt(copy.envelope).await?;
+            adopted.transactions += 1;
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Puts the feeds of this node on storage, so that boxes which reach nothing else read them there.
+//!
+//! Objects first, the head last: whoever reads in between has the old head, and all that it names is still there.
+//! A head that is newer, or signed by another author, is never overwritten: it is somebody else's publication.
+//! What no head names any more is removed after a day, since a slow reader may be in the middle of it.
+//!
+//! Dropped at an await, it leaves objects that the next attempt finds there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use ed25519_dalek::VerifyingKey;
+use futures_util::future::select_all;
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use storebox_proto::feed::{Head, Manifest, Position, SignedHead};
+use storebox_proto::ids::{FeedId, Hash32};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::board::{Board, Posted};
+use super::refresher::chain;
+use super::source::SIGNED_HEAD_BYTES_MAX;
+use super::storage::{Storage, StorageError, head_path, object_path};
+use crate::db::{SegmentStore, StoreError};
+use crate::{env, files};
+
+/// Files that are written at the same time.
+const WRITES_MAX: usize = 4;
+/// How long an object stays that no head names.
+const GRACE_MS: i64 = 24 * 3600 * 1000;
+const RETRY_MIN: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+
+/// Why a publication is not complete; what was there before is unharmed.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The storage does not take it.
+    #[error("write to the storage")]
+    Storage(#[from] StorageError),
+    /// What the head names cannot be read here.
+    #[error("read what feed {feed} names")]
+    Read {
+        /// The feed.
+        feed: FeedId,
+        /// Why.
+        #[source]
+        source: StoreError,
+    },
+    /// A manifest is damaged here.
+    #[error("manifest {name} of feed {feed} is damaged here")]
+    Manifest {
+        /// The feed.
+        feed: FeedId,
+        /// Its name.
+        name: Hash32,
+    },
+    /// The storage holds a newer publication.
+    #[error("feed {feed} is at {there} on the storage, newer than {here}")]
+    Newer {
+        /// The feed.
+        feed: FeedId,
+        /// What the storage holds.
+        there: Position,
+        /// What is here.
+        here: Position,
+    },
+    /// The storage holds somebody else's publication.
+    #[error("feed {feed} on the storage is signed by another author")]
+    Foreign {
+        /// The feed.
+        feed: FeedId,
+    },
+}
+
+/// What a publication came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Publication {
+    /// Where each feed stands there, by name.
+    #[schema(value_type = Object)]
+    pub feeds: BTreeMap<FeedId, Position>,
+    /// Objects that were written.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// How a standing publication is.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// The last one that was complete.
+    pub last: Option<Publication>,
+    /// Why the last attempt was not.
+    pub error: Option<String>,
+}
+
+/// What is known to be there, and since when no head has named it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Memory {
+    objects: BTreeMap<Hash32, Option<i64>>,
+}
+
+/// Writes to one storage.
+pub struct Publisher {
+    storage: Storage,
+    board: Board,
+    segments: SegmentStore,
+    keys: Vec<VerifyingKey>,
+    memory_file: Option<PathBuf>,
+    memory: Memory,
+    standing: watch::Sender<Standing>,
+}
+
+impl Publisher {
+    /// A publisher of what is on this board, signed by one of these keys.
+    pub fn new(
+        storage: Storage,
+        board: Board,
+        segments: SegmentStore,
+        keys: Vec<VerifyingKey>,
+    ) -> Self {
+        let (memory, standing) = (Memory::default(), watch::Sender::default());
+        Self { storage, board, segments, keys, memory_file: None, memory, standing }
+    }
+
+    /// Remembers in this file what is there, so that it need not be asked for each object.
+    pub fn remembering(mut self, file: &Path) -> Self {
+        let stored = std::fs::read(file).ok();
+        self.memory =
+            stored.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        self.memory_file = Some(file.to_owned());
+        self
+    }
+
+    /// How it is going.
+    pub fn standing(&self) -> watch::Receiver<Standing> {
+        self.standing.subscribe()
+    }
+
+    /// Publishes whatever comes, until it is told to stop.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        shutdown.clone().run_until_cancelled(self.publish_for_ever()).await;
+    }
+
+    async fn publish_for_ever(&mut self) {
+        let mut pause = RETRY_MIN;
+        loop {
+            let mut watches: Vec<_> =
+                self.board.feeds().iter().filter_map(|feed| self.board.watch(feed)).collect();
+            watches.iter_mut().for_each(watch::Receiver::mark_unchanged);
+            match self.publish().await {
+                Ok(publication) => {
+                    if publication.objects > 0 {
+                        let (objects, bytes) = (publication.objects, publication.bytes);
+                        tracing::info!(tier = self.storage.name(), objects, bytes, "published");
+                    }
+                    self.standing.send_replace(Standing { last: Some(publication), error: None });
+                    pause = RETRY_MIN;
+                    let moved = select_all(watches.iter_mut().map(|one| Box::pin(one.changed())));
+                    // A feed that is new has no watch yet.
+                    let _ = tokio::time::timeout(RETRY_MAX, moved).await;
+                }
+                Err(error) => {
+                    let error = chain(&error);
+                    tracing::warn!(tier = self.storage.name(), error, "feeds are not published");
+                    self.standing.send_modify(|standing| standing.error = Some(error));
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY_MAX);
+                }
+            }
+        }
+    }
+
+    /// Brings the storage to where the board is.
+    pub async fn publish(&mut self) -> Result<Publication, PublishError> {
+        let mut done = Publication::default();
+        let mut named = BTreeSet::new();
+        for feed in self.board.feeds() {
+            let Some(posted) = self.board.current(&feed) else { continue };
+            let wanted = self.objects_of(&feed, &posted.head)?;
+            self.publish_feed(&feed, &posted, &wanted, &mut done).await?;
+            named.extend(wanted.into_keys());
+            done.feeds.insert(feed, posted.position());
+        }
+        self.sweep(&named).await?;
+        self.remember();
+        Ok(done)
+    }
+
+    async fn publish_feed(
+        &mut self,
+        feed: &FeedId,
+        posted: &Posted,
+        wanted: &BTreeMap<Hash32, u64>,
+        done: &mut Publication,
+    ) -> Result<(), PublishError> {
+        let here = posted.position();
+        match self.head_there(feed).await? {
+            Some(there) if there > here => {
+                return Err(PublishError::Newer { feed: feed.clone(), there, here });
+            }
+            Some(there) if there == here => return Ok(()),
+            Some(_) => {}
+            // Somebody emptied it: what was there is not.
+            None => self.memory.objects.retain(|name, _| !wanted.contains_key(name)),
+        }
+        let missing = wanted.iter().filter(|(name, _)| !self.memory.objects.contains_key(name));
+        let missing: Vec<(Hash32, u64)> = missing.map(|(name, bytes)| (*name, *bytes)).collect();
+        let mut writes = stream::iter(missing)
+            .map(|(name, bytes)| put(&self.storage, &self.segments, feed, name, bytes))
+            .buffer_unordered(WRITES_MAX);
+        let mut written = Vec::new();
+        while let Some(result) = writes.next().await {
+            let (name, bytes) = result?;
+            done.objects += u64::from(bytes > 0);
+            done.bytes += bytes;
+            written.push(name);
+        }
+        drop(writes);
+        self.memory.objects.extend(written.into_iter().map(|name| (name, None)));
+        self.storage.write(&head_path(feed), &posted.bytes).await?;
+        Ok(())
+    }
+
+    /// Where the storage stands; a head that is damaged counts as none.
+    async fn head_there(&self, feed: &FeedId) -> Result<Option<Position>, PublishError> {
+        let bytes = self.storage.read(&head_path(feed), SIGNED_HEAD_BYTES_MAX).await?;
+        let Some(signed) = bytes.and_then(|bytes| SignedHead::parse(&bytes).ok()) else {
+            return Ok(None);
+        };
+        match signed.open(&self.keys) {
+            Ok(head) if head.feed == *feed => Ok(Some(head.position())),
+            Ok(_) | Err(_) => Err(PublishError::Foreign { feed: feed.clone() }),
+        }
+    }
+
+    /// Everything that the head names, with its length.
+    fn objects_of(
+        &self,
+        feed: &FeedId,
+        head: &Head,
+    ) -> Result<BTreeMap<Hash32, u64>, PublishError> {
+        let pages = head.runs.iter().flat_map(|run| &run.pages);
+        let mut objects: BTreeMap<Hash32, u64> =
+            pages.map(|page| (page.name, u64::from(page.bytes))).collect();
+        for model in &head.models {
+            let name = model.manifest;
+            objects.insert(name, u64::from(model.manifest_bytes));
+            let bytes = self.segments.read(name);
+            let bytes =
+                bytes.map_err(|source| PublishError::Read { feed: feed.clone(), source })?;
+            let manifest = Manifest::parse(&bytes);
+            let damaged = |_| PublishError::Manifest { feed: feed.clone(), name };
+            let segments = manifest.map_err(damaged)?.segments;
+            objects.extend(segments.iter().map(|entry| (entry.name, u64::from(entry.bytes))));
+        }
+        Ok(objects)
+    }
+
+    /// Removes what no head has named for a day.
+    async fn sweep(&mut self, named: &BTreeSet<Hash32>) -> Result<(), PublishError> {
+        let now = env::believable().unix_ms();
+        let mut old = Vec::new();
+        for (name, since) in &mut self.memory.objects {
+            *since = if named.contains(name) { None } else { since.or(Some(now)) };
+            if since.is_some_and(|since| now - since >= GRACE_MS) {
+                old.push(*name);
+            }
+        }
+        for name in old {
+            self.storage.remove(&object_path(&name)).await?;
+            self.memory.objects.remove(&name);
+        }
+        Ok(())
+    }
+
+    fn remember(&self) {
+        let Some(file) = &self.memory_file else { return };
+        let bytes = serde_json::to_vec(&self.memory).expect("hashes and numbers are JSON");
+        if let Err(error) = files::replace(file, &bytes, files::PUBLIC) {
+            tracing::warn!(error = %error, "what was published cannot be remembered");
+        }
+    }
+}
+
+/// Writes one object, unless it is there in its whole length; how many bytes went over the line.
+async fn put(
+    storage: &Storage,
+    segments: &SegmentStore,
+    feed: &FeedId,
+    name: Hash32,
+    bytes: u64,
+) -> Result<(Hash32, u64), PublishError> {
+    let path = object_path(&name);
+    if storage.size(&path).await? == Some(bytes) {
+        return Ok((name, 0));
+    }
+    let segments = segments.clone();
+    let read = tokio::task::spawn_blocking(move || segments.read(name));
+    let read: Result<Bytes, StoreError> =
+        read.await.expect("a panic ends the process before it gets here");
+    let content = read.map_err(|source| PublishError::Read { feed: feed.clone(), source })?;
+    storage.write(&path, &content).await?;
+    Ok((name, content.len() as u64))
+}

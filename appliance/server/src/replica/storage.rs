@@ -1,0 +1,281 @@
+//! Published feeds on storage that understands nothing of them: a bucket, a web server, FTP, a folder or a USB stick.
+//!
+//! ```text
+//! v1/heads/<feed>             the signed head: the commit point, replaced whole and last
+//! v1/objects/<ab>/<hash>      segments, pages of runs and manifests, never changed
+//! ```
+//!
+//! Nothing on it is believed: heads are signed, objects are named by their hash, and every answer is bounded in time
+//! and size by whoever reads it.
+//! So a half-written publication has a head whose objects are missing or damaged, which is found out by name, and an
+//! older one has an older head, which is refused.
+//!
+//! Rejected: one crate for all of it (opendal) brings a second HTTP stack with its own retries, and FTP through a
+//! further crate with regular expressions and a calendar; what is needed here is three verbs.
+
+mod folder;
+mod ftp;
+mod place;
+mod s3;
+mod web;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use storebox_proto::feed::{Position, SignedHead};
+use storebox_proto::ids::{FeedId, Hash32};
+
+use super::source::{HeadWish, SIGNED_HEAD_BYTES_MAX, SourceError};
+
+pub use place::{Place, PlaceError, Settings};
+
+use folder::Folder;
+use ftp::Ftp;
+use s3::S3;
+use web::Web;
+
+/// Storage cannot say that there is something new: it is looked at this often.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// One file is read or written within this.
+const FILE_MAX: Duration = Duration::from_secs(60);
+/// Connecting takes no longer.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// Why a file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// No answer, or not in time.
+    #[error("ask {at}")]
+    Unreachable {
+        /// What was asked for.
+        at: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// No answer within the time.
+    #[error("{at} did not answer within {within_s} s")]
+    Late {
+        /// What was asked for.
+        at: String,
+        /// How long it was waited for.
+        within_s: u64,
+    },
+    /// An answer that is no help.
+    #[error("{at} answered {status}")]
+    Status {
+        /// What was asked for.
+        at: String,
+        /// The status of HTTP or FTP.
+        status: u16,
+    },
+    /// It sends elsewhere; that is never followed.
+    #[error("{at} sends to {to:?}, which is not followed")]
+    Redirected {
+        /// What was asked for.
+        at: String,
+        /// Where it sends.
+        to: String,
+    },
+    /// The file is longer than it may be.
+    #[error("{at} has more than {bytes_max} bytes")]
+    TooLarge {
+        /// What was asked for.
+        at: String,
+        /// What it may be.
+        bytes_max: usize,
+    },
+    /// A plain web server takes nothing.
+    #[error("{at} can only be read")]
+    ReadOnly {
+        /// What was to be written.
+        at: String,
+    },
+}
+
+impl From<StorageError> for SourceError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Status { at, status } => Self::Status { url: at, status },
+            StorageError::Redirected { at, to } => Self::Redirected { url: at, to },
+            StorageError::TooLarge { at, bytes_max } => Self::TooLarge { url: at, bytes_max },
+            error @ (StorageError::Unreachable { .. }
+            | StorageError::Late { .. }
+            | StorageError::ReadOnly { .. }) => Self::Storage(error),
+        }
+    }
+}
+
+/// What speaks for one kind of storage.
+#[derive(Clone)]
+enum Way {
+    Folder(Folder),
+    Web(Web),
+    S3(S3),
+    Ftp(Ftp),
+}
+
+/// Storage that is read, and written to where it can be; cheap to clone.
+#[derive(Clone)]
+pub struct Storage {
+    way: Way,
+    name: String,
+}
+
+impl Storage {
+    /// The storage at this place.
+    pub fn open(settings: Settings) -> Result<Self, PlaceError> {
+        let place = Place::parse(settings)?;
+        let name = place.to_string();
+        let way = match place {
+            Place::Folder(root) => Way::Folder(Folder::new(root)),
+            Place::Web { url } => Way::Web(Web::plain(url)?),
+            Place::Dav { url, user, secret } => Way::Web(Web::dav(url, user, secret)?),
+            Place::S3(bucket) => Way::S3(S3::new(bucket)?),
+            Place::Ftp(server) => Way::Ftp(Ftp::new(server)),
+        };
+        Ok(Self { way, name })
+    }
+
+    /// Where it is, without any secret.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is on this machine, so that reading it costs no line.
+    pub fn is_here(&self) -> bool {
+        matches!(self.way, Way::Folder(_))
+    }
+
+    /// The signed head, or nothing if it is still this one.
+    pub(super) async fn head(
+        &self,
+        feed: &FeedId,
+        wish: HeadWish,
+    ) -> Result<Option<Bytes>, SourceError> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let path = head_path(feed);
+            let Some(bytes) = self.read(&path, SIGNED_HEAD_BYTES_MAX).await? else {
+                return Err(SourceError::Gone { url: self.at(&path) });
+            };
+            if wish.after.is_none() || position(&bytes) != wish.after {
+                return Ok(Some(bytes));
+            }
+            if waited + LOOK_EVERY > wish.wait {
+                tokio::time::sleep(wish.wait.saturating_sub(waited)).await;
+                return Ok(None);
+            }
+            waited += LOOK_EVERY;
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// An object of at most so many bytes.
+    pub(super) async fn object(&self, name: &Hash32, max: u32) -> Result<Bytes, SourceError> {
+        let path = object_path(name);
+        let found = self.read(&path, max as usize).await?;
+        found.ok_or_else(|| SourceError::Gone { url: self.at(&path) })
+    }
+
+    /// Looks whether it answers; what it has does not matter.
+    pub(super) async fn probe(&self) -> Result<(), SourceError> {
+        self.size("v1/heads/catalogue").await?;
+        Ok(())
+    }
+
+    /// The whole file; nothing if it is not there.
+    pub(super) async fn read(
+        &self,
+        path: &str,
+        bytes_max: usize,
+    ) -> Result<Option<Bytes>, StorageError> {
+        let read = async {
+            match &self.way {
+                Way::Folder(folder) => folder.read(path, bytes_max).await,
+                Way::Web(web) => web.read(path, bytes_max).await,
+                Way::S3(s3) => s3.read(path, bytes_max).await,
+                Way::Ftp(ftp) => ftp.read(path, bytes_max).await,
+            }
+        };
+        self.in_time(path, read).await
+    }
+
+    /// How long the file is; nothing if it is not there.
+    pub(super) async fn size(&self, path: &str) -> Result<Option<u64>, StorageError> {
+        let size = async {
+            match &self.way {
+                Way::Folder(folder) => folder.size(path).await,
+                Way::Web(web) => web.size(path).await,
+                Way::S3(s3) => s3.size(path).await,
+                Way::Ftp(ftp) => ftp.size(path).await,
+            }
+        };
+        self.in_time(path, size).await
+    }
+
+    /// Replaces the file; nobody sees it half written where the storage can do that.
+    pub(super) async fn write(&self, path: &str, bytes: &Bytes) -> Result<(), StorageError> {
+        let write = async {
+            match &self.way {
+                Way::Folder(folder) => folder.write(path, bytes).await,
+                Way::Web(web) => web.write(path, bytes).await,
+                Way::S3(s3) => s3.write(path, bytes).await,
+                Way::Ftp(ftp) => ftp.write(path, bytes).await,
+            }
+        };
+        self.in_time(path, write).await
+    }
+
+    /// Removes the file, if it is there.
+    pub(super) async fn remove(&self, path: &str) -> Result<(), StorageError> {
+        let remove = async {
+            match &self.way {
+                Way::Folder(folder) => folder.remove(path).await,
+                Way::Web(web) => web.remove(path).await,
+                Way::S3(s3) => s3.remove(path).await,
+                Way::Ftp(ftp) => ftp.remove(path).await,
+            }
+        };
+        self.in_time(path, remove).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        path: &str,
+        work: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
+        let late = |_| StorageError::Late { at: self.at(path), within_s: FILE_MAX.as_secs() };
+        tokio::time::timeout(FILE_MAX, work).await.map_err(late)?
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}/{path}", self.name)
+    }
+}
+
+/// Where the head of a feed is.
+pub(super) fn head_path(feed: &FeedId) -> String {
+    format!("v1/heads/{feed}")
+}
+
+/// Where an object is.
+pub(super) fn object_path(name: &Hash32) -> String {
+    let hex = name.to_string();
+    format!("v1/objects/{}/{hex}", &hex[..2])
+}
+
+/// What a head says about itself, before anybody believes it.
+fn position(bytes: &Bytes) -> Option<Position> {
+    #[derive(serde::Deserialize)]
+    struct Claim {
+        epoch: u64,
+        revision: u64,
+    }
+    let signed = SignedHead::parse(bytes).ok()?;
+    let Claim { epoch, revision } = serde_json::from_str(&signed.payload).ok()?;
+    Some(Position { epoch, revision })
+}
+
+#[cfg(test)]
+mod tests;

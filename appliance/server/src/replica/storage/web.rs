@@ -1,0 +1,181 @@
+//! A web server: read by anybody's rules, written to by those of WebDAV.
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{CONTENT_LENGTH, LOCATION};
+use reqwest::{Client, Method, Request, Response, StatusCode, Url};
+
+use super::{CONNECT_MAX, PlaceError, StorageError};
+
+/// What of a redirect's target is repeated.
+const TARGET_CHARS_MAX: usize = 200;
+/// Appended to the name of a file that is being written.
+const PART: &str = ".part";
+
+/// A client that follows nobody anywhere.
+pub(super) fn client() -> Result<Client, PlaceError> {
+    let client = Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_MAX)
+        .build();
+    client.map_err(PlaceError::Client)
+}
+
+#[derive(Clone)]
+pub(super) struct Web {
+    client: Client,
+    root: Url,
+    /// Who writes; nothing: nobody.
+    writer: Option<(String, String)>,
+}
+
+impl Web {
+    pub(super) fn plain(root: Url) -> Result<Self, PlaceError> {
+        Ok(Self { client: client()?, root, writer: None })
+    }
+
+    pub(super) fn dav(root: Url, user: String, secret: String) -> Result<Self, PlaceError> {
+        Ok(Self { client: client()?, root, writer: Some((user, secret)) })
+    }
+
+    pub(super) async fn read(
+        &self,
+        path: &str,
+        bytes_max: usize,
+    ) -> Result<Option<Bytes>, StorageError> {
+        let request = self.request(Method::GET, path);
+        let response = send(&self.client, request).await?;
+        body(response, bytes_max).await
+    }
+
+    pub(super) async fn size(&self, path: &str) -> Result<Option<u64>, StorageError> {
+        let response = send(&self.client, self.request(Method::HEAD, path)).await?;
+        length(&response)
+    }
+
+    pub(super) async fn write(&self, path: &str, bytes: &Bytes) -> Result<(), StorageError> {
+        if self.writer.is_none() {
+            return Err(StorageError::ReadOnly { at: self.url(path).to_string() });
+        }
+        let part = format!("{path}{PART}");
+        let mut response = self.put(&part, bytes).await?;
+        if matches!(response.status(), StatusCode::CONFLICT | StatusCode::NOT_FOUND) {
+            self.make_collections(path).await?;
+            response = self.put(&part, bytes).await?;
+        }
+        accept(&response)?;
+        let mut rename = self.request(method(b"MOVE"), &part);
+        let destination = self.url(path).as_str().parse().expect("a URL is printable ASCII");
+        rename.headers_mut().insert("destination", destination);
+        rename.headers_mut().insert("overwrite", "T".parse().expect("a letter"));
+        accept(&send(&self.client, rename).await?)
+    }
+
+    pub(super) async fn remove(&self, path: &str) -> Result<(), StorageError> {
+        let response = send(&self.client, self.request(Method::DELETE, path)).await?;
+        if response.status() == StatusCode::NOT_FOUND { Ok(()) } else { accept(&response) }
+    }
+
+    async fn put(&self, path: &str, bytes: &Bytes) -> Result<Response, StorageError> {
+        let mut request = self.request(Method::PUT, path);
+        *request.body_mut() = Some(bytes.clone().into());
+        send(&self.client, request).await
+    }
+
+    /// The directories above a file, the root included; one that is there already is no error.
+    async fn make_collections(&self, path: &str) -> Result<(), StorageError> {
+        let whole = self.url(path).path().to_owned();
+        for (at, _) in whole.match_indices('/').skip(1) {
+            let mut request = self.request(method(b"MKCOL"), "");
+            request.url_mut().set_path(&whole[..at]);
+            let response = send(&self.client, request).await?;
+            let known = matches!(
+                response.status(),
+                StatusCode::METHOD_NOT_ALLOWED | StatusCode::CONFLICT | StatusCode::FORBIDDEN
+            );
+            if !known {
+                accept(&response)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&self, method: Method, path: &str) -> Request {
+        let request = self.client.request(method, self.url(path));
+        let request = match &self.writer {
+            Some((user, secret)) if !user.is_empty() => request.basic_auth(user, Some(secret)),
+            Some(_) | None => request,
+        };
+        request.build().expect("a parsed URL and no other part that could be wrong")
+    }
+
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.root.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path.split('/').filter(|part| !part.is_empty()));
+        }
+        url
+    }
+}
+
+fn method(name: &[u8]) -> Method {
+    Method::from_bytes(name).expect("a literal that is a token")
+}
+
+pub(super) async fn send(client: &Client, request: Request) -> Result<Response, StorageError> {
+    let at = request.url().to_string();
+    client.execute(request).await.map_err(|error| unreachable(at, error))
+}
+
+/// The whole body, if it is no longer than it may be; nothing if there is no such file.
+pub(super) async fn body(
+    mut response: Response,
+    bytes_max: usize,
+) -> Result<Option<Bytes>, StorageError> {
+    if response.status() == StatusCode::NOT_FOUND {
+        return Ok(None);
+    }
+    accept(&response)?;
+    let at = response.url().to_string();
+    let too_large = || StorageError::TooLarge { at: at.clone(), bytes_max };
+    if response.content_length().is_some_and(|length| length > bytes_max as u64) {
+        return Err(too_large());
+    }
+    let mut body = BytesMut::new();
+    loop {
+        let part = response.chunk().await.map_err(|error| unreachable(at.clone(), error))?;
+        let Some(part) = part else { return Ok(Some(body.freeze())) };
+        if body.len() + part.len() > bytes_max {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&part);
+    }
+}
+
+/// The length that an answer to HEAD tells; nothing if there is no such file.
+pub(super) fn length(response: &Response) -> Result<Option<u64>, StorageError> {
+    if response.status() == StatusCode::NOT_FOUND {
+        return Ok(None);
+    }
+    accept(response)?;
+    let length = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    Ok(Some(length.and_then(|length| length.parse().ok()).unwrap_or(u64::MAX)))
+}
+
+/// Whether the answer says yes.
+pub(super) fn accept(response: &Response) -> Result<(), StorageError> {
+    let (status, at) = (response.status(), response.url().to_string());
+    if status.is_redirection() {
+        let to = response.headers().get(LOCATION).and_then(|to| to.to_str().ok());
+        let to = to.unwrap_or_default().chars().take(TARGET_CHARS_MAX).collect();
+        return Err(StorageError::Redirected { at, to });
+    }
+    match status {
+        status if status.is_success() => Ok(()),
+        status => Err(StorageError::Status { at, status: status.as_u16() }),
+    }
+}
+
+fn unreachable(at: String, error: reqwest::Error) -> StorageError {
+    StorageError::Unreachable { at, source: Box::new(error.without_url()) }
+}

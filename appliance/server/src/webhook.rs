@@ -1,0 +1,229 @@
+//! A signed call of another program, by the rules of Standard Webhooks.
+//!
+//! Three headers protect it against change and replay: `webhook-id` names what is told, `webhook-timestamp` is the time
+//! of this attempt, and `webhook-signature` holds, over `id.timestamp.body`, `v1a,` with the Ed25519 signature of this
+//! box (`storebox key` prints the public key) and, if there is a shared secret, `v1,` with an HMAC-SHA256.
+//!
+//! Masterdata names the file that holds a secret; the secret is on the box alone, and neither log nor error shows it.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::{Signer, SigningKey};
+use hmac::{Hmac, KeyInit, Mac};
+use reqwest::{Client, Response, StatusCode, redirect};
+use serde_json::Value;
+use sha2::Sha256;
+use storebox_proto::estate::channel::Webhook;
+
+use crate::env;
+use crate::logging;
+
+/// The folder of the data directory that holds shared secrets, a file each.
+pub const SECRETS: &str = "secrets";
+/// The prefix of a shared secret whose rest is base64, as Standard Webhooks writes it.
+const SECRET_PREFIX: &str = "whsec_";
+/// Time to connect.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// Of a refusal, so much is shown.
+const ANSWER_SHOWN_MAX: usize = 300;
+/// The longest answer that is read.
+pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// A secret goes on in something else than base64 behind its prefix.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a secret that begins with whsec_ goes on in base64")]
+pub struct InvalidSecret;
+
+/// Why a call did not bring an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallFault {
+    /// The box does not have the secret.
+    #[error("read the secret {name}")]
+    Secret {
+        /// The name of its file.
+        name: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The secret is not one.
+    #[error(transparent)]
+    Invalid(#[from] InvalidSecret),
+    /// Nobody answers, or not in time.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The other side does not want what it was told; it will not want it later either.
+    #[error("{status} {text}")]
+    Refused {
+        /// Its status.
+        status: StatusCode,
+        /// The beginning of its answer.
+        text: String,
+    },
+    /// The answer is too long, or no JSON.
+    #[error("the answer {0}")]
+    Answer(String),
+}
+
+impl CallFault {
+    /// Whether the very same call may succeed later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Secret { .. } | Self::Unavailable(_) => true,
+            Self::Invalid(_) | Self::Refused { .. } | Self::Answer(_) => false,
+        }
+    }
+}
+
+/// Calls other programs; cheap to clone.
+#[derive(Clone)]
+pub struct Webhooks {
+    client: Client,
+    signer: SigningKey,
+    secrets: PathBuf,
+}
+
+impl Webhooks {
+    /// Calls signed by this key, with shared secrets out of this directory.
+    pub fn new(signer: SigningKey, secrets: PathBuf) -> Result<Self, reqwest::Error> {
+        Ok(Self { client: client(4)?, signer, secrets })
+    }
+
+    /// Tells something and reads the answer: JSON, or null if it is empty.
+    ///
+    /// The definition's time holds for all of it, from connecting to the last byte.
+    pub async fn call(&self, to: &Webhook, id: &str, told: &Value) -> Result<Value, CallFault> {
+        let secret = to.secret.as_ref().map(|name| self.secret(name)).transpose()?;
+        let body = serde_json::to_vec(told).expect("a JSON value has string keys");
+        let now = env::timestamp().unix_ms() / 1000;
+        let signature = sign(&self.signer, secret.as_deref(), id, now, &body);
+        let request = self
+            .client
+            .post(&to.url)
+            .header("content-type", "application/json")
+            .header("webhook-id", id)
+            .header("webhook-timestamp", now)
+            .header("webhook-signature", signature)
+            .body(body);
+        let limit = Duration::from_millis(u64::from(to.timeout_ms));
+        let late = || CallFault::Unavailable(format!("no answer within {} ms", to.timeout_ms));
+        let asked = async {
+            let response = request.send().await;
+            let response =
+                response.map_err(|error| CallFault::Unavailable(logging::chain(&error)))?;
+            judge(response).await
+        };
+        tokio::time::timeout(limit, asked).await.map_err(|_| late())?
+    }
+
+    fn secret(&self, name: &str) -> Result<Vec<u8>, CallFault> {
+        let text = std::fs::read_to_string(self.secrets.join(name))
+            .map_err(|source| CallFault::Secret { name: name.to_owned(), source })?;
+        Ok(shared(text.trim())?)
+    }
+}
+
+/// A client that follows nobody elsewhere.
+pub fn client(idle_max: usize) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(CONNECT_MAX)
+        .pool_max_idle_per_host(idle_max)
+        .no_proxy()
+        .build()
+}
+
+/// The bytes of a shared secret.
+pub fn shared(text: &str) -> Result<Vec<u8>, InvalidSecret> {
+    match text.strip_prefix(SECRET_PREFIX) {
+        None => Ok(text.as_bytes().to_vec()),
+        Some(rest) => STANDARD.decode(rest).map_err(|_| InvalidSecret),
+    }
+}
+
+/// The value of `webhook-signature`.
+pub fn sign(signer: &SigningKey, secret: Option<&[u8]>, id: &str, now: i64, body: &[u8]) -> String {
+    let mut signed = format!("{id}.{now}.").into_bytes();
+    signed.extend_from_slice(body);
+    let own = STANDARD.encode(signer.sign(&signed).to_bytes());
+    let mut signature = format!("v1a,{own}");
+    if let Some(secret) = secret {
+        let mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key of HMAC has any length");
+        let mac = mac.chain_update(&signed).finalize().into_bytes();
+        signature = format!("v1,{} {signature}", STANDARD.encode(mac));
+    }
+    signature
+}
+
+/// What a refusal by its content is: the same content is refused again.
+pub fn is_final(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 409 | 413 | 415 | 422)
+}
+
+async fn judge(mut response: Response) -> Result<Value, CallFault> {
+    let status = response.status();
+    if !status.is_success() {
+        let text = shown(response).await;
+        return match is_final(status) {
+            true => Err(CallFault::Refused { status, text }),
+            false => Err(CallFault::Unavailable(format!("{status} {text}"))),
+        };
+    }
+    let mut bytes = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) => break,
+            Err(error) => return Err(CallFault::Unavailable(logging::chain(&error))),
+        }
+        if bytes.len() > ANSWER_BYTES_MAX {
+            return Err(CallFault::Answer(format!("is longer than {ANSWER_BYTES_MAX} bytes")));
+        }
+    }
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(&bytes)
+        .map_err(|error| CallFault::Answer(format!("is not JSON: {error}")))
+}
+
+/// The beginning of an answer, for a person.
+pub async fn shown(mut response: Response) -> String {
+    let mut bytes = Vec::new();
+    while bytes.len() < ANSWER_SHOWN_MAX {
+        match response.chunk().await {
+            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    text.chars().filter(|c| !c.is_control()).take(ANSWER_SHOWN_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::Verifier;
+
+    use super::*;
+
+    /// The example of the specification of Standard Webhooks.
+    #[test]
+    fn the_hmac_is_that_of_the_specification() {
+        let secret = shared("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let signer = SigningKey::from_bytes(&[7; 32]);
+        let body = br#"{"test": 2432232314}"#;
+        let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+        let text = sign(&signer, Some(&secret), id, 1_614_265_330, body);
+        let (first, second) = text.split_once(' ').unwrap();
+        assert_eq!(first, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        let bytes = STANDARD.decode(second.strip_prefix("v1a,").unwrap()).unwrap();
+        let signature = ed25519_dalek::Signature::from_slice(&bytes).unwrap();
+        let mut signed = format!("{id}.1614265330.").into_bytes();
+        signed.extend_from_slice(body);
+        assert!(signer.verifying_key().verify(&signed, &signature).is_ok());
+    }
+}

@@ -1,0 +1,119 @@
+//! Saying that this start is good, and what happens when nobody can say it.
+//!
+//! Only a start on which the service answers and the self-test of the sale path passes is confirmed.
+//! Until then every failure ends in a restart, which the boot loader counts; from the last try on
+//! the other slot starts. After it, a service that fails is a matter of this release and this data,
+//! and the other slot would not mend it: the machine is restarted only when it ran for a while.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use super::history::{self, Event};
+use super::{Error, Places, announce, load_env, run, touch};
+use crate::slot::rauc::running;
+
+const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+const PORT: u16 = 8080;
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+const AGAIN_AFTER: Duration = Duration::from_secs(2);
+const SELF_TEST: &str = "storebox-selftest.service";
+const SERVICE: &str = "storebox.service";
+/// The exit code of a configuration that is refused: no restart mends it.
+const EXIT_CONFIG: &str = "78";
+/// A confirmed machine that fails sooner is not restarted, or it would do nothing else.
+const UPTIME_MIN_S: u32 = 1200;
+const LOG_LINES: &str = "8";
+
+/// Waits until the start has proved itself, and writes that down. The deadline ends the waiting.
+pub fn confirm(places: &Places) -> Result<(), Error> {
+    if places.waiting().exists() {
+        return Ok(());
+    }
+    while !answers() || run("systemctl", &["start", SELF_TEST]).is_err() {
+        thread::sleep(AGAIN_AFTER);
+    }
+    let slot = running(&places.cmdline()?)?;
+    let file = places.env();
+    let mut env = load_env(&file)?;
+    let mut state = env.state();
+    state.confirm(slot);
+    env.set_state(&state);
+    file.store(&env)?;
+    settle_history(places)?;
+    touch(&places.confirmed())
+}
+
+/// Whether an update that was written is what runs now.
+fn settle_history(places: &Places) -> Result<(), Error> {
+    let lines = history::load(places)?;
+    let Some(pending) = history::pending(&lines) else { return Ok(()) };
+    if pending.version == places.version()? {
+        return history::note(places, Event::Confirmed, &pending.version, &pending.manifest, "");
+    }
+    let args = ["-b", "-1", "-u", SERVICE, "-p", "warning", "-n", LOG_LINES, "-o", "cat"];
+    let why = run("journalctl", &args).unwrap_or_default();
+    let why = if why.trim().is_empty() { "it did not start" } else { why.trim() };
+    announce::on_console(places, &format!("release {} came back: {why}", pending.version));
+    history::note(places, Event::FellBack, &pending.version, &pending.manifest, why)
+}
+
+/// Whether the shop's service answers through its real door.
+fn answers() -> bool {
+    let ask = || -> std::io::Result<String> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
+        let mut stream = TcpStream::connect_timeout(&address, ANSWER_MAX)?;
+        stream.set_read_timeout(Some(ANSWER_MAX))?;
+        stream.write_all(HEALTH.as_bytes())?;
+        let mut answer = String::new();
+        stream.take(4096).read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+/// Ten minutes are over: a start that has not proved itself ends.
+pub fn deadline(places: &Places) -> Result<(), Error> {
+    if places.confirmed().exists() || places.waiting().exists() {
+        return Ok(());
+    }
+    announce::on_console(places, "this start was not confirmed in time: restarting");
+    restart()
+}
+
+/// systemd gave the service up.
+pub fn failed(places: &Places) -> Result<(), Error> {
+    if places.waiting().exists() {
+        return Ok(());
+    }
+    if !places.confirmed().exists() {
+        announce::on_console(
+            places,
+            "the service failed on a start that is not confirmed: restarting",
+        );
+        return restart();
+    }
+    let show = ["show", "--property=ExecMainStatus", "--value", SERVICE];
+    let status = run("systemctl", &show).unwrap_or_default();
+    if status.trim() == EXIT_CONFIG {
+        announce::on_console(places, "the configuration is refused; `storebox run` says why");
+        return Ok(());
+    }
+    let uptime = fs::read_to_string(places.at("proc/uptime")).unwrap_or_default();
+    let seconds = uptime.split('.').next().and_then(|text| text.parse::<u32>().ok());
+    if seconds.is_some_and(|seconds| seconds < UPTIME_MIN_S) {
+        announce::on_console(
+            places,
+            "the service failed; the box waits for help, or its next start",
+        );
+        return Ok(());
+    }
+    announce::on_console(places, "the service failed: restarting");
+    restart()
+}
+
+fn restart() -> Result<(), Error> {
+    run("systemctl", &["--force", "reboot"]).map(|_| ())
+}

@@ -1,0 +1,117 @@
+//! The disk of the machine as a file, judged as a boot loader and a technician would.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use storebox_image::layout::{Layout, Role};
+use storebox_image::provision::stick;
+use storebox_image::provision::volume::{RESULT, Volume, Window};
+use storebox_image::slot::grubenv::Env;
+use storebox_image::slot::{Slot, State};
+
+/// Larger than the image: first boot has something to grow into.
+const BYTES: u64 = 4 << 30;
+
+const SHOP: &str = "format = 1\nsite = \"trial\"\nstore = \"0421\"\nnode = \"trial-1\"\n\
+    token = \"0123456789abcdef0123\"\n[main]\nurl = \"https://10.77.0.1:8443\"\n\
+    public_key = \"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\"\n\
+    [network]\naddress = \"10.77.0.2/24\"\ngateway = \"10.77.0.1\"\n";
+
+/// Flashes a disk from an image and puts the shop's file on it.
+pub(crate) fn flash(image: &Path, disk: &Path) -> anyhow::Result<()> {
+    copy(image, disk)?;
+    let file = OpenOptions::new().read(true).write(true).open(disk)?;
+    let bytes = file.metadata()?.len();
+    let volume = Volume::find(&file, bytes)?;
+    stick::put(&volume, "trial.toml", SHOP.as_bytes())?;
+    volume.close()?;
+    file.set_len(BYTES)?;
+    Ok(())
+}
+
+/// Copies a file with its holes.
+pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let status = Command::new("cp").args(["--sparse=always", "--"]).arg(from).arg(to).status()?;
+    ensure!(status.success(), "cp: {status}");
+    Ok(())
+}
+
+/// What the box thinks of the shop's file, and that no secret is left.
+pub(crate) fn answer_to_the_shop(disk: &Path) -> anyhow::Result<String> {
+    let file = OpenOptions::new().read(true).write(true).open(disk)?;
+    let place = *Layout::shipped().place(Role::Config);
+    let volume = Volume::open(Window::new(&file, place.start, place.bytes))?;
+    ensure!(volume.provisioning()?.is_none(), "the shop's file is still there");
+    let answer = String::from_utf8(volume.read(RESULT)?)?;
+    volume.close()?;
+    let mut bytes = vec![0; usize::try_from(place.bytes)?];
+    (&file).seek(SeekFrom::Start(place.start))?;
+    (&file).read_exact(&mut bytes)?;
+    let secret = b"0123456789abcdef0123";
+    ensure!(
+        !bytes.windows(secret.len()).any(|window| window == secret),
+        "the token is still there"
+    );
+    Ok(answer)
+}
+
+/// What the boot loader would read.
+pub(crate) fn state(disk: &Path, work: &Path) -> anyhow::Result<State> {
+    let place = *Layout::shipped().place(Role::Esp);
+    let esp = work.join("esp.img");
+    cut_out(disk, place.start, place.bytes, &esp)?;
+    let env = work.join("grubenv");
+    let _ = fs::remove_file(&env);
+    let status = Command::new("mcopy")
+        .args(["-n", "-i"])
+        .args([esp.as_os_str(), "::grub/grubenv".as_ref(), env.as_os_str()])
+        .status()
+        .context("start mcopy")?;
+    ensure!(status.success(), "mcopy: {status}");
+    // A torn block starts a slot as if it were not there.
+    Ok(Env::parse(&fs::read(env)?).map_or_else(|_| State::unknown(), |env| env.state()))
+}
+
+/// Whether a slot holds exactly this release.
+pub(crate) fn holds(disk: &Path, slot: Slot, release: &Path) -> anyhow::Result<bool> {
+    let layout = Layout::shipped();
+    for (role, name) in [(Role::Kernel(slot), "kernel.img"), (Role::Rootfs(slot), "rootfs.img")] {
+        let expected = fs::read(release.join(name))?;
+        let mut found = vec![0; expected.len()];
+        let mut file = File::open(disk)?;
+        file.seek(SeekFrom::Start(layout.place(role).start))?;
+        file.read_exact(&mut found)?;
+        if found != expected {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn cut_out(disk: &Path, at: u64, bytes: u64, to: &Path) -> anyhow::Result<()> {
+    let mut piece = vec![0; usize::try_from(bytes)?];
+    let mut file = File::open(disk)?;
+    file.seek(SeekFrom::Start(at))?;
+    file.read_exact(&mut piece)?;
+    Ok(File::create(to)?.write_all(&piece)?)
+}
+
+/// A stick with an update on it.
+pub(crate) fn stick(update: &Path, to: PathBuf) -> anyhow::Result<PathBuf> {
+    let file = File::create(&to)?;
+    file.set_len(fs::metadata(update)?.len() + (40 << 20))?;
+    let run = |program: &str, args: &[&std::ffi::OsStr]| -> anyhow::Result<()> {
+        let path = "/usr/sbin:/sbin:/usr/bin:/bin";
+        let output = Command::new(program).env("PATH", path).args(args).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{program}: {said}");
+        Ok(())
+    };
+    run("mkfs.vfat", &["-F".as_ref(), "32".as_ref(), to.as_os_str()])?;
+    let name = "::update.raucb";
+    run("mcopy", &["-i".as_ref(), to.as_os_str(), update.as_os_str(), name.as_ref()])?;
+    Ok(to)
+}

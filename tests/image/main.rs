@@ -1,0 +1,83 @@
+//! The built image as a machine: started by emulation, found, sold at, updated, cut off.
+//!
+//! `image/trial` builds what this program is given and calls it. It needs root, the tools of
+//! `image/setup` and time: a start is forty seconds of a processor. It is no `cargo test`, because
+//! it works on an image that takes minutes to build; what it says is printed, and its exit code
+//! tells whether everything held.
+
+mod cuts;
+mod disk;
+mod figures;
+mod lan;
+mod machine;
+mod serving;
+mod shell;
+mod shop;
+mod start;
+mod update;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Tries images in an emulated machine.
+#[derive(Debug, Parser)]
+struct Args {
+    /// The release that a box is flashed with: what `storebox-image build` put out
+    #[arg(long, value_name = "FOLDER")]
+    old: PathBuf,
+    /// A newer release
+    #[arg(long, value_name = "FOLDER")]
+    new: Option<PathBuf>,
+    /// A newer release whose service does not run
+    #[arg(long, value_name = "FOLDER")]
+    broken: Option<PathBuf>,
+    /// Cut the power at so many moments of an update
+    #[arg(long, value_name = "MOMENTS")]
+    cuts: Option<u32>,
+    /// Start the machine again after every so many of these cuts; the others are judged by what is on the disk
+    #[arg(long, default_value_t = 10, value_name = "CUTS")]
+    start_every: u32,
+    /// Where `image/setup` put the tools
+    #[arg(long, env = "STOREBOX_CACHE", value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+    /// The program `storebox`, to look for the machine from another host
+    #[arg(long, default_value = "target/release/storebox", value_name = "FILE")]
+    storebox: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("storebox-trial: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<()> {
+    // Before there is a second thread, which would stay in the old network.
+    lan::enter()?;
+    let home = || std::env::home_dir().unwrap_or_default().join(".cache/storebox");
+    let cache = args.cache.clone().unwrap_or_else(home);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut bench = start::Bench::open(&cache, &args.old, &args.storebox).await?;
+        bench.start_and_sell().await?;
+        if let Some(new) = &args.new {
+            match args.cuts {
+                Some(moments) => cuts::campaign(&mut bench, new, moments, args.start_every).await?,
+                None => update::to_the_next(&mut bench, new).await?,
+            }
+        }
+        if let Some(broken) = &args.broken {
+            update::to_a_broken_one(&mut bench, broken).await?;
+        }
+        bench.close();
+        figures::say("everything held");
+        Ok(())
+    })
+}

@@ -1,0 +1,54 @@
+"""A storage server on a free port of loopback: servers.py dav|ftp|web FOLDER; prints its port and serves."""
+
+import logging
+import sys
+from pathlib import Path
+
+USER, PASSWORD = "box", "sesame"
+
+
+def say(port):
+    print(port, flush=True)
+
+
+def dav(folder):
+    from cheroot import wsgi
+    from wsgidav.wsgidav_app import WsgiDAVApp
+
+    users = {"*": {USER: {"password": PASSWORD}}}
+    app = WsgiDAVApp({
+        "provider_mapping": {"/": str(folder)},
+        "simple_dc": {"user_mapping": users},
+        "http_authenticator": {"accept_basic": True, "accept_digest": False, "default_to_digest": False},
+        "verbose": 0,
+    })
+    server = wsgi.Server(("127.0.0.1", 0), app, numthreads=4)
+    server.prepare()
+    say(server.bind_addr[1])
+    server.serve()
+
+
+def ftp(folder):
+    from pyftpdlib.authorizers import DummyAuthorizer
+    from pyftpdlib.handlers import FTPHandler
+    from pyftpdlib.servers import FTPServer
+
+    logging.basicConfig(level=logging.ERROR)
+    FTPHandler.authorizer = DummyAuthorizer()
+    FTPHandler.authorizer.add_user(USER, PASSWORD, str(folder), perm="elradfmwMT")
+    server = FTPServer(("127.0.0.1", 0), FTPHandler)
+    say(server.address[1])
+    server.serve_forever()
+
+
+def web(folder):
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
+    say(server.server_port)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    {"dav": dav, "ftp": ftp, "web": web}[sys.argv[1]](Path(sys.argv[2]))
