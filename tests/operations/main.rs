@@ -13,3 +13,4 @@ mod sinks;
 mod site;
 mod technician;
 mod terminals;
+mod trust;

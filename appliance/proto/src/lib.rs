@@ -20,3 +20,4 @@ pub mod seal;
 pub mod sync;
 pub mod ticket;
 pub mod token;
+pub mod trust;

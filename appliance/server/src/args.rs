@@ -1,6 +1,10 @@
 //! The command line.
 
+mod trust;
+
 use std::path::PathBuf;
+
+pub use trust::{Enrol, Join, JoinWay, Opening, Site, Whom};
 
 use clap::{Parser, Subcommand};
 use storebox_proto::beacon::Sweep;
@@ -129,6 +133,12 @@ pub enum Command {
     /// Other boxes that may replicate from this one and settle here.
     #[command(subcommand)]
     Node(Clients),
+    /// The site: certify boxes, adopt one, strike off what was stolen.
+    #[command(subcommand)]
+    Site(Site),
+    /// Let tills in, by slip, code or request; or become a member from here.
+    #[command(subcommand)]
+    Enrol(Enrol),
     /// Persons who may act on this box from the console in a browser.
     #[command(subcommand)]
     Operator(Clients),

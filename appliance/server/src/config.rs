@@ -12,6 +12,7 @@ mod rules;
 mod secret;
 mod sections;
 mod source;
+mod trust;
 
 pub use deliver::{Deliver, DeliverTo};
 pub use device::Device;
@@ -23,6 +24,7 @@ pub use sections::{
     RequestLogging, Role, Sink, TerminalDefaults,
 };
 pub use source::{Mirror, Peers, Publish, Require, Source};
+pub use trust::{Browser, Tls};
 
 use std::path::PathBuf;
 
@@ -50,6 +52,10 @@ pub struct Config {
     pub secrets: Secrets,
     /// How persons log in.
     pub login: Login,
+    /// TLS on the LAN.
+    pub tls: Tls,
+    /// What browsers may.
+    pub browser: Browser,
     /// How tills find it.
     pub discovery: Discovery,
     /// The main server of a store.
@@ -98,6 +104,8 @@ impl Default for Config {
             seal: Seal::default(),
             secrets: Secrets::default(),
             login: Login::default(),
+            tls: Tls::default(),
+            browser: Browser::default(),
             discovery: Discovery::default(),
             main: Main::default(),
             sinks: Vec::new(),

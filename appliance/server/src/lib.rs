@@ -36,6 +36,7 @@ pub mod status;
 pub mod supervise;
 pub mod terminal;
 pub mod tiers;
+pub mod trust;
 pub mod uplink;
 pub mod webhook;
 pub mod wire;

@@ -36,6 +36,9 @@ use crate::terminal::access::{Access, AccessError};
 
 mod beacon;
 mod premises;
+mod trust;
+
+use trust::{Trust, TrustError};
 
 pub use premises::{CONTROL_SOCKET, Premises, PremisesError};
 
@@ -51,6 +54,9 @@ pub enum NodeError {
     /// The box has no key.
     #[error("open the key of the box")]
     Key(#[from] KeyError),
+    /// The box's papers cannot be used.
+    #[error("use the papers of this box")]
+    Trust(#[from] TrustError),
     /// The clients cannot be read.
     #[error("read who may come in")]
     Access(#[from] AccessError),
@@ -104,6 +110,7 @@ struct Built {
     traffic: Traffic,
     sealing: Sealing,
     logins: Logins,
+    trust: Trust,
     #[cfg(test)]
     document: utoipa::openapi::OpenApi,
 }
@@ -111,6 +118,7 @@ struct Built {
 async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeError> {
     let key = key::open(&config.data_dir)?;
     let access = Access::open(&config.data_dir)?;
+    let trust = Trust::open(config)?;
     let public_key = key::public_text(&key);
     let mut panel =
         PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
@@ -128,10 +136,21 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let seals = Seals::open(vault)?;
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
     let sealing = Sealing::new(seals.clone(), &config.seal);
-    let basics =
-        Basics { config, key: &key, access: &access, seals: &seals, logins: &logins, supervisor };
+    let line = role::open_line(config, trust.house(), supervisor)?;
+    let (line, porch) = (&line, trust.porch());
+    let basics = Basics {
+        config,
+        key: &key,
+        access: &access,
+        seals: &seals,
+        logins: &logins,
+        line,
+        porch,
+        supervisor,
+    };
     let mut routers = role::start(&basics, &mut panel).await?;
     admin::report(&access, &mut panel);
+    trust.report(config, &mut panel);
     panel.add(status::report_machine(&config.data_dir));
     panel.add(move |status| status.machine.vault_locked = is_vault_locked);
     let panel = panel.finish();
@@ -157,6 +176,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         metrics.routes(),
         page::routes(),
     ]);
+    routers.extend(trust.routes(&access, config));
     let (router, _document) = openapi::assemble(routers);
     Ok(Built {
         key,
@@ -166,6 +186,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         traffic,
         sealing,
         logins,
+        trust,
         #[cfg(test)]
         document: _document,
     })
@@ -177,15 +198,18 @@ async fn serve(
     supervisor: &Supervisor,
     wishes: &mut Wishes,
 ) -> Result<(), NodeError> {
-    let Built { key, access, router, panel, traffic, sealing, logins, .. } =
+    let Built { key, access, router, panel, traffic, sealing, logins, trust, .. } =
         build(config, supervisor).await?;
     let network = premises.listen(&config.http.listen).await?;
-    beacon::start(config, key.verifying_key().as_bytes(), panel.clone(), &network, supervisor);
+    let secure = trust.secure(config, premises, supervisor).await?;
+    let over_tls = secure.as_ref().map_or(&[][..], |secure| &secure.listeners);
+    let (public_key, listeners) = (key.verifying_key(), [&network[..], over_tls]);
+    beacon::start(config, public_key.as_bytes(), panel.clone(), listeners, supervisor);
     let control = premises.control()?;
     let addresses = premises.announce(&network)?;
-    let rates = Rates::new(&config.http);
-    let server =
-        Server { access, router, limits: config.http.clone(), traffic, sealing, logins, rates };
+    let (limits, gate, rates) =
+        (config.http.clone(), trust::gate(config), Rates::new(&config.http));
+    let server = Server { access, router, limits, traffic, sealing, logins, rates, gate, secure };
     server.start(supervisor, network, control);
     if let Some(levels) = logging::levels() {
         supervisor.spawn_owner("log levels", |stop| levels.keep(stop));

@@ -4,6 +4,7 @@
 //! A sealed line never falls back: an answer in the open is refused, whatever it says.
 //! Reads carry no token, so that a cache may answer them; everything else is sealed with the token inside.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -120,11 +121,26 @@ impl Wire {
         seals: Seals,
         scope: Scope,
     ) -> Result<Self, reqwest::Error> {
+        Self::through(None, address, token, seals, scope)
+    }
+
+    /// The same, through a socket on this machine that leads there.
+    pub fn through(
+        socket: Option<&Path>,
+        address: &str,
+        token: SecretText,
+        seals: Seals,
+        scope: Scope,
+    ) -> Result<Self, reqwest::Error> {
         let client = Client::builder()
             .redirect(redirect::Policy::none())
             .no_proxy()
-            .connect_timeout(CONNECT_MAX)
-            .build()?;
+            .connect_timeout(CONNECT_MAX);
+        let client = match socket {
+            Some(socket) => client.unix_socket(socket),
+            None => client,
+        };
+        let client = client.build()?;
         // Above whatever an earlier process counted, unless a clock went back: then the other box says where it is.
         let now = u64::try_from(env::believable().unix_ms()).unwrap_or(0);
         let inner = Inner {

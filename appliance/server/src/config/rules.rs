@@ -27,6 +27,7 @@ impl Broken {
 /// All rules, the first broken one is reported.
 pub(super) fn check(config: &Config) -> Result<(), Broken> {
     check_http(config)?;
+    check_tls(config)?;
     within("masterdata.overlay_max", config.masterdata.overlay_max, 100..=1_000_000)?;
     within("masterdata.cache_bytes", config.masterdata.cache_bytes, 1 << 20..=1 << 32)?;
     within("masterdata.scrub_hours", config.masterdata.scrub_hours, 0..=8760)?;
@@ -75,6 +76,32 @@ fn check_http(config: &Config) -> Result<(), Broken> {
     }
 }
 
+fn check_tls(config: &Config) -> Result<(), Broken> {
+    let tls = &config.tls;
+    if tls.listen.len() > 16 {
+        return Err(Broken::new("tls.listen", "must have at most 16 addresses"));
+    }
+    let files = [&tls.certificate_file, &tls.key_file];
+    if !tls.domain.is_empty() && files.iter().any(|file| file.as_os_str().is_empty()) {
+        return Err(Broken::new("tls.domain", "needs tls.certificate_file and tls.key_file"));
+    }
+    let browser = &config.browser;
+    if browser.origins.len() > 32 || browser.hosts.len() > 32 {
+        return Err(Broken::new("browser", "has lists of at most 32 entries"));
+    }
+    let is_origin = |origin: &str| {
+        let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '*', ' ']))
+    };
+    match browser.origins.iter().find(|origin| !is_origin(origin)) {
+        Some(origin) => {
+            let reason = format!("{origin:?} is not an origin such as https://pos.example");
+            Err(Broken::new("browser.origins", reason))
+        }
+        None => Ok(()),
+    }
+}
+
 fn within<T: PartialOrd + Display>(
     key: &'static str,
     value: T,
@@ -95,13 +122,16 @@ fn check_main(config: &Config) -> Result<(), Broken> {
     if config.role == Role::Main {
         return Err(Broken::new("main.url", "a box of role \"main\" has no main server"));
     }
-    check_url("main.url", &main.url)?;
+    let is_tls = main.url.starts_with("https://");
+    if !is_tls {
+        check_url("main.url", &main.url)?;
+    }
     if main.public_key.0.is_none() {
         let reason = "needed with main.url: `storebox key` prints it on the main server";
         return Err(Broken::new("main.public_key", reason));
     }
-    if main.token_file.as_os_str().is_empty() {
-        let reason = "needed with main.url: holds what `storebox node add` printed there";
+    if main.token_file.as_os_str().is_empty() && !is_tls {
+        let reason = "needed with an http main.url: holds what `storebox node add` printed there";
         return Err(Broken::new("main.token_file", reason));
     }
     Ok(())

@@ -148,17 +148,31 @@ impl From<KeyText> for String {
 }
 
 /// The main server of a store.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Main {
     /// Where it is; empty: nowhere.
     pub url: String,
+    /// The site that it is certified for, which is what an https URL is believed by.
+    pub site: SiteId,
     /// Who signs its masterdata.
     pub public_key: KeyText,
     /// Holds the token that it gave this box.
     pub token_file: PathBuf,
     /// Whether everything goes there sealed.
     pub sealed: bool,
+}
+
+impl Default for Main {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            site: "head-office".parse().expect("a literal that keeps the rule for sites"),
+            public_key: KeyText::default(),
+            token_file: PathBuf::new(),
+            sealed: false,
+        }
+    }
 }
 
 /// A further place for transactions.

@@ -15,6 +15,7 @@ use storebox_proto::token;
 use super::identity::Identity;
 use super::problem::Refusal;
 use super::server::Peer;
+use super::shown::Shown;
 use crate::login::{Logins, Person};
 use crate::pass::Claim;
 use crate::terminal::access::{Access, Stranger};
@@ -41,6 +42,8 @@ const DOORS: &[(&str, Door)] = &[
     ("/healthz", Door::Open),
     ("/readyz", Door::Open),
     ("/openapi.json", Door::Open),
+    // Newcomers; what they may is decided by the door's own rules, and over TLS only.
+    ("/enrol/v1", Door::Open),
     ("/v1/status", Door::Open),
     ("/v1/chronicle", Door::Open),
     ("/v1/whoami", Door::Open),
@@ -112,6 +115,8 @@ pub struct Ask<'a> {
     pub claim: Option<&'a Claim>,
     /// Where it came in.
     pub peer: Peer,
+    /// What its connection has shown, over TLS.
+    pub shown: Option<&'a Shown>,
     /// Now.
     pub now: Timestamp,
 }
@@ -137,7 +142,13 @@ pub fn admit(access: &Access, logins: &Logins, ask: &Ask<'_>) -> Result<Caller, 
     }
     let caller = match (ask.peer, token(ask.headers)?) {
         (Peer::Control, _) => Caller { identity: Some(Identity::Operator), person: None },
-        (Peer::Network(_), None) => Caller::default(),
+        (Peer::Network(_), None) => match ask.shown {
+            Some(shown) => {
+                let identity = shown.identity(access, ask.method, ask.path, ask.now)?;
+                Caller { identity, person: None }
+            }
+            None => Caller::default(),
+        },
         (Peer::Network(_), Some(token)) if token.starts_with(token::PREFIX) => {
             let person = logins.who(token, ask.now);
             let person = person.map_err(|error| refuse(error.code(), &error.to_string()))?;
@@ -162,7 +173,8 @@ pub fn admit(access: &Access, logins: &Logins, ask: &Ask<'_>) -> Result<Caller, 
     }
     match caller.identity {
         None => {
-            Err(refuse(Code::Unauthenticated, "send the header `Authorization: Bearer <token>`"))
+            let wanted = "send the header `Authorization: Bearer <token>`, or show a certificate";
+            Err(refuse(Code::Unauthenticated, wanted))
         }
         Some(_) => Err(refuse(Code::Forbidden, door.rule())),
     }
@@ -206,10 +218,14 @@ fn refuse(code: Code, detail: &str) -> Refusal {
 
 fn token(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+    let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer"));
     match token {
-        Some(token) => Ok(Some(token.trim())),
-        None => Err(refuse(Code::Unauthenticated, "the scheme of Authorization must be Bearer")),
+        // Whoever shows a certificate needs no token and may send an empty one.
+        Some("") => Ok(None),
+        Some(token) if token.starts_with(' ') => Ok(Some(token.trim())),
+        Some(_) | None => {
+            Err(refuse(Code::Unauthenticated, "the scheme of Authorization must be Bearer"))
+        }
     }
 }
 
@@ -262,12 +278,13 @@ mod tests {
         let far = Peer::Network("192.0.2.1:5".parse().unwrap());
         let near = Peer::Network("127.0.0.1:5".parse().unwrap());
         let code = |path: &str, token: Option<&str>, peer| {
-            let mut headers = HeaderMap::new();
+            let mut request = axum::http::Request::builder().uri(path);
             if let Some(token) = token {
-                headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+                request = request.header("authorization", format!("Bearer {token}"));
             }
-            let (method, headers) = (&Method::GET, &headers);
-            let ask = Ask { method, path, headers, claim: None, peer, now };
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            let (method, headers) = (&head.method, &head.headers);
+            let ask = Ask { method, path, headers, claim: None, peer, shown: None, now };
             admit(&access, &logins, &ask).err().map(|refusal| refusal.0.code)
         };
         for (path, nobody, as_till, as_node, as_operator) in [

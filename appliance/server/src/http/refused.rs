@@ -12,6 +12,10 @@ use crate::env;
 /// Lines of one code in a second; what is beyond is counted and told with the next line.
 const LINES_PER_S_MAX: u32 = 5;
 
+/// Goes with an answer whose refusal has its line in the log already.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told;
+
 /// What was refused so far.
 #[derive(Debug)]
 pub(super) struct Refused(Mutex<Vec<Tally>>);
@@ -50,9 +54,9 @@ impl Refused {
 }
 
 /// Counts a refusal, and logs it if it is about who somebody is, what they may, or how much they send.
-pub(super) fn tell(traffic: &Traffic, code: Code, peer: Peer) {
+pub(super) fn tell(traffic: &Traffic, code: Code, peer: Peer, told: bool) {
     let now_s = u64::try_from(env::timestamp().unix_ms() / 1000).unwrap_or(0);
-    if traffic.refused(code, now_s) && is_of_trust(code) {
+    if traffic.refused(code, now_s) && is_of_trust(code) && !told {
         // Neither path nor detail: both may hold what a customer or a till said.
         match peer {
             Peer::Network(from) => {

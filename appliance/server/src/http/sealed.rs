@@ -6,6 +6,7 @@
 //! refusals too, is sealed and looks like every other answer.
 
 use axum::body::{Body, to_bytes};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use axum::response::IntoResponse;
 use http_body_util::{BodyExt, Limited};
@@ -23,6 +24,7 @@ use super::guard::PromptBody;
 use super::identity::Identity;
 use super::problem::Refusal;
 use super::server::{Peer, Server};
+use super::shown::Shown;
 use crate::config;
 use crate::env;
 use crate::seal::{Callers, Given, Seals, Taken};
@@ -81,6 +83,13 @@ impl From<SealError> for Refusal {
     }
 }
 
+/// How a sealed request came in.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    peer: Peer,
+    shown: Option<&'a Shown>,
+}
+
 /// Whether a path is a sealed one.
 pub(super) fn is_sealed(path: &str) -> bool {
     path.starts_with(PATH_PREFIX)
@@ -89,16 +98,20 @@ pub(super) fn is_sealed(path: &str) -> bool {
 /// Answers a sealed request.
 pub(super) async fn serve(
     house: &Server,
-    request: Request<Incoming>,
+    head: Parts,
+    body: Incoming,
     peer: Peer,
+    shown: Option<&Shown>,
 ) -> Response<Body> {
     let now = env::believable();
     let moment = house.sealing.seals.moment(now);
-    let (head, body) = request.into_parts();
     let url = head.uri.to_string();
     let answered = match head.method {
         Method::GET => serve_read(house, &moment, &url, now).await,
-        Method::POST => serve_write(house, &moment, &url, body, peer, now).await,
+        Method::POST => {
+            let way = Way { peer, shown };
+            serve_write(house, &moment, &url, body, way, now).await
+        }
         _ => Err(Refusal::new(Code::MethodNotAllowed, "what is sealed is read or posted")),
     };
     answered.unwrap_or_else(IntoResponse::into_response)
@@ -178,7 +191,7 @@ async fn serve_write(
     moment: &Moment,
     url: &str,
     body: Incoming,
-    peer: Peer,
+    way: Way<'_>,
     now: Timestamp,
 ) -> Result<Response<Body>, Refusal> {
     let max = (house.limits.body_bytes_max + OVERHEAD_BYTES).min(SEALED_BODY_BYTES_MAX);
@@ -193,7 +206,7 @@ async fn serve_write(
     let (keys, write) = write::open(moment, url, &body)?;
     let question = Question::write(url, &body);
     let life = house.sealing.seals.life();
-    let given = match carry_out(house, write, peer, now).await {
+    let given = match carry_out(house, write, way, now).await {
         Ok(given) => given,
         Err(refused) => given_of(refused.into_response()).await?,
     };
@@ -206,13 +219,14 @@ async fn serve_write(
 async fn carry_out(
     house: &Server,
     write: Write,
-    peer: Peer,
+    way: Way<'_>,
     now: Timestamp,
 ) -> Result<Given, Refusal> {
     let headers = inward(&write.headers)?;
     let method = Method::try_from(write.method.as_str()).map_err(|_| SealError::Shape)?;
-    let ask =
-        Ask { method: &method, path: write.path(), headers: &headers, claim: None, peer, now };
+    let Way { peer, shown } = way;
+    let (path, headers) = (write.path(), &headers);
+    let ask = Ask { method: &method, path, headers, claim: None, peer, shown, now };
     let admitted = house.let_in(&ask)?;
     let identity = admitted.identity.as_ref().ok_or_else(|| {
         Refusal::new(Code::Unauthenticated, "a sealed write has the caller's token inside")
@@ -238,7 +252,7 @@ async fn carry_out(
     }
     let mut inner = Request::builder().method(method).uri(&write.target);
     if let Some(all) = inner.headers_mut() {
-        *all = headers;
+        *all = headers.clone();
     }
     let body = if write.body.is_empty() { Body::empty() } else { Body::from(write.body) };
     let inner = inner.body(body).map_err(|_| SealError::Content("the target"))?;

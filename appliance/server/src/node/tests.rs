@@ -1,3 +1,6 @@
+mod trust;
+mod walk;
+
 use std::collections::BTreeSet;
 
 use axum::http::{Method, StatusCode};
@@ -10,6 +13,14 @@ use crate::terminal::access::Kind;
 
 /// Who may reach which documented path; a new route must be entered here on purpose.
 const ROUTES: &[(&str, Door)] = &[
+    ("/enrol/v1/code/proof", Door::Open),
+    ("/enrol/v1/code/share", Door::Open),
+    ("/enrol/v1/renewal", Door::Open),
+    ("/enrol/v1/request", Door::Open),
+    ("/enrol/v1/request/answer", Door::Open),
+    ("/enrol/v1/request/nonce", Door::Open),
+    ("/enrol/v1/root.pem", Door::Open),
+    ("/enrol/v1/slip", Door::Open),
     ("/healthz", Door::Open),
     ("/metrics", Door::Watcher),
     ("/readyz", Door::Open),
@@ -39,6 +50,14 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/documents/{kind}/{id}", Door::Shop),
     ("/v1/drawers/{id}", Door::Shop),
     ("/v1/drawers/{id}/open", Door::Shop),
+    ("/v1/enrolment/audit", Door::Operator),
+    ("/v1/enrolment/close", Door::Operator),
+    ("/v1/enrolment/code", Door::Operator),
+    ("/v1/enrolment/requests", Door::Operator),
+    ("/v1/enrolment/requests/{id}/approve", Door::Operator),
+    ("/v1/enrolment/requests/{id}/deny", Door::Operator),
+    ("/v1/enrolment/slips", Door::Operator),
+    ("/v1/enrolment/strikes", Door::Operator),
     ("/v1/feeds", Door::Operator),
     ("/v1/history", Door::Operator),
     ("/v1/hooks", Door::Operator),
@@ -113,16 +132,19 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/whoami", Door::Open),
 ];
 
+/// A box that head office has certified, served with and without TLS.
 struct Running {
     built: Built,
     supervisor: Supervisor,
     address: std::net::SocketAddr,
+    secure: std::net::SocketAddr,
     _premises: Premises,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 async fn start(role: &str) -> Running {
     let dir = tempfile::tempdir().unwrap();
+    trust::adopt(dir.path());
     let set = |key: &str, value: &str| Override::from_variable(key, value).unwrap();
     let secret = dir.path().join("site.secret");
     std::fs::write(&secret, "a secret of this store only").unwrap();
@@ -131,6 +153,8 @@ async fn start(role: &str) -> Running {
         set("STOREBOX_ROLE", role),
         set("STOREBOX_DATA_DIR", dir.path().to_str().unwrap()),
         set("STOREBOX_HTTP__LISTEN", "127.0.0.1:0"),
+        set("STOREBOX_TLS__LISTEN", "[\"127.0.0.1:0\"]"),
+        set("STOREBOX_BROWSER__ORIGINS", "[\"https://pos.example\"]"),
     ];
     let config = config::parse("test.toml", "", &overrides).unwrap();
     let premises = Premises::enter(&config.data_dir).unwrap();
@@ -138,6 +162,8 @@ async fn start(role: &str) -> Running {
     let built = build(&config, &supervisor).await.unwrap();
     let network = premises.listen(&config.http.listen).await.unwrap();
     let address = network[0].local_addr().unwrap();
+    let over_tls = built.trust.secure(&config, &premises, &supervisor).await.unwrap().unwrap();
+    let secure = over_tls.listeners[0].local_addr().unwrap();
     let server = Server {
         access: built.access.clone(),
         router: built.router.clone(),
@@ -146,9 +172,11 @@ async fn start(role: &str) -> Running {
         sealing: built.sealing.clone(),
         logins: built.logins.clone(),
         rates: Rates::new(&config.http),
+        gate: super::trust::gate(&config),
+        secure: Some(over_tls),
     };
     server.start(&supervisor, network, premises.control().unwrap());
-    Running { built, supervisor, address, _premises: premises, _dir: dir }
+    Running { built, supervisor, address, secure, _premises: premises, dir }
 }
 
 /// Every documented operation as a method and a path that a client could send.

@@ -8,6 +8,7 @@ use super::{Basics, RoleError, token, wire};
 use crate::config::Role;
 use crate::fleet::{Pulse, Roll};
 use crate::http::fleet::{self, Fleet};
+use crate::pass::Pass;
 use crate::replica::source::HttpSource;
 use crate::status::Panel;
 
@@ -28,9 +29,10 @@ pub fn start(basics: &Basics<'_>, panel: &Panel) -> Result<Option<OpenApiRouter>
         Role::Store if config.main.url.is_empty() => Ok(None),
         Role::Store => {
             let main = &config.main;
-            let token = token(&main.token_file)?;
-            let wire = wire(basics, main.sealed, &main.url, &token)?;
-            let source = HttpSource::new(&main.url, token.reveal(), ANSWER_MAX)?.sealed(wire);
+            let (line, token) = (basics.line, token(&main.token_file)?);
+            let wire = wire(basics, main.sealed, line, &token)?;
+            let (socket, pass) = (line.socket.as_deref(), Pass::Token(token.reveal().to_owned()));
+            let source = HttpSource::through(socket, &line.url, pass, ANSWER_MAX)?.sealed(wire);
             let pulse = Pulse::new(panel.clone(), source);
             supervisor.spawn_owner("heartbeat", |stop| pulse.run(stop));
             Ok(None)

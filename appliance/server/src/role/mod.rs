@@ -6,6 +6,7 @@ mod devices;
 mod fleet;
 mod giving_way;
 mod intakes;
+mod line;
 mod main;
 mod mirror;
 mod peers;
@@ -13,6 +14,7 @@ mod publish;
 mod replica;
 mod sources;
 mod store;
+mod strikes;
 mod transactions;
 
 use std::io;
@@ -34,6 +36,8 @@ use crate::secrets::{self, SecretError, SecretText};
 use crate::status::PanelBuilder;
 use crate::supervise::Supervisor;
 use crate::terminal::access::Access;
+use crate::trust::bridge::BridgeError;
+use crate::trust::porch::Porch;
 use crate::uplink::{CopiesOpenError, LedgerOpenError, OutboxOpenError};
 use crate::wire::Wire;
 
@@ -96,6 +100,12 @@ pub enum RoleError {
     /// A token cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The main server cannot be reached over TLS.
+    #[error("reach the main server over TLS")]
+    Bridge(#[from] BridgeError),
+    /// An https URL needs papers.
+    #[error("main.url is https, but this box was not adopted by head office")]
+    NotAdopted,
     /// The records of pushes cannot be used.
     #[error("open the records of pushes")]
     Pushes(#[source] crate::db::DiskError),
@@ -116,6 +126,10 @@ pub struct Basics<'a> {
     pub logins: &'a Logins,
     /// What seals.
     pub seals: &'a Seals,
+    /// The line to the main server.
+    pub line: &'a Line,
+    /// Its door, likewise.
+    pub porch: Option<&'a Porch>,
     /// Where tasks start.
     pub supervisor: &'a Supervisor,
 }
@@ -132,19 +146,24 @@ pub async fn start(
 }
 
 pub use fleet::start as start_fleet;
+pub use line::{Line, open as open_line};
 
-/// The token in a file or credential.
+/// The token in a file or credential; none where a certificate takes its place.
 fn token(file: &Path) -> Result<SecretText, RoleError> {
-    Ok(secrets::read(file)?)
+    match file.as_os_str().is_empty() {
+        true => Ok(SecretText::new(String::new())),
+        false => Ok(secrets::read(file)?),
+    }
 }
 
 /// The sealed line to another box, if the configuration wants one.
 fn wire(
     basics: &Basics<'_>,
     sealed: bool,
-    url: &str,
+    line: &Line,
     token: &SecretText,
 ) -> Result<Option<Wire>, RoleError> {
-    let open = || Wire::new(url, token.clone(), basics.seals.clone(), Scope::Boxes);
+    let (socket, seals) = (line.socket.as_deref(), basics.seals.clone());
+    let open = || Wire::through(socket, &line.url, token.clone(), seals, Scope::Boxes);
     sealed.then(open).transpose().map_err(RoleError::Client)
 }

@@ -125,8 +125,9 @@ impl Neighbours {
 
     fn enter(&mut self, id: SourceId, url: String) {
         let Ok(source) = HttpSource::with(&url, self.pass.clone(), OBJECT_MAX) else { return };
-        self.routes
-            .put(id.clone(), Route { url: url.clone(), pass: self.pass.clone(), sealed: None });
+        let pass = self.pass.clone();
+        let route = Route { url: url.clone(), pass, sealed: None, through: None };
+        self.routes.put(id.clone(), route);
         let rung = Rung { found: true, ..Rung::new(id.clone(), Kind::Peer) };
         if self.sources.put(rung, &url, Source::Http(source)) {
             tracing::info!(tier = %id, url, "neighbour found");

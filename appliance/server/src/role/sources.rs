@@ -8,8 +8,8 @@ use storebox_proto::feed::Registry;
 use storebox_proto::ids::SourceId;
 use storebox_proto::sync::ladder::{Kind, Rung, Service};
 
-use super::{Basics, RoleError, token, wire};
-use crate::config::{self, Main};
+use super::{Basics, Line, RoleError, token, wire};
+use crate::config;
 use crate::env;
 use crate::pass::Pass;
 use crate::replica::board::Board;
@@ -19,7 +19,7 @@ use crate::replica::storage::{Settings, Storage};
 use crate::secrets::SecretText;
 use crate::status::PanelBuilder;
 use crate::tiers::Tiers;
-use crate::uplink::{Route, Routes};
+use crate::uplink::{Route, Routes, client_through};
 
 /// One object of a feed arrives within this, or is asked for again.
 const OBJECT_MAX: Duration = Duration::from_secs(30);
@@ -56,12 +56,18 @@ pub(super) fn define(
     }
     let mut main = None;
     if !config.main.url.is_empty() {
-        let Main { url, token_file, sealed, .. } = &config.main;
-        let source = http(basics, url, token_file, *sealed)?;
+        let (main_config, line) = (&config.main, basics.line);
+        let token = token(&main_config.token_file)?;
+        let sealed = wire(basics, main_config.sealed, line, &token)?;
+        let socket = line.socket.as_deref();
+        let pass = Pass::Token(token.reveal().to_owned());
+        let source = HttpSource::through(socket, &line.url, pass.clone(), OBJECT_MAX)?;
+        let source = source.sealed(sealed.clone());
         let id: SourceId = MAIN.parse().expect("a literal that keeps the rule for sources");
         main = Some(source.clone());
-        routes.put(id.clone(), route(basics, url, token_file, *sealed)?);
-        sources.put(Rung::new(id, Kind::Primary), url, Source::Http(source));
+        let through = socket.map(client_through).transpose().map_err(RoleError::Client)?;
+        routes.put(id.clone(), Route { url: line.url.clone(), pass, sealed, through });
+        sources.put(Rung::new(id, Kind::Primary), &main_config.url, Source::Http(source));
     }
     for entry in &config.sources {
         let usual = Rung::new(entry.id.clone(), entry.kind);
@@ -70,9 +76,10 @@ pub(super) fn define(
             if entry.services.is_empty() { usual.services } else { entry.services.clone() };
         if services.contains(&Service::Transactions) {
             let token_of = token_of(&entry.token_file)?;
-            let sealed = wire(basics, entry.sealed, &entry.url, &token_of)?;
+            let sealed = wire(basics, entry.sealed, &straight(&entry.url), &token_of)?;
             let pass = pass(entry, neighbour)?;
-            routes.put(entry.id.clone(), Route { url: entry.url.clone(), pass, sealed });
+            let route = Route { url: entry.url.clone(), pass, sealed, through: None };
+            routes.put(entry.id.clone(), route);
         }
         let source = source(basics, entry, neighbour)?;
         let near = usual.near || matches!(&source, Source::Storage(storage) if storage.is_here());
@@ -103,7 +110,8 @@ fn source(
 ) -> Result<Source, RoleError> {
     if entry.kind != Kind::Storage {
         let pass = pass(entry, neighbour)?;
-        let wire = wire(basics, entry.sealed, &entry.url, &token_of(&entry.token_file)?)?;
+        let wire =
+            wire(basics, entry.sealed, &straight(&entry.url), &token_of(&entry.token_file)?)?;
         return Ok(Source::Http(HttpSource::with(&entry.url, pass, OBJECT_MAX)?.sealed(wire)));
     }
     let settings = Settings {
@@ -126,6 +134,11 @@ fn pass(entry: &config::Source, neighbour: Option<&Pass>) -> Result<Pass, RoleEr
     }
 }
 
+/// The way to a box that needs no bridge.
+pub(super) fn straight(url: &str) -> Line {
+    Line { url: url.to_owned(), socket: None }
+}
+
 /// A token that may be missing where the secret of the store takes its place.
 fn token_of(file: &Path) -> Result<SecretText, RoleError> {
     secret(file).map(SecretText::new)
@@ -137,26 +150,4 @@ pub(super) fn secret(file: &Path) -> Result<String, RoleError> {
         true => Ok(String::new()),
         false => Ok(token(file)?.reveal().to_owned()),
     }
-}
-
-fn http(
-    basics: &Basics<'_>,
-    url: &str,
-    token_file: &Path,
-    sealed: bool,
-) -> Result<HttpSource, RoleError> {
-    let token = token(token_file)?;
-    let wire = wire(basics, sealed, url, &token)?;
-    Ok(HttpSource::new(url, token.reveal(), OBJECT_MAX)?.sealed(wire))
-}
-
-fn route(
-    basics: &Basics<'_>,
-    url: &str,
-    token_file: &Path,
-    sealed: bool,
-) -> Result<Route, RoleError> {
-    let token = token(token_file)?;
-    let sealed = wire(basics, sealed, url, &token)?;
-    Ok(Route { url: url.to_owned(), pass: Pass::Token(token.reveal().to_owned()), sealed })
 }

@@ -7,6 +7,7 @@ use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
+use super::sources::straight;
 use super::{Basics, RoleError, deliveries, mirror, token, wire};
 use crate::config::Sink;
 use crate::http::settle::Settling;
@@ -84,9 +85,9 @@ fn sinks(basics: &Basics<'_>) -> Vec<Sink> {
 
 fn single(basics: &Basics<'_>, sink: &Sink) -> Result<Routes, RoleError> {
     let secret = token(&sink.token_file)?;
-    let sealed = wire(basics, sink.sealed, &sink.url, &secret)?;
+    let sealed = wire(basics, sink.sealed, &straight(&sink.url), &secret)?;
     let pass = Pass::Token(secret.reveal().to_owned());
-    Ok(Routes::single(Route { url: sink.url.clone(), pass, sealed }))
+    Ok(Routes::single(Route { url: sink.url.clone(), pass, sealed, through: None }))
 }
 
 fn start_shipper(

@@ -2,11 +2,12 @@
 //!
 //! Nothing that comes back is believed before it is checked: size, count, order, keys, digests, signatures.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::HeaderValue;
-use reqwest::{Client, Method, Response, StatusCode, redirect};
+use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, redirect};
 use storebox_proto::ids::{NodeId, SourceId};
 use storebox_proto::limits::ENVELOPE_BYTES_MAX;
 use storebox_proto::problem::{Code, Problem};
@@ -53,6 +54,15 @@ pub(super) struct Heard {
 
 /// How boxes talk to each other about transactions.
 pub(super) fn client() -> Result<Client, reqwest::Error> {
+    builder().build()
+}
+
+/// The same through a socket of this box that leads to the other one.
+pub fn client_through(socket: &Path) -> Result<Client, reqwest::Error> {
+    builder().unix_socket(socket).build()
+}
+
+fn builder() -> ClientBuilder {
     Client::builder()
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_MAX)
@@ -60,11 +70,11 @@ pub(super) fn client() -> Result<Client, reqwest::Error> {
         .pool_max_idle_per_host(1)
         .pool_idle_timeout(IDLE_MAX)
         .no_proxy()
-        .build()
 }
 
 /// Whether the other side answers at all.
 pub(super) async fn answers(client: &Client, route: &Route) -> bool {
+    let client = route.through.as_ref().unwrap_or(client);
     let request = client.get(address(route, "healthz")).timeout(PROBE_MAX);
     request.send().await.is_ok()
 }
@@ -186,7 +196,8 @@ impl Line {
             return self.exchange_sealed(wire, &method, &path, body).await;
         }
         let shown = route.pass.show(method.as_str(), &format!("/{path}"), &body);
-        let request = self.client.request(method, address(route, &path));
+        let client = route.through.as_ref().unwrap_or(&self.client);
+        let request = client.request(method, address(route, &path));
         let mut request = request.header("authorization", secret(&shown.header));
         if !body.is_empty() {
             request = request.header("content-type", "application/json").body(body);

@@ -26,6 +26,8 @@ pub struct Route {
     pub pass: Pass,
     /// Everything goes there sealed, if it is to.
     pub sealed: Option<Wire>,
+    /// A client of its own, if the way leads through a socket of this box.
+    pub through: Option<reqwest::Client>,
 }
 
 /// All ways to a sink; a cheap handle.

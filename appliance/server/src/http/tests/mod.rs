@@ -23,6 +23,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpListener, UnixListener};
 use zeroize::Zeroizing;
 
+use super::gate::Gate;
 use super::rate::Rates;
 use super::sealed::Sealing;
 use super::server::Server;
@@ -186,11 +187,17 @@ impl Plan {
         let traffic = Traffic::default();
         let vault = Vault::open(dir.path(), Path::new("")).unwrap();
         let seals = Seals::open(vault).unwrap();
-        let sealing = Sealing::new(seals.clone(), &seal);
-        let rates = Rates::new(&limits);
-        let counted = traffic.clone();
-        let (access_, logins_) = (access.clone(), logins.clone());
-        let server = Server { access, router, limits, traffic: counted, sealing, logins, rates };
+        let server = Server {
+            access: access.clone(),
+            router,
+            traffic: traffic.clone(),
+            sealing: Sealing::new(seals.clone(), &seal),
+            logins: logins.clone(),
+            rates: Rates::new(&limits),
+            limits,
+            gate: Gate::default(),
+            secure: None,
+        };
         server.start(&supervisor, vec![listener], control);
         let client = reqwest::Client::new();
         let token = token.unwrap();
@@ -202,8 +209,8 @@ impl Plan {
             supervisor,
             traffic,
             seals,
-            access: access_,
-            logins: logins_,
+            access,
+            logins,
             client,
             _estate: estate,
             _dir: dir,

@@ -1,5 +1,6 @@
 //! Another box, by HTTP.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -47,6 +48,16 @@ impl HttpSource {
 
     /// A source at this address, to which this node shows this.
     pub fn with(address: &str, pass: Pass, page_timeout: Duration) -> Result<Self, SourceRefused> {
+        Self::through(None, address, pass, page_timeout)
+    }
+
+    /// The same, reached through a socket of this box that leads there.
+    pub fn through(
+        socket: Option<&Path>,
+        address: &str,
+        pass: Pass,
+        page_timeout: Duration,
+    ) -> Result<Self, SourceRefused> {
         let refuse = || SourceRefused::Address { address: address.to_owned() };
         let base = Url::parse(address).map_err(|_| refuse())?;
         if base.cannot_be_a_base() || !matches!(base.scheme(), "http" | "https") {
@@ -58,9 +69,12 @@ impl HttpSource {
             .connect_timeout(CONNECT_MAX)
             .tcp_keepalive(KEEPALIVE_AFTER)
             .tcp_keepalive_interval(KEEPALIVE_EVERY)
-            .tcp_keepalive_retries(KEEPALIVE_MISSED_MAX)
-            .build()
-            .map_err(SourceRefused::Client)?;
+            .tcp_keepalive_retries(KEEPALIVE_MISSED_MAX);
+        let client = match socket {
+            Some(socket) => client.unix_socket(socket),
+            None => client,
+        };
+        let client = client.build().map_err(SourceRefused::Client)?;
         Ok(Self { client, base, pass, page_timeout, wire: None })
     }
 

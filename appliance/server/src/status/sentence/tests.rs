@@ -25,6 +25,8 @@ fn status() -> Status {
         feeds: Vec::new(),
         outbox: Some(OutboxStatus { held_max: 1000, ..OutboxStatus::default() }),
         ledger: None,
+        listeners: Vec::new(),
+        trust: None,
         deliveries: Vec::new(),
         lines: vec![line("masterdata", true), line("transactions", true)],
         sources: Vec::new(),
