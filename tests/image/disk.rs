@@ -16,7 +16,7 @@ use storebox_image::slot::{Slot, State};
 const BYTES: u64 = 4 << 30;
 
 const SHOP: &str = "format = 1\nsite = \"trial\"\nstore = \"0421\"\nnode = \"trial-1\"\n\
-    token = \"0123456789abcdef0123\"\n[main]\nurl = \"https://10.77.0.1:8443\"\n\
+    token = \"0123456789abcdef0123\"\n[main]\nurl = \"http://10.77.0.1:8443\"\n\
     public_key = \"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\"\n\
     [network]\naddress = \"10.77.0.2/24\"\ngateway = \"10.77.0.1\"\n";
 

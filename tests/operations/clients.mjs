@@ -38,17 +38,17 @@ assert.deepEqual(await box.devices(), []);
 
 const heard = new AbortController();
 const [events, changes] = [[], []];
+const changed = (async () => {
+  for await (const { change } of box.changes({ signal: heard.signal })) {
+    changes.push(change);
+    if (change.models?.Product) return change;
+  }
+})();
 const pushed = (async () => {
   for await (const push of box.pushes({ signal: heard.signal })) {
     events.push(push);
     if (push.event === "reset") console.log("listening");
     if (push.event === "changed") return push;
-  }
-})();
-const changed = (async () => {
-  for await (const { change } of box.changes({ signal: heard.signal })) {
-    changes.push(change);
-    if (change.models?.Product) return change;
   }
 })();
 const push = await pushed;

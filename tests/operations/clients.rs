@@ -131,11 +131,45 @@ async fn look_at_the_log(site: &Site, results: &Value) -> anyhow::Result<()> {
 fn try_on_a_sample(site: &Site) -> anyhow::Result<()> {
     let (sample, script) = (site.folder.join("sample.json"), site.folder.join("hook.rhai"));
     fs::write(&sample, r#"{"name": "ada"}"#)?;
-    fs::write(&script, "object.name += call.name;")?;
+    fs::write(&script, "object.name += context.name;")?;
     let (sample, script) = (sample.to_string_lossy(), script.to_string_lossy());
     let tried = site.stage.store.ask(&["channel", "try", &sample, "--hook", "no-bobs"])?;
     ensure!(tried.contains("\"ADA\""), "{tried}");
     let tried = site.stage.store.ask(&["channel", "try", &sample, "--script", &script])?;
     ensure!(tried.contains("\"adascript\""), "{tried}");
+    Ok(())
+}
+
+#[test]
+fn the_types_in_the_comments_of_the_client_module_fit_its_code() -> anyhow::Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let compiler = root.join("target/browser/node_modules/typescript/bin/tsc");
+    if !compiler.exists() {
+        skip::<()>("there is no TypeScript; tests/console/setup installs it");
+        return Ok(());
+    }
+    let options = [
+        "--checkJs",
+        "--allowJs",
+        "--noEmit",
+        "--skipLibCheck",
+        "--target",
+        "es2022",
+        "--module",
+        "es2022",
+        "--moduleResolution",
+        "bundler",
+        "--lib",
+        "es2023,dom,dom.iterable,dom.asynciterable",
+    ];
+    let checked = Blocking::new("node")
+        .arg(compiler)
+        .args(options)
+        .arg("storebox.js")
+        .current_dir(root.join("appliance/server/console/client"))
+        .output()?;
+    let said = String::from_utf8_lossy(&checked.stdout);
+    let own: Vec<&str> = said.lines().filter(|line| line.starts_with("storebox.js")).collect();
+    ensure!(own.is_empty(), "{}", own.join("\n"));
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! Boxes as operators, terminals and their surroundings meet them: real processes, small data.
 
+mod channels;
 mod clients;
 mod clock;
 mod commands;
 mod damage;
 mod disk;
 mod estate;
+mod fuzzer;
 mod integrator;
 mod landscapes;
 mod refusals;

@@ -171,10 +171,8 @@ impl World {
     pub(crate) fn hear_tiers(&mut self, number: usize, from: &Place, message: &Message) {
         let (now, id) = (self.now(), Self::source_of(from));
         match message {
-            Message::Head { bytes } => {
-                if self.stores[number].tiers.take(&id, None).is_some() {
-                    self.hear_head(number, id, bytes.as_ref(), now);
-                }
+            Message::Head { bytes } if self.stores[number].tiers.take(&id, None).is_some() => {
+                self.hear_head(number, id, bytes.as_ref(), now);
             }
             Message::Object { name, bytes } => {
                 if let Some(asked) = self.stores[number].tiers.take(&id, Some(*name)) {
@@ -185,7 +183,14 @@ impl World {
                 let store = &mut self.stores[number];
                 store.tiers.ladder.handle_success(&id, FEEDS, None, now);
             }
-            _ => {}
+            Message::Head { .. }
+            | Message::AskHead { .. }
+            | Message::Probe
+            | Message::AskObject { .. }
+            | Message::Settle { .. }
+            | Message::Settled { .. }
+            | Message::AskKeys { .. }
+            | Message::Known { .. } => {}
         }
     }
 
@@ -293,7 +298,14 @@ impl World {
             Message::AskObject { name } => {
                 self.send(me, from, Message::Object { name: *name, bytes: file });
             }
-            _ => {}
+            Message::Probe
+            | Message::Alive
+            | Message::Head { .. }
+            | Message::Object { .. }
+            | Message::Settle { .. }
+            | Message::Settled { .. }
+            | Message::AskKeys { .. }
+            | Message::Known { .. } => {}
         }
         true
     }

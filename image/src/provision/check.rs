@@ -61,7 +61,7 @@ impl<'a> Checker<'a> {
         let store = self.name("store", &file.store);
         let node = self.name("node", &file.node);
         let token = self.token(&file.token);
-        let url = self.required("main.url", main.map_or(&None, |main| &main.url), https);
+        let url = self.required("main.url", main.map_or(&None, |main| &main.url), web_address);
         let key = main.map_or(&None, |main| &main.public_key);
         let public_key = self.required("main.public_key", key, public_key);
         let network = self.network(file.network.as_ref());
@@ -244,13 +244,6 @@ fn public_key(text: &str) -> Result<[u8; 32], String> {
         .map_err(|_| "must be 64 hexadecimal digits (0-9, a-f)".to_owned())?;
     text.parse::<crate::signature::TrustedKey>().map_err(|error| error.to_string())?;
     Ok(key)
-}
-
-fn https(text: &str) -> Result<String, String> {
-    if !text.starts_with("https://") {
-        return Err("must begin with https://".to_owned());
-    }
-    web_address(text)
 }
 
 /// An address without user, query or fragment: those carry secrets into logs.

@@ -60,7 +60,7 @@ fn each_rule_has_its_own_words() {
         ("format = 1", "", "format: is missing"),
         ("format = 1", "format = \"1\"", "must be the number 1"),
         ("site = ", "sites = ", "unknown field `sites`"),
-        ("https://main", "http://main", "line 16: main.url: must begin with https://"),
+        ("https://main", "ftp://main", "line 16: main.url: must begin with https://"),
         ("main.example.com", "user:pw@main.example.com", "no user"),
         ("main.example.com", "main.example.com:99999", "port"),
         ("d75a98", "zz5a98", "64 hexadecimal digits"),

@@ -115,10 +115,8 @@ fn take_in(places: &Places) -> Result<Option<Provision>, Error> {
 /// Puts the settings into a new folder and points the link at it.
 fn keep(places: &Places, settings: &[Setting]) -> Result<(), Error> {
     let state = places.state();
-    fs::create_dir_all(&state).map_err(io_error("create", &state))?;
     // The service passes through here to its own folder.
-    fs::set_permissions(&state, fs::Permissions::from_mode(0o755))
-        .map_err(io_error("open", &state))?;
+    make_public(&state)?;
     let link = state.join("etc");
     let old = fs::read_link(&link).ok();
     let name = if old.as_deref() == Some(Path::new("etc-1")) { "etc-2" } else { "etc-1" };
@@ -165,7 +163,7 @@ fn apply(places: &Places, current: &Path) -> Result<(), Error> {
             _ if name == settings::CLOCK => places.at("run/systemd/timesyncd.conf.d"),
             _ => continue,
         };
-        fs::create_dir_all(&folder).map_err(io_error("create", &folder))?;
+        make_public(&folder)?;
         let to = folder.join(&*name);
         fs::copy(&path, &to).map_err(io_error("copy", &path))?;
         let readable = fs::Permissions::from_mode(0o644);
@@ -174,12 +172,19 @@ fn apply(places: &Places, current: &Path) -> Result<(), Error> {
     let serial = fs::read_to_string(current.join(settings::SERIAL)).unwrap_or_default();
     let folder = places.at("dev/storebox");
     for (name, port) in serial.lines().filter_map(|line| line.split_once(' ')) {
-        fs::create_dir_all(&folder).map_err(io_error("create", &folder))?;
+        make_public(&folder)?;
         let link = folder.join(name);
         let _ = fs::remove_file(&link);
         symlink(port, &link).map_err(io_error("link", &link))?;
     }
     Ok(())
+}
+
+/// A folder that everybody may read, whatever this unit's mask is.
+fn make_public(folder: &Path) -> Result<(), Error> {
+    fs::create_dir_all(folder).map_err(io_error("create", folder))?;
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(folder, open).map_err(io_error("open", folder))
 }
 
 #[cfg(test)]

@@ -17,13 +17,14 @@ export class Sales {
     this.context = context;
     this.figures = new Card("On the way to head office");
     this.ledger = new Card("Arrived here");
+    this.deliveries = new Card("On to the company's systems", { wide: true });
     this.quarantine = new Card("Refused: a person decides", { wide: true, id: "quarantine" });
     this.conflicts = new Card("Contradictions", { wide: true });
     this.waiting = new Card("Waiting, oldest first", { wide: true });
     this.refusals = new Card("Refused here", { wide: true });
     this.audit = new Card("What persons did", { wide: true });
     this.hint = h("p", { class: "quiet" });
-    const cards = [this.figures, this.ledger, this.quarantine, this.conflicts, this.waiting, this.refusals, this.audit];
+    const cards = [this.figures, this.ledger, this.deliveries, this.quarantine, this.conflicts, this.waiting, this.refusals, this.audit];
     this.element = h("div", {}, this.hint, h("div", { class: "cards" }, cards.map((card) => card.element)));
     this.timer = setInterval(() => this.look(), LOOK_EVERY_MS);
     this.look();
@@ -82,6 +83,10 @@ export class Sales {
       ["Room", box.heldMax ? `${count(box.heldMax - box.waiting)} more fit` : "unknown"],
     ]));
     this.ledger.show(ledger, (book) => pairs([["Settled", count(book.settled)], ["Refused or contradicting", count(book.refused)]]));
+    this.deliveries.show(status.deliveries?.length ? status.deliveries : null, (list) => table("Deliveries", [
+      ["System", (one) => one.id], ["Kind", (one) => one.to], ["To go", (one) => count(one.behind), "number"],
+      ["Delivered since the start", (one) => count(one.delivered), "number"], ["For a person", (one) => count(one.aside), "number"],
+      ["", (one) => badge(one.failing ?? "works", one.failing ? "bad" : "good")]], list));
     const hint = this.context.isOperator() ? "" : "Sign in as operator to see single sales and to decide about refused ones.";
     if (this.hint.textContent !== hint) this.hint.textContent = hint;
     this.hint.hidden = hint === "";

@@ -25,7 +25,7 @@ const LINES: usize = 20;
 const SUM: &str = r#"
     let sum = parse_decimal("0");
     for line in object.lines { sum += parse_decimal(line.listPrice) * line.quantity; }
-    if sum > call.parameters.limit { refuse("too much") }
+    if sum > context.parameters.limit { refuse("too much") }
     object.checked = sum.to_string();
 "#;
 

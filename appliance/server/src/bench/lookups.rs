@@ -98,7 +98,7 @@ fn kinds(data: &Dataset, token: &str) -> Result<Vec<Kind>, Error> {
 }
 
 /// Head office imports; returns when the shop has it.
-async fn import(stage: &Stage, command: &[&str], folder: &Path) -> Result<(), Error> {
+pub(super) async fn import(stage: &Stage, command: &[&str], folder: &Path) -> Result<(), Error> {
     let folder = folder.to_string_lossy();
     stage.main.ask(&[command, &[folder.as_ref()]].concat()).map_err(demo::Error::from)?;
     let author = State::of(&stage.main).await.map_err(demo::Error::from)?;
@@ -113,7 +113,7 @@ async fn import(stage: &Stage, command: &[&str], folder: &Path) -> Result<(), Er
     Ok(())
 }
 
-fn tell_memory(stage: &Stage, what: &str) {
+pub(super) fn tell_memory(stage: &Stage, what: &str) {
     let (now, most) = stage.store.id().map_or((0, 0), machine::resident_of);
     row(what, &format!("{}, {} at most", megabytes(now), megabytes(most)));
 }

@@ -4,6 +4,7 @@
 
 mod accepts;
 mod catalogue;
+mod channels;
 mod devices;
 mod error;
 mod hooks;

@@ -36,11 +36,13 @@ pub enum Part {
     Lookups,
     /// A hook of a channel: script and webhook.
     Hooks,
+    /// Queries and tickets through a channel, at 16 connections.
+    Channels,
 }
 
 impl Part {
     /// All of them, in the order of the report.
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Replica100k,
         Self::Replica1m,
         Self::Memory300k,
@@ -48,6 +50,7 @@ impl Part {
         Self::Devices,
         Self::Lookups,
         Self::Hooks,
+        Self::Channels,
     ];
 
     /// The word on the command line.
@@ -60,6 +63,7 @@ impl Part {
             Self::Devices => "devices",
             Self::Lookups => "lookups",
             Self::Hooks => "hooks",
+            Self::Channels => "channels",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::catalogue::Catalogue;
 use super::options::{Options, Part};
-use super::{Error, accepts, devices, hooks, lookups, machine, replica};
+use super::{Error, accepts, channels, devices, hooks, lookups, machine, replica};
 use crate::demo::dataset::Dataset;
 use crate::demo::say;
 use crate::env;
@@ -43,6 +43,7 @@ async fn measure(part: Part, data: Option<&Path>, dir: &Path) -> Result<(), Erro
         Part::Devices => devices::measure(dir).await,
         Part::Lookups => lookups::measure(&data()?, dir).await,
         Part::Hooks => hooks::measure(dir).await,
+        Part::Channels => channels::measure(&data()?, dir).await,
     }
 }
 

@@ -34,7 +34,7 @@ pub struct Context {
     pub channel: Arc<Channel>,
     /// The user: the caller's, or the one that the terminal always works as.
     pub user: Option<String>,
-    /// The roles of the terminal and of the user.
+    /// The roles of the user, and of the terminal if nobody is logged in there.
     pub roles: BTreeSet<String>,
     /// Where the terminal sells, and what.
     pub place: Place,
@@ -68,8 +68,12 @@ impl Context {
         look: Look<'_>,
     ) -> Self {
         let user = caller.user.clone().or_else(|| text(terminal, "userId"));
-        let of_user = user.as_ref().and_then(|user| text(&look("User", "id", user)?, "roleId"));
-        let roles = [text(terminal, "roleId"), of_user].into_iter().flatten().collect();
+        let record = user.as_ref().and_then(|user| look("User", "id", user));
+        let mut roles = record.as_ref().map(roles_of).unwrap_or_default();
+        // Somebody who is logged in has the rights of a person, not those of the terminal.
+        if caller.user.is_none() {
+            roles.extend(roles_of(terminal));
+        }
         let place = Place::of(terminal, &channel, look);
         Self { caller, channel, user, roles, place, definitions, steps: Mutex::default() }
     }
@@ -111,12 +115,7 @@ impl Place {
         let assortment_id = own("assortmentId")
             .or_else(|| channel.assortment_id.clone())
             .or_else(|| inherited("assortmentId"));
-        let listed = |record: &Map<String, Value>| -> BTreeSet<String> {
-            let list = record.get("warehouseIds").and_then(Value::as_array);
-            let texts = list.into_iter().flatten().filter_map(Value::as_str);
-            texts.map(str::to_owned).collect()
-        };
-        let mut warehouse_ids = listed(terminal);
+        let mut warehouse_ids = texts(terminal, "warehouseIds");
         if warehouse_ids.is_empty() {
             warehouse_ids = channel.warehouse_ids.iter().cloned().collect();
         }
@@ -137,6 +136,18 @@ pub fn ancestors(id: Option<&str>, look: Look<'_>) -> Vec<Map<String, Value>> {
         found.push(record);
     }
     found
+}
+
+/// The roles of a user or terminal: one as `roleId`, any number as `roles`.
+fn roles_of(record: &Map<String, Value>) -> BTreeSet<String> {
+    let mut roles = texts(record, "roles");
+    roles.extend(text(record, "roleId"));
+    roles
+}
+
+fn texts(record: &Map<String, Value>, name: &str) -> BTreeSet<String> {
+    let list = record.get(name).and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn text(record: &Map<String, Value>, name: &str) -> Option<String> {

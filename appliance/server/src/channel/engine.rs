@@ -205,11 +205,12 @@ impl Runner {
         let Ok(Ok(_turn)) = turn else {
             return Err(ChainFault::Away("other webhooks keep the box busy".to_owned()));
         };
-        let told = json!({"call": call, "object": &object});
-        let answer = self.webhooks.call(webhook, id, &told).await.map_err(|fault| match fault {
+        let told = json!({"context": call, "object": &object});
+        let answer = self.webhooks.call(webhook, id, &told).await;
+        let answer = answer.map_err(|fault| match fault {
             CallFault::Refused { text, .. } => ChainFault::Refused(text),
-            fault if fault.is_passing() => ChainFault::Away(chain(&fault)),
-            fault => ChainFault::Broken(chain(&fault)),
+            CallFault::Secret { .. } | CallFault::Unavailable(_) => ChainFault::Away(chain(&fault)),
+            CallFault::Invalid(_) | CallFault::Answer(_) => ChainFault::Broken(chain(&fault)),
         })?;
         match answer {
             Value::Null => Ok(object),

@@ -18,7 +18,6 @@ use crate::supervise::Supervisor;
 /// What it has been told.
 #[derive(Debug)]
 pub(super) struct Heard {
-    pub(super) path: String,
     headers: HeaderMap,
     pub(super) bytes: Bytes,
     pub(super) body: Value,
@@ -83,7 +82,7 @@ async fn hear(
 ) -> (StatusCode, String) {
     let body = serde_json::from_slice(&bytes).unwrap_or_default();
     let answer = answers.lock().unwrap().get(&path).cloned();
-    let _ = sender.send(Heard { path, headers, bytes, body });
+    let _ = sender.send(Heard { headers, bytes, body });
     match answer {
         Some((status, body)) => (StatusCode::from_u16(status).unwrap(), body),
         None => std::future::pending().await,

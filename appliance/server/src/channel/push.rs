@@ -26,6 +26,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use futures_util::future::select_all;
 use serde::Serialize;
 use serde_json::Value;
@@ -144,8 +145,9 @@ impl Pushes {
             }
             let moved = async {
                 tokio::time::sleep(LOOK_MIN).await;
-                let feeds = select_all(watches.iter_mut().map(|watch| Box::pin(watch.changed())));
-                tokio::select! { _ = feeds => {}, _ = wake.changed() => {} }
+                let each = watches.iter_mut().map(|watch| watch.changed().boxed());
+                let own = wake.changed().boxed();
+                select_all(each.chain([own])).await
             };
             let moved = tokio::time::timeout(courier::pause(&self.inner), moved);
             if stop.run_until_cancelled(moved).await.is_none() {

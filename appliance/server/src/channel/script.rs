@@ -1,6 +1,6 @@
 //! Code of the chain in a box of its own: a small language, without files, network, clock or other scripts.
 //!
-//! A script sees two variables: `object`, which it may change, and `call`, which says what is going on.
+//! A script sees two variables: `object`, which it may change, and `context`, which says what is going on.
 //! What `object` is at the end is the result; `throw "why"` (or `refuse("why")`) refuses.
 //! Decimals are exact; there are no floats.
 //!
@@ -123,7 +123,7 @@ impl Sandbox {
         let ast = self.compile(source)?;
         let mut scope = Scope::new();
         scope.push_dynamic("object", value::enter(object)?);
-        scope.push_constant_dynamic("call", value::enter(call.clone())?);
+        scope.push_constant_dynamic("context", value::enter(call.clone())?);
         DEADLINE.set(Some(env::instant() + self.inner.time_max));
         self.inner.engine.run_ast_with_scope(&mut scope, &ast).map_err(|error| fault(&error))?;
         let object = scope.remove::<Dynamic>("object").unwrap_or(Dynamic::UNIT);
@@ -137,7 +137,7 @@ impl Sandbox {
         }
         let mut scope = Scope::new();
         scope.push("object", ());
-        scope.push("call", ());
+        scope.push("context", ());
         let compiled = self.inner.engine.compile_with_scope(&scope, source);
         let ast = compiled.map_err(|error| ScriptFault::Syntax(cut(&error.to_string())))?;
         let ast = Arc::new(ast);
@@ -173,7 +173,7 @@ fn engine() -> Engine {
         .set_max_map_size(FIELDS_MAX)
         .set_max_strings_interned(0);
     engine.on_progress(|operations| {
-        let is_late = operations % CLOCK_EVERY == 0
+        let is_late = operations.is_multiple_of(CLOCK_EVERY)
             && DEADLINE.get().is_some_and(|deadline| env::instant() > deadline);
         is_late.then(|| Dynamic::from("time"))
     });

@@ -61,6 +61,24 @@ async fn the_operator_may_call_in_the_place_of_a_terminal() {
 }
 
 #[tokio::test]
+async fn who_is_logged_in_has_a_person_s_rights_and_not_the_terminal_s() {
+    let world = World::open(&estate());
+    let caller = Caller {
+        terminal: "web-1".parse().unwrap(),
+        user: Some("guest".to_owned()),
+        is_operator: false,
+        correlation: "test".to_owned(),
+    };
+    let context = world.channels.context(caller).unwrap();
+    let call = |service: &'static str, request: Value| {
+        world.channels.execute(service, request, &context, Wish::Held)
+    };
+    assert!(call("query", json!({"entity": "Store"})).await.is_ok());
+    let refused = call("customer", json!({"name": "Ada"})).await.unwrap_err();
+    assert!(refused.detail.contains("needs the right write; user guest"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_person_is_shown_without_secrets_and_cannot_be_found_by_them() {
     let world = World::open(&estate());
     let people = world.rows("User", json!([])).await;

@@ -154,14 +154,21 @@ impl Keyed {
         each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), DiskError> {
         let start = match after {
-            Some(after) => part_key(letter, after, u16::MAX),
+            Some(after) => part_key(letter, after, 0),
             None => [&[letter], prefix].concat(),
+        };
+        let is_before = |inner: &[u8]| {
+            // Keys that begin with this one follow it; only its own parts are passed over.
+            after.is_some_and(|after| inner.len() == after.len() + 2 && inner.starts_with(after))
         };
         self.run(|| {
             let mut value = Vec::new();
             for entry in self.db.range(start..) {
                 let (key, bytes) = entry?;
                 let Some(inner) = key.strip_prefix(&[letter][..]) else { break };
+                if is_before(inner) {
+                    continue;
+                }
                 if !inner.starts_with(prefix) || inner.len() < 2 {
                     break;
                 }
@@ -230,6 +237,30 @@ mod tests {
         keyed.remove(b'a', b"one").unwrap();
         assert_eq!(keyed.get(b'a', b"one").unwrap(), None);
         keyed.commit().unwrap();
+    }
+
+    #[test]
+    fn a_key_that_begins_with_another_comes_behind_it() {
+        let home = tempfile::tempdir().unwrap();
+        let keyed = Keyed::open(&home.path().join("map")).unwrap().keyed;
+        let long = vec![7; 2 * PART_BYTES];
+        for key in ["1", "1/a", "12", "2"] {
+            keyed.put(b'a', key.as_bytes(), &long).unwrap();
+        }
+        let keys = |prefix: &str, after: Option<&str>| {
+            let mut keys = Vec::new();
+            let after = after.map(str::as_bytes);
+            keyed
+                .scan(b'a', prefix.as_bytes(), after, &mut |key, _| {
+                    keys.push(String::from_utf8(key.to_vec()).unwrap());
+                    true
+                })
+                .unwrap();
+            keys
+        };
+        assert_eq!(keys("", Some("1")), ["1/a", "12", "2"]);
+        assert_eq!(keys("1", Some("1/a")), ["12"]);
+        assert_eq!(keys("1/", None), ["1/a"]);
     }
 
     #[test]

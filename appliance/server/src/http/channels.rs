@@ -1,11 +1,13 @@
 //! Channels over HTTP: reads the request, finds out who calls, calls the execution layer, writes the answer.
 
+pub mod schema;
+mod services;
+
 use std::time::Duration;
 
-use axum::Extension;
 use axum::body::Bytes;
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{DefaultBodyLimit, Query};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -29,7 +31,17 @@ const CORRELATION_BYTES_MAX: usize = 64;
 /// The routes of this file.
 pub fn routes(channels: Channels) -> OpenApiRouter {
     OpenApiRouter::new()
-        .routes(routes!(call))
+        .routes(routes!(services::query))
+        .routes(routes!(services::customer))
+        .routes(routes!(services::customer_address))
+        .routes(routes!(services::inventory))
+        .routes(routes!(services::ticket))
+        .routes(routes!(services::ticket_ship))
+        .routes(routes!(services::ticket_pay))
+        .routes(routes!(services::ticket_invoice))
+        .routes(routes!(services::cash_up))
+        .routes(routes!(services::cash_management))
+        .route("/v1/channel/{service}", axum::routing::post(services::other))
         .layer(DefaultBodyLimit::max(ENVELOPE_BYTES_MAX))
         .with_state(channels)
 }
@@ -38,7 +50,7 @@ pub fn routes(channels: Channels) -> OpenApiRouter {
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct Call {
+pub struct Call {
     /// When to answer a change: `held`, when it is on this box's disk, or `settled`, when head office has it.
     wait: Option<String>,
     /// How many seconds to wait for head office at most, 0 to 55.
@@ -47,57 +59,19 @@ struct Call {
     terminal: Option<String>,
 }
 
-/// Call a service of the channel that the terminal belongs to.
-///
-/// Services: `query`, `customer`, `customer-address`, `inventory`, `ticket`, `ticket-ship`, `ticket-pay`,
-/// `ticket-invoice`, `cash-up`, `cash-management`.
-/// Every change may have a `key` (a UUID of version 7): the same request under the same key is done once.
-#[utoipa::path(post, path = "/v1/channel/{service}", tag = "channels",
-    params(("service" = String, Path, description = "The service.", example = "query"), Call),
-    request_body(content = Object, description = "By service; see the examples.", examples(
-        ("query" = (summary = "Products by name, with price and stock", value = json!({
-            "entity": "Product", "startRow": 0, "endRow": 50,
-            "criteria": [{"fieldName": "name", "operator": "iContains", "value": "choc"},
-                         {"operator": "or", "criteria": [
-                             {"fieldName": "category", "operator": "equals", "value": "C0180"},
-                             {"fieldName": "price.listPrice", "operator": "lessOrEqual", "value": 3.5}]}],
-            "options": {"price": true, "stock": true, "stockByWarehouse": false}}))),
-        ("customer" = (summary = "A new customer", value = json!({
-            "name": "Ada Lovelace", "searchKey": "ADA", "email": "ada@example.com"}))),
-        ("customer-address" = (summary = "An address of a customer, by code", value = json!({
-            "customer": "ADA", "addressLine1": "1 Main Street", "postalCode": "08001"}))),
-        ("inventory" = (summary = "A count and a change", value = json!({
-            "lines": [{"product": "2000000256719", "warehouse": "W1", "level": "12"},
-                      {"productId": "42346", "warehouseId": "W1", "change": "-1.5"}]}))),
-        ("ticket" = (summary = "A ticket", value = json!({
-            "documentNo": "WEB/1", "customer": "ADA",
-            "lines": [{"product": "2000000256719", "quantity": 2, "listPrice": "3.49"}],
-            "gross": "6.98"}))),
-        ("ticket-ship" = (summary = "Lines leave the store", value = json!({
-            "ticket": "WEB/1", "lines": [{"id": "0192d3a4-5b6c-7d8e-9f00-112233445566-1", "quantity": 1}]}))),
-        ("ticket-pay" = (summary = "Money comes", value = json!({
-            "ticket": "WEB/1", "payments": [{"method": "card", "amount": "6.98"}]}))),
-        ("ticket-invoice" = (summary = "An invoice is written", value = json!({"ticket": "WEB/1"}))),
-        ("cash-management" = (summary = "Cash is put in", value = json!({
-            "session": "web-1-1", "type": "in", "amount": "100.00"}))),
-        ("cash-up" = (summary = "A session is closed", value = json!({"session": "web-1-1"}))))),
-    responses(
-        (status = 200, description = "What the service answers; `Cache-Control` where the channel permits it.",
-            body = Object, example = json!({"entity": "Product", "startRow": 0, "endRow": 1, "totalRows": 1,
-                "more": false, "data": [{"id": "25671", "name": "ICE - CRUSHED/CUBED"}],
-                "metadata": {"plan": ["index barcode"], "examined": 1, "position": "1.1"}})),
-        (status = 202, description = "It is on this box's disk and the work goes on; `Location` is the place to ask.",
-            body = Object)))]
-async fn call(
-    State(channels): State<Channels>,
-    Extension(identity): Extension<Identity>,
+/// What every handler gets of a request.
+struct Request {
+    channels: Channels,
+    identity: Identity,
     headers: HeaderMap,
-    path: Result<Path<String>, PathRejection>,
     query: Result<Query<Call>, QueryRejection>,
     body: Bytes,
-) -> Response {
-    let correlation = correlation(&headers);
-    let answered = answer(&channels, &identity, correlation.clone(), path, query, &body).await;
+}
+
+/// Calls a service and puts the correlation id on whatever comes of it.
+async fn call(service: &str, request: Request) -> Response {
+    let correlation = correlation(&request.headers);
+    let answered = answer(service, &request, correlation.clone()).await;
     let mut response = answered.unwrap_or_else(IntoResponse::into_response);
     let value = HeaderValue::from_str(&correlation).expect("a correlation id is plain ASCII");
     response.headers_mut().insert(CORRELATION, value);
@@ -105,24 +79,22 @@ async fn call(
 }
 
 async fn answer(
-    channels: &Channels,
-    identity: &Identity,
+    service: &str,
+    request: &Request,
     correlation: String,
-    path: Result<Path<String>, PathRejection>,
-    query: Result<Query<Call>, QueryRejection>,
-    body: &[u8],
 ) -> Result<Response, Refusal> {
-    let parameter = |detail: String| Refusal::new(Code::ParameterInvalid, detail);
-    let Path(service) = path.map_err(|error| parameter(error.body_text()))?;
-    let Query(call) = query.map_err(|error| parameter(error.body_text()))?;
-    let wish = wish(&call)?;
+    let Request { channels, identity, query, body, .. } = request;
+    let parameter =
+        |error: &QueryRejection| Refusal::new(Code::ParameterInvalid, error.body_text());
+    let Query(call) = query.as_ref().map_err(parameter)?;
+    let wish = wish(call)?;
     let caller = caller(identity, call.terminal.as_deref(), correlation)?;
-    let request: Value = serde_json::from_slice(body)
+    let json: Value = serde_json::from_slice(body)
         .map_err(|error| Refusal::new(Code::BodyMalformed, format!("request: {error}")))?;
     let opening = channels.clone();
     let opened = tokio::task::spawn_blocking(move || opening.context(caller)).await;
     let context = opened.map_err(|error| Refusal::new(Code::Internal, error.to_string()))??;
-    let reply = channels.execute(&service, request, &context, wish).await?;
+    let reply = channels.execute(service, json, &context, wish).await?;
     Ok(respond(&reply))
 }
 

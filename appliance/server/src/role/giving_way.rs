@@ -21,6 +21,9 @@ const PAGE: usize = 500;
 const PAIRS: [(&str, &str); 2] =
     [("ChangedBusinessPartners", "BusinessPartner"), ("ChangedBPlocation", "BPLocation")];
 
+/// The field of a central record that holds the id under which a shop created it.
+const EDGE_ID: &str = "edgeId";
+
 /// The task.
 pub(super) struct GivingWay {
     changes: TillChanges,
@@ -72,8 +75,12 @@ impl GivingWay {
                     self.seen.insert(feed, to);
                 }
                 Since::Changes { to, changes } => {
-                    for told in changes.iter().filter(|told| told.change.body.is_some()) {
+                    for told in &changes {
+                        let Some(body) = &told.change.body else { continue };
                         self.documents.give_way(&told.model, &told.change.id);
+                        if let Some(born_as) = born_as(&told.model, body) {
+                            self.documents.give_way(&told.model, &born_as);
+                        }
                     }
                     self.seen.insert(feed, to);
                 }
@@ -109,8 +116,23 @@ impl GivingWay {
     fn give_way_if_central(&self, model: &ModelName, id: &str) {
         let Ok(id) = id.parse::<RecordId>() else { return };
         let view = self.masterdata.view(model.as_str());
-        if view.is_ok_and(|view| matches!(view.generation.get(model, &id), Ok(Some(_)))) {
+        let is_central = view.is_ok_and(|view| {
+            let generation = &view.generation;
+            let by_edge_id = generation.find(model, EDGE_ID, id.as_str(), 1);
+            matches!(generation.get(model, &id), Ok(Some(_)))
+                || by_edge_id.is_ok_and(|found| !found.is_empty())
+        });
+        if is_central {
             self.documents.give_way(model, &id);
         }
     }
+}
+
+/// The id that a record had in the shop where it was born, if head office gave it another.
+fn born_as(model: &ModelName, body: &[u8]) -> Option<RecordId> {
+    if !PAIRS.iter().any(|(_, central)| *central == model.as_str()) {
+        return None;
+    }
+    let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    fields.get(EDGE_ID)?.as_str()?.parse().ok()
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use storebox_proto::time::{ClockConfidence, Timestamp};
 
 use super::{DeviceStatus, LineStatus, OutboxStatus, Status};
+use crate::tiers::SourceStatus;
 
 mod devices;
 #[cfg(test)]
@@ -85,6 +86,7 @@ pub fn findings(status: &Status) -> Vec<Finding> {
     money(status, &mut found);
     found.extend(status.devices.iter().filter_map(devices::finding));
     lines(status, &mut found);
+    ways(status, &mut found);
     machine(status, &mut found);
     masterdata(status, &mut found);
     // Within a level the order above stays: what stops selling, what needs a person, what mends itself.
@@ -166,6 +168,30 @@ fn lines(status: &Status, found: &mut Vec<Finding>) {
             true => head_office_away(status, &down),
             false => server_away(status, &down),
         });
+    }
+}
+
+/// What still flows, but not as it was meant to.
+fn ways(status: &Status, found: &mut Vec<Finding>) {
+    for delivery in status.deliveries.iter().filter(|delivery| delivery.aside > 0) {
+        let sales = Count(delivery.aside, "settled sale waits", "settled sales wait");
+        let text = format!("{sales} for a person: {} does not take them", cut(&delivery.id));
+        let advice =
+            "Look with `storebox ledger` what is refused there, and put it right in that system.";
+        found.push(Finding::new(Level::Bad, "delivery_aside", text).advise(advice));
+    }
+    let primary_down = |source: &&SourceStatus| source.kind == "primary" && !source.up;
+    for down in status.sources.iter().filter(primary_down) {
+        let used =
+            |other: &&SourceStatus| other.service == down.service && other.chosen && other.up;
+        let Some(way) = status.sources.iter().find(used) else { continue };
+        let what = if down.service == "transactions" { "sales go" } else { "masterdata comes" };
+        let text =
+            format!("Head office is unreachable directly, {what} by way of {}", cut(&way.id));
+        let advice =
+            "Nothing to do in the shop: the box goes back by itself when the direct way answers.";
+        let code = format!("detour_{}", cut(&down.service));
+        found.push(Finding::new(Level::Notice, &code, text).advise(advice));
     }
 }
 

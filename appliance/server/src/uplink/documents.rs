@@ -4,7 +4,7 @@
 //! When it is settled, its document is kept here until the central record arrives, or until there are too many.
 //! Whoever reads a model asks the replica first: the central version wins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -22,6 +22,8 @@ use crate::journal::{Location, Reader};
 
 /// Settled documents that are kept until the central record arrives.
 const KEPT_MAX: usize = 20_000;
+/// Names of changed documents that are remembered, for whoever keeps an index of them.
+const LATELY_MAX: usize = 4096;
 const BY_ID: u8 = b'd';
 const BY_AGE: u8 = b'o';
 
@@ -88,6 +90,20 @@ pub(super) struct Held(Arc<RwLock<HeldMaps>>);
 struct HeldMaps {
     by_id: BTreeMap<(TxKind, String), HeldDocument>,
     by_position: BTreeMap<u64, (TxKind, String)>,
+    /// The names of what came or changed lately, the oldest first.
+    lately: VecDeque<(TxKind, String)>,
+    /// How many came or changed before these.
+    before: u64,
+}
+
+impl HeldMaps {
+    fn note(&mut self, name: (TxKind, String)) {
+        self.lately.push_back(name);
+        if self.lately.len() > LATELY_MAX {
+            self.lately.pop_front();
+            self.before += 1;
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -103,16 +119,17 @@ impl Held {
         let name = (meta.kind.clone(), id);
         maps.by_position.insert(slot.position, name.clone());
         let document = HeldDocument { position: slot.position, at: slot.at, location };
+        maps.note(name.clone());
         maps.by_id.insert(name, document);
     }
 
     pub(super) fn moved(&self, position: u64, location: Location) {
         let mut maps = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let HeldMaps { by_id, by_position } = &mut *maps;
-        if let Some(held) = by_position.get(&position).and_then(|name| by_id.get_mut(name))
-            && held.position == position
-        {
+        let HeldMaps { by_id, by_position, .. } = &mut *maps;
+        let Some(name) = by_position.get(&position).cloned() else { return };
+        if let Some(held) = by_id.get_mut(&name).filter(|held| held.position == position) {
             held.location = location;
+            maps.note(name);
         }
     }
 
@@ -164,18 +181,31 @@ impl LocalDocuments {
 
     /// Documents of a kind in the order of their ids, behind `after`; reads the disk.
     pub fn list(&self, kind: &TxKind, after: Option<&str>, count_max: usize) -> Vec<Document> {
+        self.list_under(kind, "", after, count_max)
+    }
+
+    /// Documents of a kind whose ids begin so, in the order of their ids, behind `after`; reads the disk.
+    pub fn list_under(
+        &self,
+        kind: &TxKind,
+        beginning: &str,
+        after: Option<&str>,
+        count_max: usize,
+    ) -> Vec<Document> {
+        let name = |id: &str| (kind.clone(), id.to_owned());
+        let start = after.map_or(Bound::Included(name(beginning)), |id| Bound::Excluded(name(id)));
         let mut ids: Vec<String> = {
             let maps = self.held.0.read().unwrap_or_else(PoisonError::into_inner);
-            let start = (kind.clone(), after.unwrap_or_default().to_owned());
-            let names = maps.by_id.range((Bound::Excluded(start), Bound::Unbounded));
-            let names = names.take_while(|((of, _), _)| of == kind).take(count_max);
-            names.map(|((_, id), _)| id.clone()).collect()
+            let names = maps.by_id.range((start, Bound::Unbounded));
+            let names = names.take_while(|((of, id), _)| of == kind && id.starts_with(beginning));
+            names.take(count_max).map(|((_, id), _)| id.clone()).collect()
         };
-        let prefix = key_of(kind, "");
+        let of_kind = key_of(kind, "").len();
+        let prefix = key_of(kind, beginning);
         let after = after.map(|id| key_of(kind, id));
         let mut count = 0;
         let scanned = self.kept.scan(BY_ID, &prefix, after.as_deref(), &mut |key, _| {
-            ids.push(String::from_utf8_lossy(&key[prefix.len()..]).into_owned());
+            ids.push(String::from_utf8_lossy(&key[of_kind..]).into_owned());
             count += 1;
             count < count_max
         });
@@ -223,6 +253,15 @@ impl LocalDocuments {
             true
         });
         newest
+    }
+
+    /// How many documents have come or changed, and which since there were so many; nothing if that is too long ago.
+    pub fn changed_since(&self, count: u64) -> (u64, Option<Vec<(TxKind, String)>>) {
+        let maps = self.held.0.read().unwrap_or_else(PoisonError::into_inner);
+        let now = maps.before + maps.lately.len() as u64;
+        let skipped = count.checked_sub(maps.before).and_then(|count| usize::try_from(count).ok());
+        let names = skipped.map(|skipped| maps.lately.iter().skip(skipped).cloned().collect());
+        (now, names)
     }
 
     /// The central record has arrived: what was kept for it goes.

@@ -39,9 +39,10 @@ impl Shop {
     }
 
     async fn await_count(&self, expected: (usize, usize)) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(5));
         let looks = async {
             while self.afterwards.count() != expected {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+                ticks.tick().await;
             }
         };
         let done = tokio::time::timeout(Duration::from_secs(60), looks).await;

@@ -39,7 +39,7 @@ async fn hooks_change_a_call_on_its_way_in_their_order() {
     second["sequence"] = json!(2);
     let mut first = script("z1", "before-save", Some("Customer"), "object.name.make_upper();");
     first["sequence"] = json!(1);
-    let on_response = script("r", "on-response", None, "object.seen = call.channel;");
+    let on_response = script("r", "on-response", None, "object.seen = context.channel;");
     let (world, _dir) = with(&[second, first, on_response]);
     let made = world.done("customer", json!({"name": "ada"})).await;
     assert_eq!(made["seen"], "web");
@@ -104,7 +104,7 @@ async fn another_program_changes_a_call_and_sees_who_asks() {
     assert_eq!(world.rows("Customer", criteria).await[0]["name"], "Grace");
     let heard = peer.heard().await;
     assert_eq!(heard.body["object"], json!({"name": "Ada"}));
-    let call = &heard.body["call"];
+    let call = &heard.body["context"];
     assert_eq!((&call["channel"], &call["terminal"]), (&json!("web"), &json!("web-1")));
     assert_eq!((&call["stage"], &call["parameters"]["limit"]), (&json!("before-save"), &json!(5)));
     let signer = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);

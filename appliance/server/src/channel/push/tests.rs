@@ -13,7 +13,9 @@ use crate::db::SegmentStore;
 use crate::replica::board::Board;
 use crate::supervise::Supervisor;
 
-const AT: Timestamp = Timestamp::from_unix_ms(1_800_000_000_000);
+fn at() -> Timestamp {
+    Timestamp::from_unix_ms(1_800_000_000_000)
+}
 
 fn ids(store: &Store, push: &str) -> Vec<String> {
     store.waiting(push, 0, 100).unwrap().into_iter().map(|record| record.id).collect()
@@ -24,12 +26,12 @@ fn what_changes_again_before_it_is_told_is_one_record_and_a_late_change_survives
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap().0;
     for id in ["1", "2", "1", "3", "1"] {
-        store.note("p", id, Happened::Changed, AT).unwrap();
+        store.note("p", id, Happened::Changed, at()).unwrap();
     }
     assert_eq!((ids(&store, "p"), store.count("p")), (vec!["2".into(), "3".into(), "1".into()], 3));
     let read = store.waiting("p", 0, 100).unwrap();
-    store.note("p", "3", Happened::Removed, AT).unwrap();
-    let last = Last { at: AT, number: 5, count: 3 };
+    store.note("p", "3", Happened::Removed, at()).unwrap();
+    let last = Last { at: at(), number: 5, count: 3 };
     store.delivered("p", &read, last.clone()).unwrap();
     assert_eq!((ids(&store, "p"), store.count("p")), (vec!["3".to_owned()], 1));
     drop(store);
@@ -37,9 +39,9 @@ fn what_changes_again_before_it_is_told_is_one_record_and_a_late_change_survives
     let left = store.waiting("p", 0, 100).unwrap();
     assert_eq!((left[0].event, store.count("p")), (Happened::Removed, 1));
     assert_eq!(store.course("p").unwrap().last, Some(last));
-    store.note("p", "4", Happened::Changed, AT).unwrap();
+    store.note("p", "4", Happened::Changed, at()).unwrap();
     assert!(store.waiting("p", left[0].number, 100).unwrap()[0].number > left[0].number);
-    store.reset("p", AT).unwrap();
+    store.reset("p", at()).unwrap();
     assert_eq!((ids(&store, "p"), store.count("p")), (vec![String::new()], 1));
     store.forget("p").unwrap();
     assert_eq!((store.count("p"), ids(&store, "p").len()), (0, 0));
@@ -61,7 +63,7 @@ fn open(definition: Value) -> Shop {
     let segments = SegmentStore::open(&dir.path().join("segments")).unwrap();
     let parts = Parts {
         channels: world.channels.clone(),
-        changes: TillChanges::new(Board::new(), segments),
+        changes: TillChanges::new(Board::new([]), segments),
         documents: world.documents.clone(),
         webhooks: Webhooks::new(signer, dir.path().join("secrets")).unwrap(),
     };
@@ -144,13 +146,14 @@ async fn a_target_that_was_away_gets_everything_once_and_what_it_refuses_waits_f
 }
 
 async fn await_dead(shop: &Shop) -> PushStatus {
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
     let looks = async {
         loop {
             let status = shop.pushes.status().unwrap().remove(0);
             if !status.dead.is_empty() {
                 return status;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            ticks.tick().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(30), looks).await.unwrap()
@@ -171,7 +174,7 @@ async fn a_definition_that_is_gone_leaves_nothing_and_a_crash_repeats_rather_tha
     shop.pushes.inner.store.keep_course("p1", course).unwrap();
     shop.look();
     assert_eq!(shop.pushes.status().unwrap()[0].waiting, 1);
-    shop.pushes.inner.store.note("old", "1", Happened::Changed, AT).unwrap();
+    shop.pushes.inner.store.note("old", "1", Happened::Changed, at()).unwrap();
     shop.pushes.inner.store.keep_course("old", Course::default()).unwrap();
     shop.look();
     assert_eq!(shop.pushes.inner.store.count("old"), 0);

@@ -1,6 +1,7 @@
 //! One query from its request to its answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use storebox_proto::estate::channel::{
@@ -9,6 +10,7 @@ use storebox_proto::estate::channel::{
 use storebox_proto::limits::QUERY_ROWS_MAX;
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::query::{Entity, Query};
+use tokio::sync::SemaphorePermit;
 
 use super::reader::{Found, Reader};
 use crate::channel::context::{Context, Place};
@@ -16,6 +18,9 @@ use crate::channel::desk::Reply;
 use crate::channel::fault;
 use crate::channel::hooks::{Hooks, Point};
 use crate::env;
+
+/// How long a question that looks at every row waits for its turn.
+const TURN_MAX: Duration = Duration::from_secs(10);
 
 /// Answers a query, with its hooks around it.
 pub(in crate::channel) async fn answer(
@@ -31,13 +36,18 @@ pub(in crate::channel) async fn answer(
     let query = Query::parse(&request).map_err(fault::query)?;
     allowed(&query, entity, context, parameters)?;
     let rows_max = parameters.rows_max.unwrap_or(QUERY_ROWS_MAX).min(QUERY_ROWS_MAX);
-    let (reader, scope) = (Arc::clone(reader), Scope::of(context));
-    let work = move || {
-        let found = reader.find(&query, &scope, rows_max)?;
-        Ok(to_json(&query, found))
+    let (own, scope) = (Arc::clone(reader), Scope::of(context));
+    let planned = blocking(move || own.plan(query)).await?;
+    let _turn = match planned.is_scan() {
+        true => Some(turn(reader).await?),
+        false => None,
     };
-    let done = tokio::task::spawn_blocking(work).await;
-    let json = done.map_err(|error| Problem::new(Code::Internal, error.to_string()))??;
+    let own = Arc::clone(reader);
+    let work = move || {
+        let asked = planned.query.clone();
+        Ok(to_json(&asked, own.find(planned, &scope, rows_max)?))
+    };
+    let json = blocking(work).await?;
     let json = hooks.run(context, point(Stage::AfterQuery), json).await?;
     Ok(Reply { max_age: parameters.cache_seconds(entity), ..Reply::of(json) })
 }
@@ -57,7 +67,26 @@ pub(in crate::channel) fn one(
     let request = json!({"entity": push.entity.entity(), "criteria": criteria});
     let query = Query::parse(&request).map_err(fault::query)?;
     let scope = Scope { channel: channel.id.clone(), place, today: today() };
-    Ok(reader.find(&query, &scope, 1)?.rows.into_iter().next())
+    Ok(reader.find(reader.plan(query)?, &scope, 1)?.rows.into_iter().next())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Problem::new(Code::Internal, error.to_string()))?
+}
+
+/// Waits for the turn of a question that looks at every row: these go one after the other, so that the time that
+/// one may take is its own.
+async fn turn(reader: &Reader) -> Result<SemaphorePermit<'_>, Problem> {
+    match tokio::time::timeout(TURN_MAX, reader.scans.acquire()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(_)) | Err(_) => {
+            let detail = "too many questions look at every row; ask again, or by an indexed field";
+            Err(Problem::new(Code::Busy, detail))
+        }
+    }
 }
 
 /// What of a context decides which rows a caller sees.

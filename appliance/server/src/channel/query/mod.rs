@@ -11,8 +11,10 @@ mod plan;
 mod reader;
 mod references;
 mod rows;
+mod search;
 #[cfg(test)]
 mod tests;
+mod tickets;
 
 pub(super) use answer::{answer, one};
 pub(super) use reader::Reader;

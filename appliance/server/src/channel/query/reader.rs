@@ -1,20 +1,19 @@
 //! Finds the rows of a query.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use storebox_proto::feed::{IndexDef, Record};
 use storebox_proto::ids::{RecordId, TxKind};
 use storebox_proto::problem::{Code, Problem};
-use storebox_proto::query::{Criteria, Entity, Query};
+use storebox_proto::query::{Entity, Query};
 
 use super::answer::Scope;
-use super::bring::Bringing;
-use super::entity::{Sources, USER_FIELDS, sources};
+use super::entity::{Sources, sources};
 use super::plan::{Plan, Spot};
-use super::rows::{Row, Rows, size};
-use crate::channel::context::ancestors;
+use super::rows::{Row, Rows};
+use super::search::Search;
+use super::tickets::TicketBook;
 use crate::channel::fault;
 use crate::channel::save::stock::StockBook;
 use crate::db::Probe;
@@ -23,6 +22,8 @@ use crate::uplink::{Document, LocalDocuments};
 
 /// Candidates that are taken from indexes; beyond that every row is looked at.
 const CANDIDATES_MAX: usize = 5_000;
+/// Questions that look at every row at the same time; one core stays with the tills.
+const SCANS_MAX: usize = 1;
 /// Documents of the shop that are read at once.
 const LOCAL_PAGE: usize = 500;
 /// Documents of the shop that one question reads.
@@ -39,42 +40,60 @@ pub(in crate::channel) struct Found {
     pub(super) position: Option<String>,
 }
 
+/// A query that is about to be answered.
+pub(super) struct Planned {
+    pub(super) query: Query,
+    plan: Plan,
+}
+
+impl Planned {
+    /// Whether every row will be looked at.
+    pub(super) fn is_scan(&self) -> bool {
+        self.plan == Plan::Scan
+    }
+}
+
 /// Reads entities; shared by all queries and by what writes.
 pub(in crate::channel) struct Reader {
     pub(super) masterdata: Masterdata,
     pub(super) documents: LocalDocuments,
     pub(in crate::channel) stock: StockBook,
-}
-
-/// One query under way.
-struct Search<'a> {
-    reader: &'a Reader,
-    query: &'a Query,
-    scope: &'a Scope,
-    bringing: Bringing<'a>,
-    /// The criteria ask for what a row brings from elsewhere.
-    brings_first: bool,
-    categories: OnceCell<Option<BTreeSet<String>>>,
+    /// The shop's tickets by number and customer.
+    pub(in crate::channel) tickets: TicketBook,
+    /// Questions that look at every row and may do so now.
+    pub(super) scans: tokio::sync::Semaphore,
 }
 
 impl Reader {
     pub(in crate::channel) fn new(masterdata: Masterdata, documents: LocalDocuments) -> Self {
         let stock = StockBook::new(documents.clone());
-        Self { masterdata, documents, stock }
+        let tickets = TicketBook::new(documents.clone(), tx_kind("Order"));
+        let scans = tokio::sync::Semaphore::new(SCANS_MAX);
+        Self { masterdata, documents, stock, tickets, scans }
+    }
+
+    /// A query with ids in the place of codes, and how it will be answered.
+    pub(super) fn plan(&self, query: Query) -> Result<Planned, Problem> {
+        let criteria = self.resolve(query.entity, &query.criteria)?;
+        let query = Query { criteria, ..query };
+        let central = sources(query.entity).central;
+        let view = central.map(|model| self.view(model)).transpose()?;
+        let is_ticket = query.entity == Entity::Ticket;
+        let indexes = if is_ticket { TicketBook::indexes() } else { self.indexes(view.as_ref()) };
+        let plan = Plan::of(&query.criteria, &indexes);
+        Ok(Planned { query, plan })
     }
 
     /// The rows of a query; `rows_max` at most.
     pub(super) fn find(
         &self,
-        query: &Query,
+        planned: Planned,
         scope: &Scope,
         rows_max: u64,
     ) -> Result<Found, Problem> {
-        let criteria = self.resolve(query.entity, &query.criteria)?;
-        let query = Query { criteria, ..query.clone() };
+        let Planned { query, plan } = planned;
         let sources = sources(query.entity);
         let view = sources.central.map(|model| self.view(model)).transpose()?;
-        let plan = Plan::of(&query.criteria, &self.indexes(view.as_ref()));
         self.find_by(plan, &query, scope, rows_max, &sources, view.as_ref())
     }
 
@@ -99,14 +118,7 @@ impl Reader {
             None => BTreeMap::new(),
         };
         let mut rows = Rows::new(query, rows_max);
-        let search = Search {
-            reader: self,
-            query,
-            scope,
-            bringing: Bringing::new(self, query, scope),
-            brings_first: asks_for(&query.criteria, sources.brought),
-            categories: OnceCell::new(),
-        };
+        let search = Search::new(self, query, scope, sources.brought);
         search.walk(&mut rows, view, candidates, locals)?;
         search.finish(&mut rows)?;
         Ok(Found {
@@ -158,20 +170,12 @@ impl Reader {
 
     /// What the shop has created of a kind, as far as the plan looks at it.
     fn locals(&self, kind: &str, plan: &Plan) -> Result<BTreeMap<String, Row>, Problem> {
-        if let Plan::Spots(spots) = plan {
-            let ids: Option<Vec<&String>> = spots
-                .iter()
-                .map(|spot| match spot {
-                    Spot::Id(id) => Some(id),
-                    Spot::Index { .. } => None,
-                })
-                .collect();
-            if let Some(ids) = ids {
-                let kind = tx_kind(kind);
-                let load = |id: &String| self.documents.load(&kind, id);
-                let found = ids.into_iter().filter_map(load);
-                return Ok(found.map(|document| (document.id.clone(), row(document))).collect());
-            }
+        if let Plan::Spots(spots) = plan
+            && let Some(ids) = self.local_ids(kind, spots)
+        {
+            let kind = tx_kind(kind);
+            let found = ids.iter().filter_map(|id| self.documents.load(&kind, id));
+            return Ok(found.map(|document| (document.id.clone(), row(document))).collect());
         }
         let mut found = BTreeMap::new();
         self.each_local(kind, "", &mut |document| {
@@ -179,6 +183,23 @@ impl Reader {
             true
         })?;
         Ok(found)
+    }
+
+    /// The documents that can be at these spots; nothing if only a look at all of them can tell.
+    fn local_ids(&self, kind: &str, spots: &[Spot]) -> Option<BTreeSet<String>> {
+        let mut ids = BTreeSet::new();
+        for spot in spots {
+            match spot {
+                Spot::Id(id) => {
+                    ids.insert(id.clone());
+                }
+                Spot::Index { field, probe } if kind == "Order" => {
+                    ids.extend(self.tickets.ids(field, probe));
+                }
+                Spot::Index { .. } => return None,
+            }
+        }
+        Some(ids)
     }
 
     /// Shows documents of a kind whose ids begin so, in the order of their ids, until `visit` says no.
@@ -189,17 +210,16 @@ impl Reader {
         visit: &mut dyn FnMut(Document) -> bool,
     ) -> Result<(), Problem> {
         let kind = tx_kind(kind);
-        let mut after = prefix.to_owned();
-        // A search by prefix wants a few; the first page is small.
+        // A search by prefix wants a few; its first page is small.
         let mut page_max = if prefix.is_empty() { LOCAL_PAGE } else { 8 };
-        let mut seen = 0;
+        let (mut after, mut seen) = (None::<String>, 0);
         loop {
-            let page = self.documents.list(&kind, Some(&after), page_max);
+            let page = self.documents.list_under(&kind, prefix, after.as_deref(), page_max);
             let is_last = page.len() < page_max;
             seen += page.len();
+            after = page.last().map(|document| document.id.clone());
             for document in page {
-                after.clone_from(&document.id);
-                if !document.id.starts_with(prefix) || !visit(document) {
+                if !visit(document) {
                     return Ok(());
                 }
             }
@@ -261,168 +281,6 @@ impl Reader {
     }
 }
 
-impl Search<'_> {
-    /// Looks at candidates, or all records, and at what the shop created, in the order of the ids.
-    fn walk(
-        &self,
-        rows: &mut Rows<'_>,
-        view: Option<&View>,
-        candidates: Option<BTreeMap<RecordId, Record>>,
-        mut locals: BTreeMap<String, Row>,
-    ) -> Result<(), Problem> {
-        let mut outcome = Ok(true);
-        let mut visit = |record: Record| {
-            outcome = self.record(rows, &mut locals, &record);
-            matches!(outcome, Ok(true))
-        };
-        match (candidates, view) {
-            (Some(candidates), _) => {
-                let _ = candidates.into_values().all(&mut visit);
-            }
-            (None, Some(View { model, generation })) => {
-                let read = generation.each(model, &mut visit);
-                read.map_err(|error| fault::not_read(&self.reader.masterdata, &error))?;
-            }
-            (None, None) => {}
-        }
-        if outcome? {
-            for (_, row) in locals {
-                if !self.consider(rows, row)? {
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// A record of head office, after what the shop created before it.
-    fn record(
-        &self,
-        rows: &mut Rows<'_>,
-        locals: &mut BTreeMap<String, Row>,
-        record: &Record,
-    ) -> Result<bool, Problem> {
-        while let Some(first) = locals.first_entry() {
-            if first.key().as_str() >= record.id.as_str() {
-                break;
-            }
-            if !self.consider(rows, first.remove())? {
-                return Ok(false);
-            }
-        }
-        let Some(mut row) = fields(record) else { return Ok(true) };
-        if let Some(changed) = locals.remove(record.id.as_str()) {
-            row.extend(changed);
-        }
-        self.consider(rows, row)
-    }
-
-    /// Takes a row if the caller may see it and it fits; false when nothing further is wanted.
-    fn consider(&self, rows: &mut Rows<'_>, mut row: Row) -> Result<bool, Problem> {
-        rows.examine()?;
-        if self.query.entity == Entity::User {
-            row.retain(|name, _| USER_FIELDS.contains(&name.as_str()));
-        }
-        if !self.is_visible(&row)? {
-            return Ok(true);
-        }
-        if self.brings_first {
-            self.bringing.bring(&mut row)?;
-        }
-        if !rows.fits(&row) || !self.is_sold(&row)? {
-            return Ok(true);
-        }
-        Ok(rows.take(row))
-    }
-
-    /// Whether the caller sees such a row at all.
-    fn is_visible(&self, row: &Row) -> Result<bool, Problem> {
-        let text = |name: &str| row.get(name).and_then(Value::as_str);
-        let (scope, place) = (self.scope, &self.scope.place);
-        Ok(match self.query.entity {
-            Entity::Discount => {
-                let day = |name: &str| text(name).and_then(|text| text.get(..10));
-                let begun = day("startingDate").is_none_or(|day| day <= scope.today.as_str());
-                begun && day("endingDate").is_none_or(|day| day >= scope.today.as_str())
-            }
-            Entity::Channel => text("id") == Some(scope.channel.as_str()),
-            Entity::Terminal => text("channelId") == Some(scope.channel.as_str()),
-            Entity::ProductPrice => {
-                let list = place.price_list_id.as_deref();
-                list.is_none_or(|list| text("priceListId") == Some(list))
-            }
-            Entity::Store => match &place.organization_id {
-                None => true,
-                Some(own) => self.is_below(text("id"), own),
-            },
-            Entity::ProductCategory => {
-                let categories = self.categories()?;
-                categories
-                    .as_ref()
-                    .is_none_or(|known| text("id").is_some_and(|id| known.contains(id)))
-            }
-            Entity::Product
-            | Entity::ProductTax
-            | Entity::Customer
-            | Entity::CustomerAddress
-            | Entity::Ticket
-            | Entity::User => true,
-        })
-    }
-
-    fn is_below(&self, id: Option<&str>, own: &str) -> bool {
-        let look = |model: &str, field: &str, value: &str| {
-            self.reader.masterdata.look(model, field, value)
-        };
-        let above = ancestors(id, &look);
-        above.iter().any(|record| record.get("id").and_then(Value::as_str) == Some(own))
-    }
-
-    /// Whether the terminal sells a product; asked last, because it costs a lookup.
-    fn is_sold(&self, row: &Row) -> Result<bool, Problem> {
-        let (Entity::Product, Some(assortment)) =
-            (self.query.entity, &self.scope.place.assortment_id)
-        else {
-            return Ok(true);
-        };
-        let Some(id) = row.get("id").and_then(Value::as_str) else { return Ok(false) };
-        let entries = self.reader.by_field("AssortmentProduct", "productId", id, LOCAL_PAGE)?;
-        let of =
-            |entry: &Row| entry.get("assortmentId").and_then(Value::as_str) == Some(assortment);
-        Ok(entries.iter().any(of))
-    }
-
-    /// The categories of what the terminal sells, and those above; nothing if it sells everything.
-    fn categories(&self) -> Result<&Option<BTreeSet<String>>, Problem> {
-        if let Some(known) = self.categories.get() {
-            return Ok(known);
-        }
-        let known = match &self.scope.place.assortment_id {
-            None => None,
-            Some(assortment) => Some(self.bringing.categories_of(assortment)?),
-        };
-        Ok(self.categories.get_or_init(|| known))
-    }
-
-    /// Gives the rows what they bring, as far as the answer may grow.
-    fn finish(&self, rows: &mut Rows<'_>) -> Result<(), Problem> {
-        if self.brings_first {
-            return Ok(());
-        }
-        for at in 0..rows.rows.len() {
-            let before = size(&rows.rows[at]);
-            self.bringing.bring(&mut rows.rows[at])?;
-            let brought = size(&rows.rows[at]).saturating_sub(before);
-            if !rows.grow(brought) && at > 0 {
-                rows.rows.truncate(at);
-                rows.more = true;
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// A document as a row.
 pub(super) fn row(document: Document) -> Row {
     let mut row = document.payload;
@@ -433,16 +291,8 @@ pub(super) fn row(document: Document) -> Row {
     row
 }
 
-fn fields(record: &Record) -> Option<Map<String, Value>> {
+pub(super) fn fields(record: &Record) -> Option<Map<String, Value>> {
     serde_json::from_slice(&record.body).ok()
-}
-
-fn asks_for(criteria: &Criteria, brought: &[&str]) -> bool {
-    let mut asks = false;
-    criteria.each_field(&mut |name| {
-        asks |= brought.contains(&name.split('.').next().unwrap_or(name));
-    });
-    asks
 }
 
 fn tx_kind(kind: &str) -> TxKind {

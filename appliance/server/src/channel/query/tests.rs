@@ -206,7 +206,8 @@ proptest! {
             options: Options { price: false, stock: false, stock_by_warehouse: false },
             terminal: None,
         };
-        let planned = reader.find(&query, &Scope::default(), 1000).unwrap();
+        let planned = reader.plan(query.clone()).unwrap();
+        let planned = reader.find(planned, &Scope::default(), 1000).unwrap();
         let naive = reader.find_naively(&query, &Scope::default(), 1000).unwrap();
         prop_assert_eq!(planned.rows, naive.rows);
         prop_assert_eq!((planned.total, planned.more), (naive.total, naive.more));

@@ -11,6 +11,7 @@ use super::draft::{Draft, lane};
 use super::input::Input;
 use super::ticket::ORDER;
 use super::writer::Making;
+use crate::db::Probe;
 use crate::uplink::Document;
 
 /// The kind of transaction of a shipment.
@@ -94,14 +95,12 @@ fn ticket_of(making: &Making<'_>, input: &mut Input) -> Result<Document, Problem
     if let Some(found) = making.reader.local(ORDER, &code) {
         return Ok(found);
     }
-    let mut found: Vec<Document> = Vec::new();
-    making.reader.each_local(ORDER, "", &mut |document| {
-        let number = document.payload.get("documentNo").and_then(Value::as_str);
-        if number == Some(code.as_str()) {
-            found.push(document);
-        }
-        found.len() < 2
-    })?;
+    let known = making.reader.tickets.ids("documentNo", &Probe::Exact(code.clone()));
+    let known = known.iter().filter_map(|id| making.reader.local(ORDER, id));
+    let has_it = |document: &Document| {
+        document.payload.get("documentNo").and_then(Value::as_str) == Some(code.as_str())
+    };
+    let mut found: Vec<Document> = known.filter(has_it).take(2).collect();
     match (found.pop(), found.is_empty()) {
         (Some(only), true) => Ok(only),
         (Some(_), false) => {

@@ -260,3 +260,24 @@ async fn many_changes_at_once_get_numbers_without_a_gap() {
     let have = shop.outbox.have("web-1".parse().unwrap()).await.unwrap();
     assert_eq!((have[0].have.len(), have[0].have[0].to), (1, 21));
 }
+
+#[tokio::test]
+async fn a_ticket_is_found_by_its_number_as_it_is_now() {
+    let shop = shop();
+    let line = json!({"productId": "P1", "quantity": 1});
+    let made = shop.done("ticket", json!({"documentNo": "A/1", "lines": [line]})).await;
+    let ask = async |shop: &World, number: &str| {
+        let request = json!({"entity": "Ticket", "criteria": equals("documentNo", &json!(number))});
+        let answer = shop.done("query", request).await;
+        assert_eq!(answer["metadata"]["plan"], json!(["index documentNo"]));
+        answer["totalRows"].as_u64().unwrap()
+    };
+    assert_eq!(ask(&shop, "A/1").await, 1);
+    shop.done("ticket", json!({"id": made["id"], "documentNo": "A/2", "customer": "ADA"})).await;
+    assert_eq!((ask(&shop, "A/1").await, ask(&shop, "A/2").await), (0, 1));
+    let shop = shop.restarted().await;
+    assert_eq!((ask(&shop, "A/1").await, ask(&shop, "A/2").await), (0, 1));
+    let start = json!([{"fieldName": "documentNo", "operator": "startsWith", "value": "A/"},
+                       {"fieldName": "customer", "operator": "equals", "value": "ADA"}]);
+    assert_eq!(shop.rows("Ticket", start).await.len(), 1);
+}

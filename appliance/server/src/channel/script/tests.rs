@@ -18,7 +18,7 @@ fn a_script_changes_the_object_that_it_is_given() {
         }
         object.name.make_upper();
         object.gross = total(object.lines).to_string();
-        object.limit = call.parameters.limit;
+        object.limit = context.parameters.limit;
         object.lines[0].checked = true;
     "#;
     let expected = json!({"name": "ADA", "gross": "6.98", "limit": 5,
@@ -45,7 +45,7 @@ fn numbers_stay_exact() {
 
 #[test]
 fn a_script_cannot_change_what_it_is_told_of_the_call() {
-    assert!(run("call.parameters = 1;", json!(1)).is_err());
+    assert!(run("context.parameters = 1;", json!(1)).is_err());
 }
 
 #[test]

@@ -2,7 +2,9 @@ use proptest::prelude::*;
 use storebox_proto::time::Timestamp;
 
 use super::*;
-use crate::status::{DeviceTrouble, FeedStatus, LedgerStatus, MachineStatus, TaskLine};
+use crate::status::{
+    DeliveryStatus, DeviceTrouble, FeedStatus, LedgerStatus, MachineStatus, TaskLine,
+};
 
 const HEAD_OFFICE: &str = "https://office.example";
 
@@ -32,7 +34,6 @@ fn status() -> Status {
         sources: Vec::new(),
         devices: Vec::new(),
         machine: MachineStatus::default(),
-        sources: Vec::new(),
         clients: Vec::new(),
         tasks: Vec::new(),
     }
@@ -111,6 +112,35 @@ fn a_printer_without_paper_is_named_with_what_to_do() {
     assert_eq!(found[0].code, "printer_paper_out");
     assert!(found[0].advice.as_deref().unwrap().contains("roll"));
     assert_eq!(found.len(), 2, "the line that is down is told too");
+}
+
+#[test]
+fn a_detour_of_sales_and_what_a_company_system_refuses_are_told() {
+    let mut shop = status();
+    let source = |id: &str, kind: &str, up: bool, chosen: bool| SourceStatus {
+        id: id.to_owned(),
+        kind: kind.to_owned(),
+        to: HEAD_OFFICE.to_owned(),
+        priority: 1,
+        service: "transactions".to_owned(),
+        chosen,
+        up,
+        fault: None,
+        last_fault: None,
+        down_s: None,
+        probe_in_s: None,
+        opened: 0,
+    };
+    shop.sources =
+        vec![source("main", "primary", true, true), source("store-2", "peer", true, false)];
+    assert_eq!(said(&shop), "Selling normally");
+    shop.sources =
+        vec![source("main", "primary", false, false), source("store-2", "peer", true, true)];
+    let sentence = "Head office is unreachable directly, sales go by way of store-2";
+    assert_eq!(said(&shop), sentence);
+    shop.deliveries =
+        vec![DeliveryStatus { id: "erp".to_owned(), aside: 2, ..DeliveryStatus::default() }];
+    assert_eq!(said(&shop), "2 settled sales wait for a person: erp does not take them");
 }
 
 fn arb_line() -> impl Strategy<Value = LineStatus> {
