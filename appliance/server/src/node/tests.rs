@@ -41,7 +41,6 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/changes", Door::Shop),
     ("/v1/channel/push", Door::Shop),
     ("/v1/channel/push/taken", Door::Shop),
-    ("/v1/channel/{service}", Door::Shop),
     ("/v1/channel/cash-management", Door::Shop),
     ("/v1/channel/cash-up", Door::Shop),
     ("/v1/channel/customer", Door::Shop),
