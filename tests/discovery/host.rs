@@ -97,12 +97,21 @@ pub(crate) fn play(part: &str) {
             "flood" => crate::hostile::flood(&settings.address, settings.packets),
             "noise" => crate::hostile::noise(&settings.address, settings.packets),
             "till" => play_till(&settings, orders).await,
+            "seller" => {
+                let till = settings.memory.as_deref().expect("where the till's papers are");
+                crate::siege::sell(till, &settings.address, settings.time()).await;
+            }
+            "silent" => crate::siege::be_silent(&settings.address, settings.time()).await,
             _ => panic!("no part {part:?}"),
         }
     });
 }
 
 impl Settings {
+    fn time(&self) -> Duration {
+        Duration::from_millis(self.time_ms)
+    }
+
     fn services(&self) -> Vec<Service> {
         let service = |name: &String| match name.as_str() {
             "peers" => Service::Peers,

@@ -14,6 +14,7 @@ mod names;
 mod others;
 mod proc;
 mod seeking;
+mod siege;
 mod times;
 
 /// The entry of a child process; as an ordinary test it has nothing to do.

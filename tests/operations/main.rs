@@ -15,3 +15,4 @@ mod sinks;
 mod site;
 mod technician;
 mod terminals;
+mod trust;

@@ -19,3 +19,5 @@ pub mod query;
 pub mod seal;
 pub mod sync;
 pub mod ticket;
+pub mod token;
+pub mod trust;

@@ -80,6 +80,34 @@ pub const PRINT_JOB_BYTES_MAX: usize = 384 * 1024;
 /// Devices of one box.
 pub const DEVICES_MAX: usize = 32;
 
+/// The text of a slip for enrolment, so that it fits a QR code that a till's scanner reads.
+pub const SLIP_BYTES_MAX: usize = 512;
+/// Addresses on a slip.
+pub const SLIP_ADDRESSES_MAX: usize = 4;
+/// Slips of a box that may be open at once: the tills of a large shop in one provisioning file.
+pub const SLIPS_MAX: usize = 256;
+/// Wrong codes after which the window for codes closes.
+pub const CODE_ATTEMPTS_MAX: u32 = 3;
+/// Exchanges about a code that may be under way at once.
+pub const CODE_SESSIONS_MAX: usize = 8;
+/// Requests to be let in that may wait for a person.
+pub const JOIN_REQUESTS_MAX: usize = 32;
+/// Failed enrolments from one address within [`JOIN_FAILURES_WITHIN`], after which it has to wait.
+pub const JOIN_FAILURES_MAX: u32 = 10;
+/// How long failed enrolments are remembered.
+pub const JOIN_FAILURES_WITHIN: Duration = Duration::from_secs(60);
+/// Addresses whose failed enrolments are remembered.
+pub const JOIN_ADDRESSES_MAX: usize = 256;
+/// How long a request to be let in waits for a person, and an exchange about a code for its end.
+pub const JOIN_PATIENCE: Duration = Duration::from_secs(600);
+/// A message of enrolment, and what is granted.
+pub const JOIN_BYTES_MAX: usize = 16 * 1024;
+/// Certificates that a member may present.
+pub const CHAIN_MAX: usize = 4;
+/// Keys on the list of those that were struck off; entries whose certificates have expired leave it.
+pub const STRUCK_MAX: usize = 400;
+/// The list of those that were struck off, as it travels in one record of the estate.
+pub const STRIKE_LIST_BYTES_MAX: usize = 60 * 1024;
 /// Sources that a box knows, those it found by itself included.
 pub const SOURCES_MAX: usize = 32;
 /// Of these, how many may be peers that were found on the LAN.
@@ -106,6 +134,12 @@ pub const ORGANISATION_DEPTH_MAX: usize = 32;
 /// The longest a waiting request is held open before it is answered empty.
 pub const LONG_POLL_MAX: Duration = Duration::from_secs(55);
 
+/// Roles of one user.
+pub const USER_ROLES_MAX: usize = 16;
+/// Users whose wrong passwords are counted at once.
+pub const LOGIN_ATTEMPTS_MAX: usize = 4096;
+/// A password or PIN.
+pub const PASSWORD_BYTES_MAX: usize = 128;
 /// Rings of site keys that one box holds.
 pub const RINGS_MAX: usize = 64;
 /// A sealed read before it is sealed, padded: its URL stays below 6 KB.
@@ -147,6 +181,7 @@ const _: () = assert!(SEGMENT_RECORDS_MEAN.is_power_of_two());
 const _: () = assert!(SEGMENT_RECORDS_MAX >= 2 * SEGMENT_RECORDS_MEAN);
 const _: () = assert!(BLOCK_BYTES_MAX > RECORD_BYTES_MAX);
 const _: () = assert!(SEGMENT_CONTENT_MAX > 2 * BLOCK_BYTES_MAX);
+const _: () = assert!(STRIKE_LIST_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX >= 2 * ENVELOPE_BYTES_MAX);
 const _: () = assert!(SEALED_BODY_BYTES_MAX > SEGMENT_BYTES_MAX);
 const _: () = assert!(SEALED_BODY_BYTES_MAX > BATCH_BYTES_MAX);

@@ -49,6 +49,28 @@ codes! {
     Unauthenticated = "unauthenticated", 401, false;
     /// The token is known but has been revoked.
     Revoked = "revoked", 401, false;
+    /// The certificate has expired, and the grace for it too; enrol again.
+    CertificateExpired = "certificate_expired", 401, false;
+    /// The certificate is not one of this chain, or was tampered with.
+    CertificateInvalid = "certificate_invalid", 401, false;
+    /// The certificate is good, but of another site.
+    ForeignSite = "foreign_site", 403, false;
+    /// The path is served over TLS only.
+    TlsRequired = "tls_required", 421, false;
+    /// The request names a host that this box does not have; a web page may be behind it.
+    HostUnknown = "host_unknown", 421, false;
+    /// A web page of another origin has sent this, which is not on the list.
+    OriginForeign = "origin_foreign", 403, false;
+    /// The slip was used, the window is closed, or nobody has opened one.
+    EnrolmentClosed = "enrolment_closed", 403, false;
+    /// The slip or code has expired.
+    EnrolmentExpired = "enrolment_expired", 403, false;
+    /// The proof is wrong: another code or slip, or somebody is in between.
+    EnrolmentProof = "enrolment_proof", 403, false;
+    /// The slip or code does not let this kind of member or this name in, or a person said no.
+    EnrolmentDenied = "enrolment_denied", 403, false;
+    /// Too many attempts; wait a minute.
+    EnrolmentLimited = "enrolment_limited", 429, true;
     /// The identity is known but may not do this.
     Forbidden = "forbidden", 403, false;
     /// The token's time is over; log in or refresh.
@@ -66,7 +88,7 @@ codes! {
     /// Too many wrong passwords; wait as long as Retry-After says.
     LoginLocked = "login_locked", 429, true;
     /// A person has to be logged in for this.
-    PersonRequired = "person_required", 401, false;
+    PersonRequired = "person_required", 409, false;
     /// None of the person's roles has the right; the detail names it.
     RightMissing = "right_missing", 403, false;
     /// The channel of the caller may read only.

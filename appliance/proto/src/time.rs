@@ -18,8 +18,12 @@ const YEAR_10000_MS: i64 = 253_402_300_800_000;
 
 impl Timestamp {
     /// The instant that many milliseconds after 1970; clamped to the years 1970 to 9999.
-    pub fn from_unix_ms(ms: i64) -> Self {
-        Self(ms.clamp(0, YEAR_10000_MS - 1))
+    pub const fn from_unix_ms(ms: i64) -> Self {
+        match ms {
+            i64::MIN..0 => Self(0),
+            YEAR_10000_MS.. => Self(YEAR_10000_MS - 1),
+            ms => Self(ms),
+        }
     }
 
     /// Milliseconds since 1970.

@@ -1,10 +1,15 @@
 //! The command line.
 
+mod trust;
+
 use std::path::PathBuf;
+
+pub use trust::{Enrol, Join, JoinWay, Opening, Site, Whom};
 
 use clap::{Parser, Subcommand};
 use storebox_proto::beacon::Sweep;
-use storebox_proto::ids::{DeviceId, ModelName, NodeId, TerminalId, TxKey};
+use storebox_proto::ids::{DeviceId, ModelName, NodeId, SiteId, TerminalId, TxKey};
+use storebox_proto::seal::Scope;
 
 use crate::{bench, cli, demo, selftest};
 
@@ -128,12 +133,24 @@ pub enum Command {
     /// Other boxes that may replicate from this one and settle here.
     #[command(subcommand)]
     Node(Clients),
+    /// The site: certify boxes, adopt one, strike off what was stolen.
+    #[command(subcommand)]
+    Site(Site),
+    /// Let tills in, by slip, code or request; or become a member from here.
+    #[command(subcommand)]
+    Enrol(Enrol),
     /// Persons who may act on this box from the console in a browser.
     #[command(subcommand)]
     Operator(Clients),
     /// Printers, scales, displays and scanners.
     #[command(subcommand)]
     Device(Device),
+    /// Persons who log in at tills.
+    #[command(subcommand)]
+    Login(Login),
+    /// Keys that seal what travels through caches, proxies and storage.
+    #[command(subcommand)]
+    Seal(Seal),
     /// Hooks, pushes and calls of channels.
     #[command(subcommand)]
     Channel(Channel),
@@ -278,6 +295,74 @@ pub enum Device {
     Trace {
         /// Its name.
         id: DeviceId,
+    },
+}
+
+/// Who shares what is sealed.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum SealScope {
+    /// Boxes among each other.
+    Boxes,
+    /// Tills of a shop.
+    Tills,
+}
+
+impl From<SealScope> for Scope {
+    fn from(scope: SealScope) -> Self {
+        match scope {
+            SealScope::Boxes => Self::Boxes,
+            SealScope::Tills => Self::Tills,
+        }
+    }
+}
+
+/// What is done about persons.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum Login {
+    /// Hash a password or PIN, a line of the standard input, for a user's record.
+    Hash,
+    /// Print the record by which the other boxes of the site believe this one's tokens.
+    Key,
+    /// List who logged in where of late, newest first.
+    List,
+}
+
+/// What is done with sealing keys.
+#[derive(Debug, Subcommand)]
+pub enum Seal {
+    /// Begin a generation; the former ones open for two more days.
+    New {
+        /// The site that shares it.
+        #[arg(long)]
+        site: SiteId,
+        /// Who shares it.
+        #[arg(long)]
+        scope: SealScope,
+    },
+    /// List the rings, without their keys.
+    List,
+    /// Print the newest ring with its keys, for another box or till: keep it secret.
+    Show {
+        /// The site that shares it.
+        #[arg(long)]
+        site: SiteId,
+        /// Who shares it.
+        #[arg(long)]
+        scope: SealScope,
+    },
+    /// Take a ring that another box printed.
+    Add {
+        /// The file that holds it; `-` is the standard input.
+        file: PathBuf,
+    },
+    /// Take all generations of a ring away, at once.
+    Remove {
+        /// The site that shares it.
+        #[arg(long)]
+        site: SiteId,
+        /// Who shares it.
+        #[arg(long)]
+        scope: SealScope,
     },
 }
 

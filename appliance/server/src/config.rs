@@ -9,18 +9,22 @@ mod device;
 mod intake;
 mod load;
 mod rules;
+mod secret;
 mod sections;
 mod source;
+mod trust;
 
 pub use deliver::{Deliver, DeliverTo};
 pub use device::Device;
 pub use intake::{Intake, IntakeTable};
 pub use load::{ConfigError, Override, Place, load, parse};
+pub use secret::{Login, Seal, Secrets};
 pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox,
     RequestLogging, Role, Sink, TerminalDefaults,
 };
 pub use source::{Mirror, Peers, Publish, Require, Source};
+pub use trust::{Browser, Tls};
 
 use std::path::PathBuf;
 
@@ -42,6 +46,16 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Listeners and their limits.
     pub http: Http,
+    /// What is sealed.
+    pub seal: Seal,
+    /// Where secrets rest.
+    pub secrets: Secrets,
+    /// How persons log in.
+    pub login: Login,
+    /// TLS on the LAN.
+    pub tls: Tls,
+    /// What browsers may.
+    pub browser: Browser,
     /// How tills find it.
     pub discovery: Discovery,
     /// The main server of a store.
@@ -87,6 +101,11 @@ impl Default for Config {
             node: "storebox".parse().expect("a literal that keeps the rule for node names"),
             data_dir: PathBuf::from("/var/lib/storebox"),
             http: Http::default(),
+            seal: Seal::default(),
+            secrets: Secrets::default(),
+            login: Login::default(),
+            tls: Tls::default(),
+            browser: Browser::default(),
             discovery: Discovery::default(),
             main: Main::default(),
             sinks: Vec::new(),

@@ -48,6 +48,11 @@ pub fn believable() -> Timestamp {
     timestamp().max(Timestamp::from_unix_ms(FLOOR_MS.load(Ordering::Relaxed)))
 }
 
+/// The newest time that is proven to have come; the wall clock may be before it, or far beyond.
+pub fn proven() -> Timestamp {
+    Timestamp::from_unix_ms(FLOOR_MS.load(Ordering::Relaxed))
+}
+
 /// Random bytes from the operating system.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];

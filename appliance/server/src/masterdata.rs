@@ -174,6 +174,19 @@ impl Masterdata {
         serde_json::from_slice(&found.ok()??.body).ok()
     }
 
+    /// Up to so many records of the estate by an indexed field; what cannot be read is not there.
+    pub fn look_all(
+        &self,
+        model: &str,
+        field: &str,
+        value: &str,
+        max: usize,
+    ) -> Vec<Map<String, Value>> {
+        let Ok(View { model, generation }) = self.view(model) else { return Vec::new() };
+        let found = generation.find(&model, field, value, max).unwrap_or_default();
+        found.iter().filter_map(|record| serde_json::from_slice(&record.body).ok()).collect()
+    }
+
     /// Lets go of generations that no listing asked for lately; nothing is lost when this is dropped.
     pub async fn run(self, stop: CancellationToken) {
         let mut sweep = tokio::time::interval(SWEEP_EVERY);

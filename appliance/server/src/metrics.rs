@@ -54,6 +54,7 @@ impl Metrics {
         add_deliveries(&mut registry, &status);
         add_devices(&mut registry, &status);
         add_tasks(&mut registry, &status);
+        add_trust(&mut registry, &status);
         add_traffic(&mut registry, &self.traffic);
         let mut text = String::new();
         encode(&mut text, &registry).expect("writing to a string never fails");
@@ -190,12 +191,31 @@ fn add_tasks(registry: &mut Registry, status: &Status) {
     registry.register("task_restarts", "Restarts of a task", family);
 }
 
+fn add_trust(registry: &mut Registry, status: &Status) {
+    let Some(trust) = &status.trust else { return };
+    gauge(registry, "strike_list", "Number of the list of what was struck off", trust.strike_list);
+    let waiting = u64::try_from(trust.requests_waiting).unwrap_or(u64::MAX);
+    gauge(registry, "enrolment_waiting", "Newcomers that wait for a person", waiting);
+    counter(registry, "enrolment_enrolled", "Members that were let in", trust.enrolled);
+    counter(registry, "enrolment_refused", "Newcomers that were refused", trust.refused);
+}
+
 fn add_traffic(registry: &mut Registry, traffic: &Traffic) {
     let family = Counters::default();
     for (class, count) in traffic.answers() {
         family.get_or_create(&vec![("status", class.to_owned())]).inc_by(count);
     }
     registry.register("http_answers", "Answers by class of status", family);
+    let family = Counters::default();
+    for (code, count) in traffic.refusals() {
+        family.get_or_create(&vec![("code", code.to_string())]).inc_by(count);
+    }
+    registry.register("http_refusals", "Refusals by code", family);
+    let family = Counters::default();
+    for (why, count) in traffic.disbeliefs() {
+        family.get_or_create(&vec![("reason", why.to_owned())]).inc_by(count);
+    }
+    registry.register("http_disbelieved", "Callers that were not believed, by reason", family);
     let refused = traffic.refused_connections();
     counter(registry, "http_refused_connections", "Connections beyond the limit", refused);
     let odd = traffic.odd_connections();

@@ -11,18 +11,24 @@ use std::time::Duration;
 use axum::Router;
 use ed25519_dalek::SigningKey;
 use futures_util::FutureExt;
+use zeroize::Zeroizing;
 
 use crate::chronicle::Keeper;
 use crate::config::Config;
 use crate::http::live::Live;
+use crate::http::rate::Rates;
+use crate::http::sealed::Sealing;
 use crate::http::server::Server;
 use crate::http::traffic::Traffic;
-use crate::http::{admin, chronicle, health, log, openapi, page, whoami};
+use crate::http::{admin, chronicle, health, log, openapi, page, persons, seals, session, whoami};
 use crate::key::{self, KeyError};
 use crate::logging;
+use crate::login::{self, Logins};
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::role::{self, Basics, RoleError};
+use crate::seal::{Seals, SealsError};
+use crate::secrets::{self, Vault, VaultError};
 use crate::signal::Wishes;
 use crate::status::{self, Panel, PanelBuilder, Status};
 use crate::supervise::{Fatal, Supervisor};
@@ -30,6 +36,9 @@ use crate::terminal::access::{Access, AccessError};
 
 mod beacon;
 mod premises;
+mod trust;
+
+use trust::{Trust, TrustError};
 
 pub use premises::{CONTROL_SOCKET, Premises, PremisesError};
 
@@ -45,9 +54,18 @@ pub enum NodeError {
     /// The box has no key.
     #[error("open the key of the box")]
     Key(#[from] KeyError),
+    /// The box's papers cannot be used.
+    #[error("use the papers of this box")]
+    Trust(#[from] TrustError),
     /// The clients cannot be read.
     #[error("read who may come in")]
     Access(#[from] AccessError),
+    /// The vault cannot be used.
+    #[error("open the vault")]
+    Vault(#[from] VaultError),
+    /// The sealing keys cannot be read.
+    #[error("read the sealing keys")]
+    Seals(#[from] SealsError),
     /// A part of the role does not start.
     #[error("start the role")]
     Role(#[from] RoleError),
@@ -90,6 +108,9 @@ struct Built {
     router: Router,
     panel: Panel,
     traffic: Traffic,
+    sealing: Sealing,
+    logins: Logins,
+    trust: Trust,
     #[cfg(test)]
     document: utoipa::openapi::OpenApi,
 }
@@ -97,13 +118,41 @@ struct Built {
 async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeError> {
     let key = key::open(&config.data_dir)?;
     let access = Access::open(&config.data_dir)?;
+    let trust = Trust::open(config)?;
     let public_key = key::public_text(&key);
     let mut panel =
         PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
-    let basics = Basics { config, key: &key, access: &access, supervisor };
+    let vault = Vault::open(&config.data_dir, &config.secrets.key_file)?;
+    tracing::info!(guard = vault.guard().as_str(), locked = vault.is_locked(), "the vault");
+    let logins = Logins::new(login::Settings {
+        data_dir: &config.data_dir,
+        node: config.node.clone(),
+        site: config.discovery.site.clone(),
+        key: &key,
+        pepper: pepper(&config.login.pepper_file, &vault)?,
+        times: config.login.clone(),
+    });
+    let is_vault_locked = vault.is_locked();
+    let seals = Seals::open(vault)?;
+    supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
+    let sealing = Sealing::new(seals.clone(), &config.seal);
+    let line = role::open_line(config, trust.house(), supervisor)?;
+    let (line, porch) = (&line, trust.porch());
+    let basics = Basics {
+        config,
+        key: &key,
+        access: &access,
+        seals: &seals,
+        logins: &logins,
+        line,
+        porch,
+        supervisor,
+    };
     let mut routers = role::start(&basics, &mut panel).await?;
     admin::report(&access, &mut panel);
+    trust.report(config, &mut panel);
     panel.add(status::report_machine(&config.data_dir));
+    panel.add(move |status| status.machine.vault_locked = is_vault_locked);
     let panel = panel.finish();
     let traffic = Traffic::default();
     let metrics = Metrics::new(panel.clone(), traffic.clone());
@@ -111,7 +160,6 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let (keeper, pages) =
         Keeper::open(&config.data_dir, panel.clone(), waits).map_err(NodeError::Chronicle)?;
     supervisor.spawn_owner("chronicle", |stop| keeper.run(stop));
-    let basics = Basics { config, key: &key, access: &access, supervisor };
     routers.extend(role::start_fleet(&basics, &panel)?);
     let live = Live::new(panel.clone(), supervisor.root());
     supervisor.spawn_owner("live", |stop| live.clone().run(stop));
@@ -121,10 +169,14 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         whoami::routes(),
         health::routes(panel.clone()),
         admin::routes(access.clone()),
+        seals::routes(seals),
+        session::routes(logins.clone()),
+        persons::routes(logins.clone()),
         log::routes(),
         metrics.routes(),
         page::routes(),
     ]);
+    routers.extend(trust.routes(&access, config));
     let (router, _document) = openapi::assemble(routers);
     Ok(Built {
         key,
@@ -132,6 +184,9 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         router,
         panel,
         traffic,
+        sealing,
+        logins,
+        trust,
         #[cfg(test)]
         document: _document,
     })
@@ -143,12 +198,18 @@ async fn serve(
     supervisor: &Supervisor,
     wishes: &mut Wishes,
 ) -> Result<(), NodeError> {
-    let Built { key, access, router, panel, traffic, .. } = build(config, supervisor).await?;
+    let Built { key, access, router, panel, traffic, sealing, logins, trust, .. } =
+        build(config, supervisor).await?;
     let network = premises.listen(&config.http.listen).await?;
-    beacon::start(config, key.verifying_key().as_bytes(), panel.clone(), &network, supervisor);
+    let secure = trust.secure(config, premises, supervisor).await?;
+    let over_tls = secure.as_ref().map_or(&[][..], |secure| &secure.listeners);
+    let (public_key, listeners) = (key.verifying_key(), [&network[..], over_tls]);
+    beacon::start(config, public_key.as_bytes(), panel.clone(), listeners, supervisor);
     let control = premises.control()?;
     let addresses = premises.announce(&network)?;
-    let server = Server { access, router, limits: config.http.clone(), traffic };
+    let (limits, gate, rates) =
+        (config.http.clone(), trust::gate(config), Rates::new(&config.http));
+    let server = Server { access, router, limits, traffic, sealing, logins, rates, gate, secure };
     server.start(supervisor, network, control);
     if let Some(levels) = logging::levels() {
         supervisor.spawn_owner("log levels", |stop| levels.keep(stop));
@@ -164,6 +225,17 @@ async fn serve(
     supervisor.spawn_owner("watchdog", |_| watchdog);
     wait(supervisor, wishes).await;
     Ok(())
+}
+
+/// The pepper of the site, else one of this box alone; none if the vault that would hold it is locked.
+fn pepper(file: &Path, vault: &Vault) -> Result<Option<Zeroizing<[u8; 32]>>, VaultError> {
+    if !file.as_os_str().is_empty() {
+        return secrets::read_key(file).map(Some);
+    }
+    match vault.is_locked() {
+        true => Ok(None),
+        false => vault.key("login.pepper").map(Some),
+    }
 }
 
 /// One line for `systemctl status`.

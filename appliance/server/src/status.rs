@@ -72,6 +72,12 @@ pub struct Status {
     pub deliveries: Vec<DeliveryStatus>,
     /// The lines to other servers.
     pub lines: Vec<LineStatus>,
+    /// Where it is served, and whether over TLS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<ListenerStatus>,
+    /// Its place in the chain of trust; for the operator only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust: Option<TrustStatus>,
     /// The sources of masterdata and the ways of transactions, best first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<SourceStatus>,
@@ -228,6 +234,44 @@ pub struct DeviceTrouble {
     pub words: String,
 }
 
+/// Where a box is served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerStatus {
+    /// The address.
+    pub address: String,
+    /// Whether over TLS.
+    pub tls: bool,
+    /// Whether everybody on the network can read what goes over it.
+    pub exposed: bool,
+}
+
+/// The place of a box in the chain of trust.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustStatus {
+    /// Which member it is; empty: it was not adopted.
+    pub member: String,
+    /// When its certificate expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// The number of the list of what was struck off.
+    pub strike_list: u64,
+    /// How many keys are on it.
+    pub struck: usize,
+    /// Slips that are open.
+    pub slips_open: usize,
+    /// Until when a code is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_until: Option<String>,
+    /// Newcomers that wait for a person.
+    pub requests_waiting: usize,
+    /// Members that were let in since the start.
+    pub enrolled: u64,
+    /// Newcomers that were refused since the start.
+    pub refused: u64,
+}
+
 /// A terminal or node of a box.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -261,6 +305,7 @@ impl Status {
     /// What anybody on the network may see: no client and no task is named, no place of a device.
     pub fn summary(mut self) -> Self {
         self.clients.clear();
+        self.trust = None;
         self.tasks.clear();
         // Where a device is looked for is nobody's business either.
         for device in &mut self.devices {
@@ -377,6 +422,8 @@ impl Panel {
             ledger: None,
             deliveries: Vec::new(),
             lines: Vec::new(),
+            listeners: Vec::new(),
+            trust: None,
             sources: Vec::new(),
             devices: Vec::new(),
             machine: MachineStatus::default(),

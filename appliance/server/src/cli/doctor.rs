@@ -99,7 +99,8 @@ impl Report {
             Ok((status, devices)) => self.running(status, devices),
             Err(finding) => self.add("box", vec![finding.clone()]),
         }
-        if !config.main.url.is_empty() {
+        // A line over TLS is the box's own, with its certificate; only the running box can tell how it is.
+        if config.main.url.starts_with("http://") {
             self.add("line to head office", line::look(&config.main).await);
         }
         let announced = running.is_ok() && config.discovery.announce;

@@ -9,23 +9,32 @@ mod clients;
 mod device;
 mod discover;
 mod doctor;
+mod enrol;
 mod levels;
+mod login;
 mod manual;
 mod masterdata;
 mod outbox;
 mod reference;
+mod seal;
+mod site;
 mod status;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Enrol};
 use crate::config::{self, Config, ConfigError};
 use crate::discovery::DaemonError;
 use crate::terminal::access::{AccessError, Kind};
+use crate::trust::house::HouseError;
+use crate::trust::join::JoinError;
+use crate::trust::office::OfficeError;
+use crate::trust::paper::PaperError;
 use crate::{bench, demo, key, logging, node, selftest};
 
 use client::CallError;
+use storebox_proto::trust::slip::InvalidSlip;
 
 pub use levels::Setting;
 
@@ -61,6 +70,24 @@ pub enum CommandError {
     /// The key cannot be read.
     #[error(transparent)]
     Key(#[from] key::KeyError),
+    /// Head office does not do it.
+    #[error(transparent)]
+    Office(#[from] OfficeError),
+    /// The box's papers are not good.
+    #[error(transparent)]
+    House(#[from] HouseError),
+    /// A file of keys or papers cannot be used.
+    #[error(transparent)]
+    Paper(#[from] PaperError),
+    /// This machine is no member.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// What was scanned or typed is no slip.
+    #[error(transparent)]
+    Slip(#[from] InvalidSlip),
+    /// What a person was asked was not answered with yes.
+    #[error("{0}")]
+    Declined(&'static str),
     /// The LAN cannot be searched.
     #[error(transparent)]
     Discover(#[from] DaemonError),
@@ -111,6 +138,12 @@ pub fn main(args: Args) -> ExitCode {
                 CommandError::Call(_)
                 | CommandError::Access(_)
                 | CommandError::Premises(_)
+                | CommandError::Office(_)
+                | CommandError::House(_)
+                | CommandError::Paper(_)
+                | CommandError::Join(_)
+                | CommandError::Slip(_)
+                | CommandError::Declined(_)
                 | CommandError::Discover(_)
                 | CommandError::Demo(_)
                 | CommandError::Selftest(_)
@@ -133,6 +166,13 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
             runtime.block_on(node::run(config))?;
         }
         Command::Bench(options) => runtime.block_on(bench::run(&options))?,
+        // Head office and newcomers need no box, and so no configuration.
+        Command::Site(what) if site::is_offline(&what) => {
+            runtime.block_on(site::run(Path::new(""), what))?;
+        }
+        Command::Enrol(what @ Enrol::Join(_)) => {
+            runtime.block_on(enrol::run(Path::new(""), what))?;
+        }
         Command::Doctor { json } => {
             let examined = doctor::show(&args.config, args.data_dir.as_deref(), json);
             return Ok(match runtime.block_on(examined)? {
@@ -168,7 +208,11 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Outbox(_)
         | Command::Ledger(_)
         | Command::Device(_)
+        | Command::Login(_)
+        | Command::Seal(_)
         | Command::Channel(_)
+        | Command::Site(_)
+        | Command::Enrol(_)
         | Command::Terminal(_)
         | Command::Node(_)
         | Command::Operator(_) => {
@@ -207,10 +251,14 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         Command::History { node, terminal, model } => {
             masterdata::history(data_dir, node, terminal, model).await
         }
+        Command::Site(what) => site::run(data_dir, what).await,
+        Command::Enrol(what) => enrol::run(data_dir, what).await,
         Command::Device(what) => device::run(data_dir, what).await,
         Command::Channel(what) => channel::run(data_dir, what).await,
         Command::Outbox(what) => outbox::run(data_dir, what).await,
         Command::Ledger(what) => outbox::look(data_dir, what).await,
+        Command::Login(what) => login::run(data_dir, what).await,
+        Command::Seal(what) => seal::run(data_dir, what).await,
         Command::Terminal(what) => clients::run(data_dir, Kind::Terminal, what).await,
         Command::Node(what) => clients::run(data_dir, Kind::Node, what).await,
         Command::Operator(what) => clients::run(data_dir, Kind::Operator, what).await,

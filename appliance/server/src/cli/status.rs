@@ -37,6 +37,7 @@ fn screen(status: &Status) -> String {
         let word = if line.up { "up" } else { "DOWN" };
         lines.push(format!("line {:<14} {word}  {}  {}", line.service, line.to, line.detail));
     }
+    doors(status, &mut lines);
     lines.extend(status.sources.iter().map(source));
     for device in &status.devices {
         let count = |count: u64, word: &str| match count {
@@ -62,6 +63,26 @@ fn screen(status: &Status) -> String {
         ));
     }
     lines.join("\n")
+}
+
+fn doors(status: &Status, lines: &mut Vec<String>) {
+    for listener in &status.listeners {
+        let word = match (listener.tls, listener.exposed) {
+            (true, _) => "TLS",
+            (false, false) => "plain, this machine only",
+            (false, true) => "PLAIN: whoever can read the network can read this",
+        };
+        lines.push(format!("served {:<24} {word}", listener.address));
+    }
+    let Some(trust) = &status.trust else { return };
+    let expires = trust.expires.as_deref().unwrap_or("?");
+    lines.push(match trust.member.as_str() {
+        "" => "trust  this box was not adopted; `storebox site request` begins that".to_owned(),
+        member => format!(
+            "trust  {member}, until {expires}; {} slips open, {} requests wait, {} keys struck off",
+            trust.slips_open, trust.requests_waiting, trust.struck
+        ),
+    });
 }
 
 fn source(source: &SourceStatus) -> String {

@@ -27,6 +27,7 @@ impl Broken {
 /// All rules, the first broken one is reported.
 pub(super) fn check(config: &Config) -> Result<(), Broken> {
     check_http(config)?;
+    check_tls(config)?;
     within("masterdata.overlay_max", config.masterdata.overlay_max, 100..=1_000_000)?;
     within("masterdata.cache_bytes", config.masterdata.cache_bytes, 1 << 20..=1 << 32)?;
     within("masterdata.scrub_hours", config.masterdata.scrub_hours, 0..=8760)?;
@@ -43,6 +44,9 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
         within(key, minutes, 0..=527_040)?;
     }
     within("discovery.name", config.discovery.name.len(), 0..=limits::BEACON_NAME_BYTES_MAX)?;
+    within("login.token_minutes", config.login.token_minutes, 1..=1440)?;
+    within("login.shift_hours", config.login.shift_hours, 1..=168)?;
+    within("seal.max_age_s", config.seal.max_age_s, 0..=86_400)?;
     check_main(config)?;
     check_sources(config)?;
     check_publish(config)?;
@@ -60,6 +64,8 @@ fn check_http(config: &Config) -> Result<(), Broken> {
     within("http.body_timeout_s", http.body_timeout_s, 1..=600)?;
     within("http.idle_timeout_s", http.idle_timeout_s, 1..=3600)?;
     within("http.write_timeout_s", http.write_timeout_s, 1..=600)?;
+    within("http.requests_per_s_max", http.requests_per_s_max, 0..=1_000_000)?;
+    within("http.strangers_per_s_max", http.strangers_per_s_max, 1..=1_000_000)?;
     within("http.request_timeout_s", http.request_timeout_s, 60..=3600)?;
     let body_min = limits::BATCH_BYTES_MAX;
     within("http.body_bytes_max", http.body_bytes_max, body_min..=64 * 1024 * 1024)?;
@@ -67,6 +73,32 @@ fn check_http(config: &Config) -> Result<(), Broken> {
         Ok(())
     } else {
         Err(Broken::new("http.listen", "must have 1 to 16 addresses"))
+    }
+}
+
+fn check_tls(config: &Config) -> Result<(), Broken> {
+    let tls = &config.tls;
+    if tls.listen.len() > 16 {
+        return Err(Broken::new("tls.listen", "must have at most 16 addresses"));
+    }
+    let files = [&tls.certificate_file, &tls.key_file];
+    if !tls.domain.is_empty() && files.iter().any(|file| file.as_os_str().is_empty()) {
+        return Err(Broken::new("tls.domain", "needs tls.certificate_file and tls.key_file"));
+    }
+    let browser = &config.browser;
+    if browser.origins.len() > 32 || browser.hosts.len() > 32 {
+        return Err(Broken::new("browser", "has lists of at most 32 entries"));
+    }
+    let is_origin = |origin: &str| {
+        let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '*', ' ']))
+    };
+    match browser.origins.iter().find(|origin| !is_origin(origin)) {
+        Some(origin) => {
+            let reason = format!("{origin:?} is not an origin such as https://pos.example");
+            Err(Broken::new("browser.origins", reason))
+        }
+        None => Ok(()),
     }
 }
 
@@ -90,13 +122,16 @@ fn check_main(config: &Config) -> Result<(), Broken> {
     if config.role == Role::Main {
         return Err(Broken::new("main.url", "a box of role \"main\" has no main server"));
     }
-    check_url("main.url", &main.url)?;
+    let is_tls = main.url.starts_with("https://");
+    if !is_tls {
+        check_url("main.url", &main.url)?;
+    }
     if main.public_key.0.is_none() {
         let reason = "needed with main.url: `storebox key` prints it on the main server";
         return Err(Broken::new("main.public_key", reason));
     }
-    if main.token_file.as_os_str().is_empty() {
-        let reason = "needed with main.url: holds what `storebox node add` printed there";
+    if main.token_file.as_os_str().is_empty() && !is_tls {
+        let reason = "needed with an http main.url: holds what `storebox node add` printed there";
         return Err(Broken::new("main.token_file", reason));
     }
     Ok(())

@@ -54,6 +54,10 @@ pub struct Http {
     pub request_timeout_s: u64,
     /// Largest request body.
     pub body_bytes_max: usize,
+    /// Requests of one terminal or box in a second; 0: as many as it likes.
+    pub requests_per_s_max: u32,
+    /// Requests in a second that one address may have refused for who it is.
+    pub strangers_per_s_max: u32,
 }
 
 impl Default for Http {
@@ -68,6 +72,8 @@ impl Default for Http {
             write_timeout_s: 30,
             request_timeout_s: 75,
             body_bytes_max: limits::BATCH_BYTES_MAX + 512 * 1024,
+            requests_per_s_max: 0,
+            strangers_per_s_max: 20,
         }
     }
 }
@@ -142,15 +148,31 @@ impl From<KeyText> for String {
 }
 
 /// The main server of a store.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Main {
     /// Where it is; empty: nowhere.
     pub url: String,
+    /// The site that it is certified for, which is what an https URL is believed by.
+    pub site: SiteId,
     /// Who signs its masterdata.
     pub public_key: KeyText,
     /// Holds the token that it gave this box.
     pub token_file: PathBuf,
+    /// Whether everything goes there sealed.
+    pub sealed: bool,
+}
+
+impl Default for Main {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            site: "head-office".parse().expect("a literal that keeps the rule for sites"),
+            public_key: KeyText::default(),
+            token_file: PathBuf::new(),
+            sealed: false,
+        }
+    }
 }
 
 /// A further place for transactions.
@@ -170,6 +192,9 @@ pub struct Sink {
     /// Who signs its receipts.
     #[serde(default)]
     pub public_key: KeyText,
+    /// Whether everything goes there sealed.
+    #[serde(default)]
+    pub sealed: bool,
 }
 
 /// When a replica follows its author.

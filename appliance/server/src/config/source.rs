@@ -43,6 +43,9 @@ pub struct Source {
     /// Who signs its receipts, if that is not the main server.
     #[serde(default)]
     pub public_key: KeyText,
+    /// Whether everything goes there sealed.
+    #[serde(default)]
+    pub sealed: bool,
 }
 
 /// Storage to which head office publishes.

@@ -156,7 +156,7 @@ async fn revoke(access: Access, kind: Kind, name: String) -> Result<StatusCode, 
 }
 
 /// Changes flush a file, which must not hold up other requests.
-async fn aside<T: Send + 'static>(
+pub(super) async fn aside<T: Send + 'static>(
     change: impl FnOnce() -> Result<T, AccessError> + Send + 'static,
 ) -> Result<T, Refusal> {
     let result = tokio::task::spawn_blocking(change).await;
@@ -168,7 +168,7 @@ fn refuse(error: AccessError) -> Refusal {
         AccessError::Name(_) => Code::FieldInvalid,
         AccessError::Exists(_) => Code::TerminalExists,
         AccessError::Unknown(_) => Code::TerminalUnknown,
-        AccessError::Full => Code::StateConflict,
+        AccessError::Full | AccessError::KeyTaken => Code::StateConflict,
         AccessError::File { .. } | AccessError::Content { .. } | AccessError::Version { .. } => {
             tracing::error!(error = logging::chain(&error), "cannot change who may come in");
             return Refusal::new(Code::Internal, "the list of clients could not be written");

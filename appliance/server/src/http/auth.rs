@@ -2,15 +2,21 @@
 //!
 //! A path that is not in the table is for the operator alone, so that a new route is closed until somebody
 //! opens it here.
+//! What a person who is logged in may do is a second table ([`rights`]), asked right after.
 //! Handlers get the [`Identity`]; what a terminal may see of another terminal's is their business.
 
-use axum::http::{HeaderMap, header};
+mod rights;
+
+use axum::http::{HeaderMap, Method, Uri, header};
 use storebox_proto::problem::Code;
 use storebox_proto::time::Timestamp;
+use storebox_proto::token;
 
 use super::identity::Identity;
 use super::problem::Refusal;
 use super::server::Peer;
+use super::shown::Shown;
+use crate::login::{Logins, Person};
 use crate::pass::Claim;
 use crate::terminal::access::{Access, Stranger};
 
@@ -36,6 +42,8 @@ const DOORS: &[(&str, Door)] = &[
     ("/healthz", Door::Open),
     ("/readyz", Door::Open),
     ("/openapi.json", Door::Open),
+    // Newcomers; what they may is decided by the door's own rules, and over TLS only.
+    ("/enrol/v1", Door::Open),
     ("/v1/status", Door::Open),
     ("/v1/chronicle", Door::Open),
     ("/v1/whoami", Door::Open),
@@ -44,6 +52,9 @@ const DOORS: &[(&str, Door)] = &[
     ("/till", Door::Open),
     ("/metrics", Door::Watcher),
     ("/v1/terminal", Door::Terminal),
+    ("/v1/session", Door::Terminal),
+    // Hashes of passwords are not for tills, peppered as they are.
+    ("/v1/models/User", Door::Operator),
     ("/v1/channel", Door::Shop),
     ("/v1/models", Door::Shop),
     ("/v1/changes", Door::Shop),
@@ -82,45 +93,106 @@ impl Door {
     }
 }
 
+/// Whether somebody who is known already may reach this path.
+pub(super) fn pass(identity: &Identity, path: &str) -> Result<(), Refusal> {
+    let door = door(path);
+    match door.lets_in(Some(identity), Peer::Control) {
+        true => Ok(()),
+        false => Err(refuse(Code::Forbidden, door.rule())),
+    }
+}
+
+/// A request, as far as it matters for who may make it.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Its path.
+    pub path: &'a str,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// What it shows of the secret of the store.
+    pub claim: Option<&'a Claim>,
+    /// Where it came in.
+    pub peer: Peer,
+    /// What its connection has shown, over TLS.
+    pub shown: Option<&'a Shown>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The terminal, box or operator; nobody at an open door.
+    pub identity: Option<Identity>,
+    /// The person who is logged in there.
+    pub person: Option<Person>,
+}
+
 /// Finds out who asks and whether they may.
-pub fn admit(
-    access: &Access,
-    path: &str,
-    headers: &HeaderMap,
-    claim: Option<&Claim>,
-    peer: Peer,
-    now: Timestamp,
-) -> Result<Option<Identity>, Refusal> {
-    if let Some(claim) = claim {
+pub fn admit(access: &Access, logins: &Logins, ask: &Ask<'_>) -> Result<Caller, Refusal> {
+    if let Some(claim) = ask.claim {
         let identity = Identity::Node(claim.node.clone());
-        let door = door(path);
-        return if door.lets_in(Some(&identity), peer) {
-            Ok(Some(identity))
-        } else {
-            Err(refuse(Code::Forbidden, door.rule()))
+        let door = door(ask.path);
+        return match door.lets_in(Some(&identity), ask.peer) {
+            true => Ok(Caller { identity: Some(identity), person: None }),
+            false => Err(refuse(Code::Forbidden, door.rule())),
         };
     }
-    let identity = match (peer, token(headers)?) {
-        (Peer::Control, _) => Some(Identity::Operator),
-        (Peer::Network(_), None) => None,
-        (Peer::Network(_), Some(token)) => match access.who(token, now) {
-            Ok(identity) => Some(identity),
+    let caller = match (ask.peer, token(ask.headers)?) {
+        (Peer::Control, _) => Caller { identity: Some(Identity::Operator), person: None },
+        (Peer::Network(_), None) => match ask.shown {
+            Some(shown) => {
+                let identity = shown.identity(access, ask.method, ask.path, ask.now)?;
+                Caller { identity, person: None }
+            }
+            None => Caller::default(),
+        },
+        (Peer::Network(_), Some(token)) if token.starts_with(token::PREFIX) => {
+            let person = logins.who(token, ask.now);
+            let person = person.map_err(|error| refuse(error.code(), &error.to_string()))?;
+            if access.is_revoked(&person.claims.till) {
+                return Err(refuse(Code::Revoked, "the till of this token was revoked"));
+            }
+            let till = person.claims.till.clone();
+            Caller { identity: Some(Identity::Terminal(till)), person: Some(person) }
+        }
+        (Peer::Network(_), Some(token)) => match access.who(token, ask.now) {
+            Ok(identity) => Caller { identity: Some(identity), person: None },
             Err(Stranger::Unknown) => {
                 return Err(refuse(Code::Unauthenticated, "nobody has this token"));
             }
             Err(Stranger::Revoked) => return Err(refuse(Code::Revoked, "this token was revoked")),
         },
     };
-    let door = door(path);
-    if door.lets_in(identity.as_ref(), peer) {
-        return Ok(identity);
+    let door = door(ask.path);
+    if door.lets_in(caller.identity.as_ref(), ask.peer) {
+        rights::check(&caller, logins.required(), ask.method, ask.path)?;
+        return Ok(caller);
     }
-    match identity {
+    match caller.identity {
         None => {
-            Err(refuse(Code::Unauthenticated, "send the header `Authorization: Bearer <token>`"))
+            let wanted = "send the header `Authorization: Bearer <token>`, or show a certificate";
+            Err(refuse(Code::Unauthenticated, wanted))
         }
         Some(_) => Err(refuse(Code::Forbidden, door.rule())),
     }
+}
+
+/// Refuses a token in a URL: there, every log and cache on the way has read it.
+pub(super) fn check_url(uri: &Uri) -> Result<(), Refusal> {
+    let Some(text) = uri.path_and_query().map(|whole| whole.as_str()) else { return Ok(()) };
+    let holds_secret = ["sbt_", "sbn_", "sbo_"].iter().any(|prefix| {
+        text.split(prefix).skip(1).any(|rest| {
+            rest.len() >= 64 && rest.bytes().take(64).all(|byte| byte.is_ascii_hexdigit())
+        })
+    });
+    if holds_secret || text.contains(token::PREFIX) {
+        let detail = "a token belongs into the header Authorization; replace this one";
+        return Err(refuse(Code::TokenInUrl, detail));
+    }
+    Ok(())
 }
 
 impl Door {
@@ -146,10 +218,14 @@ fn refuse(code: Code, detail: &str) -> Refusal {
 
 fn token(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer "));
+    let token = value.to_str().ok().and_then(|text| text.strip_prefix("Bearer"));
     match token {
-        Some(token) => Ok(Some(token.trim())),
-        None => Err(refuse(Code::Unauthenticated, "the scheme of Authorization must be Bearer")),
+        // Whoever shows a certificate needs no token and may send an empty one.
+        Some("") => Ok(None),
+        Some(token) if token.starts_with(' ') => Ok(Some(token.trim())),
+        Some(_) | None => {
+            Err(refuse(Code::Unauthenticated, "the scheme of Authorization must be Bearer"))
+        }
     }
 }
 
@@ -170,20 +246,46 @@ mod tests {
     }
 
     #[test]
+    fn a_token_in_a_url_is_refused_and_a_word_like_one_is_not() {
+        let code =
+            |text: &str| check_url(&text.parse().unwrap()).err().map(|refusal| refusal.0.code);
+        let secret = "ab".repeat(32);
+        for text in [
+            format!("/v1/models?token=sbt_{secret}"),
+            format!("/v1/x/sbn_{secret}/y"),
+            "/v1/models?access_token=v4.public.abc".to_owned(),
+        ] {
+            assert_eq!(code(&text), Some(Code::TokenInUrl), "{text}");
+        }
+        assert_eq!(code("/v1/models/Product/records?field=name&prefix=sbt_a"), None);
+    }
+
+    #[test]
     fn each_identity_passes_its_own_doors_only() {
         let dir = tempfile::tempdir().unwrap();
         let access = Access::open(dir.path()).unwrap();
         let now = Timestamp::from_unix_ms(1);
+        let logins = crate::login::Logins::new(crate::login::Settings {
+            data_dir: dir.path(),
+            node: "box-1".parse().unwrap(),
+            site: "store-7".parse().unwrap(),
+            key: &ed25519_dalek::SigningKey::from_bytes(&[1; 32]),
+            pepper: None,
+            times: crate::config::Login::default(),
+        });
         let till = access.add(Kind::Terminal, "till-1", [1; 32], now).unwrap();
         let node = access.add(Kind::Node, "store-1", [2; 32], now).unwrap();
         let far = Peer::Network("192.0.2.1:5".parse().unwrap());
         let near = Peer::Network("127.0.0.1:5".parse().unwrap());
         let code = |path: &str, token: Option<&str>, peer| {
-            let mut headers = HeaderMap::new();
+            let mut request = axum::http::Request::builder().uri(path);
             if let Some(token) = token {
-                headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
+                request = request.header("authorization", format!("Bearer {token}"));
             }
-            admit(&access, path, &headers, None, peer, now).err().map(|refusal| refusal.0.code)
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            let (method, headers) = (&head.method, &head.headers);
+            let ask = Ask { method, path, headers, claim: None, peer, shown: None, now };
+            admit(&access, &logins, &ask).err().map(|refusal| refusal.0.code)
         };
         for (path, nobody, as_till, as_node, as_operator) in [
             ("/healthz", true, true, true, true),

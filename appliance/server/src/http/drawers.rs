@@ -19,6 +19,7 @@ use crate::devices::bay::printer::Command;
 use crate::devices::spool::Entry;
 use crate::devices::yard::Devices;
 use crate::env;
+use crate::login::Person;
 
 /// A drawer opens within this, or not at all: later it would surprise somebody.
 const KICK_MAX: Duration = Duration::from_secs(5);
@@ -85,6 +86,7 @@ async fn show(
 async fn open(
     State(devices): State<Devices>,
     Extension(identity): Extension<Identity>,
+    person: Option<Extension<Person>>,
     Path(id): Path<String>,
     Json(Reason { reason }): Json<Reason>,
 ) -> Result<Json<Kicked>, Refusal> {
@@ -96,7 +98,10 @@ async fn open(
     if let Some(away) = printer.counter.link().away() {
         return Err(away.into());
     }
-    let by = name_of(&identity);
+    let by = match person {
+        Some(Extension(person)) => format!("{} at {}", person.user, name_of(&identity)),
+        None => name_of(&identity),
+    };
     let entry = devices.spool().note_kick(drawer.clone(), by.clone(), reason).await?;
     let (answer, answered) = oneshot::channel();
     let until = env::instant() + KICK_MAX;

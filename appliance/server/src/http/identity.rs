@@ -3,7 +3,7 @@
 use storebox_proto::ids::{NodeId, TerminalId};
 
 /// An authenticated caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Identity {
     /// A till or other client, by its bearer token.
     Terminal(TerminalId),

@@ -35,10 +35,16 @@ impl IntoResponse for Refusal {
             let wait = header::HeaderValue::from_static(RETRY_AFTER_S);
             response.headers_mut().insert(header::RETRY_AFTER, wait);
         }
+        if self.0.code == Code::RateExceeded {
+            let wait = header::HeaderValue::from_static(RETRY_AFTER_S);
+            response.headers_mut().insert(header::RETRY_AFTER, wait);
+        }
         if status == StatusCode::UNAUTHORIZED {
             let scheme = header::HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
+        // For the counters and the log of the listeners.
+        response.extensions_mut().insert(self.0.code);
         response
     }
 }

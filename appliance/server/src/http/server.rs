@@ -4,6 +4,7 @@
 //! requests and the number of connections are all bounded (the times are in the configuration).
 //! Every request that is refused gets an RFC 9457 answer, also what the framework refuses; what is no request at all
 //! gets a bare 400 or 431, a log line and a count (decision 0005).
+//! Over TLS a connection takes its seat before the handshake, which has as long as the head of a request.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -16,25 +17,36 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderName, HeaderValue, Request, Response, header, request};
+use axum::http::request::{self, Parts};
+use axum::http::{HeaderName, HeaderValue, Request, Response, header};
 use http_body_util::Limited;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use storebox_proto::problem::Code;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
 
+use super::auth::{Ask, Caller};
+use super::gate::Gate;
 use super::guard::{Guarded, Phase, PromptBody};
+use super::problem::Refusal;
+use super::rate::Rates;
+use super::refused::Told;
+use super::sealed::{self, Sealing};
+use super::shown::{Arrival, Shown};
 use super::traffic::Traffic;
-use super::{auth, refusal};
+use super::{auth, refusal, refused};
 use crate::config::Http;
 use crate::env;
+use crate::login::Logins;
 use crate::pass::{Claim, PROOF};
 use crate::supervise::{Pulse, Supervisor};
 use crate::terminal::access::Access;
+use crate::trust::tls::{Tls, failure};
 
 const PROOF_HEADER: HeaderName = HeaderName::from_static(PROOF);
 /// A request head beyond this is refused by hyper with 431, no body and a log line.
@@ -45,6 +57,8 @@ const DRAIN: Duration = Duration::from_secs(4);
 const OPERATOR_MAX: Duration = Duration::from_secs(3600);
 /// The accept loops show a sign of life this often.
 const BEAT: Duration = Duration::from_secs(5);
+/// Where newcomers come in.
+const ENROL: &str = "/enrol/";
 /// After a failed accept (no file descriptors left) the loop rests.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -78,39 +92,51 @@ pub struct Server {
     pub limits: Http,
     /// What is counted.
     pub traffic: Traffic,
+    /// What opens and seals.
+    pub sealing: Sealing,
+    /// Who is logged in.
+    pub logins: Logins,
+    /// How often callers may ask.
+    pub rates: Rates,
+    /// What browsers may.
+    pub gate: Gate,
+    /// What is served over TLS.
+    pub secure: Option<Secure>,
+}
+
+/// Listeners that speak TLS.
+#[derive(Debug)]
+pub struct Secure {
+    /// The box's end of it.
+    pub tls: Tls,
+    /// The listeners.
+    pub listeners: Vec<TcpListener>,
 }
 
 impl Server {
     /// Starts an accept loop per listener.
-    pub fn start(self, supervisor: &Supervisor, network: Vec<TcpListener>, control: UnixListener) {
+    pub fn start(
+        mut self,
+        supervisor: &Supervisor,
+        network: Vec<TcpListener>,
+        control: UnixListener,
+    ) {
         let seats = Arc::new(Seats::new(&self.limits));
+        let secure = self.secure.take();
         let house = Arc::new(self);
         for listener in network {
-            let address = listener.local_addr().map_or_else(|_| "?".to_owned(), |a| a.to_string());
-            let name = format!("http {address}");
-            let (house, seats) = (Arc::clone(&house), Arc::clone(&seats));
-            let (pulse, children) = (supervisor.pulse(name.as_str()), supervisor.clone());
-            supervisor.spawn_owner(name, |stop| async move {
-                while let Some((stream, from)) = next(&pulse, &stop, || listener.accept()).await {
-                    let Some(seat) = Seats::take(&seats, from.ip()) else {
-                        house.traffic.turned_away();
-                        continue;
-                    };
-                    // Answers are written whole; waiting for more to send would only delay them.
-                    let _ = stream.set_nodelay(true);
-                    let visit =
-                        converse(stream, Peer::Network(from), Arc::clone(&house), stop.clone());
-                    children.spawn_short(async move {
-                        visit.await;
-                        drop(seat);
-                    });
-                }
-            });
+            listen(&house, &seats, supervisor, listener, None);
+        }
+        if let Some(Secure { tls, listeners }) = secure {
+            for listener in listeners {
+                listen(&house, &seats, supervisor, listener, Some(tls.clone()));
+            }
         }
         let (pulse, children) = (supervisor.pulse("http control"), supervisor.clone());
         supervisor.spawn_owner("http control", |stop| async move {
             while let Some((stream, _)) = next(&pulse, &stop, || control.accept()).await {
-                let visit = converse(stream, Peer::Control, Arc::clone(&house), stop.clone());
+                let house = Arc::clone(&house);
+                let visit = converse(stream, Peer::Control, None, house, stop.clone());
                 children.spawn_short(visit);
             }
         });
@@ -123,22 +149,61 @@ impl Server {
         self.access.neighbour(header, head.method.as_str(), path)
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+        shown: Option<&Shown>,
+    ) -> Response<Body> {
         let (mut head, body) = request.into_parts();
-        let claim = self.claim(&head);
-        let (path, now) = (head.uri.path(), env::timestamp());
-        let admitted = auth::admit(&self.access, path, &head.headers, claim.as_ref(), peer, now);
-        let identity = match admitted {
-            Ok(identity) => identity,
-            Err(refused) => return axum::response::IntoResponse::into_response(refused),
+        let is_known = shown.is_some_and(|shown| shown.member().is_some());
+        let page = match self.gate.check(&head, peer, shown.is_some(), is_known) {
+            Ok(page) => page,
+            Err(refused) => return self.disbelieve(refused, peer),
         };
-        if let Some(identity) = identity {
-            head.extensions.insert(identity);
+        if let Some(answer) = page.preflight(&head) {
+            return answer;
+        }
+        if sealed::is_sealed(head.uri.path()) {
+            return page.dress(sealed::serve(self, head, body, peer, shown).await);
+        }
+        let claim = self.claim(&head);
+        let caller = match self.admit(&head, claim.as_ref(), peer, shown) {
+            Ok(caller) => caller,
+            Err(refused) => return page.dress(self.disbelieve(refused, peer)),
+        };
+        if let (Peer::Network(from), true) = (peer, head.uri.path().starts_with(ENROL)) {
+            let secured = shown.map(Shown::secured);
+            head.extensions.insert(Arrival { address: from.ip().to_canonical(), secured });
         }
         let proof = claim.as_ref().and_then(|claim| HeaderValue::from_str(&claim.proof).ok());
         if let Some(claim) = claim {
             head.extensions.insert(claim);
         }
+        let mut response = self.serve(head, body, caller, peer).await;
+        response.headers_mut().extend(proof.map(|proof| (PROOF_HEADER, proof)));
+        page.dress(response)
+    }
+
+    /// Refuses a caller; what says something about the LAN is counted and logged.
+    fn disbelieve(&self, refused: Refusal, peer: Peer) -> Response<Body> {
+        let code = refused.0.code.as_str();
+        let told = self.traffic.disbelieved(code);
+        let mut response = axum::response::IntoResponse::into_response(refused);
+        if let Some(count) = told {
+            tracing::warn!(code, count, ?peer, "a caller was not believed");
+            response.extensions_mut().insert(Told);
+        }
+        response
+    }
+
+    async fn serve(
+        &self,
+        head: Parts,
+        body: Incoming,
+        caller: Caller,
+        peer: Peer,
+    ) -> Response<Body> {
         let length = head.headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|text| text.to_str().ok()?.parse::<u64>().ok());
         let max = self.limits.body_bytes_max;
@@ -158,20 +223,127 @@ impl Server {
             Peer::Control => OPERATOR_MAX,
             Peer::Network(_) => self.limits.request_timeout(),
         };
-        let has_body = !body.is_end_stream();
-        let mut request = Request::from_parts(head, body);
+        self.route(Request::from_parts(head, body), caller, patience).await
+    }
+
+    /// Lets a caller in who came in the open.
+    fn admit(
+        &self,
+        head: &request::Parts,
+        claim: Option<&Claim>,
+        peer: Peer,
+        shown: Option<&Shown>,
+    ) -> Result<Caller, Refusal> {
+        let request::Parts { method, uri, headers, .. } = head;
+        auth::check_url(uri)?;
+        if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+            let detail = "compressed bodies are not taken: send it as it is";
+            return Err(Refusal::new(Code::MediaTypeUnsupported, detail));
+        }
+        let (path, now) = (uri.path(), env::timestamp());
+        let caller = self.let_in(&Ask { method, path, headers, claim, peer, shown, now })?;
+        self.sealing.check_open(caller.identity.as_ref())?;
+        Ok(caller)
+    }
+
+    /// Finds out who asks, whether they may, and whether they ask too often.
+    pub(super) fn let_in(&self, ask: &Ask<'_>) -> Result<Caller, Refusal> {
+        let now = env::instant();
+        self.rates.check_stranger(ask.peer, now)?;
+        match auth::admit(&self.access, &self.logins, ask) {
+            Ok(caller) => {
+                self.rates.check(&caller, now)?;
+                Ok(caller)
+            }
+            Err(refused) => {
+                if refused.0.status == 401 {
+                    self.rates.count_stranger(ask.peer, now);
+                }
+                Err(refused)
+            }
+        }
+    }
+
+    /// Hands a request to its route, whose caller was let in.
+    pub(super) async fn route(
+        &self,
+        mut request: Request<Body>,
+        caller: Caller,
+        patience: Duration,
+    ) -> Response<Body> {
+        if let Some(identity) = caller.identity {
+            request.extensions_mut().insert(identity);
+        }
+        if let Some(person) = caller.person {
+            request.extensions_mut().insert(person);
+        }
+        let has_body = !request.body().is_end_stream();
         if has_body {
-            DefaultBodyLimit::max(max).apply(&mut request);
+            DefaultBodyLimit::max(self.limits.body_bytes_max).apply(&mut request);
         }
         let answer = self.router.clone().call(request);
         match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(mut response)) => {
-                response.headers_mut().extend(proof.map(|proof| (PROOF_HEADER, proof)));
-                refusal::complete(response, has_body).await
-            }
+            Ok(Ok(response)) => refusal::complete(response, has_body).await,
             Ok(Err(never)) => match never {},
             Err(_) => refusal::answer(Code::Busy, "the request took too long and was given up"),
         }
+    }
+}
+
+/// Starts the accept loop of one listener on the network.
+fn listen(
+    house: &Arc<Server>,
+    seats: &Arc<Seats>,
+    supervisor: &Supervisor,
+    listener: TcpListener,
+    tls: Option<Tls>,
+) {
+    let address = listener.local_addr().map_or_else(|_| "?".to_owned(), |a| a.to_string());
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let name = format!("{scheme} {address}");
+    let (house, seats) = (Arc::clone(house), Arc::clone(seats));
+    let (pulse, children) = (supervisor.pulse(name.as_str()), supervisor.clone());
+    supervisor.spawn_owner(name, |stop| async move {
+        while let Some((stream, from)) = next(&pulse, &stop, || listener.accept()).await {
+            let Some(seat) = Seats::take(&seats, from.ip()) else {
+                house.traffic.turned_away();
+                continue;
+            };
+            // Answers are written whole; waiting for more to send would only delay them.
+            let _ = stream.set_nodelay(true);
+            let (house, stop, tls) = (Arc::clone(&house), stop.clone(), tls.clone());
+            children.spawn_short(async move {
+                match tls {
+                    Some(tls) => greet(stream, from, tls, house, stop).await,
+                    None => converse(stream, Peer::Network(from), None, house, stop).await,
+                }
+                drop(seat);
+            });
+        }
+    });
+}
+
+/// Shakes hands, within the time of a request head, and goes on with what the client has shown.
+async fn greet(
+    stream: TcpStream,
+    from: SocketAddr,
+    tls: Tls,
+    house: Arc<Server>,
+    stop: CancellationToken,
+) {
+    let handshake = TlsAcceptor::from(tls.config()).accept(stream);
+    let failed = match tokio::time::timeout(house.limits.head_timeout(), handshake).await {
+        Ok(Ok(stream)) => {
+            let Some(secured) = tls.secured(stream.get_ref().1) else { return };
+            let shown = Shown::new(tls, secured);
+            shown.enter(&house.access).await;
+            return converse(stream, Peer::Network(from), Some(shown), house, stop).await;
+        }
+        Ok(Err(error)) => failure(&error),
+        Err(_) => "handshake_slow",
+    };
+    if let Some(count) = house.traffic.disbelieved(failed) {
+        tracing::info!(code = failed, count, %from, "no TLS connection came about");
     }
 }
 
@@ -209,14 +381,19 @@ where
 }
 
 /// One connection from its first byte to its last; dropping it closes the connection.
-async fn converse<S>(stream: S, peer: Peer, house: Arc<Server>, stop: CancellationToken)
-where
+async fn converse<S>(
+    stream: S,
+    peer: Peer,
+    shown: Option<Shown>,
+    house: Arc<Server>,
+    stop: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let phase = Phase::new();
     let limits = &house.limits;
     let stream = Guarded::new(stream, phase.clone(), limits.head_timeout(), limits.write_timeout());
-    let visit = Visit { house: Arc::clone(&house), peer, phase };
+    let visit = Visit { house: Arc::clone(&house), peer, shown, phase };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.idle_timeout())
@@ -244,6 +421,7 @@ where
 struct Visit {
     house: Arc<Server>,
     peer: Peer,
+    shown: Option<Shown>,
     phase: Phase,
 }
 
@@ -255,10 +433,15 @@ impl hyper::service::Service<Request<Incoming>> for Visit {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.phase.enter();
         let (house, peer, phase) = (Arc::clone(&self.house), self.peer, self.phase.clone());
+        let shown = self.shown.clone();
         let timed = is_of_a_till(request.uri()).then(env::instant);
         Box::pin(async move {
-            let response = house.answer(request, peer).await;
+            let response = house.answer(request, peer, shown.as_ref()).await;
             house.traffic.answered(response.status());
+            if let Some(&code) = response.extensions().get::<Code>() {
+                let told = response.extensions().get::<Told>().is_some();
+                refused::tell(&house.traffic, code, peer, told);
+            }
             if let Some(began) = timed {
                 house.traffic.waits().count(env::instant().saturating_duration_since(began));
             }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::StatusCode;
+use storebox_proto::problem::Code;
 
+use super::refused::Refused;
 use crate::chronicle::WaitClock;
 
 /// Counters of all listeners; cheap to clone.
@@ -16,8 +18,29 @@ struct Counters {
     by_class: [AtomicU64; 6],
     turned_away: AtomicU64,
     not_understood: AtomicU64,
+    disbelieved: [AtomicU64; DISBELIEVED.len()],
     waits: WaitClock,
+    refused: Refused,
 }
+
+/// So many of a kind are all logged.
+const TOLD_MAX: u64 = 32;
+
+/// Why callers are not believed: codes of refusals, and handshakes that failed.
+const DISBELIEVED: [&str; 12] = [
+    "revoked",
+    "certificate_expired",
+    "certificate_invalid",
+    "foreign_site",
+    "host_unknown",
+    "origin_foreign",
+    "tls_required",
+    "downgraded",
+    "turned_away",
+    "handshake",
+    "handshake_io",
+    "handshake_slow",
+];
 
 impl Traffic {
     pub(super) fn answered(&self, status: StatusCode) {
@@ -31,6 +54,31 @@ impl Traffic {
 
     pub(super) fn not_understood(&self) {
         self.0.not_understood.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a refusal; tells whether it is to be logged, which a flood of them is not.
+    pub(super) fn refused(&self, code: Code, now_s: u64) -> bool {
+        self.0.refused.count(code, now_s)
+    }
+
+    /// Refusals by code, those that have happened.
+    pub fn refusals(&self) -> Vec<(Code, u64)> {
+        self.0.refused.counts()
+    }
+
+    /// A caller was not believed; says how often that was so, if it is worth a line in the log.
+    ///
+    /// A flood would fill the log: after the first few only every doubling is told.
+    pub(super) fn disbelieved(&self, why: &str) -> Option<u64> {
+        let at = DISBELIEVED.iter().position(|known| *known == why)?;
+        let count = self.0.disbelieved[at].fetch_add(1, Ordering::Relaxed) + 1;
+        (count <= TOLD_MAX || count.is_power_of_two()).then_some(count)
+    }
+
+    /// Callers that were not believed, by reason.
+    pub fn disbeliefs(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let counts = self.0.disbelieved.iter().map(|count| count.load(Ordering::Relaxed));
+        DISBELIEVED.into_iter().zip(counts)
     }
 
     /// How long tills waited.

@@ -33,10 +33,14 @@ pub(super) fn start(
     config: &Config,
     public_key: &[u8],
     panel: Panel,
-    network: &[TcpListener],
+    listeners: [&[TcpListener]; 2],
     supervisor: &Supervisor,
 ) {
-    let Some(port) = reachable_port(network).filter(|_| config.discovery.announce) else { return };
+    let Some(port) =
+        reachable_port(listeners.into_iter().flatten()).filter(|_| config.discovery.announce)
+    else {
+        return;
+    };
     let (sender, beacons) = watch::channel(beacon(config));
     let announced = AnnounceConfig {
         naming: Naming::Unique(Label::of_key(&Hash32::of(public_key))),
@@ -88,8 +92,9 @@ fn elect(
     in_charge
 }
 
-fn reachable_port(network: &[TcpListener]) -> Option<u16> {
-    let addresses = network.iter().filter_map(|listener| listener.local_addr().ok());
+/// The first port beyond loopback; plain listeners come before those over TLS.
+fn reachable_port<'a>(listeners: impl Iterator<Item = &'a TcpListener>) -> Option<u16> {
+    let addresses = listeners.filter_map(|listener| listener.local_addr().ok());
     addresses.filter(|address| !address.ip().is_loopback()).map(|address| address.port()).next()
 }
 
@@ -147,10 +152,10 @@ mod tests {
     #[tokio::test]
     async fn a_box_on_loopback_alone_is_not_announced() {
         let loopback = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        assert_eq!(reachable_port(&[loopback]), None);
+        assert_eq!(reachable_port([loopback].iter()), None);
         let everywhere = TcpListener::bind("0.0.0.0:0").await.unwrap();
         let port = everywhere.local_addr().unwrap().port();
-        assert_eq!(reachable_port(&[everywhere]), Some(port));
+        assert_eq!(reachable_port([everywhere].iter()), Some(port));
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::files;
 pub const CONTROL_SOCKET: &str = "control.sock";
 /// The addresses that are really served, one a line, within the data directory.
 const ADDRESS_FILE: &str = "http.addr";
+/// The same of those over TLS.
+const TLS_ADDRESS_FILE: &str = "https.addr";
 /// Held by the running box, within the data directory.
 const LOCK_FILE: &str = "lock";
 /// The directory is the box's own.
@@ -102,7 +104,16 @@ impl Premises {
 
     /// Writes down which addresses are served, and returns them as text.
     pub fn announce(&self, listeners: &[TcpListener]) -> Result<String, PremisesError> {
-        let path = self.dir.join(ADDRESS_FILE);
+        self.write_down(ADDRESS_FILE, listeners)
+    }
+
+    /// The same for listeners over TLS.
+    pub fn announce_tls(&self, listeners: &[TcpListener]) -> Result<String, PremisesError> {
+        self.write_down(TLS_ADDRESS_FILE, listeners)
+    }
+
+    fn write_down(&self, file: &str, listeners: &[TcpListener]) -> Result<String, PremisesError> {
+        let path = self.dir.join(file);
         let fail = |source| PremisesError::File { path: path.display().to_string(), source };
         let addresses: io::Result<Vec<_>> =
             listeners.iter().map(|listener| Ok(listener.local_addr()?.to_string())).collect();

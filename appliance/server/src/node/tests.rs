@@ -1,3 +1,6 @@
+mod trust;
+mod walk;
+
 use std::collections::BTreeSet;
 
 use axum::http::{Method, StatusCode};
@@ -10,6 +13,14 @@ use crate::terminal::access::Kind;
 
 /// Who may reach which documented path; a new route must be entered here on purpose.
 const ROUTES: &[(&str, Door)] = &[
+    ("/enrol/v1/code/proof", Door::Open),
+    ("/enrol/v1/code/share", Door::Open),
+    ("/enrol/v1/renewal", Door::Open),
+    ("/enrol/v1/request", Door::Open),
+    ("/enrol/v1/request/answer", Door::Open),
+    ("/enrol/v1/request/nonce", Door::Open),
+    ("/enrol/v1/root.pem", Door::Open),
+    ("/enrol/v1/slip", Door::Open),
     ("/healthz", Door::Open),
     ("/metrics", Door::Watcher),
     ("/readyz", Door::Open),
@@ -30,7 +41,6 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/changes", Door::Shop),
     ("/v1/channel/push", Door::Shop),
     ("/v1/channel/push/taken", Door::Shop),
-    ("/v1/channel/{service}", Door::Shop),
     ("/v1/channel/cash-management", Door::Shop),
     ("/v1/channel/cash-up", Door::Shop),
     ("/v1/channel/customer", Door::Shop),
@@ -49,6 +59,14 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/documents/{kind}/{id}", Door::Shop),
     ("/v1/drawers/{id}", Door::Shop),
     ("/v1/drawers/{id}/open", Door::Shop),
+    ("/v1/enrolment/audit", Door::Operator),
+    ("/v1/enrolment/close", Door::Operator),
+    ("/v1/enrolment/code", Door::Operator),
+    ("/v1/enrolment/requests", Door::Operator),
+    ("/v1/enrolment/requests/{id}/approve", Door::Operator),
+    ("/v1/enrolment/requests/{id}/deny", Door::Operator),
+    ("/v1/enrolment/slips", Door::Operator),
+    ("/v1/enrolment/strikes", Door::Operator),
     ("/v1/feeds", Door::Operator),
     ("/v1/history", Door::Operator),
     ("/v1/hooks", Door::Operator),
@@ -60,6 +78,9 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/import/models/{model}", Door::Operator),
     ("/v1/ledger", Door::Operator),
     ("/v1/ledger/refusals", Door::Operator),
+    ("/v1/logins", Door::Operator),
+    ("/v1/logins/hash", Door::Operator),
+    ("/v1/logins/key", Door::Operator),
     ("/v1/log", Door::Operator),
     ("/v1/log/lines", Door::Operator),
     ("/v1/models", Door::Shop),
@@ -98,8 +119,12 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/scales/{id}/weight", Door::Shop),
     ("/v1/scales/{id}/zero", Door::Shop),
     ("/v1/scanners/{id}/events", Door::Shop),
+    ("/v1/seals", Door::Operator),
+    ("/v1/seals/{site}/{scope}", Door::Operator),
     ("/v1/operators", Door::Operator),
     ("/v1/operators/{name}", Door::Operator),
+    ("/v1/session", Door::Terminal),
+    ("/v1/session/renew", Door::Terminal),
     ("/v1/status", Door::Open),
     ("/v1/status/events", Door::Open),
     ("/v1/terminal/config", Door::Terminal),
@@ -116,16 +141,19 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/whoami", Door::Open),
 ];
 
+/// A box that head office has certified, served with and without TLS.
 struct Running {
     built: Built,
     supervisor: Supervisor,
     address: std::net::SocketAddr,
+    secure: std::net::SocketAddr,
     _premises: Premises,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 async fn start(role: &str) -> Running {
     let dir = tempfile::tempdir().unwrap();
+    trust::adopt(dir.path());
     let set = |key: &str, value: &str| Override::from_variable(key, value).unwrap();
     let secret = dir.path().join("site.secret");
     std::fs::write(&secret, "a secret of this store only").unwrap();
@@ -134,6 +162,8 @@ async fn start(role: &str) -> Running {
         set("STOREBOX_ROLE", role),
         set("STOREBOX_DATA_DIR", dir.path().to_str().unwrap()),
         set("STOREBOX_HTTP__LISTEN", "127.0.0.1:0"),
+        set("STOREBOX_TLS__LISTEN", "[\"127.0.0.1:0\"]"),
+        set("STOREBOX_BROWSER__ORIGINS", "[\"https://pos.example\"]"),
     ];
     let config = config::parse("test.toml", "", &overrides).unwrap();
     let premises = Premises::enter(&config.data_dir).unwrap();
@@ -141,14 +171,21 @@ async fn start(role: &str) -> Running {
     let built = build(&config, &supervisor).await.unwrap();
     let network = premises.listen(&config.http.listen).await.unwrap();
     let address = network[0].local_addr().unwrap();
+    let over_tls = built.trust.secure(&config, &premises, &supervisor).await.unwrap().unwrap();
+    let secure = over_tls.listeners[0].local_addr().unwrap();
     let server = Server {
         access: built.access.clone(),
         router: built.router.clone(),
         limits: config.http.clone(),
         traffic: built.traffic.clone(),
+        sealing: built.sealing.clone(),
+        logins: built.logins.clone(),
+        rates: Rates::new(&config.http),
+        gate: super::trust::gate(&config),
+        secure: Some(over_tls),
     };
     server.start(&supervisor, network, premises.control().unwrap());
-    Running { built, supervisor, address, _premises: premises, _dir: dir }
+    Running { built, supervisor, address, secure, _premises: premises, dir }
 }
 
 /// Every documented operation as a method and a path that a client could send.

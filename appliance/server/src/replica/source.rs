@@ -18,6 +18,7 @@ use storebox_proto::sync::ladder::Fault;
 
 use super::board::Board;
 use super::storage::{Storage, StorageError};
+use crate::wire::WireError;
 
 pub use http::HttpSource;
 
@@ -84,6 +85,15 @@ pub enum SourceError {
         /// What is here.
         here: Position,
     },
+    /// The sealed line does not answer, or not in a way that can be believed.
+    #[error("ask {url}, sealed")]
+    Sealed {
+        /// What was asked for.
+        url: String,
+        /// Why.
+        #[source]
+        source: WireError,
+    },
     /// This node's own board and segments have no such object.
     #[error("object {name} is not on this node")]
     Missing {
@@ -108,6 +118,7 @@ impl SourceError {
             Self::Redirected { .. } => Some(Fault::Redirects),
             Self::TooLarge { .. } | Self::Forged { .. } => Some(Fault::Lied),
             Self::Stale { .. } => Some(Fault::Stale),
+            Self::Sealed { source, .. } => Some(sealed_fault(source)),
             Self::Gone { .. } | Self::Missing { .. } | Self::Nowhere => None,
         }
     }
@@ -122,9 +133,19 @@ impl SourceError {
             | Self::TooLarge { .. }
             | Self::Forged { .. }
             | Self::Stale { .. }
+            | Self::Sealed { .. }
             | Self::Storage(_)
             | Self::Nowhere => false,
         }
+    }
+}
+
+fn sealed_fault(error: &WireError) -> Fault {
+    match error {
+        WireError::NoKey { .. } | WireError::Transport(_) => Fault::Silent,
+        WireError::Refused { status: 401 | 403, .. } => Fault::Forbidden,
+        WireError::Refused { status, .. } => Fault::Unable { status: *status },
+        WireError::Seal(_) | WireError::TooLarge { .. } => Fault::Lied,
     }
 }
 

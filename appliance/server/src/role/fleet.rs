@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Basics, RoleError, token};
+use super::{Basics, RoleError, token, wire};
 use crate::config::Role;
 use crate::fleet::{Pulse, Roll};
 use crate::http::fleet::{self, Fleet};
+use crate::pass::Pass;
 use crate::replica::source::HttpSource;
 use crate::status::Panel;
 
@@ -28,7 +29,10 @@ pub fn start(basics: &Basics<'_>, panel: &Panel) -> Result<Option<OpenApiRouter>
         Role::Store if config.main.url.is_empty() => Ok(None),
         Role::Store => {
             let main = &config.main;
-            let source = HttpSource::new(&main.url, &token(&main.token_file)?, ANSWER_MAX)?;
+            let (line, token) = (basics.line, token(&main.token_file)?);
+            let wire = wire(basics, main.sealed, line, &token)?;
+            let (socket, pass) = (line.socket.as_deref(), Pass::Token(token.reveal().to_owned()));
+            let source = HttpSource::through(socket, &line.url, pass, ANSWER_MAX)?.sealed(wire);
             let pulse = Pulse::new(panel.clone(), source);
             supervisor.spawn_owner("heartbeat", |stop| pulse.run(stop));
             Ok(None)

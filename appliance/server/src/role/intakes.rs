@@ -17,7 +17,7 @@ pub(super) fn start(
         let id = intake.id.clone();
         let secret = match intake.secret_file.as_os_str().is_empty() {
             true => None,
-            false => Some(token(&intake.secret_file)?),
+            false => Some(token(&intake.secret_file)?.reveal().to_owned()),
         };
         let database = database::config(&intake.url, secret)
             .map_err(|reason| RoleError::Intake { id: id.to_string(), reason })?;

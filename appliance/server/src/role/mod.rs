@@ -6,6 +6,7 @@ mod devices;
 mod fleet;
 mod giving_way;
 mod intakes;
+mod line;
 mod main;
 mod mirror;
 mod peers;
@@ -13,24 +14,32 @@ mod publish;
 mod replica;
 mod sources;
 mod store;
+mod strikes;
 mod transactions;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
+use storebox_proto::seal::Scope;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::config::{Config, Role};
 use crate::db::StoreError;
+use crate::login::Logins;
 use crate::replica::author::AuthorError;
 use crate::replica::refresher::RefresherError;
 use crate::replica::source::SourceRefused;
 use crate::replica::storage::PlaceError;
+use crate::seal::Seals;
+use crate::secrets::{self, SecretError, SecretText};
 use crate::status::PanelBuilder;
 use crate::supervise::Supervisor;
 use crate::terminal::access::Access;
+use crate::trust::bridge::BridgeError;
+use crate::trust::porch::Porch;
 use crate::uplink::{CopiesOpenError, LedgerOpenError, OutboxOpenError};
+use crate::wire::Wire;
 
 /// Why a role does not start.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +97,15 @@ pub enum RoleError {
     /// The spool of print jobs does not open.
     #[error("open the spool")]
     Spool(#[from] crate::devices::spool::SpoolOpenError),
+    /// A token cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The main server cannot be reached over TLS.
+    #[error("reach the main server over TLS")]
+    Bridge(#[from] BridgeError),
+    /// An https URL needs papers.
+    #[error("main.url is https, but this box was not adopted by head office")]
+    NotAdopted,
     /// The records of pushes cannot be used.
     #[error("open the records of pushes")]
     Pushes(#[source] crate::db::DiskError),
@@ -95,9 +113,6 @@ pub enum RoleError {
     #[error("start the HTTP client")]
     Client(#[source] reqwest::Error),
 }
-
-/// A token is 68 characters; a file with much more is not one.
-const TOKEN_FILE_MAX: u64 = 1024;
 
 /// What every role builds on.
 pub struct Basics<'a> {
@@ -107,6 +122,14 @@ pub struct Basics<'a> {
     pub key: &'a SigningKey,
     /// Who may come in.
     pub access: &'a Access,
+    /// Who logs in.
+    pub logins: &'a Logins,
+    /// What seals.
+    pub seals: &'a Seals,
+    /// The line to the main server.
+    pub line: &'a Line,
+    /// Its door, likewise.
+    pub porch: Option<&'a Porch>,
     /// Where tasks start.
     pub supervisor: &'a Supervisor,
 }
@@ -123,12 +146,24 @@ pub async fn start(
 }
 
 pub use fleet::start as start_fleet;
+pub use line::{Line, open as open_line};
 
-/// The token in a file, without the line's end.
-fn token(file: &Path) -> Result<String, RoleError> {
-    let fail = |source| RoleError::File { path: file.to_owned(), source };
-    if std::fs::metadata(file).map_err(fail)?.len() > TOKEN_FILE_MAX {
-        return Err(fail(std::io::Error::other("too large for a token")));
+/// The token in a file or credential; none where a certificate takes its place.
+fn token(file: &Path) -> Result<SecretText, RoleError> {
+    match file.as_os_str().is_empty() {
+        true => Ok(SecretText::new(String::new())),
+        false => Ok(secrets::read(file)?),
     }
-    Ok(std::fs::read_to_string(file).map_err(fail)?.trim().to_owned())
+}
+
+/// The sealed line to another box, if the configuration wants one.
+fn wire(
+    basics: &Basics<'_>,
+    sealed: bool,
+    line: &Line,
+    token: &SecretText,
+) -> Result<Option<Wire>, RoleError> {
+    let (socket, seals) = (line.socket.as_deref(), basics.seals.clone());
+    let open = || Wire::through(socket, &line.url, token.clone(), seals, Scope::Boxes);
+    sealed.then(open).transpose().map_err(RoleError::Client)
 }

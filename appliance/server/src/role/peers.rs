@@ -30,11 +30,11 @@ pub(super) fn pass(basics: &Basics<'_>) -> Result<Option<Pass>, RoleError> {
         return Ok(None);
     }
     let text = token(file)?;
-    if text.len() < SECRET_CHARS_MIN {
+    if text.reveal().len() < SECRET_CHARS_MIN {
         let source = std::io::Error::other("shorter than 16 characters");
         return Err(RoleError::File { path: file.clone(), source });
     }
-    let secret = SiteSecret::new(&text);
+    let secret = SiteSecret::new(text.reveal());
     basics.access.share(secret.clone());
     Ok(Some(Pass::Site(secret, basics.config.node.clone())))
 }
@@ -125,7 +125,9 @@ impl Neighbours {
 
     fn enter(&mut self, id: SourceId, url: String) {
         let Ok(source) = HttpSource::with(&url, self.pass.clone(), OBJECT_MAX) else { return };
-        self.routes.put(id.clone(), Route { url: url.clone(), pass: self.pass.clone() });
+        let pass = self.pass.clone();
+        let route = Route { url: url.clone(), pass, sealed: None, through: None };
+        self.routes.put(id.clone(), route);
         let rung = Rung { found: true, ..Rung::new(id.clone(), Kind::Peer) };
         if self.sources.put(rung, &url, Source::Http(source)) {
             tracing::info!(tier = %id, url, "neighbour found");

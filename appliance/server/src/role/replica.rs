@@ -10,7 +10,7 @@ use storebox_proto::sync::decide::Policy;
 use storebox_proto::sync::fetch::{Phase, Wish};
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{Basics, RoleError};
+use super::{Basics, RoleError, strikes};
 use crate::config::{Mode, TerminalDefaults};
 use crate::db::{self, BlockCache, SegmentStore};
 use crate::env;
@@ -108,7 +108,12 @@ pub(super) fn start(
         supervisor.spawn_owner("scrub", |stop| scrub.run(stop));
     }
     let masterdata = Masterdata::new(readers.clone()).repaired_by(handle.clone());
+    basics.logins.read_from(masterdata.clone());
     supervisor.spawn_owner("listings", |stop| masterdata.clone().run(stop));
+    if let Some(porch) = basics.porch {
+        let (porch, estate) = (porch.clone(), masterdata.clone());
+        supervisor.spawn_owner("strike list", |stop| strikes::follow(porch, estate, stop));
+    }
     report(handle.clone(), feeding.address, panel);
     let nudge = nudge(handle.clone());
     let counter = terminal::Counter {

@@ -8,7 +8,7 @@ use storebox_proto::feed::Registry;
 use storebox_proto::ids::SourceId;
 use storebox_proto::sync::ladder::{Kind, Rung, Service};
 
-use super::{Basics, RoleError, token};
+use super::{Basics, Line, RoleError, token, wire};
 use crate::config;
 use crate::env;
 use crate::pass::Pass;
@@ -16,9 +16,10 @@ use crate::replica::board::Board;
 use crate::replica::source::{HttpSource, Source};
 use crate::replica::sources::{Sources, Thrift};
 use crate::replica::storage::{Settings, Storage};
+use crate::secrets::SecretText;
 use crate::status::PanelBuilder;
 use crate::tiers::Tiers;
-use crate::uplink::{Route, Routes};
+use crate::uplink::{Route, Routes, client_through};
 
 /// One object of a feed arrives within this, or is asked for again.
 const OBJECT_MAX: Duration = Duration::from_secs(30);
@@ -55,11 +56,18 @@ pub(super) fn define(
     }
     let mut main = None;
     if !config.main.url.is_empty() {
-        let source = http(&config.main.url, &config.main.token_file)?;
+        let (main_config, line) = (&config.main, basics.line);
+        let token = token(&main_config.token_file)?;
+        let sealed = wire(basics, main_config.sealed, line, &token)?;
+        let socket = line.socket.as_deref();
+        let pass = Pass::Token(token.reveal().to_owned());
+        let source = HttpSource::through(socket, &line.url, pass.clone(), OBJECT_MAX)?;
+        let source = source.sealed(sealed.clone());
         let id: SourceId = MAIN.parse().expect("a literal that keeps the rule for sources");
         main = Some(source.clone());
-        routes.put(id.clone(), route(&config.main.url, &config.main.token_file)?);
-        sources.put(Rung::new(id, Kind::Primary), &config.main.url, Source::Http(source));
+        let through = socket.map(client_through).transpose().map_err(RoleError::Client)?;
+        routes.put(id.clone(), Route { url: line.url.clone(), pass, sealed, through });
+        sources.put(Rung::new(id, Kind::Primary), &main_config.url, Source::Http(source));
     }
     for entry in &config.sources {
         let usual = Rung::new(entry.id.clone(), entry.kind);
@@ -67,10 +75,13 @@ pub(super) fn define(
         let services =
             if entry.services.is_empty() { usual.services } else { entry.services.clone() };
         if services.contains(&Service::Transactions) {
+            let token_of = token_of(&entry.token_file)?;
+            let sealed = wire(basics, entry.sealed, &straight(&entry.url), &token_of)?;
             let pass = pass(entry, neighbour)?;
-            routes.put(entry.id.clone(), Route { url: entry.url.clone(), pass });
+            let route = Route { url: entry.url.clone(), pass, sealed, through: None };
+            routes.put(entry.id.clone(), route);
         }
-        let source = source(entry, neighbour)?;
+        let source = source(basics, entry, neighbour)?;
         let near = usual.near || matches!(&source, Source::Storage(storage) if storage.is_here());
         let rung = Rung { priority, services, near, ..Rung::new(entry.id.clone(), entry.kind) };
         let name = source.name();
@@ -92,10 +103,16 @@ pub(super) fn keep(basics: &Basics<'_>, definition: &Definition, panel: &mut Pan
     panel.add(move |status| status.sources = shown.statuses());
 }
 
-fn source(entry: &config::Source, neighbour: Option<&Pass>) -> Result<Source, RoleError> {
+fn source(
+    basics: &Basics<'_>,
+    entry: &config::Source,
+    neighbour: Option<&Pass>,
+) -> Result<Source, RoleError> {
     if entry.kind != Kind::Storage {
         let pass = pass(entry, neighbour)?;
-        return Ok(Source::Http(HttpSource::with(&entry.url, pass, OBJECT_MAX)?));
+        let wire =
+            wire(basics, entry.sealed, &straight(&entry.url), &token_of(&entry.token_file)?)?;
+        return Ok(Source::Http(HttpSource::with(&entry.url, pass, OBJECT_MAX)?.sealed(wire)));
     }
     let settings = Settings {
         url: entry.url.clone(),
@@ -113,19 +130,24 @@ fn pass(entry: &config::Source, neighbour: Option<&Pass>) -> Result<Pass, RoleEr
         Some(pass) if entry.kind == Kind::Peer && entry.token_file.as_os_str().is_empty() => {
             Ok(pass.clone())
         }
-        Some(_) | None => Ok(Pass::Token(token(&entry.token_file)?)),
+        Some(_) | None => Ok(Pass::Token(token(&entry.token_file)?.reveal().to_owned())),
     }
+}
+
+/// The way to a box that needs no bridge.
+pub(super) fn straight(url: &str) -> Line {
+    Line { url: url.to_owned(), socket: None }
+}
+
+/// A token that may be missing where the secret of the store takes its place.
+fn token_of(file: &Path) -> Result<SecretText, RoleError> {
+    secret(file).map(SecretText::new)
 }
 
 /// A secret that is not named is none.
 pub(super) fn secret(file: &Path) -> Result<String, RoleError> {
-    if file.as_os_str().is_empty() { Ok(String::new()) } else { token(file) }
-}
-
-fn http(url: &str, token_file: &Path) -> Result<HttpSource, RoleError> {
-    Ok(HttpSource::new(url, &token(token_file)?, OBJECT_MAX)?)
-}
-
-fn route(url: &str, token_file: &Path) -> Result<Route, RoleError> {
-    Ok(Route { url: url.to_owned(), pass: Pass::Token(token(token_file)?) })
+    match file.as_os_str().is_empty() {
+        true => Ok(String::new()),
+        false => Ok(token(file)?.reveal().to_owned()),
+    }
 }

@@ -7,7 +7,8 @@ use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
-use super::{Basics, RoleError, deliveries, mirror, token};
+use super::sources::straight;
+use super::{Basics, RoleError, deliveries, mirror, token, wire};
 use crate::config::Sink;
 use crate::http::settle::Settling;
 use crate::http::{ledger, outbox, relay, settle, transactions};
@@ -46,7 +47,7 @@ pub(super) fn start_outbox(
     let OutboxOpened { outbox, documents, incidents, thread } = Outbox::open(options)?;
     tell(&incidents, "outbox");
     for sink in sinks {
-        let routes = if sink.id.as_str() == MAIN { main.clone() } else { single(&sink)? };
+        let routes = if sink.id.as_str() == MAIN { main.clone() } else { single(basics, &sink)? };
         if !routes.is_empty() {
             start_shipper(basics, &outbox, sink, routes, line_back.clone())?;
         }
@@ -76,14 +77,17 @@ fn sinks(basics: &Basics<'_>) -> Vec<Sink> {
     if !main.url.is_empty() || sinks.is_empty() {
         let id: SinkId = MAIN.parse().expect("a literal that keeps the rule for sinks");
         let (token_file, public_key) = (main.token_file.clone(), main.public_key.clone());
-        sinks.push(Sink { id, url: main.url.clone(), authoritative: true, token_file, public_key });
+        let (url, sealed) = (main.url.clone(), main.sealed);
+        sinks.push(Sink { id, url, authoritative: true, token_file, public_key, sealed });
     }
     sinks
 }
 
-fn single(sink: &Sink) -> Result<Routes, RoleError> {
-    let pass = Pass::Token(token(&sink.token_file)?);
-    Ok(Routes::single(Route { url: sink.url.clone(), pass }))
+fn single(basics: &Basics<'_>, sink: &Sink) -> Result<Routes, RoleError> {
+    let secret = token(&sink.token_file)?;
+    let sealed = wire(basics, sink.sealed, &straight(&sink.url), &secret)?;
+    let pass = Pass::Token(secret.reveal().to_owned());
+    Ok(Routes::single(Route { url: sink.url.clone(), pass, sealed, through: None }))
 }
 
 fn start_shipper(

@@ -33,6 +33,9 @@ pub struct MachineStatus {
     /// Memory of this process in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// The vault does not open with its key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub vault_locked: bool,
 }
 
 /// Tells the panel about the machine, looking anew now and then.
@@ -59,6 +62,8 @@ fn look(data_dir: &Path, sys: &Path) -> MachineStatus {
         wear_percent: wear(sys),
         temperature_c: temperature(sys),
         memory_bytes: memory(),
+        // Known to whoever opened it.
+        vault_locked: false,
     }
 }
 

@@ -274,6 +274,11 @@ fn machine(status: &Status, found: &mut Vec<Finding>) {
         let advice = "Have a technician look at what fills it; a reserve for sales is kept.";
         found.push(Finding::new(Level::Bad, "disk_full", text).advise(advice));
     }
+    if machine.vault_locked {
+        let text = "The vault of this box does not open: nobody can log in, and nothing is sealed";
+        let finding = Finding::new(Level::Bad, "vault_locked", text);
+        found.push(finding.advise("Have a technician give it its key; nothing inside is lost."));
+    }
     if let Some(percent) = machine.wear_percent.filter(|percent| *percent > WEAR_PERCENT_MAX) {
         let text = format!("The disk of this box has used up {percent} % of its life");
         let finding = Finding::new(Level::Notice, "disk_worn", text);

@@ -5,7 +5,8 @@
 //! All entries live in one small file that is replaced whole; readers use a copy in memory and never wait.
 //! Revoked entries stay, so that their token is told apart from one that never was, and so that a terminal
 //! that is added again gets the next epoch.
-//! Enrolment and roles will add fields to [`Entry`]; what asks for a token stays [`Access::who`].
+//! A member that was enrolled by certificate has an entry too: it holds the member's epoch, and revoking it keeps the
+//! certificate out of this box; its token is made and thrown away.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -17,15 +18,18 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::{Deserialize, Serialize};
 use storebox_proto::ids::{Hash32, InvalidName, NodeId, TerminalId};
 use storebox_proto::time::Timestamp;
+use storebox_proto::trust::Fingerprint;
 
-use crate::files;
 use crate::http::identity::Identity;
 use crate::pass::{Claim, SiteSecret};
+use crate::{env, files};
 
 /// Its name within the data directory.
 pub const FILE: &str = "access.json";
 /// Entries of a box, revoked ones included; a chain's main server has one per box.
 pub const ENTRIES_MAX: usize = 20_000;
+/// The name of whoever reads what is shared in a scope; no client may have it.
+pub const SHARED: &str = "shared";
 /// The only version so far.
 const VERSION: u32 = 1;
 
@@ -69,6 +73,9 @@ pub struct Entry {
     /// When it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<Timestamp>,
+    /// The key of its certificate, if it was enrolled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Fingerprint>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -152,6 +159,9 @@ pub enum AccessError {
     /// The name is not in use.
     #[error("{0} does not exist")]
     Unknown(String),
+    /// The key is another member's.
+    #[error("the key belongs to another member of this box")]
+    KeyTaken,
     /// Too many entries.
     #[error("{ENTRIES_MAX} clients are known, one more is not taken")]
     Full,
@@ -233,6 +243,9 @@ impl Access {
         let hash = Hash32::of(token.as_bytes());
         self.change(|book| {
             let known = book.by_name.get(&(kind, name.to_owned()));
+            if name == SHARED {
+                return Err(AccessError::Exists(name.to_owned()));
+            }
             if known.is_some_and(|holder| holder.entry.revoked.is_none()) {
                 return Err(AccessError::Exists(name.to_owned()));
             }
@@ -240,9 +253,93 @@ impl Access {
                 return Err(AccessError::Full);
             }
             let epoch = known.map_or(1, |holder| holder.entry.epoch.saturating_add(1));
-            Ok(Entry { kind, name: name.to_owned(), hash, epoch, added: now, revoked: None })
+            let name = name.to_owned();
+            Ok(Entry { kind, name, hash, epoch, added: now, revoked: None, key: None })
         })?;
         Ok(token)
+    }
+
+    /// Adds a member that enrols by certificate, in place of one of its name only if that was allowed.
+    pub fn enrol(
+        &self,
+        kind: Kind,
+        name: &str,
+        key: Fingerprint,
+        replace: bool,
+        now: Timestamp,
+    ) -> Result<(), AccessError> {
+        self.change(|book| {
+            let known = book.by_name.get(&(kind, name.to_owned())).map(|holder| &holder.entry);
+            let is_in_the_way = |entry: &&Entry| entry.revoked.is_none() && entry.key != Some(key);
+            if !replace && known.is_some_and(|entry| is_in_the_way(&entry)) {
+                return Err(AccessError::Exists(name.to_owned()));
+            }
+            let mut holders = book.by_name.values();
+            let owner = holders.find(|holder| holder.entry.key == Some(key));
+            if owner
+                .is_some_and(|owner| (owner.entry.kind, owner.entry.name.as_str()) != (kind, name))
+            {
+                return Err(AccessError::KeyTaken);
+            }
+            Self::member(book, kind, name, key, now)
+        })
+    }
+
+    /// Adds a member that another box of the site has enrolled, when it comes here for the first time.
+    pub fn meet(
+        &self,
+        kind: Kind,
+        name: &str,
+        key: Fingerprint,
+        now: Timestamp,
+    ) -> Result<(), AccessError> {
+        if self.inner.book.load().by_name.contains_key(&(kind, name.to_owned())) {
+            return Ok(());
+        }
+        self.change(|book| Self::member(book, kind, name, key, now))
+    }
+
+    /// The entry of a member; the same key again keeps its epoch.
+    fn member(
+        book: &Book,
+        kind: Kind,
+        name: &str,
+        key: Fingerprint,
+        now: Timestamp,
+    ) -> Result<Entry, AccessError> {
+        let known = book.by_name.get(&(kind, name.to_owned())).map(|holder| &holder.entry);
+        if known.is_none() && book.by_name.len() >= ENTRIES_MAX {
+            return Err(AccessError::Full);
+        }
+        let epoch = match known {
+            Some(entry) if entry.key == Some(key) && entry.revoked.is_none() => entry.epoch,
+            Some(entry) => entry.epoch.saturating_add(1),
+            None => 1,
+        };
+        // Nobody ever sees the token whose hash this is.
+        let hash = Hash32::of(&env::random::<32>());
+        let (name, key) = (name.to_owned(), Some(key));
+        Ok(Entry { kind, name, hash, epoch, added: now, revoked: None, key })
+    }
+
+    /// Whether a member with a good certificate may come in here; remembers when it did.
+    ///
+    /// One that is not known here may: another box of the site has let it in.
+    pub fn certified(
+        &self,
+        kind: Kind,
+        name: &str,
+        key: Fingerprint,
+        now: Timestamp,
+    ) -> Result<(), Stranger> {
+        let book = self.inner.book.load();
+        let holder = book.by_name.get(&(kind, name.to_owned())).ok_or(Stranger::Unknown)?;
+        let is_other = holder.entry.key.is_some_and(|known| known != key);
+        if holder.entry.revoked.is_some() || is_other {
+            return Err(Stranger::Revoked);
+        }
+        holder.seen_ms.store(now.unix_ms(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Takes a client's token away.
@@ -307,6 +404,13 @@ impl Access {
         let book = self.inner.book.load();
         let holder = book.by_name.get(&(Kind::Terminal, terminal.as_str().to_owned()))?;
         holder.entry.revoked.is_none().then_some(holder.entry.epoch)
+    }
+
+    /// Whether a terminal was known here and is let in no more.
+    pub fn is_revoked(&self, terminal: &TerminalId) -> bool {
+        let book = self.inner.book.load();
+        let holder = book.by_name.get(&(Kind::Terminal, terminal.as_str().to_owned()));
+        holder.is_some_and(|holder| holder.entry.revoked.is_some())
     }
 
     /// Makes one entry, writes all of them, and only then lets readers see it.
@@ -380,66 +484,4 @@ impl Holder {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(ms: i64) -> Timestamp {
-        Timestamp::from_unix_ms(ms)
-    }
-
-    #[test]
-    fn a_token_lets_its_terminal_in_across_restarts() {
-        let dir = tempfile::tempdir().unwrap();
-        let access = Access::open(dir.path()).unwrap();
-        let token = access.add(Kind::Terminal, "till-1", [7; 32], at(1)).unwrap();
-        let till = Identity::Terminal("till-1".parse().unwrap());
-        assert_eq!(access.who(&token, at(2)), Ok(till.clone()));
-        assert_eq!(access.list(Kind::Terminal)[0].last_seen, Some(at(2)));
-        let again = Access::open(dir.path()).unwrap();
-        assert_eq!(again.who(&token, at(3)), Ok(till));
-        assert_eq!(again.who("sbt_wrong", at(3)), Err(Stranger::Unknown));
-        let file = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
-        assert!(!file.contains(&hex::encode([7; 32])), "the token itself is never stored");
-    }
-
-    #[test]
-    fn a_revoked_terminal_stays_out_and_returns_in_the_next_epoch() {
-        let dir = tempfile::tempdir().unwrap();
-        let access = Access::open(dir.path()).unwrap();
-        let old = access.add(Kind::Terminal, "till-1", [1; 32], at(1)).unwrap();
-        assert!(matches!(
-            access.add(Kind::Terminal, "till-1", [2; 32], at(1)),
-            Err(AccessError::Exists(_))
-        ));
-        access.revoke(Kind::Terminal, "till-1", at(2)).unwrap();
-        assert_eq!(access.who(&old, at(3)), Err(Stranger::Revoked));
-        assert!(matches!(
-            access.revoke(Kind::Terminal, "till-1", at(3)),
-            Err(AccessError::Unknown(_))
-        ));
-        let new = access.add(Kind::Terminal, "till-1", [2; 32], at(4)).unwrap();
-        assert!(access.who(&new, at(5)).is_ok());
-        assert_eq!(access.who(&old, at(5)), Err(Stranger::Unknown));
-        assert_eq!(access.epoch(&"till-1".parse().unwrap()), Some(2));
-    }
-
-    #[test]
-    fn a_terminal_and_a_node_may_share_a_name() {
-        let dir = tempfile::tempdir().unwrap();
-        let access = Access::open(dir.path()).unwrap();
-        access.add(Kind::Terminal, "a", [1; 32], at(1)).unwrap();
-        let token = access.add(Kind::Node, "a", [2; 32], at(1)).unwrap();
-        assert_eq!(access.who(&token, at(1)), Ok(Identity::Node("a".parse().unwrap())));
-        assert!(access.add(Kind::Node, "Not A Name", [3; 32], at(1)).is_err());
-    }
-
-    #[test]
-    fn a_damaged_file_is_refused_and_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(FILE), b"{\"version\":").unwrap();
-        assert!(matches!(Access::open(dir.path()), Err(AccessError::Content { .. })));
-        std::fs::write(dir.path().join(FILE), b"{\"version\":2,\"entries\":[]}").unwrap();
-        assert!(matches!(Access::open(dir.path()), Err(AccessError::Version { version: 2, .. })));
-        assert!(dir.path().join(FILE).exists());
-    }
-}
+mod tests;

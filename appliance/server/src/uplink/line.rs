@@ -2,11 +2,12 @@
 //!
 //! Nothing that comes back is believed before it is checked: size, count, order, keys, digests, signatures.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::HeaderValue;
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, redirect};
 use storebox_proto::ids::{NodeId, SourceId};
 use storebox_proto::limits::ENVELOPE_BYTES_MAX;
 use storebox_proto::problem::{Code, Problem};
@@ -19,6 +20,7 @@ use crate::pass::{PROOF, Shown};
 
 use super::routes::Route;
 use super::shipper::ShipperOptions;
+use crate::wire::{Ask, Wire, WireError};
 
 /// Bytes of an answer to a full batch, with room.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
@@ -52,6 +54,15 @@ pub(super) struct Heard {
 
 /// How boxes talk to each other about transactions.
 pub(super) fn client() -> Result<Client, reqwest::Error> {
+    builder().build()
+}
+
+/// The same through a socket of this box that leads to the other one.
+pub fn client_through(socket: &Path) -> Result<Client, reqwest::Error> {
+    builder().unix_socket(socket).build()
+}
+
+fn builder() -> ClientBuilder {
     Client::builder()
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_MAX)
@@ -59,11 +70,11 @@ pub(super) fn client() -> Result<Client, reqwest::Error> {
         .pool_max_idle_per_host(1)
         .pool_idle_timeout(IDLE_MAX)
         .no_proxy()
-        .build()
 }
 
 /// Whether the other side answers at all.
 pub(super) async fn answers(client: &Client, route: &Route) -> bool {
+    let client = route.through.as_ref().unwrap_or(client);
     let request = client.get(address(route, "healthz")).timeout(PROBE_MAX);
     request.send().await.is_ok()
 }
@@ -145,16 +156,8 @@ impl Line {
     }
 
     async fn send_by(&self, route: &Route, items: &[Item], body: Bytes) -> Result<Heard, Failure> {
-        let shown = route.pass.show("POST", "/sync/v1/transactions", &body);
-        let request = self.client.post(address(route, "sync/v1/transactions"));
-        let request = request.header("authorization", secret(&shown.header));
-        let request = request.header("content-type", "application/json").body(body);
-        let response = request.send().await.map_err(|error| failure_of(&error))?;
-        if !proves(&response, &shown) {
-            return Err(Failure::Unavailable);
-        }
-        let status = response.status();
-        let bytes = read(response).await.ok_or(Failure::Lost)?;
+        let path = "sync/v1/transactions".to_owned();
+        let (status, bytes) = self.exchange(route, Method::POST, path, body).await?;
         if !status.is_success() {
             return Err(refusal(status, &bytes));
         }
@@ -164,15 +167,7 @@ impl Line {
 
     async fn ask_by(&self, route: &Route, item: &Item) -> Result<Option<Receipt>, Failure> {
         let path = format!("sync/v1/transactions/{}", item.key);
-        let shown = route.pass.show("GET", &format!("/{path}"), &[]);
-        let request = self.client.get(address(route, &path));
-        let request = request.header("authorization", secret(&shown.header));
-        let response = request.send().await.map_err(|error| failure_of(&error))?;
-        if !proves(&response, &shown) {
-            return Err(Failure::Unavailable);
-        }
-        let status = response.status();
-        let bytes = read(response).await.ok_or(Failure::Lost)?;
+        let (status, bytes) = self.exchange(route, Method::GET, path, Bytes::new()).await?;
         if status == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -185,6 +180,59 @@ impl Line {
             Ok(Answer::Taken { receipt }) if receipt.digest != item.digest => Ok(None),
             Ok(Answer::Taken { .. } | Answer::Later { .. } | Answer::Refused { .. }) | Err(_) => {
                 Err(self.nonsense())
+            }
+        }
+    }
+
+    /// Asks and reads the answer, sealed if this sink is to be asked so.
+    async fn exchange(
+        &self,
+        route: &Route,
+        method: Method,
+        path: String,
+        body: Bytes,
+    ) -> Result<(StatusCode, Vec<u8>), Failure> {
+        if let Some(wire) = &route.sealed {
+            return self.exchange_sealed(wire, &method, &path, body).await;
+        }
+        let shown = route.pass.show(method.as_str(), &format!("/{path}"), &body);
+        let client = route.through.as_ref().unwrap_or(&self.client);
+        let request = client.request(method, address(route, &path));
+        let mut request = request.header("authorization", secret(&shown.header));
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        let response = request.send().await.map_err(|error| failure_of(&error))?;
+        if !proves(&response, &shown) {
+            return Err(Failure::Unavailable);
+        }
+        let status = response.status();
+        Ok((status, read(response).await.ok_or(Failure::Lost)?))
+    }
+
+    async fn exchange_sealed(
+        &self,
+        wire: &Wire,
+        method: &Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Vec<u8>), Failure> {
+        let (target, within, bytes_max) = (format!("/{path}"), ANSWER_MAX, ANSWER_BYTES_MAX);
+        let body = body.to_vec();
+        let ask = Ask { method: method.as_str(), target, body, within, bytes_max };
+        match wire.ask(ask).await {
+            Ok(answer) => {
+                let status = StatusCode::from_u16(answer.status).map_err(|_| self.nonsense())?;
+                Ok((status, answer.body))
+            }
+            Err(WireError::Refused { problem: Some(problem), status: 401 | 403 }) => {
+                Err(Failure::Forbidden(problem))
+            }
+            Err(error) => {
+                let sink = &self.options.sink;
+                tracing::debug!(%sink, %error, "a sealed exchange failed");
+                let before = error.is_before_sending();
+                Err(if before { Failure::Unreachable } else { Failure::Lost })
             }
         }
     }

@@ -13,6 +13,7 @@ use storebox_proto::sync::ladder::{Fault, Kind, Service};
 use super::line;
 use crate::pass::Pass;
 use crate::tiers::{Probe, Tiers};
+use crate::wire::Wire;
 
 const TRANSACTIONS: Service = Service::Transactions;
 
@@ -23,6 +24,10 @@ pub struct Route {
     pub url: String,
     /// What this box is known by there.
     pub pass: Pass,
+    /// Everything goes there sealed, if it is to.
+    pub sealed: Option<Wire>,
+    /// A client of its own, if the way leads through a socket of this box.
+    pub through: Option<reqwest::Client>,
 }
 
 /// All ways to a sink; a cheap handle.

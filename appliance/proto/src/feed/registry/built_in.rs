@@ -140,7 +140,7 @@ pub(super) const MODULES: [Row; 18] = [
 ];
 
 /// Our own: what describes the estate, and which products a terminal sells.
-pub(super) const ESTATE_OWN: [Row; 19] = [
+pub(super) const ESTATE_OWN: [Row; 21] = [
     ("Model", ESTATE, &[]),
     ("Organization", ESTATE, &[("searchKey", Exact), ("parentId", Exact)]),
     ("Server", ESTATE, NAMED),
@@ -155,8 +155,10 @@ pub(super) const ESTATE_OWN: [Row; 19] = [
     ("TerminalType", ESTATE, NAMED),
     ("Terminal", ESTATE, &[("searchKey", Exact), ("organizationId", Exact), ("channelId", Exact)]),
     ("Preference", ESTATE, &[("property", Exact)]),
+    ("StrikeList", ESTATE, &[]),
     ("Role", ESTATE, NAMED),
     ("User", ESTATE, KEYED),
+    ("TokenKey", ESTATE, &[]),
     ("Warehouse", ESTATE, KEYED),
     ("Assortment", CATALOGUE, NAMED),
     ("AssortmentProduct", CATALOGUE, &[("assortmentId", Exact), ("productId", Exact)]),

@@ -20,14 +20,14 @@ async fn exchange(site: &Site, bytes: &[u8]) -> String {
 async fn a_client_that_never_finishes_its_head_is_closed() {
     let site = Site::open(0, impatient()).await;
     assert_eq!(exchange(&site, b"").await, "");
-    assert_eq!(exchange(&site, b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Slow: ").await, "");
+    assert_eq!(exchange(&site, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await, "");
     site.close().await;
 }
 
 #[tokio::test]
 async fn a_client_that_rests_too_long_is_closed_after_its_answer() {
     let site = Site::open(0, impatient()).await;
-    let answer = exchange(&site, b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    let answer = exchange(&site, b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     site.close().await;
 }
@@ -36,7 +36,7 @@ async fn a_client_that_rests_too_long_is_closed_after_its_answer() {
 async fn a_body_that_never_ends_is_refused() {
     let site = Site::open(0, impatient()).await;
     let request = format!(
-        "POST /v1/terminal/login HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\
+        "POST /v1/terminal/login HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
          Content-Type: application/json\r\nContent-Length: 20\r\n\r\n{{",
         site.token
     );
@@ -67,7 +67,7 @@ async fn what_is_not_http_is_answered_closed_and_counted() {
 async fn a_body_beyond_the_limit_is_refused_unread() {
     let site = Site::open(0, Http::default()).await;
     let request = format!(
-        "POST /v1/terminals HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Length: 999999999\r\n\r\n",
+        "POST /v1/terminals HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 999999999\r\n\r\n",
         site.token
     );
     let mut stream = TcpStream::connect(site.address).await.unwrap();
@@ -89,7 +89,7 @@ async fn a_body_beyond_the_limit_is_refused_unread() {
 async fn connections_beyond_the_limit_are_closed_unheard() {
     let limits = Http { connections_per_address_max: 2, ..Http::default() };
     let site = Site::open(0, limits).await;
-    let hello = b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n";
+    let hello = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut held = Vec::new();
     for _ in 0..2 {
         let mut stream = TcpStream::connect(site.address).await.unwrap();
@@ -108,7 +108,7 @@ async fn connections_beyond_the_limit_are_closed_unheard() {
 async fn a_waiting_connection_does_not_hold_up_the_stop() {
     let site = Site::open(0, Http::default()).await;
     let mut stream = TcpStream::connect(site.address).await.unwrap();
-    stream.write_all(b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    stream.write_all(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     stream.read_exact(&mut [0; 12]).await.unwrap();
     site.close().await;
 }

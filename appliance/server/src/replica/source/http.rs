@@ -1,5 +1,6 @@
 //! Another box, by HTTP.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,9 +11,12 @@ use storebox_proto::feed::Position;
 use storebox_proto::ids::{FeedId, Hash32};
 use storebox_proto::limits::LONG_POLL_MAX;
 
+use storebox_proto::seal::answer::Answer;
+
 use crate::pass::Pass;
 
 use super::{HeadWish, SIGNED_HEAD_BYTES_MAX, SourceError, SourceRefused};
+use crate::wire::{Ask, Wire, WireError};
 
 /// How long a connection may take to be made.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -32,6 +36,7 @@ pub struct HttpSource {
     base: Url,
     pass: Pass,
     page_timeout: Duration,
+    wire: Option<Wire>,
 }
 
 impl HttpSource {
@@ -43,6 +48,16 @@ impl HttpSource {
 
     /// A source at this address, to which this node shows this.
     pub fn with(address: &str, pass: Pass, page_timeout: Duration) -> Result<Self, SourceRefused> {
+        Self::through(None, address, pass, page_timeout)
+    }
+
+    /// The same, reached through a socket of this box that leads there.
+    pub fn through(
+        socket: Option<&Path>,
+        address: &str,
+        pass: Pass,
+        page_timeout: Duration,
+    ) -> Result<Self, SourceRefused> {
         let refuse = || SourceRefused::Address { address: address.to_owned() };
         let base = Url::parse(address).map_err(|_| refuse())?;
         if base.cannot_be_a_base() || !matches!(base.scheme(), "http" | "https") {
@@ -54,10 +69,19 @@ impl HttpSource {
             .connect_timeout(CONNECT_MAX)
             .tcp_keepalive(KEEPALIVE_AFTER)
             .tcp_keepalive_interval(KEEPALIVE_EVERY)
-            .tcp_keepalive_retries(KEEPALIVE_MISSED_MAX)
-            .build()
-            .map_err(SourceRefused::Client)?;
-        Ok(Self { client, base, pass, page_timeout })
+            .tcp_keepalive_retries(KEEPALIVE_MISSED_MAX);
+        let client = match socket {
+            Some(socket) => client.unix_socket(socket),
+            None => client,
+        };
+        let client = client.build().map_err(SourceRefused::Client)?;
+        Ok(Self { client, base, pass, page_timeout, wire: None })
+    }
+
+    /// Asks everything over this sealed line, if there is one.
+    #[must_use]
+    pub fn sealed(self, wire: Option<Wire>) -> Self {
+        Self { wire, ..self }
     }
 
     /// Where it is.
@@ -82,6 +106,14 @@ impl HttpSource {
                 .append_pair("after_epoch", &epoch.to_string())
                 .append_pair("after_revision", &revision.to_string());
         }
+        if let Some(wire) = &self.wire {
+            let within = self.page_timeout + held;
+            let answer = self.ask(wire, "GET", &url, Vec::new(), within).await?;
+            return match answer.status {
+                304 => Ok(None),
+                _ => given(answer, &url).map(Some),
+            };
+        }
         let response = self.get(&url, self.page_timeout + held).await?;
         if response.status() == StatusCode::NOT_MODIFIED {
             return Ok(None);
@@ -91,12 +123,22 @@ impl HttpSource {
 
     pub(super) async fn object(&self, name: &Hash32, bytes_max: u32) -> Result<Bytes, SourceError> {
         let url = self.url(&["sync", "v1", "objects", &name.to_string()]);
+        if let Some(wire) = &self.wire {
+            // Shared: whatever stands in between may answer it from its cache.
+            let path = format!("/sync/v1/objects/{name}");
+            let read = wire.read(&path, Vec::new(), self.page_timeout, bytes_max as usize).await;
+            return given(read.map_err(not_sealed(&url))?, &url);
+        }
         let response = self.get(&url, self.page_timeout).await?;
         bounded(response, &url, bytes_max as usize).await
     }
 
     pub(super) async fn probe(&self) -> Result<(), SourceError> {
         let url = self.url(&["sync", "v1", "feeds"]);
+        if let Some(wire) = &self.wire {
+            let answer = self.ask(wire, "GET", &url, Vec::new(), PROBE_MAX).await?;
+            return given(answer, &url).map(drop);
+        }
         let response = self.get(&url, PROBE_MAX).await?;
         match response.status() {
             StatusCode::OK => Ok(()),
@@ -125,6 +167,13 @@ impl HttpSource {
     pub async fn post(&self, path: &[&str], body: &impl Serialize) -> Result<(), SourceError> {
         let url = self.url(path);
         let body = serde_json::to_vec(body).unwrap_or_default();
+        if let Some(wire) = &self.wire {
+            let answer = self.ask(wire, "POST", &url, body, self.page_timeout).await?;
+            return match answer.status {
+                200..300 => Ok(()),
+                status => Err(SourceError::Status { url: url.to_string(), status }),
+            };
+        }
         let request = self.client.post(url.clone()).timeout(self.page_timeout);
         let request = request.header(AUTHORIZATION, self.shown("POST", &url, &body));
         let request = request.header(CONTENT_TYPE, "application/json").body(body);
@@ -135,6 +184,23 @@ impl HttpSource {
         }
     }
 
+    async fn ask(
+        &self,
+        wire: &Wire,
+        method: &str,
+        url: &Url,
+        body: Vec<u8>,
+        within: Duration,
+    ) -> Result<Answer, SourceError> {
+        // What the other box is asked has no part of the way to it.
+        let prefix = self.base.path().trim_end_matches('/');
+        let path = url.path().strip_prefix(prefix).unwrap_or(url.path());
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let (target, bytes_max) = (format!("{path}{query}"), SIGNED_HEAD_BYTES_MAX);
+        let ask = Ask { method, target, body, within, bytes_max };
+        wire.ask(ask).await.map_err(not_sealed(url))
+    }
+
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -142,6 +208,19 @@ impl HttpSource {
         }
         url
     }
+}
+
+/// The body of a sealed answer.
+fn given(answer: Answer, url: &Url) -> Result<Bytes, SourceError> {
+    match answer.status {
+        200 => Ok(answer.body.into()),
+        404 => Err(SourceError::Gone { url: url.to_string() }),
+        status => Err(SourceError::Status { url: url.to_string(), status }),
+    }
+}
+
+fn not_sealed(url: &Url) -> impl FnOnce(WireError) -> SourceError + '_ {
+    |source| SourceError::Sealed { url: url.to_string(), source }
 }
 
 /// The whole body, if it is no longer than it may be.

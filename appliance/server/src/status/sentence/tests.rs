@@ -27,6 +27,8 @@ fn status() -> Status {
         feeds: Vec::new(),
         outbox: Some(OutboxStatus { held_max: 1000, ..OutboxStatus::default() }),
         ledger: None,
+        listeners: Vec::new(),
+        trust: None,
         deliveries: Vec::new(),
         lines: vec![line("masterdata", true), line("transactions", true)],
         sources: Vec::new(),
@@ -202,6 +204,7 @@ fn arb_machine() -> impl Strategy<Value = MachineStatus> {
             wear_percent,
             temperature_c,
             memory_bytes: None,
+            vault_locked: false,
         },
     )
 }

@@ -47,7 +47,12 @@ async fn serve(routes: OpenApiRouter, caller: &str) -> SocketAddr {
 }
 
 fn route(address: SocketAddr) -> Route {
-    Route { url: format!("http://{address}"), pass: Pass::Token("secret".to_owned()) }
+    Route {
+        url: format!("http://{address}"),
+        pass: Pass::Token("secret".to_owned()),
+        sealed: None,
+        through: None,
+    }
 }
 
 fn open(home: &Path, name: &str) -> OutboxOpened {

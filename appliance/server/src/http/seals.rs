@@ -1,0 +1,123 @@
+//! Rings of sealing keys, as the operator makes, hands over, takes and removes them.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use storebox_proto::ids::SiteId;
+use storebox_proto::problem::Code;
+use storebox_proto::seal::{RingState, Scope};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::problem::Refusal;
+use crate::seal::{RingListed, Seals, SealsError};
+use crate::{env, logging};
+
+/// The routes of this file.
+pub fn routes(seals: Seals) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(list, begin, take))
+        .routes(routes!(hand_over, remove))
+        .with_state(seals)
+}
+
+/// Whose generation begins.
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Begin {
+    /// The site.
+    #[schema(value_type = String)]
+    pub site: SiteId,
+    /// Who shares it: `boxes` or `tills`.
+    #[schema(value_type = String)]
+    pub scope: Scope,
+}
+
+/// All rings, without their keys.
+#[utoipa::path(get, path = "/v1/seals", tag = "seals",
+    responses((status = 200, description = "All rings.", body = Vec<RingListed>)))]
+async fn list(State(seals): State<Seals>) -> Json<Vec<RingListed>> {
+    Json(seals.list(env::believable()))
+}
+
+/// Begins a generation of a site and scope; the former ones open for two more days.
+#[utoipa::path(post, path = "/v1/seals", tag = "seals", request_body = Begin,
+    responses((status = 201, description = "All rings.", body = Vec<RingListed>)))]
+async fn begin(
+    State(seals): State<Seals>,
+    Json(Begin { site, scope }): Json<Begin>,
+) -> Result<(StatusCode, Json<Vec<RingListed>>), Refusal> {
+    let listed = aside(move || {
+        seals.begin(&site, scope, env::believable())?;
+        tracing::info!(%site, %scope, "a new generation of sealing keys began");
+        Ok(seals.list(env::believable()))
+    });
+    Ok((StatusCode::CREATED, Json(listed.await?)))
+}
+
+/// Takes a ring that another box handed over.
+#[utoipa::path(put, path = "/v1/seals", tag = "seals", request_body = Object,
+    responses((status = 204, description = "It seals and opens from now on.")))]
+async fn take(
+    State(seals): State<Seals>,
+    Json(state): Json<RingState>,
+) -> Result<StatusCode, Refusal> {
+    aside(move || {
+        let (site, scope) = (state.site.clone(), state.scope);
+        seals.take(state, env::believable())?;
+        tracing::info!(%site, %scope, "a ring of sealing keys was taken");
+        Ok(())
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The newest ring of a site and scope, with its keys: for another box or till, over a line that can be trusted.
+#[utoipa::path(get, path = "/v1/seals/{site}/{scope}", tag = "seals",
+    params(("site" = String, Path), ("scope" = String, Path)),
+    responses((status = 200, description = "The ring; keep it secret.", body = Object)))]
+async fn hand_over(
+    State(seals): State<Seals>,
+    Path((site, scope)): Path<(SiteId, Scope)>,
+) -> Result<Json<RingState>, Refusal> {
+    tracing::info!(%site, %scope, "a ring of sealing keys was handed over");
+    seals.hand_over(&site, scope).map(Json).map_err(refuse)
+}
+
+/// Takes all generations of a site and scope away, at once.
+#[utoipa::path(delete, path = "/v1/seals/{site}/{scope}", tag = "seals",
+    params(("site" = String, Path), ("scope" = String, Path)),
+    responses((status = 204, description = "What is sealed with them is no longer opened.")))]
+async fn remove(
+    State(seals): State<Seals>,
+    Path((site, scope)): Path<(SiteId, Scope)>,
+) -> Result<StatusCode, Refusal> {
+    aside(move || {
+        seals.remove(&site, scope)?;
+        tracing::warn!(%site, %scope, "sealing keys were taken back");
+        Ok(())
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Changes flush a file, which must not hold up other requests.
+async fn aside<T: Send + 'static>(
+    change: impl FnOnce() -> Result<T, SealsError> + Send + 'static,
+) -> Result<T, Refusal> {
+    let result = tokio::task::spawn_blocking(change).await;
+    result.map_err(|_| Refusal::new(Code::Stopping, "the box is stopping"))?.map_err(refuse)
+}
+
+fn refuse(error: SealsError) -> Refusal {
+    let code = match &error {
+        SealsError::Unknown { .. } => Code::RecordUnknown,
+        SealsError::Full => Code::StateConflict,
+        SealsError::Vault(_) | SealsError::Content(_) => {
+            tracing::error!(error = logging::chain(&error), "cannot change the sealing keys");
+            return Refusal::new(Code::Internal, "the vault does not take them");
+        }
+    };
+    Refusal::new(code, error.to_string())
+}

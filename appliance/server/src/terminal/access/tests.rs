@@ -1,0 +1,85 @@
+use super::*;
+
+fn at(ms: i64) -> Timestamp {
+    Timestamp::from_unix_ms(ms)
+}
+
+#[test]
+fn a_token_lets_its_terminal_in_across_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let access = Access::open(dir.path()).unwrap();
+    let token = access.add(Kind::Terminal, "till-1", [7; 32], at(1)).unwrap();
+    let till = Identity::Terminal("till-1".parse().unwrap());
+    assert_eq!(access.who(&token, at(2)), Ok(till.clone()));
+    assert_eq!(access.list(Kind::Terminal)[0].last_seen, Some(at(2)));
+    let again = Access::open(dir.path()).unwrap();
+    assert_eq!(again.who(&token, at(3)), Ok(till));
+    assert_eq!(again.who("sbt_wrong", at(3)), Err(Stranger::Unknown));
+    let file = std::fs::read_to_string(dir.path().join(FILE)).unwrap();
+    assert!(!file.contains(&hex::encode([7; 32])), "the token itself is never stored");
+}
+
+#[test]
+fn a_revoked_terminal_stays_out_and_returns_in_the_next_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let access = Access::open(dir.path()).unwrap();
+    let old = access.add(Kind::Terminal, "till-1", [1; 32], at(1)).unwrap();
+    assert!(matches!(
+        access.add(Kind::Terminal, "till-1", [2; 32], at(1)),
+        Err(AccessError::Exists(_))
+    ));
+    access.revoke(Kind::Terminal, "till-1", at(2)).unwrap();
+    assert_eq!(access.who(&old, at(3)), Err(Stranger::Revoked));
+    assert!(matches!(access.revoke(Kind::Terminal, "till-1", at(3)), Err(AccessError::Unknown(_))));
+    let new = access.add(Kind::Terminal, "till-1", [2; 32], at(4)).unwrap();
+    assert!(access.who(&new, at(5)).is_ok());
+    assert_eq!(access.who(&old, at(5)), Err(Stranger::Unknown));
+    assert_eq!(access.epoch(&"till-1".parse().unwrap()), Some(2));
+}
+
+#[test]
+fn a_terminal_and_a_node_may_share_a_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let access = Access::open(dir.path()).unwrap();
+    access.add(Kind::Terminal, "a", [1; 32], at(1)).unwrap();
+    let token = access.add(Kind::Node, "a", [2; 32], at(1)).unwrap();
+    assert_eq!(access.who(&token, at(1)), Ok(Identity::Node("a".parse().unwrap())));
+    assert!(access.add(Kind::Node, "Not A Name", [3; 32], at(1)).is_err());
+}
+
+#[test]
+fn an_enrolled_member_has_an_epoch_and_can_be_replaced_and_revoked() {
+    let dir = tempfile::tempdir().unwrap();
+    let access = Access::open(dir.path()).unwrap();
+    let (old, new) = (Fingerprint([1; 32]), Fingerprint([2; 32]));
+    let may = |key| access.certified(Kind::Terminal, "till-1", key, at(9));
+    assert_eq!(may(old), Err(Stranger::Unknown));
+    access.enrol(Kind::Terminal, "till-1", old, false, at(1)).unwrap();
+    access.enrol(Kind::Terminal, "till-1", old, false, at(1)).unwrap();
+    access.meet(Kind::Terminal, "till-1", new, at(1)).unwrap();
+    assert_eq!((may(old), may(new)), (Ok(()), Err(Stranger::Revoked)));
+    let taken = access.enrol(Kind::Terminal, "till-2", old, false, at(2));
+    assert!(matches!(taken, Err(AccessError::KeyTaken)));
+    let there = access.enrol(Kind::Terminal, "till-1", new, false, at(2));
+    assert!(matches!(there, Err(AccessError::Exists(_))));
+    access.enrol(Kind::Terminal, "till-1", new, true, at(2)).unwrap();
+    assert_eq!((may(old), may(new)), (Err(Stranger::Revoked), Ok(())));
+    assert_eq!(access.epoch(&"till-1".parse().unwrap()), Some(2));
+    access.revoke(Kind::Terminal, "till-1", at(3)).unwrap();
+    assert_eq!(
+        Access::open(dir.path()).unwrap().certified(Kind::Terminal, "till-1", new, at(4)),
+        Err(Stranger::Revoked)
+    );
+    access.meet(Kind::Terminal, "till-1", new, at(4)).unwrap();
+    assert_eq!(may(new), Err(Stranger::Revoked), "coming again does not help");
+}
+
+#[test]
+fn a_damaged_file_is_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(FILE), b"{\"version\":").unwrap();
+    assert!(matches!(Access::open(dir.path()), Err(AccessError::Content { .. })));
+    std::fs::write(dir.path().join(FILE), b"{\"version\":2,\"entries\":[]}").unwrap();
+    assert!(matches!(Access::open(dir.path()), Err(AccessError::Version { version: 2, .. })));
+    assert!(dir.path().join(FILE).exists());
+}
