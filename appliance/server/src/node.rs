@@ -115,6 +115,21 @@ struct Built {
     document: utoipa::openapi::OpenApi,
 }
 
+/// The vault, and who may log in with what is inside.
+fn secrets_of(config: &Config, key: &SigningKey) -> Result<(Vault, Logins), NodeError> {
+    let vault = Vault::open(&config.data_dir, &config.secrets.key_file)?;
+    tracing::info!(guard = vault.guard().as_str(), locked = vault.is_locked(), "the vault");
+    let logins = Logins::new(login::Settings {
+        data_dir: &config.data_dir,
+        node: config.node.clone(),
+        site: config.discovery.site.clone(),
+        key,
+        pepper: pepper(&config.login.pepper_file, &vault)?,
+        times: config.login.clone(),
+    });
+    Ok((vault, logins))
+}
+
 async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeError> {
     let key = key::open(&config.data_dir)?;
     let access = Access::open(&config.data_dir)?;
@@ -122,16 +137,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let public_key = key::public_text(&key);
     let mut panel =
         PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
-    let vault = Vault::open(&config.data_dir, &config.secrets.key_file)?;
-    tracing::info!(guard = vault.guard().as_str(), locked = vault.is_locked(), "the vault");
-    let logins = Logins::new(login::Settings {
-        data_dir: &config.data_dir,
-        node: config.node.clone(),
-        site: config.discovery.site.clone(),
-        key: &key,
-        pepper: pepper(&config.login.pepper_file, &vault)?,
-        times: config.login.clone(),
-    });
+    let (vault, logins) = secrets_of(config, &key)?;
     let is_vault_locked = vault.is_locked();
     let seals = Seals::open(vault)?;
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));

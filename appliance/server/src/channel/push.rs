@@ -31,6 +31,7 @@ use serde_json::Value;
 use storebox_proto::estate::channel::{Delivery, PushDefinition};
 use storebox_proto::time::Timestamp;
 use tokio::sync::watch;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Channels;
@@ -143,7 +144,7 @@ impl Pushes {
                 return;
             }
             let moved = async {
-                tokio::time::sleep(LOOK_MIN).await;
+                sleep(LOOK_MIN).await;
                 let each = watches.iter_mut().map(|watch| watch.changed().boxed());
                 let own = [wake.changed().boxed(), retried.changed().boxed()];
                 select_all(each.chain(own)).await

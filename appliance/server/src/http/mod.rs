@@ -42,6 +42,7 @@ pub mod scales;
 pub mod scanners;
 pub mod sealed;
 pub mod seals;
+mod seats;
 pub mod server;
 pub mod session;
 pub mod settle;

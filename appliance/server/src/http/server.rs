@@ -6,12 +6,11 @@
 //! gets a bare 400 or 431, a log line and a count (decision 0005).
 //! Over TLS a connection takes its seat before the handshake, which has as long as the head of a request.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -37,6 +36,7 @@ use super::problem::Refusal;
 use super::rate::Rates;
 use super::refused::Told;
 use super::sealed::{self, Sealing};
+use super::seats::Seats;
 use super::shown::{Arrival, Shown};
 use super::traffic::Traffic;
 use super::{auth, refusal, refused};
@@ -455,56 +455,4 @@ impl hyper::service::Service<Request<Incoming>> for Visit {
 fn is_of_a_till(uri: &axum::http::Uri) -> bool {
     let path = uri.path();
     path.starts_with("/v1/models/") || (path == "/v1/transactions" && uri.query().is_none())
-}
-
-/// The connections that may be open at once.
-#[derive(Debug)]
-struct Seats {
-    taken: Mutex<Taken>,
-    max: usize,
-    per_address_max: usize,
-}
-
-#[derive(Debug, Default)]
-struct Taken {
-    total: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
-
-/// A place for one connection, given back on drop.
-#[derive(Debug)]
-struct Seat {
-    seats: Arc<Seats>,
-    address: IpAddr,
-}
-
-impl Seats {
-    fn new(limits: &Http) -> Self {
-        let (max, per_address_max) = (limits.connections_max, limits.connections_per_address_max);
-        Self { taken: Mutex::default(), max, per_address_max }
-    }
-
-    fn take(seats: &Arc<Self>, address: IpAddr) -> Option<Seat> {
-        let mut taken = seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = taken.by_address.get(&address).copied().unwrap_or(0);
-        if taken.total >= seats.max || here >= seats.per_address_max {
-            return None;
-        }
-        taken.total += 1;
-        taken.by_address.insert(address, here + 1);
-        Some(Seat { seats: Arc::clone(seats), address })
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut taken = self.seats.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.total -= 1;
-        match taken.by_address.get_mut(&self.address) {
-            Some(here) if *here > 1 => *here -= 1,
-            Some(_) | None => {
-                taken.by_address.remove(&self.address);
-            }
-        }
-    }
 }
