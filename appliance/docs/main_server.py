@@ -38,8 +38,10 @@ RUN_PAGE_RECORDS_MAX, RUNS_MAX = 4096, 64
 
 
 def now():
+    """A time as it is written wherever it is signed: in UTC, milliseconds at most, no zeros at the end of the fraction."""
     moment = datetime.now(timezone.utc)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
+    fraction = f".{moment.microsecond // 1000:03}".rstrip("0").rstrip(".")
+    return moment.strftime("%Y-%m-%dT%H:%M:%S") + fraction + "Z"
 
 
 def hash32(data):
