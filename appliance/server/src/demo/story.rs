@@ -136,6 +136,8 @@ impl Story {
     pub(super) async fn settle(&mut self) -> Result<(), Error> {
         self.show.say("the tills are done; waiting for the last transactions");
         let begun = env::instant();
+        // What was seen last is older than the last transactions.
+        self.look().await?;
         while self.gauges.waiting > 0 {
             self.look_patiently(begun, "transactions").await?;
         }
