@@ -8,6 +8,9 @@ use storebox_peripherals::scale::{Ask, Event, Model, Outcome, Pace, PricedAsk, S
 use crate::driver::{Target, shape};
 use crate::lines::split_anywhere;
 
+/// A driver keeps the last 64 events until they are fetched, and a frame has two bytes at least.
+const AT_ONCE: usize = 96;
+
 fn judge(model: Model, input: &[u8]) -> u64 {
     let priced = Ask::Price(PricedAsk { unit_price: 1234, tare: None, text: None });
     judge_answer(model, if model == Model::Dialog06 { priced } else { Ask::Weigh }, input)
@@ -36,7 +39,7 @@ fn judge_answer(model: Model, ask: Ask, input: &[u8]) -> u64 {
     };
     // One question: what comes before the next one is sent is thrown away, wherever it was split.
     let begin = |scale: &mut Box<dyn Weigher>, at: Instant| scale.ask(ask.clone(), at);
-    let events = split_anywhere(make, begin, input, input.len().max(1), outcomes);
+    let events = split_anywhere(make, begin, input, AT_ONCE, outcomes);
     let kinds = events.iter().map(|event| match event {
         Event::Reading(reading) => {
             if let Some(measured) = reading.sellable() {
