@@ -160,3 +160,41 @@ async fn every_refusal_is_a_problem_that_names_its_field() -> anyhow::Result<()>
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_may_only_read_does_not_get_the_terminals_right_to_write() -> anyhow::Result<()>
+{
+    let folder = tempfile::tempdir()?;
+    let site = open(folder.path()).await?;
+    let secret = json!({"password": "a secret of Rhea's"});
+    let hash = site.stage.store.control("POST", "/v1/logins/hash", Some(&secret)).await?;
+    let user =
+        json!({"id": "u1", "searchKey": "rhea", "password": hash["hash"], "roles": ["guest"]});
+    site.import(&[
+        ("User", &user.to_string()),
+        ("Role", r#"{"id":"guest","rights":["sell"]}"#),
+        (
+            "Access",
+            "{\"id\":\"a\",\"channelId\":\"web\",\"roleId\":\"shop\",\"right\":\"write\"}\n\
+             {\"id\":\"b\",\"channelId\":\"web\",\"roleId\":\"guest\",\"right\":\"read-only\"}",
+        ),
+    ])?;
+    site.await_level().await?;
+    let login = json!({"user": "rhea", "password": "a secret of Rhea's"});
+    let (status, session) = told(site.post("/v1/session", &login)).await?;
+    ensure!(status == 200, "{status} {session}");
+    let token = session["token"].as_str().unwrap_or_default();
+    let base = format!("http://{}/v1/channel", site.stage.store_address);
+    let call = |service: &str, body: &Value| {
+        site.client.post(format!("{base}/{service}")).bearer_auth(token).json(body)
+    };
+    let question = json!({"entity": "Product", "criteria": by("barcode", &json!("4001"))});
+    let (status, answer) = told(call("query", &question)).await?;
+    ensure!(status == 200 && answer["data"][0]["id"] == "P1", "{status} {answer}");
+    let customer = json!({"name": "Grace", "searchKey": "GRACE"});
+    let (status, answer) = told(call("customer", &customer)).await?;
+    ensure!(status == 403 && answer.to_string().contains("write"), "{status} {answer}");
+    let (status, answer) = told(site.post("/v1/channel/customer", &customer)).await?;
+    ensure!(status == 200, "the terminal by itself may: {status} {answer}");
+    Ok(())
+}

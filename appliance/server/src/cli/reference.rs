@@ -5,6 +5,8 @@
 use std::fmt::Write;
 
 use clap::CommandFactory;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use storebox_proto::problem::Code;
 
 use super::say;
@@ -67,6 +69,22 @@ async fn metrics(out: &mut String) {
     panel.add(|status| {
         status.outbox = Some(OutboxStatus::default());
         status.ledger = Some(LedgerStatus::default());
+        // One of everything, so that every number is told; what it says does not get into the reference.
+        status.feeds.push(example(
+            json!({"feed": "", "epoch": 0, "revision": 0, "published": "2026-11-22T10:02:00Z",
+            "records": 0, "state": ""}),
+        ));
+        status.lines.push(example(json!({"to": "", "service": "", "up": true, "detail": ""})));
+        status.devices.push(example(json!({"id": "", "kind": "printer", "link": "open"})));
+        status
+            .sources
+            .push(example(json!({"id": "", "kind": "", "to": "", "priority": 0, "service": "",
+            "chosen": true, "up": true, "opened": 0})));
+        status
+            .deliveries
+            .push(example(json!({"id": "", "to": "", "position": 0, "behind": 0, "delivered": 0,
+            "aside": 0})));
+        status.tasks.push(example(json!({"name": "", "state": "", "restarts": 0})));
     });
     let told = Metrics::new(panel.finish(), Traffic::default()).text().await;
     out.push_str("\n## Metrics\n\n`GET /metrics`, OpenMetrics text.\n\n| name | kind | what |\n|---|---|---|\n");
@@ -80,6 +98,10 @@ async fn metrics(out: &mut String) {
             line(out, &[&format!("`{name}`"), kind, help.trim_end_matches('.')]);
         }
     }
+}
+
+fn example<T: DeserializeOwned>(fields: Value) -> T {
+    serde_json::from_value(fields).expect("the example has the fields of its kind")
 }
 
 fn line(out: &mut String, cells: &[&str]) {

@@ -19,7 +19,7 @@ use storebox_peripherals::drawer;
 use storebox_peripherals::printer::Verdict;
 use storebox_peripherals::spool::{Key, Record, Request};
 use storebox_proto::ids::DeviceId;
-use storebox_proto::problem::{Code, Problem};
+use storebox_proto::problem::Problem;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::rendering::Source;
@@ -223,10 +223,7 @@ impl Spool {
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> Result<T, Problem> {
-        let (answer, answered) = oneshot::channel();
-        let stopping = || Problem::new(Code::Stopping, "the spool is closed");
-        self.sender.send(command(answer)).await.map_err(|_| stopping())?;
-        answered.await.map_err(|_| stopping())
+        journal::ask(&self.sender, command).await
     }
 
     async fn look<T: Send + 'static>(

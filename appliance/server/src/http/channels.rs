@@ -5,6 +5,7 @@ mod services;
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query};
@@ -22,6 +23,7 @@ use super::identity::Identity;
 use super::problem::Refusal;
 use crate::channel::{Caller, Channels, Reply, Wish};
 use crate::env;
+use crate::login::Person;
 
 /// By which everything about a call is found: taken from the caller, else minted, and always given back.
 const CORRELATION: HeaderName = HeaderName::from_static("storebox-correlation");
@@ -63,6 +65,7 @@ pub struct Call {
 struct Request {
     channels: Channels,
     identity: Identity,
+    person: Option<Extension<Person>>,
     headers: HeaderMap,
     query: Result<Query<Call>, QueryRejection>,
     body: Bytes,
@@ -83,12 +86,13 @@ async fn answer(
     request: &Request,
     correlation: String,
 ) -> Result<Response, Refusal> {
-    let Request { channels, identity, query, body, .. } = request;
+    let Request { channels, identity, person, query, body, .. } = request;
     let parameter =
         |error: &QueryRejection| Refusal::new(Code::ParameterInvalid, error.body_text());
     let Query(call) = query.as_ref().map_err(parameter)?;
     let wish = wish(call)?;
-    let caller = caller(identity, call.terminal.as_deref(), correlation)?;
+    let mut caller = caller(identity, call.terminal.as_deref(), correlation)?;
+    caller.user = person.as_ref().map(|Extension(person)| person.user.clone());
     let json: Value = serde_json::from_slice(body)
         .map_err(|error| Refusal::new(Code::BodyMalformed, format!("request: {error}")))?;
     let opening = channels.clone();

@@ -21,6 +21,7 @@
 pub mod committer;
 pub mod disk;
 pub mod log;
+pub mod mailbox;
 pub mod reader;
 pub mod record;
 pub mod segment;
@@ -36,6 +37,7 @@ mod tests;
 pub use committer::{Owner, start};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use log::{CommitError, Group, Journal, Location, Options, Usage};
+pub use mailbox::ask;
 pub use reader::{ReadError, Reader};
 pub use recovery::{Incident, OpenError, Opened, Replayed};
 pub use trail::{Spot, Step};

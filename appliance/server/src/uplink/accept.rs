@@ -405,10 +405,7 @@ impl Outbox {
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> Result<T, Problem> {
-        let (answer, answered) = oneshot::channel();
-        let stopping = |()| Problem::new(Code::Stopping, "the box is stopping; ask again soon");
-        self.sender.send(command(answer)).await.map_err(|_| stopping(()))?;
-        answered.await.map_err(|_| stopping(()))
+        journal::ask(&self.sender, command).await
     }
 
     fn sign(&self, taken: &Taken) -> Receipt {

@@ -200,10 +200,7 @@ impl Copies {
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> Result<T, Problem> {
-        let (answer, answered) = oneshot::channel();
-        let stopping = || Problem::new(Code::Stopping, "the box is stopping; ask again soon");
-        self.sender.send(command(answer)).await.map_err(|_| stopping())?;
-        answered.await.map_err(|_| stopping())
+        journal::ask(&self.sender, command).await
     }
 }
 

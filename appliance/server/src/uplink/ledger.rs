@@ -307,10 +307,7 @@ impl Ledger {
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> Result<T, Problem> {
-        let (answer, answered) = oneshot::channel();
-        let stopping = || Problem::new(Code::Stopping, "the server is stopping; ask again soon");
-        self.sender.send(command(answer)).await.map_err(|_| stopping())?;
-        answered.await.map_err(|_| stopping())
+        journal::ask(&self.sender, command).await
     }
 }
 

@@ -43,6 +43,10 @@ async fn walk(main: &Main, found: &mut Vec<Finding>) -> Result<(), Box<Finding>>
     let port = url.port_or_known_default().unwrap_or(80);
     let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     resolve(&bare, port, found).await?;
+    if url.scheme() == "https" {
+        // Certificates are the running box's business: it has the papers, and its own findings tell what it saw.
+        return connect(&bare, port, found).await;
+    }
     let client =
         Client::builder().redirect(redirect::Policy::none()).no_proxy().timeout(ANSWER_MAX);
     let client = client.build().map_err(|error| wrong(logging::chain(&error)))?;
@@ -68,6 +72,29 @@ async fn resolve(host: &str, port: u16, found: &mut Vec<Finding>) -> Result<(), 
     Ok(())
 }
 
+/// Whether anybody listens behind TLS; who it is, the running box judges.
+async fn connect(host: &str, port: u16, found: &mut Vec<Finding>) -> Result<(), Box<Finding>> {
+    let begun = env::instant();
+    let tried = tokio::time::timeout(ANSWER_MAX, tokio::net::TcpStream::connect((host, port)));
+    let why = match tried.await {
+        Ok(Ok(_)) => {
+            let took = env::instant().saturating_duration_since(begun).as_millis();
+            let text = format!("{host} port {port} takes connections, after {took} ms");
+            found.push(good("line", text));
+            return Ok(());
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "no answer in time".to_owned(),
+    };
+    Err(down(&format!("{host} port {port}"), &why))
+}
+
+fn down(whom: &str, why: &str) -> Box<Finding> {
+    let text = format!("{whom} does not answer: {why}");
+    let advice = "Check the line to the internet and whether a firewall lets this port out; selling goes on meanwhile.";
+    Box::new(bad("line_down", text).advise(advice))
+}
+
 fn nameless(host: &str, why: &str) -> Box<Finding> {
     let text = format!("The name {host} leads nowhere: {why}");
     let advice = "Check the cable to the router, then the DNS server that DHCP gave; selling goes on meanwhile.";
@@ -81,11 +108,9 @@ async fn reach(
     found: &mut Vec<Finding>,
 ) -> Result<Value, Box<Finding>> {
     let begun = env::instant();
-    let response = client.get(at(url, "v1/status")).send().await.map_err(|error| {
-        let text = format!("{url} does not answer: {}", logging::chain(&error.without_url()));
-        let advice = "Check the line to the internet and whether a firewall lets this port out; selling goes on meanwhile.";
-        Box::new(bad("line_down", text).advise(advice))
-    })?;
+    let response = client.get(at(url, "v1/status")).send().await;
+    let response =
+        response.map_err(|error| down(url.as_str(), &logging::chain(&error.without_url())))?;
     let took = env::instant().saturating_duration_since(begun).as_millis();
     let date =
         response.headers().get("date").and_then(|date| date.to_str().ok()).map(str::to_owned);
@@ -215,6 +240,8 @@ mod tests {
         let found = look(&main).await;
         let codes: Vec<_> = found.iter().map(|finding| finding.code.as_str()).collect();
         assert_eq!(codes, ["dns", "line_down"]);
+        let main = Main { url: format!("https://{address}"), ..Main::default() };
+        assert_eq!(look(&main).await[1].code, "line_down");
         let main = Main { url: "nonsense".to_owned(), ..Main::default() };
         assert_eq!(look(&main).await[0].code, "line_address");
     }

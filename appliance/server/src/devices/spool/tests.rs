@@ -2,6 +2,7 @@
 
 use storebox_peripherals::printer::{Doubt, Level};
 use storebox_peripherals::spool::{Class, State};
+use storebox_proto::problem::Code;
 
 use super::*;
 

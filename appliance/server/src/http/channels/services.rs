@@ -16,6 +16,7 @@ use super::{Call, Request};
 use crate::channel::Channels;
 use crate::http::identity::Identity;
 use crate::http::problem::Refusal;
+use crate::login::Person;
 
 macro_rules! changes {
     ($($name:ident, $path:tt, $service:literal, $body:ident, $about:tt, $example:tt;)*) => {$(
@@ -32,11 +33,12 @@ macro_rules! changes {
         pub(super) async fn $name(
             State(channels): State<Channels>,
             Extension(identity): Extension<Identity>,
+            person: Option<Extension<Person>>,
             headers: HeaderMap,
             query: Result<Query<Call>, QueryRejection>,
             body: Bytes,
         ) -> Response {
-            super::call($service, Request { channels, identity, headers, query, body }).await
+            super::call($service, Request { channels, identity, person, headers, query, body }).await
         }
     )*};
 }
@@ -89,17 +91,19 @@ changes! {
 pub(super) async fn query(
     State(channels): State<Channels>,
     Extension(identity): Extension<Identity>,
+    person: Option<Extension<Person>>,
     headers: HeaderMap,
     query: Result<Query<Call>, QueryRejection>,
     body: Bytes,
 ) -> Response {
-    super::call("query", Request { channels, identity, headers, query, body }).await
+    super::call("query", Request { channels, identity, person, headers, query, body }).await
 }
 
 /// A service that nobody offers, refused by what the channel is offered.
 pub(super) async fn other(
     State(channels): State<Channels>,
     Extension(identity): Extension<Identity>,
+    person: Option<Extension<Person>>,
     headers: HeaderMap,
     path: Result<Path<String>, PathRejection>,
     query: Result<Query<Call>, QueryRejection>,
@@ -107,7 +111,8 @@ pub(super) async fn other(
 ) -> Response {
     match path {
         Ok(Path(service)) => {
-            super::call(&service, Request { channels, identity, headers, query, body }).await
+            super::call(&service, Request { channels, identity, person, headers, query, body })
+                .await
         }
         Err(error) => Refusal::new(Code::ParameterInvalid, error.body_text()).into_response(),
     }
