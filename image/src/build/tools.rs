@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::EPOCH;
 
@@ -55,9 +56,11 @@ impl Tools {
         &self.root
     }
 
-    /// A new empty folder inside the tree.
+    /// A new empty folder inside the tree, of this one caller.
     pub fn work(&self) -> Result<Work, ToolError> {
-        let path = self.root.join("var/build").join(std::process::id().to_string());
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let own = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = self.root.join("var/build").join(format!("{}-{own}", std::process::id()));
         let made = fs::create_dir_all(&path);
         made.map_err(|source| ToolError::Work { path: path.clone(), source })?;
         Ok(Work { path })
