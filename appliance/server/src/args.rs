@@ -192,6 +192,9 @@ pub struct StorageAccess {
     /// For a bucket: the service's region.
     #[arg(long, default_value = "")]
     pub region: String,
+    /// For TLS: a file with the authorities that vouch for the server; the running box reads it.
+    #[arg(long, value_name = "FILE", default_value = "")]
+    pub ca_file: String,
 }
 
 /// What is done with waiting transactions.

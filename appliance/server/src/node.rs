@@ -33,6 +33,7 @@ use crate::signal::Wishes;
 use crate::status::{self, Panel, PanelBuilder, Status};
 use crate::supervise::{Fatal, Supervisor};
 use crate::terminal::access::{Access, AccessError};
+use crate::trust::line::Lines;
 
 mod beacon;
 mod premises;
@@ -142,7 +143,8 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let seals = Seals::open(vault)?;
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
     let sealing = Sealing::new(seals.clone(), &config.seal);
-    let line = role::open_line(config, trust.house(), supervisor)?;
+    let lines = Lines::new(&config.data_dir, trust.house().cloned());
+    let line = role::open_line(config, &lines)?;
     let (line, porch) = (&line, trust.porch());
     let basics = Basics {
         config,
@@ -151,6 +153,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         seals: &seals,
         logins: &logins,
         line,
+        lines: &lines,
         porch,
         supervisor,
     };

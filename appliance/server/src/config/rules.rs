@@ -122,16 +122,15 @@ fn check_main(config: &Config) -> Result<(), Broken> {
     if config.role == Role::Main {
         return Err(Broken::new("main.url", "a box of role \"main\" has no main server"));
     }
-    let is_tls = main.url.starts_with("https://");
-    if !is_tls {
-        check_url("main.url", &main.url)?;
-    }
+    check_url("main.url", &main.url)?;
+    // Whoever shows a certificate of the chain needs no token; an authority of the company knows no boxes.
+    let is_known = main.url.starts_with("https://") && main.ca_file.as_os_str().is_empty();
     if main.public_key.0.is_none() {
         let reason = "needed with main.url: `storebox key` prints it on the main server";
         return Err(Broken::new("main.public_key", reason));
     }
-    if main.token_file.as_os_str().is_empty() && !is_tls {
-        let reason = "needed with an http main.url: holds what `storebox node add` printed there";
+    if main.token_file.as_os_str().is_empty() && !is_known {
+        let reason = "needed unless main.url is https without ca_file: holds what `storebox node add` printed there";
         return Err(Broken::new("main.token_file", reason));
     }
     Ok(())
@@ -163,7 +162,7 @@ fn check_deliveries(config: &Config) -> Result<(), Broken> {
         let starts: &[&str] = match deliver.to {
             DeliverTo::Postgres => &["postgresql://", "postgres://", "host="],
             DeliverTo::Nats => &["nats://", "tls://"],
-            DeliverTo::Http => &["http://"],
+            DeliverTo::Http => &["https://", "http://"],
             DeliverTo::Files => &["/"],
         };
         if !starts.iter().any(|start| deliver.url.starts_with(start)) {
@@ -293,8 +292,8 @@ fn check_publish(config: &Config) -> Result<(), Broken> {
 }
 
 fn check_url(key: &'static str, url: &str) -> Result<(), Broken> {
-    if url.starts_with("http://") {
+    if url.starts_with("http://") || url.starts_with("https://") {
         return Ok(());
     }
-    Err(Broken::new(key, format!("{url:?} does not start with http://")))
+    Err(Broken::new(key, format!("{url:?} does not start with http:// or https://")))
 }

@@ -155,6 +155,8 @@ pub struct Main {
     pub url: String,
     /// The site that it is certified for, which is what an https URL is believed by.
     pub site: SiteId,
+    /// Holds the authorities by which an https URL is believed instead.
+    pub ca_file: PathBuf,
     /// Who signs its masterdata.
     pub public_key: KeyText,
     /// Holds the token that it gave this box.
@@ -168,6 +170,7 @@ impl Default for Main {
         Self {
             url: String::new(),
             site: "head-office".parse().expect("a literal that keeps the rule for sites"),
+            ca_file: PathBuf::new(),
             public_key: KeyText::default(),
             token_file: PathBuf::new(),
             sealed: false,
@@ -195,6 +198,12 @@ pub struct Sink {
     /// Whether everything goes there sealed.
     #[serde(default)]
     pub sealed: bool,
+    /// The site that it is certified for, for an https URL; nothing: that of the main server.
+    #[serde(default)]
+    pub site: Option<SiteId>,
+    /// Holds the authorities by which an https URL is believed instead.
+    #[serde(default)]
+    pub ca_file: PathBuf,
 }
 
 /// When a replica follows its author.

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use storebox_proto::ids::SourceId;
+use storebox_proto::ids::{SiteId, SourceId};
 use storebox_proto::sync::ladder::{Kind, Service};
 
 use super::KeyText;
@@ -46,6 +46,12 @@ pub struct Source {
     /// Whether everything goes there sealed.
     #[serde(default)]
     pub sealed: bool,
+    /// For a server with an https URL: the site that it is certified for; nothing: that of the main server.
+    #[serde(default)]
+    pub site: Option<SiteId>,
+    /// Holds the authorities by which an https URL is believed instead; for storage, empty: those of this machine.
+    #[serde(default)]
+    pub ca_file: PathBuf,
 }
 
 /// Storage to which head office publishes.
@@ -68,6 +74,9 @@ pub struct Publish {
     /// For a bucket: the service's region.
     #[serde(default)]
     pub region: String,
+    /// Holds the authorities by which an https URL is believed; empty: those of this machine.
+    #[serde(default)]
+    pub ca_file: PathBuf,
 }
 
 /// The other boxes of the store.

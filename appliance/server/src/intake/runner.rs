@@ -8,12 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use storebox_proto::time::Timestamp;
-use tokio_postgres::Config;
 use tokio_util::sync::CancellationToken;
 
 use super::reader::{Found, IntakeError, Table};
 use crate::config::Intake;
-use crate::database::Session;
+use crate::database::{Database, Session};
 use crate::env;
 use crate::logging;
 use crate::replica::import::Weeks;
@@ -42,7 +41,7 @@ pub struct RunnerOptions {
     /// Its definition.
     pub intake: Intake,
     /// Where the database is.
-    pub database: Config,
+    pub database: Database,
     /// Where it keeps what was seen.
     pub dir: PathBuf,
 }
@@ -50,7 +49,7 @@ pub struct RunnerOptions {
 /// The task of one intake.
 pub struct Runner {
     intake: Intake,
-    database: Config,
+    database: Database,
     tables: Vec<Table>,
     office: Office,
     session: Option<Session>,

@@ -31,8 +31,8 @@ pub fn start(basics: &Basics<'_>, panel: &Panel) -> Result<Option<OpenApiRouter>
             let main = &config.main;
             let (line, token) = (basics.line, token(&main.token_file)?);
             let wire = wire(basics, main.sealed, line, &token)?;
-            let (socket, pass) = (line.socket.as_deref(), Pass::Token(token.reveal().to_owned()));
-            let source = HttpSource::through(socket, &line.url, pass, ANSWER_MAX)?.sealed(wire);
+            let pass = Pass::Token(token.reveal().to_owned());
+            let source = HttpSource::over(line, pass, ANSWER_MAX)?.sealed(wire);
             let pulse = Pulse::new(panel.clone(), source);
             supervisor.spawn_owner("heartbeat", |stop| pulse.run(stop));
             Ok(None)

@@ -16,13 +16,15 @@ pub(super) fn start(
     panel: &mut PanelBuilder,
 ) -> Result<(), RoleError> {
     for entry in &basics.config.publish {
-        let storage = Storage::open(Settings {
+        let settings = Settings {
             url: entry.url.clone(),
             user: entry.user.clone(),
             secret: secret(&entry.secret_file)?,
             endpoint: entry.endpoint.clone(),
             region: entry.region.clone(),
-        })?;
+            ca_file: entry.ca_file.clone(),
+        };
+        let storage = Storage::open(settings, basics.lines)?;
         let to = storage.name().to_owned();
         let keys = vec![basics.key.verifying_key()];
         let memory = path(basics, &format!("published-{}", entry.id));

@@ -8,7 +8,7 @@ use storebox_proto::feed::Registry;
 use storebox_proto::ids::SourceId;
 use storebox_proto::sync::ladder::{Kind, Rung, Service};
 
-use super::{Basics, Line, RoleError, token, wire};
+use super::{Basics, RoleError, believed, token, wire};
 use crate::config;
 use crate::env;
 use crate::pass::Pass;
@@ -19,7 +19,8 @@ use crate::replica::storage::{Settings, Storage};
 use crate::secrets::SecretText;
 use crate::status::PanelBuilder;
 use crate::tiers::Tiers;
-use crate::uplink::{Route, Routes, client_through};
+use crate::trust::line::Line;
+use crate::uplink::{Route, Routes};
 
 /// One object of a feed arrives within this, or is asked for again.
 const OBJECT_MAX: Duration = Duration::from_secs(30);
@@ -59,14 +60,13 @@ pub(super) fn define(
         let (main_config, line) = (&config.main, basics.line);
         let token = token(&main_config.token_file)?;
         let sealed = wire(basics, main_config.sealed, line, &token)?;
-        let socket = line.socket.as_deref();
         let pass = Pass::Token(token.reveal().to_owned());
-        let source = HttpSource::through(socket, &line.url, pass.clone(), OBJECT_MAX)?;
+        let source = HttpSource::over(line, pass.clone(), OBJECT_MAX)?;
         let source = source.sealed(sealed.clone());
         let id: SourceId = MAIN.parse().expect("a literal that keeps the rule for sources");
         main = Some(source.clone());
-        let through = socket.map(client_through).transpose().map_err(RoleError::Client)?;
-        routes.put(id.clone(), Route { url: line.url.clone(), pass, sealed, through });
+        let route = Route::over(line.clone(), pass, sealed).map_err(RoleError::Client)?;
+        routes.put(id.clone(), route);
         sources.put(Rung::new(id, Kind::Primary), &main_config.url, Source::Http(source));
     }
     for entry in &config.sources {
@@ -74,17 +74,22 @@ pub(super) fn define(
         let priority = entry.priority.unwrap_or(usual.priority);
         let services =
             if entry.services.is_empty() { usual.services } else { entry.services.clone() };
-        if services.contains(&Service::Transactions) {
-            let token_of = token_of(&entry.token_file)?;
-            let sealed = wire(basics, entry.sealed, &straight(&entry.url), &token_of)?;
-            let pass = pass(entry, neighbour)?;
-            let route = Route { url: entry.url.clone(), pass, sealed, through: None };
-            routes.put(entry.id.clone(), route);
-        }
-        let source = source(basics, entry, neighbour)?;
+        let source = if entry.kind == Kind::Storage {
+            storage(basics, entry)?
+        } else {
+            let site = entry.site.as_ref().unwrap_or(&config.main.site);
+            let line = basics.lines.open(&entry.url, believed(&entry.ca_file, site))?;
+            if services.contains(&Service::Transactions) {
+                routes.put(entry.id.clone(), route(basics, entry, &line, neighbour)?);
+            }
+            server(basics, entry, &line, neighbour)?
+        };
         let near = usual.near || matches!(&source, Source::Storage(storage) if storage.is_here());
         let rung = Rung { priority, services, near, ..Rung::new(entry.id.clone(), entry.kind) };
-        let name = source.name();
+        let name = match &source {
+            Source::Storage(_) => source.name(),
+            Source::Http(_) | Source::Local(_) => entry.url.clone(),
+        };
         sources.put(rung, &name, source);
     }
     Ok(Definition { sources, routes, main })
@@ -103,25 +108,40 @@ pub(super) fn keep(basics: &Basics<'_>, definition: &Definition, panel: &mut Pan
     panel.add(move |status| status.sources = shown.statuses());
 }
 
-fn source(
+/// How transactions go to a server.
+fn route(
     basics: &Basics<'_>,
     entry: &config::Source,
+    line: &Line,
+    neighbour: Option<&Pass>,
+) -> Result<Route, RoleError> {
+    let sealed = wire(basics, entry.sealed, line, &token_of(&entry.token_file)?)?;
+    let route = Route::over(line.clone(), pass(entry, neighbour)?, sealed);
+    route.map_err(RoleError::Client)
+}
+
+/// How feeds are read from a server.
+fn server(
+    basics: &Basics<'_>,
+    entry: &config::Source,
+    line: &Line,
     neighbour: Option<&Pass>,
 ) -> Result<Source, RoleError> {
-    if entry.kind != Kind::Storage {
-        let pass = pass(entry, neighbour)?;
-        let wire =
-            wire(basics, entry.sealed, &straight(&entry.url), &token_of(&entry.token_file)?)?;
-        return Ok(Source::Http(HttpSource::with(&entry.url, pass, OBJECT_MAX)?.sealed(wire)));
-    }
+    let wire = wire(basics, entry.sealed, line, &token_of(&entry.token_file)?)?;
+    let source = HttpSource::over(line, pass(entry, neighbour)?, OBJECT_MAX)?;
+    Ok(Source::Http(source.sealed(wire)))
+}
+
+fn storage(basics: &Basics<'_>, entry: &config::Source) -> Result<Source, RoleError> {
     let settings = Settings {
         url: entry.url.clone(),
         user: entry.user.clone(),
         secret: secret(&entry.secret_file)?,
         endpoint: entry.endpoint.clone(),
         region: entry.region.clone(),
+        ca_file: entry.ca_file.clone(),
     };
-    Ok(Source::Storage(Storage::open(settings)?))
+    Ok(Source::Storage(Storage::open(settings, basics.lines)?))
 }
 
 /// A neighbour without a token of its own is shown the secret of the store.
@@ -132,11 +152,6 @@ fn pass(entry: &config::Source, neighbour: Option<&Pass>) -> Result<Pass, RoleEr
         }
         Some(_) | None => Ok(Pass::Token(token(&entry.token_file)?.reveal().to_owned())),
     }
-}
-
-/// The way to a box that needs no bridge.
-pub(super) fn straight(url: &str) -> Line {
-    Line { url: url.to_owned(), socket: None }
 }
 
 /// A token that may be missing where the secret of the store takes its place.

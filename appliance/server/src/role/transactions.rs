@@ -7,8 +7,7 @@ use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
-use super::sources::straight;
-use super::{Basics, RoleError, deliveries, mirror, token, wire};
+use super::{Basics, RoleError, believed, deliveries, mirror, token, wire};
 use crate::config::Sink;
 use crate::http::settle::Settling;
 use crate::http::{ledger, outbox, relay, settle, transactions};
@@ -77,17 +76,29 @@ fn sinks(basics: &Basics<'_>) -> Vec<Sink> {
     if !main.url.is_empty() || sinks.is_empty() {
         let id: SinkId = MAIN.parse().expect("a literal that keeps the rule for sinks");
         let (token_file, public_key) = (main.token_file.clone(), main.public_key.clone());
-        let (url, sealed) = (main.url.clone(), main.sealed);
-        sinks.push(Sink { id, url, authoritative: true, token_file, public_key, sealed });
+        let (url, sealed, ca_file) = (main.url.clone(), main.sealed, main.ca_file.clone());
+        let (authoritative, site) = (true, None);
+        sinks.push(Sink {
+            id,
+            url,
+            authoritative,
+            token_file,
+            public_key,
+            sealed,
+            site,
+            ca_file,
+        });
     }
     sinks
 }
 
 fn single(basics: &Basics<'_>, sink: &Sink) -> Result<Routes, RoleError> {
     let secret = token(&sink.token_file)?;
-    let sealed = wire(basics, sink.sealed, &straight(&sink.url), &secret)?;
+    let site = sink.site.as_ref().unwrap_or(&basics.config.main.site);
+    let line = basics.lines.open(&sink.url, believed(&sink.ca_file, site))?;
+    let sealed = wire(basics, sink.sealed, &line, &secret)?;
     let pass = Pass::Token(secret.reveal().to_owned());
-    Ok(Routes::single(Route { url: sink.url.clone(), pass, sealed, through: None }))
+    Ok(Routes::single(Route::over(line, pass, sealed).map_err(RoleError::Client)?))
 }
 
 fn start_shipper(

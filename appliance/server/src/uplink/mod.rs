@@ -40,7 +40,6 @@ pub use follow::{LedgerCursor, LedgerPage};
 pub use ledger::{
     Ledger, LedgerEntry, LedgerFigures, LedgerOpenError, LedgerOpened, LedgerOptions, Refusal,
 };
-pub use line::client_through;
 pub use mirror::{Mirror, MirrorState};
 pub use relay::Relay;
 pub use routes::{Route, Routes};

@@ -21,6 +21,7 @@ use crate::replica::refresher::{Handle, chain};
 use crate::replica::source::Source;
 use crate::replica::sources::Sources;
 use crate::replica::storage::{Settings, Storage};
+use crate::trust::line::Lines;
 
 /// The source that a person names for one refresh, until another is named.
 const LENT: &str = "lent";
@@ -44,15 +45,18 @@ pub struct Named {
     /// The service's region.
     #[serde(default)]
     pub region: String,
+    /// For TLS: a file with the authorities that vouch for the server; empty: those of this machine.
+    #[serde(default)]
+    pub ca_file: String,
 }
 
 /// A secret is a line; a file with much more is not one.
 const SECRET_FILE_MAX: u64 = 4096;
 
 impl Named {
-    fn open(self) -> Result<Storage, Refusal> {
+    fn open(self, lines: &Lines) -> Result<Storage, Refusal> {
         let refuse = |detail: String| Refusal::new(Code::FieldInvalid, detail);
-        let Self { url, user, secret_file, endpoint, region } = self;
+        let Self { url, user, secret_file, endpoint, region, ca_file } = self;
         let mut secret = String::new();
         if !secret_file.is_empty() {
             let fail = |error: std::io::Error| refuse(format!("field secretFile: {error}"));
@@ -61,8 +65,10 @@ impl Named {
             }
             secret = std::fs::read_to_string(&secret_file).map_err(fail)?.trim().to_owned();
         }
-        let settings = Settings { url, user, secret, endpoint, region };
-        Storage::open(settings).map_err(|error| refuse(format!("field url: {}", chain(&error))))
+        let ca_file = ca_file.into();
+        let settings = Settings { url, user, secret, endpoint, region, ca_file };
+        let opened = Storage::open(settings, lines);
+        opened.map_err(|error| refuse(format!("field url: {}", chain(&error))))
     }
 }
 
@@ -75,6 +81,8 @@ pub struct Shelf {
     pub segments: SegmentStore,
     /// Who signs them.
     pub keys: Vec<VerifyingKey>,
+    /// Who opens lines to storage.
+    pub lines: Lines,
 }
 
 /// The route of head office.
@@ -89,6 +97,8 @@ pub struct Lending {
     pub sources: Sources,
     /// Its refresher.
     pub refresher: Handle,
+    /// Who opens lines to storage.
+    pub lines: Lines,
 }
 
 /// The route of a store.
@@ -108,7 +118,7 @@ async fn publish(
     Json(named): Json<Named>,
 ) -> Result<Json<Publication>, Refusal> {
     operator_only(&identity)?;
-    let storage = named.open()?;
+    let storage = named.open(&shelf.lines)?;
     let mut publisher = Publisher::new(storage, shelf.board, shelf.segments, shelf.keys);
     let published = publisher.publish().await.map_err(|error| {
         let code = match &error {
@@ -134,7 +144,7 @@ async fn refresh_from(
     Json(named): Json<Named>,
 ) -> Result<StatusCode, Refusal> {
     operator_only(&identity)?;
-    let source = Source::Storage(named.open()?);
+    let source = Source::Storage(named.open(&lending.lines)?);
     let failed = |error| Refusal::new(Code::SourceFailed, chain(&error));
     source.probe().await.map_err(failed)?;
     let id: SourceId = LENT.parse().expect("a literal that keeps the rule for sources");
