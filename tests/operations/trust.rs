@@ -15,7 +15,7 @@ use storebox_tests::wait;
 
 use crate::site::{PATIENCE, executable, log_of, sale};
 
-const TLS: &str = "[http]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nlisten = [\"127.0.0.1:0\"]\n";
+pub(crate) const TLS: &str = "[http]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nlisten = [\"127.0.0.1:0\"]\n";
 
 #[expect(clippy::disallowed_methods, reason = "the clock of this test")]
 fn now() -> Instant {
@@ -23,12 +23,12 @@ fn now() -> Instant {
 }
 
 /// Head office's cabinet and whom it has adopted, below one folder.
-struct Chain {
+pub(crate) struct Chain {
     folder: PathBuf,
 }
 
 impl Chain {
-    fn found(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn found(folder: &Path) -> anyhow::Result<Self> {
         let chain = Self { folder: folder.to_owned() };
         for site in ["head-office", "0007"] {
             chain.run(&["site", "new", "--office", &chain.office(), site])?;
@@ -49,7 +49,7 @@ impl Chain {
     }
 
     /// What a technician does with a new box: a request, the papers, adoption.
-    fn adopt(&self, process: &Process, node: &str, site: &str) -> anyhow::Result<()> {
+    pub(crate) fn adopt(&self, process: &Process, node: &str, site: &str) -> anyhow::Result<()> {
         let (request, papers) = (self.file(node, "request"), self.file(node, "papers"));
         fs::write(&request, process.ask(&["site", "request", node])?)?;
         let issue = ["site", "issue", "--office", &self.office(), site, &request];
@@ -79,7 +79,7 @@ impl Chain {
     }
 }
 
-fn secure(process: &Process) -> anyhow::Result<SocketAddr> {
+pub(crate) fn secure(process: &Process) -> anyhow::Result<SocketAddr> {
     Ok(fs::read_to_string(process.data().join("https.addr"))?.trim().parse()?)
 }
 

@@ -134,9 +134,7 @@ impl Storage {
         let way = match place {
             Place::Folder(root) => Way::Folder(Folder::new(root)),
             Place::Web { url } => Way::Web(Web::plain(line(&url)?, url)?),
-            Place::Dav { url, user, secret } => {
-                Way::Web(Web::dav(line(&url)?, url, user, secret)?)
-            }
+            Place::Dav { url, user, secret } => Way::Web(Web::dav(line(&url)?, url, user, secret)?),
             Place::S3(bucket) => Way::S3(S3::new(line(&bucket.endpoint)?, bucket)?),
             Place::Ftp(server) => Way::Ftp(Ftp::new(server)),
         };

@@ -36,7 +36,11 @@ pub(super) async fn start(
     let Started { masterdata, refresher, nudge, mut routers } =
         replica::start(basics, &ground, feeding, panel)?;
     let Ground { segments, board, history } = ground;
-    routers.push(storage::lend_routes(Lending { sources: lent, refresher, lines: basics.lines.clone() }));
+    routers.push(storage::lend_routes(Lending {
+        sources: lent,
+        refresher,
+        lines: basics.lines.clone(),
+    }));
     let refresh = nudge.clone();
     tiers.when_back(Arc::new(move |service| {
         if service == Service::Feeds {

@@ -78,16 +78,7 @@ fn sinks(basics: &Basics<'_>) -> Vec<Sink> {
         let (token_file, public_key) = (main.token_file.clone(), main.public_key.clone());
         let (url, sealed, ca_file) = (main.url.clone(), main.sealed, main.ca_file.clone());
         let (authoritative, site) = (true, None);
-        sinks.push(Sink {
-            id,
-            url,
-            authoritative,
-            token_file,
-            public_key,
-            sealed,
-            site,
-            ca_file,
-        });
+        sinks.push(Sink { id, url, authoritative, token_file, public_key, sealed, site, ca_file });
     }
     sinks
 }

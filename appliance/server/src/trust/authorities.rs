@@ -82,7 +82,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("company.pem");
         assert!(matches!(config(&file), Err(AuthoritiesError::File { .. })));
-        for text in ["", "nothing", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        for text in
+            ["", "nothing", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+        {
             std::fs::write(&file, text).unwrap();
             let refused = config(&file).unwrap_err().to_string();
             assert!(refused.contains("company.pem"), "{refused}");

@@ -37,7 +37,9 @@ pub enum LineError {
     #[error("{0:?} is not a URL such as https://main.example:8443")]
     Address(String),
     /// Only a member of the chain believes its certificates.
-    #[error("{0} is https, but this box was not adopted by head office, and ca_file names no other authority")]
+    #[error(
+        "{0} is https, but this box was not adopted by head office, and ca_file names no other authority"
+    )]
     NotAdopted(String),
     /// The authorities cannot be used.
     #[error("believe {url}")]

@@ -79,7 +79,8 @@ impl Web {
         }
         accept(&response)?;
         let mut rename = self.request(method(b"MOVE"), &part);
-        let destination = below(&self.outer, path).as_str().parse().expect("a URL is printable ASCII");
+        let destination =
+            below(&self.outer, path).as_str().parse().expect("a URL is printable ASCII");
         rename.headers_mut().insert("destination", destination);
         rename.headers_mut().insert("overwrite", "T".parse().expect("a letter"));
         accept(&send(&self.client, rename).await?)
