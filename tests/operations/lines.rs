@@ -21,7 +21,11 @@ struct Balancer {
 }
 
 impl Balancer {
-    async fn open(folder: &Path, company: &Company, to: SocketAddr) -> anyhow::Result<Option<Self>> {
+    async fn open(
+        folder: &Path,
+        company: &Company,
+        to: SocketAddr,
+    ) -> anyhow::Result<Option<Self>> {
         if Command::new("nginx").arg("-v").output().is_err() {
             return Ok(skip("nginx is not installed"));
         }

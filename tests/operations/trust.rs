@@ -15,7 +15,8 @@ use storebox_tests::wait;
 
 use crate::site::{PATIENCE, executable, log_of, sale};
 
-pub(crate) const TLS: &str = "[http]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nlisten = [\"127.0.0.1:0\"]\n";
+pub(crate) const TLS: &str =
+    "[http]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nlisten = [\"127.0.0.1:0\"]\n";
 
 #[expect(clippy::disallowed_methods, reason = "the clock of this test")]
 fn now() -> Instant {

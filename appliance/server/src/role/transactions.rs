@@ -17,7 +17,7 @@ use crate::status::{LedgerStatus, LineStatus, OutboxStatus, PanelBuilder};
 use crate::uplink::shipper::LineBack;
 use crate::uplink::{
     Ledger, LedgerOpened, LedgerOptions, LocalDocuments, Outbox, OutboxFigures, OutboxOpened,
-    OutboxOptions, Relay, Route, Routes, Shipper, ShipperOptions,
+    OutboxOptions, Relay, Route, Routes, Shipper, ShipperOptions, Signers,
 };
 
 /// The sink that `[main]` is.
@@ -197,10 +197,12 @@ pub(super) fn start_ledger(
         },
     );
     deliveries::start(basics, &ledger, panel)?;
-    Ok(vec![
-        settle::routes(Settling { ledger: ledger.clone(), access: basics.access.clone() }),
-        ledger::routes(ledger),
-    ])
+    let folder = &basics.config.data_dir;
+    let signers = Signers::open(folder)
+        .map_err(|source| RoleError::File { path: folder.join("receipt-keys.json"), source })?;
+    let (books, access) = (ledger.clone(), basics.access.clone());
+    let settling = Settling { ledger: books, access, signers };
+    Ok(vec![settle::routes(settling), ledger::routes(ledger)])
 }
 
 fn tell(incidents: &[String], of: &str) {

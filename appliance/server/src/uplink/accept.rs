@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -12,7 +13,9 @@ use serde_json::{Map, Value};
 use storebox_proto::ids::{NodeId, SinkId, TerminalId, TxKey};
 use storebox_proto::limits::ENVELOPE_BYTES_MAX;
 use storebox_proto::problem::{Code, Problem};
-use storebox_proto::sync::outbox::{self, By, Have, Limits, Meta, SinkDef, SinksError, Summary};
+use storebox_proto::sync::outbox::{
+    self, By, Have, Limits, Meta, SinkDef, SinksError, Summary, Work,
+};
 use storebox_proto::ticket::{Envelope, EnvelopeError, Grade, Receipt};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -25,6 +28,7 @@ use super::keeper::{Keeper, read_envelope};
 use super::mirror::Mirror;
 use super::replay::{self, Recovered};
 use super::settled::SettledKeys;
+use super::takeover::Hush;
 use crate::db::DiskError;
 use crate::env;
 use crate::journal::{self, Disk, Location, Reader, RealDisk};
@@ -89,7 +93,9 @@ pub struct OutboxOpened {
 #[derive(Clone)]
 pub struct Outbox {
     sender: mpsc::Sender<Command>,
-    wake: watch::Receiver<u64>,
+    wake: watch::Sender<u64>,
+    /// How many have asked that nothing is offered.
+    hushed: Arc<AtomicUsize>,
     reader: Reader,
     documents: LocalDocuments,
     node: NodeId,
@@ -114,13 +120,21 @@ impl Outbox {
         let lost = [forgotten, lost].into_iter().flatten();
         incidents.extend(lost.map(|error| format!("a memory was begun anew: {error}")));
         keeper.find(locations, ids, conflicts, &mut journal);
-        let wake = keeper.wake.subscribe();
+        let (wake, hushed) = (keeper.wake.clone(), Arc::default());
         let (sender, thread) =
             journal::start("outbox", keeper, journal).map_err(OutboxOpenError::Thread)?;
         documents.prune();
         let signer = Arc::new(signer);
-        let outbox =
-            Self { sender, wake, reader, documents: documents.clone(), node, signer, mirror: None };
+        let outbox = Self {
+            sender,
+            wake,
+            hushed,
+            reader,
+            documents: documents.clone(),
+            node,
+            signer,
+            mirror: None,
+        };
         Ok(OutboxOpened { outbox, documents, incidents, thread })
     }
 
@@ -138,7 +152,7 @@ impl Outbox {
         self.accept_as(envelope, Some(receipt), false).await
     }
 
-    async fn accept_as(
+    pub(super) async fn accept_as(
         &self,
         envelope: Envelope,
         guest: Option<Receipt>,
@@ -171,11 +185,6 @@ impl Outbox {
     pub fn mirrored_by(mut self, mirror: Mirror) -> Self {
         self.mirror = Some(mirror);
         self
-    }
-
-    /// Takes over what a box of this name had accepted before it was replaced.
-    pub async fn adopt(&self, envelope: Envelope) -> Result<Receipt, Problem> {
-        self.accept_as(envelope, None, true).await
     }
 
     /// What is held of this box's own, with its word for each and where it is.
@@ -364,7 +373,7 @@ impl Outbox {
 
     /// Moves with everything that changes the outbox.
     pub fn wake(&self) -> watch::Receiver<u64> {
-        self.wake.clone()
+        self.wake.subscribe()
     }
 
     pub(super) fn reader(&self) -> Reader {
@@ -375,7 +384,15 @@ impl Outbox {
         self.documents.clone()
     }
 
+    /// Offers no sink anything as long as this is held.
+    pub fn hush(&self) -> Hush {
+        Hush::begin(&self.hushed, &self.wake)
+    }
+
     pub(super) async fn poll(&self, sink: &SinkId) -> Result<Given, Problem> {
+        if self.hushed.load(Ordering::SeqCst) > 0 {
+            return Ok(Given { work: Work::Nothing, locations: Vec::new(), guests: Vec::new() });
+        }
         let (sink, now) = (sink.clone(), env::instant());
         self.ask(|answer| Command::Poll { sink, now, answer }).await
     }
@@ -389,7 +406,7 @@ impl Outbox {
         self.ask(|answer| Command::Act { act, by, answer }).await?
     }
 
-    async fn look<T: Send + 'static>(
+    pub(super) async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Keeper) -> T + Send + 'static,
     ) -> Result<T, Problem> {

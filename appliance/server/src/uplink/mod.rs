@@ -18,6 +18,8 @@ pub mod routes;
 pub mod settle;
 pub mod settled;
 pub mod shipper;
+pub mod signers;
+pub mod takeover;
 
 mod bookkeeper;
 mod command;
@@ -43,5 +45,6 @@ pub use ledger::{
 pub use mirror::{Mirror, MirrorState};
 pub use relay::Relay;
 pub use routes::{Route, Routes};
-pub use settle::Rules;
+pub use settle::{Objection, Rules};
 pub use shipper::{Shipper, ShipperOptions};
+pub use signers::{Signed, Signers};

@@ -307,13 +307,14 @@ impl Outbox {
         rng: &mut impl Rng,
     ) -> Vec<Record> {
         let mut taken = Vec::new();
+        let mut returned = BTreeSet::new();
         let mut records = Vec::new();
         let mut sink_is_busy = false;
         for position in asked {
             match said(*position) {
                 Some(Verdict::Taken) => taken.push(*position),
                 Some(Verdict::Refused(_)) if self.guest(*position).is_some() => {
-                    records.push(Record::plain(Event::Returned { positions: vec![*position] }));
+                    returned.extend(self.guests_behind(*position));
                 }
                 Some(Verdict::Refused(problem)) if !self.follows_refused(*position, problem) => {
                     let (position, problem) = (*position, problem.clone());
@@ -334,6 +335,12 @@ impl Outbox {
         }
         if sink_is_busy {
             self.sinks[index].wait(false, now, rng);
+        }
+        // What has to come behind a refused one is its own box's to offer again.
+        returned.retain(|position| !taken.contains(position));
+        if !returned.is_empty() {
+            let positions = returned.into_iter().collect();
+            records.push(Record::plain(Event::Returned { positions }));
         }
         if !taken.is_empty() {
             records.insert(0, Record::plain(Event::Settled { positions: taken }));
