@@ -11,6 +11,7 @@ mod fuzzer;
 mod integrator;
 mod landscapes;
 mod lines;
+mod neighbours;
 mod refusals;
 mod sinks;
 mod site;

@@ -64,8 +64,10 @@ impl Sales {
         }
         let meta = Meta::of(envelope, &envelope.canonical());
         let node = format!("store-{origin}").parse().unwrap();
-        let (at, signature) = (clock, String::new());
-        let receipt = Receipt { key, digest, grade: Grade::Held, node, position: 0, at, signature };
+        let (at, clock_word, signature) = (clock, None, String::new());
+        let (grade, position) = (Grade::Held, 0);
+        let receipt =
+            Receipt { key, digest, grade, node, position, at, clock: clock_word, signature };
         let admission = match origin == number {
             true => self.outbox.admit(&meta, clock),
             false => self.outbox.admit_guest(&meta, receipt, clock),
@@ -109,6 +111,15 @@ impl Sales {
     fn receipt(&self, key: TxKey) -> Receipt {
         let (node, at) = ("main".parse().unwrap(), Timestamp::from_unix_ms(0));
         let (digest, signature) = (self.settled[&key], String::new());
-        Receipt { key, digest, grade: Grade::Settled, node, position: 0, at, signature }
+        Receipt {
+            key,
+            digest,
+            grade: Grade::Settled,
+            node,
+            position: 0,
+            at,
+            clock: None,
+            signature,
+        }
     }
 }

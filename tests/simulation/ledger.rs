@@ -153,7 +153,7 @@ impl Ledger {
         let at = Timestamp::from_unix_ms(0);
         let position = u64::try_from(place).unwrap();
         let (node, signature) = (self.node.clone(), String::new());
-        Receipt { key, digest, grade: Grade::Settled, node, position, at, signature }
+        Receipt { key, digest, grade: Grade::Settled, node, position, at, clock: None, signature }
     }
 }
 

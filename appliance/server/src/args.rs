@@ -162,6 +162,12 @@ pub enum Command {
         /// The port that is asked there.
         #[arg(long, default_value_t = 8080, requires = "sweep")]
         port: u16,
+        /// Ask here as well: an address or a name, or the text of a label.
+        #[arg(long, value_name = "PLACE")]
+        at: Vec<String>,
+        /// Ask the DNS of this domain as well.
+        #[arg(long, value_name = "DOMAIN")]
+        domain: Vec<String>,
         /// Seconds to look.
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
         seconds: u64,

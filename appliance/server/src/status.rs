@@ -70,6 +70,9 @@ pub struct Status {
     /// Where settled transactions go (role `main`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deliveries: Vec<DeliveryStatus>,
+    /// Rules that the replicated definitions of servers and services break.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broken_rules: Vec<String>,
     /// The lines to other servers.
     pub lines: Vec<LineStatus>,
     /// Where it is served, and whether over TLS.
@@ -424,6 +427,7 @@ impl Panel {
             lines: Vec::new(),
             listeners: Vec::new(),
             trust: None,
+            broken_rules: Vec::new(),
             sources: Vec::new(),
             devices: Vec::new(),
             machine: MachineStatus::default(),

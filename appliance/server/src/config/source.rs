@@ -22,6 +22,9 @@ pub struct Source {
     /// Lower is asked first; nothing: as usual for its kind.
     #[serde(default)]
     pub priority: Option<u16>,
+    /// Its share of the boxes among sources of the same priority and kind; 0: none.
+    #[serde(default)]
+    pub weight: u16,
     /// What it is used for; nothing: all that its kind can do.
     #[serde(default)]
     pub services: Vec<Service>,

@@ -15,6 +15,7 @@ use crate::config::Intake;
 use crate::database::{Database, Session};
 use crate::env;
 use crate::logging;
+use crate::pause::Pause;
 use crate::replica::import::Weeks;
 use crate::replica::office::{Office, OfficeError, Order};
 
@@ -54,7 +55,7 @@ pub struct Runner {
     office: Office,
     session: Option<Session>,
     figures: Arc<Mutex<Figures>>,
-    retry: Duration,
+    pause: Pause,
 }
 
 impl Runner {
@@ -64,8 +65,8 @@ impl Runner {
         let tables = intake.tables.iter().cloned();
         let tables =
             tables.map(|table| Table::open(&dir, table)).collect::<io::Result<Vec<_>>>()?;
-        let figures = Arc::default();
-        Ok(Self { intake, database, tables, office, session: None, figures, retry: RETRY_MIN })
+        let (figures, pause) = (Arc::default(), Pause::new(RETRY_MIN, RETRY_MAX));
+        Ok(Self { intake, database, tables, office, session: None, figures, pause })
     }
 
     /// What the status reads.
@@ -83,7 +84,7 @@ impl Runner {
         loop {
             let wait = match self.look_at_all().await {
                 Ok(()) => {
-                    self.retry = RETRY_MIN;
+                    self.pause.reset();
                     Duration::from_secs(self.intake.every_s)
                 }
                 Err(error) => self.failed(&error),
@@ -171,10 +172,7 @@ impl Runner {
         self.note(|figures| figures.failing = Some(text));
         self.session = None;
         self.tables.iter_mut().for_each(Table::forget);
-        let spread = f64::from(env::random::<1>()[0]) / 512.0;
-        let wait = self.retry.mul_f64(0.5 + spread);
-        self.retry = (self.retry * 2).min(RETRY_MAX);
-        wait
+        self.pause.after_failure()
     }
 
     fn note(&self, change: impl FnOnce(&mut Figures)) {

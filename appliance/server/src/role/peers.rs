@@ -1,6 +1,7 @@
 //! The other boxes of the store: found on the LAN, read from and gone through.
 //!
-//! An announcement is a hint: whoever is behind it must prove that it knows the secret of the store before anything is
+//! They announce themselves, or are typed, remembered, given by DHCP or named by the store's DNS: all at once.
+//! Each of these is a hint: whoever is behind it must prove that it knows the secret of the store before anything is
 //! sent to it, and what is read from it is signed by head office or named by its hash.
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use storebox_proto::sync::book::BoxKey;
 use storebox_proto::sync::ladder::{Kind, Rung};
 
 use super::{Basics, RoleError, token};
-use crate::discovery::{BrowseConfig, Interfaces, SeekConfig, Seeker, SeekerHandle, Service};
+use crate::discovery::{SeekConfig, Seeker, SeekerHandle, Service};
 use crate::pass::{Pass, SiteSecret};
 use crate::replica::source::{HttpSource, Source};
 use crate::replica::sources::Sources;
@@ -43,21 +44,8 @@ pub(super) fn pass(basics: &Basics<'_>) -> Result<Option<Pass>, RoleError> {
 pub(super) fn seek(basics: &Basics<'_>, pass: Option<Pass>, sources: &Sources, routes: &Routes) {
     let config = basics.config;
     let (true, Some(pass)) = (config.peers.discover, pass) else { return };
-    let seek = SeekConfig {
-        browse: BrowseConfig {
-            services: vec![Service::Peers],
-            interfaces: Interfaces::only(config.discovery.interfaces.clone()),
-        },
-        site: Some(config.discovery.site.clone()),
-        typed: Vec::new(),
-        fixed: Vec::new(),
-        domains: Vec::new(),
-        name_servers: Vec::new(),
-        dhcp: None,
-        port: 0,
-        memory: Some(config.data_dir.join("peers.json")),
-        probe_path: "/healthz".to_owned(),
-    };
+    let memory = Some(config.data_dir.join("peers.json"));
+    let seek = SeekConfig::of(&config.discovery, vec![Service::Peers], memory);
     let (sources, routes, own) = (sources.clone(), routes.clone(), config.node.clone());
     basics.supervisor.spawn("neighbours", Policy::Restart, move |stop| {
         let neighbours = Neighbours {

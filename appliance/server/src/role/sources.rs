@@ -10,7 +10,6 @@ use storebox_proto::sync::ladder::{Kind, Rung, Service};
 
 use super::{Basics, RoleError, believed, token, wire};
 use crate::config;
-use crate::env;
 use crate::pass::Pass;
 use crate::replica::board::Board;
 use crate::replica::source::{HttpSource, Source};
@@ -43,7 +42,10 @@ pub(super) fn define(
     neighbour: Option<&Pass>,
 ) -> Result<Definition, RoleError> {
     let config = basics.config;
-    let tiers = Tiers::new(u64::from_le_bytes(env::random()));
+    // The lot of a box stays over restarts, so that its sources keep knowing it.
+    let lot =
+        *blake3::hash(config.node.as_str().as_bytes()).as_bytes().first_chunk().expect("32 bytes");
+    let tiers = Tiers::new(u64::from_le_bytes(lot));
     let keys: Vec<_> = config.main.public_key.0.into_iter().collect();
     let routes = Routes::new(tiers.clone());
     let masterdata = &config.masterdata;
@@ -85,7 +87,13 @@ pub(super) fn define(
             server(basics, entry, &line, neighbour)?
         };
         let near = usual.near || matches!(&source, Source::Storage(storage) if storage.is_here());
-        let rung = Rung { priority, services, near, ..Rung::new(entry.id.clone(), entry.kind) };
+        let rung = Rung {
+            priority,
+            services,
+            near,
+            weight: entry.weight,
+            ..Rung::new(entry.id.clone(), entry.kind)
+        };
         let name = match &source {
             Source::Storage(_) => source.name(),
             Source::Http(_) | Source::Local(_) => entry.url.clone(),

@@ -40,6 +40,7 @@ pub(super) fn start_outbox(
     let mut options = OutboxOptions::new(path(basics, "outbox"), defs.collect(), node, key);
     let settings = &basics.config.outbox;
     options.limits = Limits { held_max: settings.entries_max, ..Limits::default() };
+    options.urgent = settings.urgent.clone();
     let segment = options.journal.segment_bytes;
     let spares = usize::try_from(settings.reserve_bytes / segment).unwrap_or(usize::MAX);
     options.journal = journal::Options { spares_max: spares.max(1), ..options.journal };

@@ -10,7 +10,7 @@ use ed25519_dalek::SigningKey;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
-use storebox_proto::ids::{NodeId, SinkId, TerminalId, TxKey};
+use storebox_proto::ids::{NodeId, SinkId, TerminalId, TxKey, TxKind};
 use storebox_proto::limits::ENVELOPE_BYTES_MAX;
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::sync::outbox::{
@@ -46,6 +46,8 @@ pub struct OutboxOptions {
     pub limits: Limits,
     /// Where it all goes; exactly one is authoritative.
     pub sinks: Vec<SinkDef>,
+    /// Kinds that go before others.
+    pub urgent: Vec<TxKind>,
     /// Who signs receipts.
     pub node: NodeId,
     /// With which key.
@@ -56,7 +58,8 @@ impl OutboxOptions {
     /// The usual sizes, on the real disk.
     pub fn new(dir: PathBuf, sinks: Vec<SinkDef>, node: NodeId, signer: SigningKey) -> Self {
         let (journal, limits) = (journal::Options::default(), Limits::default());
-        Self { dir, disk: Arc::new(RealDisk), journal, limits, sinks, node, signer }
+        let (disk, urgent) = (Arc::new(RealDisk), Vec::new());
+        Self { dir, disk, journal, limits, sinks, urgent, node, signer }
     }
 }
 
@@ -106,8 +109,8 @@ pub struct Outbox {
 impl Outbox {
     /// Opens the outbox and starts its thread.
     pub fn open(options: OutboxOptions) -> Result<OutboxOpened, OutboxOpenError> {
-        let OutboxOptions { dir, disk, journal, limits, sinks, node, signer } = options;
-        let machine = outbox::Outbox::new(limits, sinks)?;
+        let OutboxOptions { dir, disk, journal, limits, sinks, urgent, node, signer } = options;
+        let machine = outbox::Outbox::new(limits, sinks)?.with_urgent(urgent);
         let (settled, forgotten) = SettledKeys::open(&dir.join("settled"))?;
         let Recovered { machine, locations, documents: ids, conflicts, mut journal, mut incidents } =
             replay::recover(disk, &dir.join("journal"), journal, machine)?;
@@ -432,6 +435,7 @@ impl Outbox {
     fn sign_as(&self, taken: &Taken, grade: Grade) -> Receipt {
         let Taken { key, digest, position, at } = *taken;
         Receipt::sign(key, digest, grade, &self.node, position, at, &self.signer)
+            .by_clock(env::clock_confidence(), &self.signer)
     }
 }
 

@@ -250,7 +250,7 @@ impl Outbox {
         let mut look = Look::default();
         let mut chosen = BTreeSet::new();
         let mut bytes = 0;
-        for position in &self.open {
+        for position in self.by_urgency() {
             let Some(entry) = self.entries.get(position) else { continue };
             match self.blocker(*position, &chosen) {
                 Some(blocker) if self.is_parking(blocker) => look.parked.push(*position),
@@ -272,6 +272,17 @@ impl Outbox {
             }
         }
         look
+    }
+
+    /// Open entries: what is urgent, then the rest, each in the order of acceptance.
+    fn by_urgency(&self) -> impl Iterator<Item = &u64> {
+        let is_urgent = |position: &&u64| {
+            let entry = self.entries.get(position);
+            entry.is_some_and(|entry| self.urgent.contains(&entry.meta.kind))
+        };
+        let sorts = !self.urgent.is_empty();
+        let urgent = sorts.then(|| self.open.iter().filter(is_urgent)).into_iter().flatten();
+        urgent.chain(self.open.iter().filter(move |position| !sorts || !is_urgent(position)))
     }
 
     fn is_parking(&self, blocker: Blocker) -> bool {

@@ -31,6 +31,7 @@ fn status() -> Status {
         trust: None,
         deliveries: Vec::new(),
         lines: vec![line("masterdata", true), line("transactions", true)],
+        broken_rules: Vec::new(),
         sources: Vec::new(),
         devices: Vec::new(),
         machine: MachineStatus::default(),

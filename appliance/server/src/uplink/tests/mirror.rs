@@ -83,7 +83,7 @@ async fn a_box_that_begins_with_nothing_takes_back_what_its_mirror_has_and_forge
     let main = serve(settle::routes(settling), "far").await;
     let (fresh, stop) = (open(&home.path().join("new"), "far").outbox, CancellationToken::new());
     ship(&fresh, "far", ways(&[("main", Kind::Primary, main)]), &stop);
-    neighbour.mirror(&fresh, "[]", &stop);
+    let fresh = neighbour.mirror(&fresh, "[]", &stop);
     fresh.settled(key(10)).await.unwrap();
     let settled = ledger.list(None, 10).await.unwrap();
     let sequences: Vec<u64> = settled.iter().map(|entry| entry.envelope.sequence).collect();
