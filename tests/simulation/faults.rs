@@ -51,11 +51,11 @@ pub(crate) fn happen(world: &mut World) {
             world.net.toggle_main();
             world.forget_polls();
         }
+        // It takes the line first, so that there is something to lose.
         Fault::Fire { store } => {
-            if world.burn(store) {
-                let down: Ms = world.rng.random_range(0..6000);
-                world.queue.after(down, Event::Restart { store });
-            }
+            world.net.cut(store);
+            let burns: Ms = world.rng.random_range(1000..9000);
+            world.queue.after(burns, Event::Burn { store });
         }
         Fault::Crash { store } => crash(world, store),
         Fault::Clock { store, by_ms } => world.stores[store].step_clock(by_ms),

@@ -33,6 +33,7 @@ fn every_defect_is_caught_and_named() {
         let Err(failure) = seeds::run_all(0..4000, defect) else {
             panic!("{defect:?} was not noticed");
         };
+        eprintln!("{defect:?}: seed={} {}", failure.seed, failure.broken);
         let named = names.iter().any(|name| failure.broken.contains(name));
         assert!(named, "{defect:?}: seed={} found {}", failure.seed, failure.broken);
     }

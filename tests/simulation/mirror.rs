@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use rand::RngExt;
 use storebox_proto::ids::TxKey;
 use storebox_proto::ticket::{Envelope, Grade};
 
@@ -68,7 +69,6 @@ impl World {
     }
 
     fn tell(&mut self, number: usize, key: TxKey, grade: Grade) {
-        use rand::RngExt;
         if self.rng.random_ratio(1, 20) {
             return;
         }
@@ -145,7 +145,16 @@ impl World {
                     self.stores[number].copies.remove(&(from, *key));
                 }
             }
-            _ => return false,
+            Message::AskHead { .. }
+            | Message::Probe
+            | Message::Alive
+            | Message::Head { .. }
+            | Message::AskObject { .. }
+            | Message::Object { .. }
+            | Message::Settle { .. }
+            | Message::Settled { .. }
+            | Message::AskKeys { .. }
+            | Message::Known { .. } => return false,
         }
         true
     }
@@ -198,18 +207,20 @@ impl World {
     /// A box burns with all that is on it; another begins with nothing in its place and under its name.
     ///
     /// Only one does, and only when nobody was told less than "mirrored" of what is not settled.
-    pub(crate) fn burn(&mut self, number: usize) -> bool {
+    pub(crate) fn burn(&mut self, number: usize) {
         let store = &self.stores[number];
         let safe = |key: &TxKey| self.ledger.holds(key) || store.mirrored.contains(key);
         let may = self.burned.is_none()
             && store.up
             && store.mirror.up
             && store.confirmed.iter().all(safe);
-        if may {
+        if may && !self.is_quiet() {
             self.burned = Some(number);
+            self.note(format_args!("store {number} burns"));
             self.stores[number].burn(&self.author.feed, &mut self.rng);
+            let down: Ms = self.rng.random_range(0..6000);
+            self.queue.after(down, Event::Restart { store: number });
         }
-        may
     }
 
     /// What a till was told to be mirrored is on two boxes, and nobody waits longer than the mirror's time.

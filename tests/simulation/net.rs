@@ -151,6 +151,11 @@ impl Net {
         self.up[store]
     }
 
+    /// Cuts a line, whether it was up or not.
+    pub(crate) fn cut(&mut self, store: usize) {
+        self.up[store] = false;
+    }
+
     /// Pulls a box out of the shop's own network or plugs it in again.
     pub(crate) fn toggle_lan(&mut self, store: usize) {
         self.alone[store] = !self.alone[store];

@@ -55,6 +55,9 @@ pub(crate) enum Event {
         store: usize,
         life: u32,
     },
+    Burn {
+        store: usize,
+    },
     /// The journal's flush is done.
     Flushed {
         store: usize,
@@ -184,6 +187,7 @@ impl World {
                     self.mirror_is_late(store, self.stores[store].defect);
                 }
             }
+            Event::Burn { store } => self.burn(store),
             Event::Compare { store, life } => {
                 if self.stores[store].is_up(life) {
                     self.compare(store);
