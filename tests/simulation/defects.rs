@@ -24,6 +24,4 @@ pub(crate) enum Defect {
     WaitsForMirror,
     /// A box that took the place of another lets its mirror forget what it does not know itself.
     LetsGoUnknown,
-    /// A box sends what it takes back as it comes.
-    SendsWhileTaking,
 }

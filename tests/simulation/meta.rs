@@ -16,7 +16,7 @@ fn one_seed_twice_gives_the_same_trace() {
 
 #[test]
 fn every_defect_is_caught_and_named() {
-    let defects: [(Defect, &[&str]); 11] = [
+    let defects: [(Defect, &[&str]); 10] = [
         (Defect::NoDedupe, &["settled twice"]),
         (Defect::Forgetful, &["for settled, it is not", "came out of order", "came before"]),
         (Defect::NoStop, &["came out of order", "came behind"]),
@@ -27,10 +27,9 @@ fn every_defect_is_caught_and_named() {
         (Defect::ForgetsCopies, &["was mirrored and is on"]),
         (Defect::WaitsForMirror, &["waits for its mirror"]),
         (Defect::LetsGoUnknown, &["was mirrored and is on", "has lost it"]),
-        (Defect::SendsWhileTaking, &["came out of order", "came behind", "came before"]),
     ];
     for (defect, names) in defects {
-        let Err(failure) = seeds::run_all(0..4000, defect) else {
+        let Err(failure) = seeds::run_all(0..2000, defect) else {
             panic!("{defect:?} was not noticed");
         };
         eprintln!("{defect:?}: seed={} {}", failure.seed, failure.broken);

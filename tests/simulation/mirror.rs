@@ -176,7 +176,7 @@ impl World {
         store.mirror.up = missing.is_empty();
         store.mirror.lost = lost;
         store.mirror.taking = true;
-        store.sales.hush(store.defect != Defect::SendsWhileTaking);
+        store.sales.hush(true);
         self.say(number, peer, Message::LetGo { keys: done });
         if !missing.is_empty() {
             self.say(number, peer, Message::Hold { copies: missing });

@@ -85,7 +85,8 @@ async fn a_box_that_begins_with_nothing_takes_back_what_its_mirror_has_and_forge
     ship(&fresh, "far", ways(&[("main", Kind::Primary, main)]), &stop);
     let fresh = neighbour.mirror(&fresh, "[]", &stop);
     fresh.settled(key(10)).await.unwrap();
-    let settled = ledger.list(None, 10).await.unwrap();
+    let mut settled = ledger.list(None, 10).await.unwrap();
+    settled.sort_by_key(|entry| entry.position);
     let sequences: Vec<u64> = settled.iter().map(|entry| entry.envelope.sequence).collect();
     assert_eq!(sequences, [1, 2, 3], "in their order, whatever their keys are");
     assert!(settled.iter().all(|entry| entry.node == node("far")));
