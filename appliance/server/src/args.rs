@@ -395,8 +395,11 @@ pub enum Channel {
     /// Show how pushes do: what waits, the last delivery, what the target refused.
     Pushes {
         /// Tell the target of this definition again what it refused.
-        #[arg(long, value_name = "DEFINITION")]
+        #[arg(long, value_name = "DEFINITION", conflicts_with = "drop")]
         retry: Option<String>,
+        /// Give up what the target of this definition refused.
+        #[arg(long, value_name = "DEFINITION")]
+        drop: Option<String>,
     },
     /// Show calls, the newest first, with request, answer and the hooks on the way.
     Log {

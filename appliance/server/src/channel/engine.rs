@@ -8,6 +8,7 @@
 //! - every hook has an end: a script by the limits of its sandbox, a webhook by the time in its definition;
 //! - what a hook does to one call is not seen by another.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use super::context::Context;
 use super::hooks::{Hooks, Point};
 use super::request_log::Step;
 use super::script::{Sandbox, ScriptFault};
+use super::tally::Tally;
 use crate::env;
 use crate::webhook::{CallFault, Webhooks};
 
@@ -53,6 +55,9 @@ pub struct Facts {
     /// The user, if one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// The roles by which the call is allowed.
+    #[serde(default)]
+    pub roles: BTreeSet<String>,
     /// By which everything about the call is found.
     pub correlation: String,
 }
@@ -71,6 +76,7 @@ impl Facts {
             channel: context.channel.id.clone(),
             terminal: context.terminal().to_string(),
             user: context.user.clone(),
+            roles: context.roles.clone(),
             correlation: context.caller.correlation.clone(),
         }
     }
@@ -142,6 +148,7 @@ pub struct Runner {
     webhooks: Webhooks,
     scripts: Arc<Semaphore>,
     calls: Arc<Semaphore>,
+    tally: Tally,
 }
 
 impl Runner {
@@ -149,11 +156,31 @@ impl Runner {
     pub fn new(webhooks: Webhooks) -> Self {
         let scripts = Arc::new(Semaphore::new(SCRIPTS_AT_ONCE));
         let calls = Arc::new(Semaphore::new(WEBHOOKS_AT_ONCE));
-        Self { sandbox: Sandbox::default(), webhooks, scripts, calls }
+        Self { sandbox: Sandbox::default(), webhooks, scripts, calls, tally: Tally::default() }
     }
 
-    /// Runs code on an object; `id` names the telling, and is the same when it is repeated.
+    /// How often code ran here, and how.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Runs code on an object and counts it; `id` names the telling, and is the same when it is repeated.
     pub async fn run(
+        &self,
+        chain: Chain<'_>,
+        facts: &Facts,
+        id: &str,
+        object: Value,
+    ) -> Result<Value, ChainFault> {
+        let begun = env::instant();
+        let ran = self.attempt(chain, facts, id, object).await;
+        let error = ran.as_ref().err().map(ToString::to_string);
+        self.tally.note(chain.name, begun.elapsed(), error);
+        ran
+    }
+
+    /// Runs code on an object, as a person wants to see it; not counted.
+    pub async fn attempt(
         &self,
         chain: Chain<'_>,
         facts: &Facts,

@@ -6,17 +6,18 @@
 //!
 //! Invariants:
 //! - every run ends: operations, call depth and time are limited, and no function of the language waits;
-//! - what a run holds is bounded: variables, call depth, and the size of each value;
+//! - what a run holds is bounded: variables, call depth, the size of each value, and the sum of all of them by what the
+//!   box holds in memory (`watch`);
 //! - whatever a script does, a panic of the interpreter included, costs only its own call.
 
 mod value;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use rhai::packages::{
@@ -27,7 +28,6 @@ use serde_json::Value;
 use storebox_proto::ids::Hash32;
 
 use crate::db::contain;
-use crate::env;
 
 /// Steps of one run.
 pub const OPERATIONS_MAX: u64 = 500_000;
@@ -47,8 +47,10 @@ const TEXT_BYTES_MAX: usize = 512 * 1024;
 const ELEMENTS_MAX: usize = 10_000;
 /// Fields of maps in one value.
 const FIELDS_MAX: usize = 20_000;
-/// The clock is read once for so many steps.
-const CLOCK_EVERY: u64 = 32;
+/// What a run may add to the memory of the box.
+pub const MEMORY_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// The clock is read once for so many steps: few, because one step may copy a whole value.
+const CLOCK_EVERY: u64 = 4;
 /// Scripts that are kept compiled.
 const COMPILED_MAX: usize = 128;
 /// Of what a script says when it refuses, so much is passed on.
@@ -72,11 +74,6 @@ pub enum ScriptFault {
     /// It cannot take what it would be given, or gives back what is no JSON.
     #[error("{0}")]
     Value(String),
-}
-
-thread_local! {
-    /// When the run on this thread ends at the latest.
-    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// Runs scripts; cheap to clone.
@@ -107,7 +104,7 @@ impl Sandbox {
     /// Runs a script to its end on this thread: blocking.
     pub fn run(&self, source: &str, call: &Value, object: Value) -> Result<Value, ScriptFault> {
         let ran = contain(|| self.run_here(source, call, object));
-        DEADLINE.set(None);
+        watch::end();
         ran.unwrap_or_else(|panic| {
             Err(ScriptFault::Failed(format!("the interpreter gave up: {}", cut(&panic))))
         })
@@ -124,7 +121,7 @@ impl Sandbox {
         let mut scope = Scope::new();
         scope.push_dynamic("object", value::enter(object)?);
         scope.push_constant_dynamic("context", value::enter(call.clone())?);
-        DEADLINE.set(Some(env::instant() + self.inner.time_max));
+        watch::begin(self.inner.time_max);
         self.inner.engine.run_ast_with_scope(&mut scope, &ast).map_err(|error| fault(&error))?;
         let object = scope.remove::<Dynamic>("object").unwrap_or(Dynamic::UNIT);
         value::leave(&object)
@@ -172,11 +169,7 @@ fn engine() -> Engine {
         .set_max_array_size(ELEMENTS_MAX)
         .set_max_map_size(FIELDS_MAX)
         .set_max_strings_interned(0);
-    engine.on_progress(|operations| {
-        let is_late = operations.is_multiple_of(CLOCK_EVERY)
-            && DEADLINE.get().is_some_and(|deadline| env::instant() > deadline);
-        is_late.then(|| Dynamic::from("time"))
-    });
+    engine.on_progress(watch::step);
     engine
 }
 
@@ -192,9 +185,12 @@ fn fault(error: &EvalAltResult) -> ScriptFault {
         EvalAltResult::ErrorTooManyOperations(_) => {
             ScriptFault::Stopped(format!("it takes more than {OPERATIONS_MAX} steps"))
         }
-        EvalAltResult::ErrorTerminated(..) => {
-            ScriptFault::Stopped(format!("it takes longer than {} ms", TIME_MAX.as_millis()))
-        }
+        EvalAltResult::ErrorTerminated(why, _) => ScriptFault::Stopped(match why.to_string() {
+            why if why == watch::MEMORY => {
+                format!("it takes more than {} MB of memory", MEMORY_BYTES_MAX / (1024 * 1024))
+            }
+            _ => format!("it takes longer than {} ms", TIME_MAX.as_millis()),
+        }),
         EvalAltResult::ErrorStackOverflow(_) => {
             ScriptFault::Stopped(format!("its functions call each other deeper than {CALLS_MAX}"))
         }

@@ -5,6 +5,7 @@ pub mod adopt;
 pub mod auth;
 pub mod channels;
 pub mod chronicle;
+mod correlation;
 mod cursor;
 pub mod devices;
 pub mod displays;

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use axum::http::HeaderValue;
 use storebox_proto::problem::Code;
 
 use super::server::Peer;
@@ -54,16 +55,22 @@ impl Refused {
 }
 
 /// Counts a refusal, and logs it if it is about who somebody is, what they may, or how much they send.
-pub(super) fn tell(traffic: &Traffic, code: Code, peer: Peer, told: bool) {
+pub(super) fn tell(
+    traffic: &Traffic,
+    code: Code,
+    peer: Peer,
+    told: bool,
+    correlation: Option<&HeaderValue>,
+) {
     let now_s = u64::try_from(env::timestamp().unix_ms() / 1000).unwrap_or(0);
     if traffic.refused(code, now_s) && is_of_trust(code) && !told {
         // Neither path nor detail: both may hold what a customer or a till said.
-        match peer {
-            Peer::Network(from) => {
-                tracing::info!(code = code.as_str(), from = %from.ip(), "refused")
-            }
-            Peer::Control => tracing::info!(code = code.as_str(), from = "control", "refused"),
-        }
+        let correlation = correlation.and_then(|value| value.to_str().ok());
+        let from = match peer {
+            Peer::Network(from) => from.ip().to_string(),
+            Peer::Control => "control".to_owned(),
+        };
+        tracing::info!(code = code.as_str(), from, correlation, "refused");
     }
 }
 

@@ -20,6 +20,7 @@ use storebox_proto::seal::{Keys, Moment, PATH_PREFIX, Scope, SealError};
 use storebox_proto::time::Timestamp;
 
 use super::auth::{self, Ask, Caller};
+use super::correlation;
 use super::guard::PromptBody;
 use super::identity::Identity;
 use super::problem::Refusal;
@@ -33,12 +34,13 @@ use crate::wire::{COUNTER, MEDIA_TYPE};
 /// What the seal adds to a request's body.
 const OVERHEAD_BYTES: usize = 64 * 1024;
 /// Headers of a request that count inside.
-const INWARD: [HeaderName; 5] = [
+const INWARD: [HeaderName; 6] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
     header::ACCEPT,
     header::IF_NONE_MATCH,
     HeaderName::from_static("last-event-id"),
+    correlation::HEADER,
 ];
 /// Headers of an answer that the caller gets, besides our own.
 const OUTWARD: [HeaderName; 5] =

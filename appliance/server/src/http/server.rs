@@ -39,7 +39,7 @@ use super::sealed::{self, Sealing};
 use super::seats::Seats;
 use super::shown::{Arrival, Shown};
 use super::traffic::Traffic;
-use super::{auth, refusal, refused};
+use super::{auth, correlation, refusal, refused};
 use crate::config::Http;
 use crate::env;
 use crate::login::Logins;
@@ -435,12 +435,16 @@ impl hyper::service::Service<Request<Incoming>> for Visit {
         let (house, peer, phase) = (Arc::clone(&self.house), self.peer, self.phase.clone());
         let shown = self.shown.clone();
         let timed = is_of_a_till(request.uri()).then(env::instant);
+        let correlation = correlation::brought(request.headers()).cloned();
         Box::pin(async move {
-            let response = house.answer(request, peer, shown.as_ref()).await;
+            let mut response = house.answer(request, peer, shown.as_ref()).await;
             house.traffic.answered(response.status());
             if let Some(&code) = response.extensions().get::<Code>() {
                 let told = response.extensions().get::<Told>().is_some();
-                refused::tell(&house.traffic, code, peer, told);
+                refused::tell(&house.traffic, code, peer, told, correlation.as_ref());
+            }
+            if let Some(correlation) = correlation {
+                correlation::give_back(response.headers_mut(), correlation);
             }
             if let Some(began) = timed {
                 house.traffic.waits().count(env::instant().saturating_duration_since(began));

@@ -1,3 +1,4 @@
+mod document;
 mod trust;
 mod walk;
 
@@ -105,6 +106,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/printers/{id}/preview", Door::Shop),
     ("/v1/printers/{id}/recover", Door::Shop),
     ("/v1/pushes", Door::Operator),
+    ("/v1/pushes/{id}/drop", Door::Operator),
     ("/v1/pushes/{id}/retry", Door::Operator),
     ("/v1/refresh", Door::Operator),
     ("/v1/requests", Door::Operator),

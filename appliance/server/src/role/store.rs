@@ -54,7 +54,8 @@ pub(super) async fn start(
     let (outbox, documents, transactions) =
         transactions::start_outbox(basics, routes, neighbour, nudge, panel)?;
     let (catalogue, log) = (masterdata.clone(), changes.clone());
-    routers.extend(channels::start(basics, catalogue, log, outbox, documents.clone())?);
+    let local = documents.clone();
+    routers.extend(channels::start(basics, catalogue, log, outbox, local, panel)?);
     let giving_way = GivingWay::new(changes, masterdata.clone(), documents);
     basics.supervisor.spawn_owner("giving way", |stop| giving_way.run(stop));
     routers.extend(transactions);

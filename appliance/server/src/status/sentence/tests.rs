@@ -30,6 +30,7 @@ fn status() -> Status {
         listeners: Vec::new(),
         trust: None,
         deliveries: Vec::new(),
+        channels: None,
         lines: vec![line("masterdata", true), line("transactions", true)],
         sources: Vec::new(),
         devices: Vec::new(),
