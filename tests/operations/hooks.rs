@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use crate::channels;
 use crate::site::{Site, told};
 
-/// What hostile scripts may add to the box at most: two at a time, each with its limit and what one step can make.
-const GROWTH_MAX_KB: u64 = 160 * 1024;
+/// What hostile scripts may add to the box at most, however often they come: their limit, what one step of two of them
+/// can make, and what the system's memory keeps of it.
+const GROWTH_MAX_KB: u64 = 128 * 1024;
 
 /// What a box holds in memory at most since it started, in kilobytes.
 fn most(site: &Site) -> anyhow::Result<u64> {
@@ -35,8 +36,12 @@ fn hostile() -> Vec<(&'static str, String)> {
             "a map with long names",
             own("let k = \"\"; k.pad(400000, \"k\"); let m = #{}; let n = 0; \
                  loop { m[k + n.to_string()] = n; n += 1; }"),
+        ),
         ("a flood of words", own("loop { print(\"xxxxxxxxxxxxxxxx\"); debug(\"x\"); }")),
-        ("many values together", format!("fn f(object, n) {{ {copies} f(m1, n + 1) }} f(object, 0)")),
+        (
+            "many values together",
+            format!("fn f(object, n) {{ {copies} f(m1, n + 1) }} f(object, 0)"),
+        ),
         ("many arguments", format!("f({})", vec!["object"; 1500].join(", "))),
         ("a text in letters", own("loop { let a = object.text.split(\"\"); a += a; }")),
     ]
@@ -61,11 +66,16 @@ async fn hostile_scripts_are_stopped_by_name_and_leave_the_box_small_and_serving
     object.insert("text".to_owned(), json!("x".repeat(300_000)));
     let object = Value::Object(object);
     let before = most(&site)?;
-    for (what, script) in hostile() {
+    // Again and again, because memory that was given back may not be given back to the system.
+    let rounds = (0..3).flat_map(|_| hostile());
+    for (what, script) in rounds {
         let (first, second) =
             tokio::join!(attempt(&site, &script, &object), attempt(&site, &script, &object));
         for said in [first?, second?] {
-            ensure!(said.contains("hook_failed") && said.contains("script is stopped"), "{what}: {said}");
+            ensure!(
+                said.contains("hook_failed") && said.contains("script is stopped"),
+                "{what}: {said}"
+            );
         }
         let question = json!({"entity": "Product", "endRow": 1});
         let (status, answer) = told(site.post("/v1/channel/query", &question)).await?;
@@ -91,15 +101,21 @@ async fn a_hook_that_runs_away_is_counted_by_its_name_and_a_sale_that_is_committ
         }
         json!({"model": "Hook", "record": hook}).to_string()
     };
+    let broken = site.change(&hook("broken", "on-request", "let x = (")).unwrap_err().to_string();
+    ensure!(broken.contains("script") && broken.contains("is not understood"), "{broken}");
     let hooks = [hook("endless", "before-save", "loop {}"), hook("late", "on-response", "loop {}")];
     site.change(&hooks.join("\n"))?;
     site.await_level().await?;
     let (status, refused) = told(site.post("/v1/channel/customer", &json!({"name": "A"}))).await?;
-    ensure!(status == 502 && refused["detail"].to_string().contains("hook endless is stopped"), "{refused}");
+    ensure!(
+        status == 502 && refused["detail"].to_string().contains("hook endless is stopped"),
+        "{refused}"
+    );
     let ticket = json!({"documentNo": "W/9", "lines": [{"productId": "P1", "quantity": 1}]});
     let (status, made) = told(site.post("/v1/channel/ticket?wait=held", &ticket)).await?;
     ensure!(status == 200 && made["grade"] == "held", "it is committed: {status} {made}");
-    let (status, refused) = told(site.post("/v1/channel/query", &json!({"entity": "Store"}))).await?;
+    let (status, refused) =
+        told(site.post("/v1/channel/query", &json!({"entity": "Store"}))).await?;
     ensure!(status == 502 && refused["detail"].to_string().contains("hook late"), "{refused}");
     let status = site.stage.store.control("GET", "/v1/status", None).await?;
     let counted = |name: &str| {
@@ -109,6 +125,9 @@ async fn a_hook_that_runs_away_is_counted_by_its_name_and_a_sale_that_is_committ
     ensure!(counted("hook endless")["failures"] == 1, "{status}");
     ensure!(counted("hook late")["failures"] == 2, "{status}");
     let open = told(crate::site::at(&site.client, site.stage.store_address, "/v1/status")).await?.1;
-    ensure!(open["channels"]["hooks"][0].get("lastError").is_none(), "for the operator only: {open}");
+    ensure!(
+        open["channels"]["hooks"][0].get("lastError").is_none(),
+        "for the operator only: {open}"
+    );
     Ok(())
 }

@@ -30,8 +30,6 @@ use super::tally::Tally;
 use crate::env;
 use crate::webhook::{CallFault, Webhooks};
 
-/// Scripts that run at the same time; a box has two processors, and what a script holds is bounded by this too.
-const SCRIPTS_AT_ONCE: usize = 2;
 /// Other programs that are asked at the same time.
 const WEBHOOKS_AT_ONCE: usize = 64;
 /// How long a hook waits for its turn.
@@ -146,7 +144,6 @@ impl ChainFault {
 pub struct Runner {
     sandbox: Sandbox,
     webhooks: Webhooks,
-    scripts: Arc<Semaphore>,
     calls: Arc<Semaphore>,
     tally: Tally,
 }
@@ -154,9 +151,8 @@ pub struct Runner {
 impl Runner {
     /// A runner that calls other programs this way.
     pub fn new(webhooks: Webhooks) -> Self {
-        let scripts = Arc::new(Semaphore::new(SCRIPTS_AT_ONCE));
         let calls = Arc::new(Semaphore::new(WEBHOOKS_AT_ONCE));
-        Self { sandbox: Sandbox::default(), webhooks, scripts, calls, tally: Tally::default() }
+        Self { sandbox: Sandbox::default(), webhooks, calls, tally: Tally::default() }
     }
 
     /// How often code ran here, and how.
@@ -203,22 +199,15 @@ impl Runner {
         call: Value,
         object: Value,
     ) -> Result<Value, ChainFault> {
-        let turn = tokio::time::timeout(TURN_MAX, Arc::clone(&self.scripts).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
-            return Err(ChainFault::Away("other scripts keep the box busy".to_owned()));
-        };
-        let (sandbox, source) = (self.sandbox.clone(), script.0.clone());
-        let ran = tokio::task::spawn_blocking(move || {
-            let ran = sandbox.run(&source, &call, object);
-            drop(turn);
-            ran
-        });
-        match ran.await {
-            Ok(Ok(object)) => Ok(object),
-            Ok(Err(ScriptFault::Refused(why))) => Err(ChainFault::Refused(why)),
-            Ok(Err(fault)) => Err(ChainFault::Broken(fault.to_string())),
-            Err(error) => Err(ChainFault::Broken(error.to_string())),
-        }
+        let ran = self.sandbox.run_apart(script.0.clone(), call, object, TURN_MAX).await;
+        ran.map_err(|fault| match fault {
+            ScriptFault::Refused(why) => ChainFault::Refused(why),
+            ScriptFault::Busy => ChainFault::Away(fault.to_string()),
+            ScriptFault::Syntax(_)
+            | ScriptFault::Stopped(_)
+            | ScriptFault::Failed(_)
+            | ScriptFault::Value(_) => ChainFault::Broken(fault.to_string()),
+        })
     }
 
     async fn webhook(

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use serde_json::{Map, json};
+use serde_json::json;
 
 use super::*;
 use crate::env;
@@ -94,30 +94,6 @@ fn hostile_scripts_are_stopped_and_the_next_one_runs() {
         assert!(fault.contains(words), "{shown}: {fault}");
         // Ten times the limit: other work on the machine may come between.
         assert!(begun.elapsed() < TIME_MAX * 10, "{shown}: {:?}", begun.elapsed());
-        assert_eq!(sandbox.run("object = 2;", &json!({}), json!(1)).unwrap(), json!(2));
-    }
-}
-
-#[test]
-fn many_values_together_are_bounded_like_one() {
-    // So long that memory is what stops them, however busy the machine is.
-    let sandbox = Sandbox::new(Duration::from_secs(30));
-    let object: Map<String, Value> =
-        (0..15_000).map(|number| (format!("field-{number}"), json!(number))).collect();
-    let object = Value::Object(object);
-    let copies = (0..12).map(|n| format!("let m{n} = object;")).collect::<String>();
-    let deep = format!("fn f(object, depth) {{ {copies} f(m1, depth + 1) }} f(object, 0)");
-    let arguments = vec!["object"; 2000].join(", ");
-    let hostile = [
-        ("let k = \"\"; k.pad(400000, \"k\"); let m = #{}; let n = 0; \
-          loop { m[k + n.to_string()] = n; n += 1; }".to_owned(), "more than 32 MB of memory"),
-        (deep, "is stopped"),
-        (format!("f({arguments})"), "is stopped"),
-    ];
-    for (source, words) in hostile {
-        let fault = sandbox.run(&source, &json!({}), object.clone()).unwrap_err().to_string();
-        let shown: String = source.chars().take(60).collect();
-        assert!(fault.contains(words), "{shown}: {fault}");
         assert_eq!(sandbox.run("object = 2;", &json!({}), json!(1)).unwrap(), json!(2));
     }
 }

@@ -3,10 +3,13 @@
 //! The language bounds each value, not their sum, and the names of fields not at all.
 //! So a run that takes longer than a moment is held against what matters in the end: the resident memory of the box.
 //! It is read once a millisecond, and one step of a script cannot make more of it than a single value may be.
-//! Another part of the box that grows as much in the same moment stops the script too; that errs on the safe side.
+//! Runs that follow each other are held against what the first of them found, because memory that a run gave back may
+//! stay with the process.
+//! Another part of the box that grows as much in the same seconds stops the script too; that errs on the safe side.
 
 use std::cell::Cell;
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rhai::Dynamic;
@@ -16,6 +19,9 @@ use crate::env;
 
 /// How often memory is looked at; a run that ends before is never looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// For so long, runs are held against what the first of them found.
+const TOGETHER: Duration = Duration::from_secs(10);
 
 /// Why a run was ended, as the language hands it back.
 pub(super) const TIME: &str = "time";
@@ -30,6 +36,9 @@ struct Run {
     /// What the box held when it was looked at first.
     held: Option<u64>,
 }
+
+/// What the box held when it was looked at first, and when that was.
+static HELD: Mutex<Option<(u64, Instant)>> = Mutex::new(None);
 
 thread_local! {
     static RUN: Cell<Option<Run>> = const { Cell::new(None) };
@@ -60,10 +69,22 @@ pub(super) fn step(operations: u64) -> Option<Dynamic> {
         return Some(Dynamic::from(TIME));
     }
     let holds = resident_bytes()?;
-    let held = *run.held.get_or_insert(holds);
+    let held = *run.held.get_or_insert_with(|| held_before(holds, now));
     run.look_at = now + LOOK_EVERY;
     RUN.set(Some(run));
     (holds.saturating_sub(held) > MEMORY_BYTES_MAX).then(|| Dynamic::from(MEMORY))
+}
+
+/// What the box held when the first of the runs of these seconds was looked at.
+fn held_before(holds: u64, now: Instant) -> u64 {
+    let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    match *held {
+        Some((before, at)) if now.saturating_duration_since(at) < TOGETHER => before.min(holds),
+        Some(_) | None => {
+            *held = Some((holds, now));
+            holds
+        }
+    }
 }
 
 /// What this process holds in memory; nothing where the system does not say.

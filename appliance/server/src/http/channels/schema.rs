@@ -5,8 +5,8 @@
 
 use serde_json::Value;
 use storebox_proto::query::{Entity, Operator};
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 /// A question.
@@ -65,7 +65,10 @@ pub struct OperatorName;
 impl PartialSchema for OperatorName {
     fn schema() -> RefOr<Schema> {
         let fields = Operator::ALL.iter().map(|(name, _)| *name);
-        named("How a field is compared, or how criteria are joined.", fields.chain(JOINING).collect())
+        named(
+            "How a field is compared, or how criteria are joined.",
+            fields.chain(JOINING).collect(),
+        )
     }
 }
 

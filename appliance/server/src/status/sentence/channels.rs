@@ -24,8 +24,7 @@ pub(super) fn add(status: &Status, found: &mut Vec<Finding>) {
         found.push(Finding::new(Level::Notice, "push_dead", text).advise(advice));
     }
     let away = channels.pushes.iter().filter_map(|push| Some((push, push.failing_since?)));
-    let is_long =
-        |at: &Timestamp| status.now.unix_ms().saturating_sub(at.unix_ms()) >= AWAY_MS_MIN;
+    let is_long = |at: &Timestamp| status.now.unix_ms().saturating_sub(at.unix_ms()) >= AWAY_MS_MIN;
     for (push, at) in away.filter(|(_, at)| is_long(at)).take(TARGETS_MAX) {
         let since = Moment { at, now: status.now };
         let waiting = Count(push.waiting, "change waits", "changes wait");

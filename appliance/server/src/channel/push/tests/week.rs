@@ -28,7 +28,8 @@ impl Moved {
     fn pass(&self, time: Duration) {
         let mut now = self.0.lock().unwrap();
         now.instant += time;
-        now.at = Timestamp::from_unix_ms(now.at.unix_ms() + time.as_millis() as i64);
+        now.at =
+            Timestamp::from_unix_ms(now.at.unix_ms() + i64::try_from(time.as_millis()).unwrap());
     }
 }
 
