@@ -1,5 +1,6 @@
 //! Channels over HTTP: reads the request, finds out who calls, calls the execution layer, writes the answer.
 
+pub mod definitions;
 pub mod schema;
 mod services;
 
