@@ -158,6 +158,7 @@ impl Settings {
             boot: self.boot,
             interfaces: Interfaces::only(self.interfaces.clone()),
             probe_path: "/health".to_owned(),
+            greeting: None,
         }
     }
 
@@ -177,6 +178,7 @@ impl Settings {
             port: PORT,
             memory: self.memory.clone().map(Into::into),
             probe_path: "/health".to_owned(),
+            greeting: None,
         }
     }
 }

@@ -20,6 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::Refusal;
+use super::rings::Rings;
 use super::shown::Arrival;
 use crate::terminal::access::{self, Access, AccessError};
 use crate::trust::porch::{Porch, PorchError};
@@ -33,6 +34,8 @@ pub struct Entrance {
     pub porch: Porch,
     /// Who is in.
     pub access: Access,
+    /// The sealing keys of the site.
+    pub rings: Rings,
 }
 
 /// The routes of this file.
@@ -158,7 +161,8 @@ async fn renew(
     if may == Err(access::Stranger::Revoked) {
         return Err(Refusal::new(Code::Revoked, "this member was revoked at this box"));
     }
-    let grant = entrance.aside(move |porch| porch.renew(&known, ask.key)).await?;
+    let rings = entrance.rings.of(member.kind, &member.site);
+    let grant = entrance.aside(move |porch| porch.renew(&known, ask.key, rings)).await?;
     Ok(Json(grant).into_response())
 }
 
@@ -176,12 +180,13 @@ impl Entrance {
         &self,
         step: impl FnOnce(&Porch) -> Result<Approved, PorchError> + Send + 'static,
     ) -> Result<Response, Refusal> {
-        let access = self.access.clone();
+        let (access, rings) = (self.access.clone(), self.rings.clone());
         let granted: Result<Granted, Refusal> = self
             .blocking(move |porch| {
                 let approved = step(porch).map_err(refuse)?;
                 enter(&access, &approved)?;
-                porch.grant(&approved).map_err(refuse)
+                let rings = rings.of(approved.ask.kind, porch.site());
+                porch.grant(&approved, rings).map_err(refuse)
             })
             .await?;
         Ok(Json(granted?).into_response())
