@@ -372,7 +372,7 @@ pub enum Seal {
         /// Their secret key as PEM.
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
-        /// The directory to import.
+        /// The file to import.
         out: PathBuf,
     },
     /// Take all generations of a ring away, at once.

@@ -65,6 +65,7 @@ fn object(found: &Found) -> serde_json::Value {
         "role": found.beacon.role.as_str(),
         "name": found.beacon.name,
         "priority": found.beacon.priority,
+        "takesTerminals": found.beacon.takes_terminals,
         "catalogue": progress(found),
         "addresses": addresses(found),
     })

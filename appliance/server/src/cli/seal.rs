@@ -46,11 +46,10 @@ pub(super) async fn run(data_dir: &Path, what: Seal) -> Result<(), CommandError>
             let path = format!("/v1/seals/{site}/certificate");
             let record: serde_json::Value =
                 control.post(&path, &Certificate { domain, sent }).await?;
-            let file = out.join(format!("{MODEL}.ndjson"));
-            let fail = |source| CommandError::File { path: file.clone(), source };
-            std::fs::create_dir_all(&out).map_err(fail)?;
-            std::fs::write(&file, format!("{record}\n")).map_err(fail)?;
-            say(&format!("wrote {}; import it with --changes", file.display()));
+            let change = serde_json::json!({ "model": MODEL, "record": record });
+            let fail = |source| CommandError::File { path: out.clone(), source };
+            std::fs::write(&out, format!("{change}\n")).map_err(fail)?;
+            say(&format!("wrote {}; import it with --changes", out.display()));
         }
         Seal::Remove { site, scope } => control.delete(&path(&site, scope.into())).await?,
     }

@@ -15,7 +15,7 @@ use storebox_proto::limits::JOIN_BYTES_MAX;
 use storebox_proto::problem::Code;
 use storebox_proto::trust::porter::From;
 use storebox_proto::trust::words::{Ask, Granted};
-use storebox_proto::trust::{Approved, Kind, Refused};
+use storebox_proto::trust::{Approved, Kind};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -60,7 +60,7 @@ async fn by_slip(
     arrival: Option<Extension<Arrival>>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let (from, message) = (from(arrival)?, read(&body)?);
+    let (from, message) = (from(arrival)?, entrance.read(&body)?);
     entrance.let_in(move |porch| porch.by_slip(from, message)).await
 }
 
@@ -72,7 +72,7 @@ async fn by_share(
     arrival: Option<Extension<Arrival>>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let (from, message) = (from(arrival)?, read(&body)?);
+    let (from, message) = (from(arrival)?, entrance.read(&body)?);
     let answer = entrance.aside(move |porch| porch.by_share(from, &message)).await?;
     Ok(Json(answer).into_response())
 }
@@ -85,7 +85,7 @@ async fn by_code(
     arrival: Option<Extension<Arrival>>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let (from, message) = (from(arrival)?, read(&body)?);
+    let (from, message) = (from(arrival)?, entrance.read(&body)?);
     entrance.let_in(move |porch| porch.by_code(from, message)).await
 }
 
@@ -97,7 +97,7 @@ async fn by_request(
     arrival: Option<Extension<Arrival>>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let (from, message) = (from(arrival)?, read(&body)?);
+    let (from, message) = (from(arrival)?, entrance.read(&body)?);
     let answer = entrance.aside(move |porch| porch.by_request(from, message)).await?;
     Ok(Json(answer).into_response())
 }
@@ -110,7 +110,7 @@ async fn by_nonce(
     arrival: Option<Extension<Arrival>>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let (from, message) = (from(arrival)?, read(&body)?);
+    let (from, message) = (from(arrival)?, entrance.read(&body)?);
     entrance.aside(move |porch| porch.by_nonce(from, &message)).await?;
     Ok(Json(Value::Null).into_response())
 }
@@ -137,7 +137,7 @@ async fn renew(
     arrival: Option<Extension<Arrival>>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let ask: Ask = read(&body)?;
+    let ask: Ask = entrance.read(&body)?;
     let secured = secured(arrival)?.1;
     let known = match &secured.presented {
         Presented::Member(known) => known.clone(),
@@ -175,6 +175,11 @@ async fn root(State(entrance): State<Entrance>) -> Response {
 }
 
 impl Entrance {
+    /// The message; one that is too long or no message is a newcomer refused, like any other.
+    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, Refusal> {
+        parse(body).inspect_err(|_| self.porch.count_unread())
+    }
+
     /// Enters and certifies whom the rules let in.
     async fn let_in(
         &self,
@@ -252,7 +257,7 @@ fn from(arrival: Option<Extension<Arrival>>) -> Result<From, Refusal> {
     Ok(From { address, channel: secured.channel })
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     if body.len() > JOIN_BYTES_MAX {
         let detail = format!("a message of enrolment may have {JOIN_BYTES_MAX} bytes");
         return Err(Refusal::new(Code::TooLarge, detail));
@@ -271,14 +276,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 /// A refusal of the rules in the words of the wire.
 pub(super) fn refuse(error: PorchError) -> Refusal {
     let code = match &error {
-        PorchError::Refused(why) => match why {
-            Refused::SlipUnknown | Refused::Closed | Refused::NotBegun => Code::EnrolmentClosed,
-            Refused::RequestUnknown => Code::EnrolmentClosed,
-            Refused::Expired => Code::EnrolmentExpired,
-            Refused::Proof => Code::EnrolmentProof,
-            Refused::OtherMember | Refused::Box | Refused::Denied => Code::EnrolmentDenied,
-            Refused::Full | Refused::TooOften => Code::EnrolmentLimited,
-        },
+        PorchError::Refused(why) => why.code(),
         PorchError::Paper(_) | PorchError::Mint(_) => {
             tracing::error!(error = logging::chain(&error), "enrolment does not work");
             return Refusal::new(Code::Internal, "the papers of this box cannot be used");

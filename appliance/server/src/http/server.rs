@@ -142,11 +142,14 @@ impl Server {
         });
     }
 
-    /// Who asks, if it shows the secret of the store.
-    fn claim(&self, head: &request::Parts) -> Option<Claim> {
+    /// Who asks, if it shows the secret of the store; over TLS, with the certificate of that very box.
+    ///
+    /// What somebody has overheard or lured out of a box is worth nothing on a connection of his own.
+    fn claim(&self, head: &request::Parts, shown: Option<&Shown>) -> Option<Claim> {
         let header = head.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let path = head.uri.path_and_query().map_or("", |path| path.as_str());
-        self.access.neighbour(header, head.method.as_str(), path)
+        let claim = self.access.neighbour(header, head.method.as_str(), path)?;
+        shown.is_none_or(|shown| shown.is_box(&claim.node)).then_some(claim)
     }
 
     async fn answer(
@@ -167,7 +170,7 @@ impl Server {
         if sealed::is_sealed(head.uri.path()) {
             return page.dress(sealed::serve(self, head, body, peer, shown).await);
         }
-        let claim = self.claim(&head);
+        let claim = self.claim(&head, shown);
         let caller = match self.admit(&head, claim.as_ref(), peer, shown) {
             Ok(caller) => caller,
             Err(refused) => return page.dress(self.disbelieve(refused, peer)),
@@ -187,11 +190,9 @@ impl Server {
 
     /// Refuses a caller; what says something about the LAN is counted and logged.
     fn disbelieve(&self, refused: Refusal, peer: Peer) -> Response<Body> {
-        let code = refused.0.code.as_str();
-        let told = self.traffic.disbelieved(code);
+        let told = refused::disbelieve(&self.traffic, refused.0.code, peer);
         let mut response = axum::response::IntoResponse::into_response(refused);
-        if let Some(count) = told {
-            tracing::warn!(code, count, ?peer, "a caller was not believed");
+        if told {
             response.extensions_mut().insert(Told);
         }
         response

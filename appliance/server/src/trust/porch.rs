@@ -318,8 +318,9 @@ impl Porch {
             let Some(line) = Line::of(event) else { continue };
             let Line { act, way, member, address, why, .. } = &line;
             match event {
-                Event::Refused { .. } => {
-                    tracing::warn!(way, address, code = why, "enrolment refused");
+                Event::Refused { why: reason, .. } => {
+                    let code = reason.code().as_str();
+                    tracing::warn!(way, address, code, why, "enrolment refused");
                 }
                 Event::Opened { .. }
                 | Event::Approved { .. }
@@ -331,6 +332,11 @@ impl Porch {
             self.inner.audit.add(&line);
         }
         Ok(())
+    }
+
+    /// A message was too long or none at all, so that no rule has seen it.
+    pub fn count_unread(&self) {
+        self.inner.outcomes.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     fn count(&self, event: &Event) {
