@@ -23,6 +23,8 @@ use storebox_peripherals::sim::script::Script;
 use storebox_tests::wait;
 use tempfile::TempDir;
 
+use crate::door::Waiting;
+
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The box beside the shop's.
 const NEIGHBOUR: &str = "store-368";
@@ -57,6 +59,7 @@ pub(crate) struct Stage {
     facts: Value,
     client: Client,
     imports: usize,
+    pub(crate) waiting: Waiting,
     folder: TempDir,
 }
 
@@ -104,6 +107,7 @@ impl Stage {
             facts,
             client,
             imports,
+            waiting: Waiting::new(),
             folder,
         };
         stage.import(&[
@@ -115,6 +119,16 @@ impl Stage {
         ])?;
         stage.await_level().await?;
         Ok(stage)
+    }
+
+    /// The box of the shop.
+    pub(crate) fn store(&mut self) -> &mut Process {
+        &mut self.boxes.store
+    }
+
+    /// Where all of it lies.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Where the boxes are and the tokens that they gave.
@@ -136,6 +150,8 @@ impl Stage {
             "scan" => self.scanner.act(text("code")),
             "sell" => return self.sell(wish).await,
             "settle before" => self.settle_before(wish).await?,
+            "knock" => return self.knock(&text("name")).await,
+            "is in" => return self.is_in().await,
             "neighbour" => return self.open_neighbour().await,
             "add box" => return Ok(json!(self.boxes.main.ask(&["node", "add", &text("name")])?)),
             "change" => {
@@ -149,7 +165,7 @@ impl Stage {
         Ok(Value::Null)
     }
 
-    async fn start(&mut self) -> anyhow::Result<Value> {
+    pub(crate) async fn start(&mut self) -> anyhow::Result<Value> {
         let address = self.boxes.store.start().await?;
         self.boxes.store_address = address;
         self.counter.set_target(address);

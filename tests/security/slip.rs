@@ -27,9 +27,9 @@ fn scan(printer: &Simulated<Act, Event>) -> (Vec<String>, String) {
     for event in printer.events() {
         let Event::Receipt(sheet) = event else { continue };
         text.push_str(&sheet.to_text());
-        codes.extend(sheet.items.iter().filter_map(|item| match item {
-            Item::Qr { code, .. } => Some(code.text().to_owned()),
-            _ => None,
+        codes.extend(sheet.items.iter().filter_map(|item| {
+            let Item::Qr { code, .. } = item else { return None };
+            Some(code.text().to_owned())
         }));
     }
     (codes, text)

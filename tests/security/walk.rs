@@ -8,6 +8,7 @@ use reqwest::Method;
 use serde_json::Value;
 use storebox::demo::process::Process;
 use storebox::trust::call::Connection;
+use storebox::trust::client::Way;
 use storebox::trust::join::Membership;
 
 use crate::people::{Shop, log_in};
@@ -58,7 +59,7 @@ impl Visitor<'_> {
     async fn try_it(
         &self,
         secure: std::net::SocketAddr,
-        way: &storebox::trust::client::Way,
+        way: &Way,
         (method, path): &Operation,
     ) -> anyhow::Result<(u16, String)> {
         let credentials = match self.certificate {
@@ -90,6 +91,42 @@ async fn state(store: &Process) -> anyhow::Result<Value> {
     }))
 }
 
+/// How often whom met which code.
+type Met = BTreeMap<(&'static str, String), u32>;
+
+/// Lets everybody try every operation.
+async fn walk(
+    shop: &Shop,
+    way: &Way,
+    strangers: &[Visitor<'_>],
+    bounded: &[Visitor<'_>],
+) -> anyhow::Result<Met> {
+    let mut met = Met::new();
+    for operation in operations(shop.open).await? {
+        let (method, path) = &operation;
+        let is_safe = *method == Method::GET;
+        for who in strangers {
+            let (status, code) = who.try_it(shop.secure, way, &operation).await?;
+            let name = who.name;
+            if begins(path, &OPEN) {
+                ensure!(is_safe || !(200..300).contains(&status), "{name} {method} {path}");
+                continue;
+            }
+            ensure!([401, 403].contains(&status), "{name} at {method} {path}: {status} {code}");
+            *met.entry((name, code)).or_insert(0) += 1;
+        }
+        for who in bounded {
+            let (status, code) = who.try_it(shop.secure, way, &operation).await?;
+            if is_safe || begins(path, &OPEN) || begins(path, &OWN) {
+                continue;
+            }
+            ensure!(status == 403, "{} at {method} {path}: {status} {code}", who.name);
+            *met.entry((who.name, code)).or_insert(0) += 1;
+        }
+    }
+    Ok(met)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_route_lets_in_who_has_no_right_and_who_may_only_read_changes_nothing()
 -> anyhow::Result<()> {
@@ -101,10 +138,9 @@ async fn no_route_lets_in_who_has_no_right_and_who_may_only_read_changes_nothing
     let second = ours.chain.join_by_slip(&ours.store, ours.secure, "till-2")?;
     let foreign = theirs.chain.join_by_slip(&theirs.store, theirs.secure, "till-1")?;
     let way = till.way()?.0;
-    let [reader, guest] = ["web", "nil"];
     let mut connection = till.connect(ours.secure).await?;
-    let (reader, guest) =
-        (log_in(&mut connection, reader).await?, log_in(&mut connection, guest).await?);
+    let reader = log_in(&mut connection, "web").await?;
+    let guest = log_in(&mut connection, "nil").await?;
     let manager = log_in(&mut connection, "ann").await?;
     let of_theirs = log_in(&mut foreign.connect(theirs.secure).await?, "ann").await?;
     let visitor = |name, certificate, token: Option<&String>| Visitor {
@@ -126,36 +162,7 @@ async fn no_route_lets_in_who_has_no_right_and_who_may_only_read_changes_nothing
         visitor("a guest", Some(&till), Some(&guest)),
     ];
     let before = state(&ours.store).await?;
-    let mut codes = BTreeMap::new();
-    for operation in operations(ours.open).await? {
-        let (method, path) = &operation;
-        for who in &strangers {
-            let (status, code) = who.try_it(ours.secure, &way, &operation).await?;
-            if begins(path, &OPEN) {
-                ensure!(
-                    !(200..300).contains(&status) || *method == Method::GET,
-                    "{} {method} {path}",
-                    who.name
-                );
-                continue;
-            }
-            ensure!(
-                [401, 403].contains(&status),
-                "{} at {method} {path}: {status} {code}",
-                who.name
-            );
-            *codes.entry((who.name, code)).or_insert(0) += 1;
-        }
-        for who in &bounded {
-            let (status, code) = who.try_it(ours.secure, &way, &operation).await?;
-            let is_safe = *method == Method::GET;
-            if begins(path, &OPEN) || begins(path, &OWN) || is_safe {
-                continue;
-            }
-            ensure!(status == 403, "{} at {method} {path}: {status} {code}", who.name);
-            *codes.entry((who.name, code)).or_insert(0) += 1;
-        }
-    }
+    let codes = walk(&ours, &way, &strangers, &bounded).await?;
     ensure!(state(&ours.store).await? == before, "somebody has changed something");
     let told: Vec<_> =
         codes.iter().map(|((who, code), count)| format!("{who}: {code} {count}")).collect();

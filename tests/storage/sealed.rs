@@ -52,6 +52,18 @@ fn give_ring(from: &Process, to: &Process, folder: &Path) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// A box that has the ring before it looks at the storage for the first time.
+async fn with_ring(chain: &Chain, node: &str, settings: &str) -> anyhow::Result<Process> {
+    let mut store = chain.store(node, "").await?;
+    give_ring(&chain.main, &store, &chain.folder)?;
+    store.stop();
+    let config = chain.folder.join(node).join("storebox.toml");
+    let text = fs::read_to_string(&config)?;
+    fs::write(&config, format!("{text}{settings}"))?;
+    store.start().await?;
+    Ok(store)
+}
+
 fn source(url: &str, ring: &str) -> String {
     format!("[[source]]\nid = \"bucket\"\nkind = \"storage\"\nurl = {url:?}\nring = {ring:?}\n")
 }
@@ -103,8 +115,7 @@ async fn who_has_the_ring_reads_and_who_has_not_is_told_so() -> anyhow::Result<(
     let chain = Chain::open(folder.path(), &standing).await?;
     chain.main.ask(&["seal", "new", "--site", "head-office", "--scope", "boxes"])?;
     let url = bucket.to_string_lossy().into_owned();
-    let reader = chain.store("store-1", &source(&url, "head-office")).await?;
-    give_ring(&chain.main, &reader, folder.path())?;
+    let reader = with_ring(&chain, "store-1", &source(&url, "head-office")).await?;
     chain.await_level(&reader).await?;
 
     let stranger = chain.store("store-2", &source(&url, "")).await?;
@@ -133,8 +144,7 @@ async fn who_has_the_ring_reads_and_who_has_not_is_told_so() -> anyhow::Result<(
             fs::write(bucket.join(&name), bytes)?;
         }
     }
-    let late = chain.store("store-3", &source(&url, "head-office")).await?;
-    give_ring(&chain.main, &late, folder.path())?;
+    let late = with_ring(&chain, "store-3", &source(&url, "head-office")).await?;
     await_fault(&late, "bucket", "gave something forged or damaged").await
 }
 
@@ -148,7 +158,6 @@ async fn a_neighbour_without_keys_carries_what_is_sealed() -> anyhow::Result<()>
     publish(&chain, &copy, Some("head-office"))?;
     let Some(server) = servers::python("web", &copy) else { return Ok(()) };
     let settings = source(&format!("http://127.0.0.1:{}", server.port), "head-office");
-    let reader = chain.store("store-1", &settings).await?;
-    give_ring(&chain.main, &reader, folder.path())?;
+    let reader = with_ring(&chain, "store-1", &settings).await?;
     chain.await_level(&reader).await
 }

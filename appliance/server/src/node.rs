@@ -140,8 +140,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let mut panel =
         PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
     let (vault, logins) = secrets_of(config, &key)?;
-    let is_vault_locked = vault.is_locked();
-    let seals = Seals::open(vault.clone())?;
+    let (is_vault_locked, seals) = (vault.is_locked(), Seals::open(vault.clone())?);
     let customer = trust::customer(config, supervisor);
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
     let sealing = Sealing::new(seals.clone(), &config.seal);

@@ -31,11 +31,12 @@ struct Provision {
 
 /// Runs one of the commands.
 pub(super) async fn run(data_dir: &Path, what: Enrol) -> Result<(), CommandError> {
-    let what = match what {
-        Enrol::Join(join) => return self::join(join).await,
-        Enrol::Renew { dir, address } => return renew(&dir, address).await,
-        other => other,
-    };
+    if let Enrol::Join(join) = what {
+        return self::join(join).await;
+    }
+    if let Enrol::Renew { dir, address } = what {
+        return renew(&dir, address).await;
+    }
     let control = Control::open(data_dir)?;
     match what {
         Enrol::Slip { opening, print } => {
