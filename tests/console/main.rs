@@ -47,6 +47,14 @@ async fn a_person_lets_a_till_in_from_the_console_and_sees_what_is_served_in_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_browser_believes_the_box_by_head_offices_root_and_only_listed_pages_may_use_it()
+-> anyhow::Result<()> {
+    let mut stage = Stage::open().await?;
+    stage.adopt_both().await?;
+    scenario::play("secure.mjs", stage).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_till_goes_on_selling_when_line_and_box_are_lost_in_mid_sale() -> anyhow::Result<()> {
     scenario::play("till.mjs", Stage::open().await?).await
 }

@@ -126,6 +126,23 @@ impl Stage {
         &mut self.boxes.store
     }
 
+    /// Head office.
+    pub(crate) fn main(&mut self) -> &mut Process {
+        &mut self.boxes.main
+    }
+
+    /// Starts head office again, where the shop's box finds it.
+    pub(crate) async fn restart_main(&mut self) -> anyhow::Result<()> {
+        self.boxes.main_address = self.boxes.main.start().await?;
+        self.boxes.line.set_target(self.boxes.main_address);
+        Ok(())
+    }
+
+    /// Tells the scripts something more.
+    pub(crate) fn tell(&mut self, name: &str, fact: Value) {
+        self.facts[name] = fact;
+    }
+
     /// Where all of it lies.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
