@@ -8,11 +8,11 @@ use std::process::{Child, Command, Stdio};
 use anyhow::ensure;
 use storebox::demo::process::Process;
 use storebox::demo::state::State;
+use storebox_tests::chain::{Chain, LISTEN, secure};
 use storebox_tests::company::Company;
 use storebox_tests::{skip, wait};
 
 use crate::site::{PATIENCE, executable, log_of, sale, told};
-use crate::trust::{Chain, TLS, secure};
 
 /// A load balancer that ends TLS with a certificate of the company.
 struct Balancer {
@@ -62,7 +62,7 @@ impl Drop for Balancer {
 }
 
 async fn main_server(folder: &Path, chain: &Chain) -> anyhow::Result<(Process, String)> {
-    let settings = format!("role = \"main\"\n{TLS}");
+    let settings = format!("role = \"main\"\n{LISTEN}");
     let mut main = Process::lay_out(executable(), folder, "main", &settings)?;
     chain.adopt(&main, "main", "head-office")?;
     main.start().await?;
@@ -94,11 +94,11 @@ async fn works(main: &Process, store: &Process, address: SocketAddr) -> anyhow::
 async fn a_second_server_is_reached_by_its_certificate_while_the_first_is_down()
 -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let chain = Chain::found(folder.path())?;
+    let chain = Chain::found(executable(), folder.path())?;
     let (main, key) = main_server(folder.path(), &chain).await?;
     let nobody = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let settings = format!(
-        "role = \"store\"\n[main]\nurl = \"https://{nobody}\"\npublic_key = \"{key}\"\n{TLS}\
+        "role = \"store\"\n[main]\nurl = \"https://{nobody}\"\npublic_key = \"{key}\"\n{LISTEN}\
          [[source]]\nid = \"second\"\nkind = \"additional\"\nurl = \"https://{}\"\n",
         secure(&main)?
     );
@@ -112,7 +112,7 @@ async fn a_second_server_is_reached_by_its_certificate_while_the_first_is_down()
 async fn a_server_behind_a_balancer_is_believed_by_the_companys_authority_only()
 -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let chain = Chain::found(folder.path())?;
+    let chain = Chain::found(executable(), folder.path())?;
     let (main, key) = main_server(folder.path(), &chain).await?;
     let company = Company::found(&folder.path().join("company"))?;
     let other = Company::found(&folder.path().join("other"))?;

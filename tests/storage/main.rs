@@ -3,5 +3,6 @@
 mod chain;
 mod hostile;
 mod reading;
+mod sealed;
 mod secure;
 mod servers;

@@ -55,6 +55,9 @@ pub struct Source {
     /// Holds the authorities by which an https URL is believed instead; for storage, empty: those of this machine.
     #[serde(default)]
     pub ca_file: PathBuf,
+    /// For storage: the site whose ring seals all of it; empty: it lies there as it is.
+    #[serde(default)]
+    pub ring: String,
 }
 
 /// Storage to which head office publishes.
@@ -80,6 +83,9 @@ pub struct Publish {
     /// Holds the authorities by which an https URL is believed; empty: those of this machine.
     #[serde(default)]
     pub ca_file: PathBuf,
+    /// The site whose ring seals all of it; empty: it lies there as it is.
+    #[serde(default)]
+    pub ring: String,
 }
 
 /// The other boxes of the store.

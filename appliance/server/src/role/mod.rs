@@ -1,5 +1,6 @@
 //! What a role mounts: which tasks run and which routes are served.
 
+mod certificates;
 mod channels;
 mod deliveries;
 mod devices;
@@ -11,6 +12,7 @@ mod mirror;
 mod peers;
 mod publish;
 mod replica;
+mod rings;
 mod sources;
 mod store;
 mod strikes;
@@ -32,10 +34,11 @@ use crate::replica::refresher::RefresherError;
 use crate::replica::source::SourceRefused;
 use crate::replica::storage::PlaceError;
 use crate::seal::Seals;
-use crate::secrets::{self, SecretError, SecretText};
+use crate::secrets::{self, SecretError, SecretText, Vault};
 use crate::status::PanelBuilder;
 use crate::supervise::Supervisor;
 use crate::terminal::access::Access;
+use crate::trust::customer::Customer;
 use crate::trust::line::{Believed, Line, LineError, Lines};
 use crate::trust::porch::Porch;
 use crate::uplink::{CopiesOpenError, LedgerOpenError, OutboxOpenError};
@@ -129,6 +132,10 @@ pub struct Basics<'a> {
     pub lines: &'a Lines,
     /// Its door, likewise.
     pub porch: Option<&'a Porch>,
+    /// The customer's certificate, if the box has a name for it.
+    pub customer: Option<&'a Customer>,
+    /// Where secrets rest.
+    pub vault: &'a Vault,
     /// Where tasks start.
     pub supervisor: &'a Supervisor,
 }
@@ -145,6 +152,7 @@ pub async fn start(
 }
 
 pub use fleet::start as start_fleet;
+pub use peers::greeting;
 
 /// Opens the line that `[main]` describes.
 pub fn open_line(config: &Config, lines: &Lines) -> Result<Line, RoleError> {

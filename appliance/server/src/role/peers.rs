@@ -12,11 +12,13 @@ use storebox_proto::sync::book::BoxKey;
 use storebox_proto::sync::ladder::{Kind, Rung};
 
 use super::{Basics, RoleError, token};
-use crate::discovery::{SeekConfig, Seeker, SeekerHandle, Service};
+use crate::discovery::{Greeting, SeekConfig, Seeker, SeekerHandle, Service};
 use crate::pass::{Pass, SiteSecret};
 use crate::replica::source::{HttpSource, Source};
 use crate::replica::sources::Sources;
 use crate::supervise::Policy;
+use crate::trust::line::{Believed, Lines};
+use crate::trust::porch::Porch;
 use crate::uplink::{Route, Routes};
 
 /// One object of a feed arrives from a neighbour within this.
@@ -45,7 +47,10 @@ pub(super) fn seek(basics: &Basics<'_>, pass: Option<Pass>, sources: &Sources, r
     let config = basics.config;
     let (true, Some(pass)) = (config.peers.discover, pass) else { return };
     let memory = Some(config.data_dir.join("peers.json"));
+    let greeting = basics.porch.and_then(greeting);
     let seek = SeekConfig::of(&config.discovery, vec![Service::Peers], memory);
+    let seek = SeekConfig { greeting, ..seek };
+    let lines = basics.lines.clone();
     let (sources, routes, own) = (sources.clone(), routes.clone(), config.node.clone());
     basics.supervisor.spawn("neighbours", Policy::Restart, move |stop| {
         let neighbours = Neighbours {
@@ -53,6 +58,7 @@ pub(super) fn seek(basics: &Basics<'_>, pass: Option<Pass>, sources: &Sources, r
             pass: pass.clone(),
             sources: sources.clone(),
             routes: routes.clone(),
+            lines: lines.clone(),
             known: BTreeMap::new(),
         };
         let seek = seek.clone();
@@ -66,12 +72,19 @@ pub(super) fn seek(basics: &Basics<'_>, pass: Option<Pass>, sources: &Sources, r
     });
 }
 
+/// How boxes of this site are known over TLS.
+pub fn greeting(porch: &Porch) -> Option<Greeting> {
+    let way = porch.way_home();
+    Some(Greeting::new(way.config(None).ok()?, way.server_name()))
+}
+
 /// Keeps sources and routes in step with who is there.
 struct Neighbours {
     own: NodeId,
     pass: Pass,
     sources: Sources,
     routes: Routes,
+    lines: Lines,
     known: BTreeMap<SourceId, String>,
 }
 
@@ -94,7 +107,8 @@ impl Neighbours {
             let endpoint = usable.or(seen.endpoints.first());
             let (true, Some((endpoint, _))) = (node != self.own, endpoint) else { continue };
             if let Ok(id) = format!("peer-{node}").parse::<SourceId>() {
-                there.insert(id, format!("http://{endpoint}"));
+                let scheme = if handle.speaks_tls(*endpoint) { "https" } else { "http" };
+                there.insert(id, format!("{scheme}://{endpoint}"));
             }
         }
         let gone: Vec<SourceId> =
@@ -105,15 +119,25 @@ impl Neighbours {
             self.known.remove(&id);
         }
         for (id, url) in there {
-            if self.known.get(&id) != Some(&url) {
+            if self.known.get(&id).is_none_or(|known| *known != url) {
                 self.enter(id, url);
             }
         }
     }
 
     fn enter(&mut self, id: SourceId, url: String) {
-        let Ok(source) = HttpSource::with(&url, self.pass.clone(), OBJECT_MAX) else { return };
-        self.routes.put(id.clone(), Route::straight(&url, self.pass.clone()));
+        // To one that speaks nothing else the way leads through TLS.
+        let line = match self.lines.open(&url, Believed::Home) {
+            Ok(line) => line,
+            Err(error) => {
+                tracing::warn!(tier = %id, %error, "neighbour cannot be reached");
+                return;
+            }
+        };
+        let source = HttpSource::over(&line, self.pass.clone(), OBJECT_MAX);
+        let route = Route::over(line, self.pass.clone(), None);
+        let (Ok(source), Ok(route)) = (source, route) else { return };
+        self.routes.put(id.clone(), route);
         let rung = Rung { found: true, ..Rung::new(id.clone(), Kind::Peer) };
         if self.sources.put(rung, &url, Source::Http(source)) {
             tracing::info!(tier = %id, url, "neighbour found");

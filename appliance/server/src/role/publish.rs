@@ -1,7 +1,7 @@
 //! Standing publications of head office.
 
 use super::replica::{Ground, path};
-use super::sources::secret;
+use super::sources::{locker, secret};
 use super::{Basics, RoleError};
 use crate::replica::board::Board;
 use crate::replica::publisher::Publisher;
@@ -25,6 +25,7 @@ pub(super) fn start(
             ca_file: entry.ca_file.clone(),
         };
         let storage = Storage::open(settings, basics.lines)?;
+        let storage = storage.locked(locker(basics, &entry.ring));
         let to = storage.name().to_owned();
         let keys = vec![basics.key.verifying_key()];
         let memory = path(basics, &format!("published-{}", entry.id));

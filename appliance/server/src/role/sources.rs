@@ -14,7 +14,7 @@ use crate::pass::Pass;
 use crate::replica::board::Board;
 use crate::replica::source::{HttpSource, Source};
 use crate::replica::sources::{Sources, Thrift};
-use crate::replica::storage::{Settings, Storage};
+use crate::replica::storage::{Locker, Settings, Storage};
 use crate::secrets::SecretText;
 use crate::status::PanelBuilder;
 use crate::tiers::Tiers;
@@ -149,7 +149,8 @@ fn storage(basics: &Basics<'_>, entry: &config::Source) -> Result<Source, RoleEr
         region: entry.region.clone(),
         ca_file: entry.ca_file.clone(),
     };
-    Ok(Source::Storage(Storage::open(settings, basics.lines)?))
+    let storage = Storage::open(settings, basics.lines)?;
+    Ok(Source::Storage(storage.locked(locker(basics, &entry.ring))))
 }
 
 /// A neighbour without a token of its own is shown the secret of the store.
@@ -165,6 +166,12 @@ fn pass(entry: &config::Source, neighbour: Option<&Pass>) -> Result<Pass, RoleEr
 /// A token that may be missing where the secret of the store takes its place.
 fn token_of(file: &Path) -> Result<SecretText, RoleError> {
     secret(file).map(SecretText::new)
+}
+
+/// What seals a storage, if a ring is named.
+pub(super) fn locker(basics: &Basics<'_>, ring: &str) -> Option<Locker> {
+    let site = ring.parse().ok()?;
+    Some(Locker::new(basics.seals.clone(), site))
 }
 
 /// A secret that is not named is none.

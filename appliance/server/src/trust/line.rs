@@ -26,6 +26,8 @@ const FOLDER: &str = "lines";
 pub enum Believed<'a> {
     /// The certificate that head office has given to boxes of this site; this box shows its own.
     Site(&'a SiteId),
+    /// The same for boxes of this box's own site.
+    Home,
     /// Authorities in a file; an empty name: those of this machine.
     Authorities(&'a Path),
 }
@@ -131,21 +133,23 @@ impl Lines {
     fn far(&self, url: &str, by: Believed<'_>) -> Result<Far, LineError> {
         let address = || LineError::Address(url.to_owned());
         let (host, port) = target(url).ok_or_else(address)?;
-        match by {
-            Believed::Site(site) => {
-                let house = self.inner.house.as_ref();
-                let house = house.ok_or_else(|| LineError::NotAdopted(url.to_owned()))?;
-                let (way, credentials) = house.way_to(site.clone());
-                let (config, name) = (Arc::new(way.config(Some(credentials))?), way.server_name());
-                Ok(Far { host, port, name, config })
-            }
+        let house = || {
+            let house = self.inner.house.as_ref();
+            house.ok_or_else(|| LineError::NotAdopted(url.to_owned()))
+        };
+        let site = match by {
+            Believed::Site(site) => site.clone(),
+            Believed::Home => house()?.member.site.clone(),
             Believed::Authorities(file) => {
                 let refused = |source| LineError::Authorities { url: url.to_owned(), source };
                 let config = authorities::config(file).map_err(refused)?;
                 let name = ServerName::try_from(host.clone()).map_err(|_| address())?;
-                Ok(Far { host, port, name, config })
+                return Ok(Far { host, port, name, config });
             }
-        }
+        };
+        let (way, credentials) = house()?.way_to(site);
+        let (config, name) = (Arc::new(way.config(Some(credentials))?), way.server_name());
+        Ok(Far { host, port, name, config })
     }
 }
 

@@ -20,7 +20,8 @@ use crate::replica::publisher::{Publication, PublishError, Publisher};
 use crate::replica::refresher::{Handle, chain};
 use crate::replica::source::Source;
 use crate::replica::sources::Sources;
-use crate::replica::storage::{Settings, Storage};
+use crate::replica::storage::{Locker, Settings, Storage};
+use crate::seal::Seals;
 use crate::trust::line::Lines;
 
 /// The source that a person names for one refresh, until another is named.
@@ -48,15 +49,23 @@ pub struct Named {
     /// For TLS: a file with the authorities that vouch for the server; empty: those of this machine.
     #[serde(default)]
     pub ca_file: String,
+    /// The site whose ring seals all of it; empty: it lies there as it is.
+    #[serde(default)]
+    pub ring: String,
 }
 
 /// A secret is a line; a file with much more is not one.
 const SECRET_FILE_MAX: u64 = 4096;
 
 impl Named {
-    fn open(self, lines: &Lines) -> Result<Storage, Refusal> {
+    fn open(self, seals: &Seals, lines: &Lines) -> Result<Storage, Refusal> {
         let refuse = |detail: String| Refusal::new(Code::FieldInvalid, detail);
-        let Self { url, user, secret_file, endpoint, region, ca_file } = self;
+        let Self { url, user, secret_file, endpoint, region, ring, ca_file } = self;
+        let mut locker = None;
+        if !ring.is_empty() {
+            let site = ring.parse().map_err(|error| refuse(format!("field ring: {error}")))?;
+            locker = Some(Locker::new(seals.clone(), site));
+        }
         let mut secret = String::new();
         if !secret_file.is_empty() {
             let fail = |error: std::io::Error| refuse(format!("field secretFile: {error}"));
@@ -68,7 +77,8 @@ impl Named {
         let ca_file = ca_file.into();
         let settings = Settings { url, user, secret, endpoint, region, ca_file };
         let opened = Storage::open(settings, lines);
-        opened.map_err(|error| refuse(format!("field url: {}", chain(&error))))
+        let opened = opened.map_err(|error| refuse(format!("field url: {}", chain(&error))))?;
+        Ok(opened.locked(locker))
     }
 }
 
@@ -83,6 +93,8 @@ pub struct Shelf {
     pub keys: Vec<VerifyingKey>,
     /// Who opens lines to storage.
     pub lines: Lines,
+    /// What seals them, where a ring is named.
+    pub seals: Seals,
 }
 
 /// The route of head office.
@@ -99,6 +111,8 @@ pub struct Lending {
     pub refresher: Handle,
     /// Who opens lines to storage.
     pub lines: Lines,
+    /// What opens them, where a ring is named.
+    pub seals: Seals,
 }
 
 /// The route of a store.
@@ -118,7 +132,7 @@ async fn publish(
     Json(named): Json<Named>,
 ) -> Result<Json<Publication>, Refusal> {
     operator_only(&identity)?;
-    let storage = named.open(&shelf.lines)?;
+    let storage = named.open(&shelf.seals, &shelf.lines)?;
     let mut publisher = Publisher::new(storage, shelf.board, shelf.segments, shelf.keys);
     let published = publisher.publish().await.map_err(|error| {
         let code = match &error {
@@ -144,7 +158,7 @@ async fn refresh_from(
     Json(named): Json<Named>,
 ) -> Result<StatusCode, Refusal> {
     operator_only(&identity)?;
-    let source = Source::Storage(named.open(&lending.lines)?);
+    let source = Source::Storage(named.open(&lending.seals, &lending.lines)?);
     let failed = |error| Refusal::new(Code::SourceFailed, chain(&error));
     source.probe().await.map_err(failed)?;
     let id: SourceId = LENT.parse().expect("a literal that keeps the rule for sources");
