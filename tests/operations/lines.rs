@@ -38,7 +38,7 @@ impl Balancer {
         let temporary = temporary.map(|kind| format!("{kind}_temp_path {home}/{kind};\n")).concat();
         let text = format!(
             "daemon off;\npid {home}/pid;\nerror_log {home}/log;\nuser root;\nevents {{}}\n\
-             http {{\naccess_log off;\n{temporary}server {{\nlisten {address} ssl;\n\
+             http {{\naccess_log off;\n{temporary}server {{\nlisten {address} ssl;\nssl_protocols TLSv1.3;\n\
              ssl_certificate {certificate};\nssl_certificate_key {key};\n\
              location / {{ proxy_pass http://{to}; proxy_read_timeout 90s; }}\n}}\n}}\n"
         );

@@ -147,16 +147,15 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let sealing = Sealing::new(seals.clone(), &config.seal);
     let lines = Lines::new(&config.data_dir, trust.house().cloned());
     let line = role::open_line(config, &lines)?;
-    let (line, porch) = (&line, trust.porch());
     let basics = Basics {
         config,
         key: &key,
         access: &access,
         seals: &seals,
         logins: &logins,
-        line,
+        line: &line,
         lines: &lines,
-        porch,
+        porch: trust.porch(),
         customer: customer.as_ref(),
         vault: &vault,
         supervisor,
@@ -166,8 +165,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     trust.report(config, &mut panel);
     panel.add(status::report_machine(&config.data_dir));
     panel.add(move |status| status.machine.vault_locked = is_vault_locked);
-    let panel = panel.finish();
-    let traffic = Traffic::default();
+    let (panel, traffic) = (panel.finish(), Traffic::default());
     let metrics = Metrics::new(panel.clone(), traffic.clone());
     let waits = traffic.waits().clone();
     let (keeper, pages) =
