@@ -10,6 +10,7 @@ mod estate;
 mod fuzzer;
 mod integrator;
 mod landscapes;
+mod package;
 mod refusals;
 mod sinks;
 mod site;
