@@ -42,6 +42,8 @@ pub(crate) async fn file_is_refused(bench: &Bench) -> anyhow::Result<()> {
     shell::run(&machine, until, PATIENCE)?;
     drop(machine);
     fs::remove_dir_all(&folder)?;
-    say("a shop's file with errors: told on the console and the volume, nothing changed; corrected, it is taken in");
+    say(
+        "a shop's file with errors: told on the console and the volume, nothing changed; corrected, it is taken in",
+    );
     Ok(())
 }

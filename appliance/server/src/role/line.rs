@@ -36,7 +36,9 @@ pub fn open(
     let folder = house::folder(&config.data_dir);
     let url = format!("http://{rest}");
     let Some(house) = house else {
-        tracing::warn!("main.url is https, but this box was not adopted by head office: the line stays down");
+        tracing::warn!(
+            "main.url is https, but this box was not adopted by head office: the line stays down"
+        );
         return Ok(Line { url, socket: Some(bridge::socket(&folder, NAME)) });
     };
     let bridge = Bridge::open(house, &folder, NAME, &main.url, main.site.clone())?;
