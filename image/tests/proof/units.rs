@@ -10,13 +10,13 @@ use storebox_image::build::tools::{Tools, Work};
 /// Every point of it is explained in `systemd/README.md`.
 const EXPOSURE: [(&str, u32); 8] = [
     ("storebox.service", 15),
-    ("storebox-selftest.service", 6),
+    ("storebox-selftest.service", 8),
     ("storebox-announce.service", 19),
     ("storebox-firstboot.service", 16),
     ("storebox-good-boot.service", 21),
     ("storebox-failed.service", 16),
     ("storebox-deadline.service", 16),
-    ("storebox-update.service", 20),
+    ("storebox-update.service", 16),
 ];
 
 fn folder() -> PathBuf {
