@@ -14,17 +14,18 @@ use crate::site::executable;
 
 /// Makes the layer and runs the steps inside, in a mount namespace that ends with them.
 const ENTER: &str = r#"set -e
-mkdir "$2/up" "$2/work" "$2/root"
-mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/up,workdir=$2/work" "$2/root"
-mount -t proc proc "$2/root/proc"
-mount --rbind /dev "$2/root/dev"
-mount --bind "$2/share" "$2/root/mnt"
-exec chroot "$2/root" sh -e /mnt/steps
+mkdir "$2/up" "$2/work" "$2/whole"
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/up,workdir=$2/work" "$2/whole"
+mount -t proc proc "$2/whole/proc"
+mount --rbind /dev "$2/whole/dev"
+mount --bind "$2/share" "$2/whole/mnt"
+exec chroot "$2/whole" sh -e /mnt/steps
 "#;
 
 /// What the owner of a machine does with the package; each line that is printed is looked at below.
 const STEPS: &str = r#"export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
-rm -f /usr/bin/storebox /usr/bin/storebox-image
+# The tree leaves manual pages out, and other tests put programs there.
+rm -f /etc/dpkg/dpkg.cfg.d/* /usr/bin/storebox /usr/bin/storebox-image
 dpkg -i /mnt/storebox.deb >/dev/null
 echo "groups $(id -nG storebox)"
 echo "enabled $(systemctl is-enabled storebox.service)"
@@ -36,7 +37,6 @@ zcat /usr/share/man/man1/storebox.1.gz | grep -q '^.TH'
 mkdir -p /var/lib/storebox /var/lib/try
 chown storebox /var/lib/storebox /var/lib/try
 setpriv --reuid=storebox --regid=storebox --init-groups storebox selftest --dir /var/lib/try
-echo "sale path good"
 echo '# ours' >>/etc/storebox/storebox.toml
 dpkg -i /mnt/storebox.deb >/dev/null
 echo "ours $(grep -c '^# ours' /etc/storebox/storebox.toml)"
@@ -53,7 +53,7 @@ const SEEN: [&str; 9] = [
     "enabled enabled",
     "changed 0",
     "said 0",
-    "sale path good",
+    "the sale path is good",
     "ours 1",
     "still disabled",
     "left 0",
