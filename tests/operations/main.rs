@@ -11,6 +11,7 @@ mod fuzzer;
 mod hooks;
 mod integrator;
 mod landscapes;
+mod package;
 mod pushes;
 mod refusals;
 mod sinks;
