@@ -13,6 +13,7 @@ mod integrator;
 mod landscapes;
 mod lines;
 mod neighbours;
+mod package;
 mod pushes;
 mod refusals;
 mod sinks;

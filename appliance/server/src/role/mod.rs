@@ -155,9 +155,20 @@ pub use fleet::start as start_fleet;
 pub use peers::greeting;
 
 /// Opens the line that `[main]` describes.
+///
+/// A box without papers has no bridge; its line is down, as it is when the cable is cut. The shop sells all the same.
 pub fn open_line(config: &Config, lines: &Lines) -> Result<Line, RoleError> {
     let main = &config.main;
-    Ok(lines.open(&main.url, believed(&main.ca_file, &main.site))?)
+    match lines.open(&main.url, believed(&main.ca_file, &main.site)) {
+        Err(LineError::NotAdopted(url)) => {
+            tracing::warn!(
+                url,
+                "main.url is https, but this box was not adopted by head office: the line stays down"
+            );
+            Ok(lines.closed(&url))
+        }
+        opened => Ok(opened?),
+    }
 }
 
 /// A server of the chain is believed by head office's word, unless the configuration names others.

@@ -21,6 +21,9 @@ use super::house::House;
 /// Where the sockets are, in the data directory; short, because the name of a socket is.
 const FOLDER: &str = "lines";
 
+/// Of a socket that nobody opens.
+const CLOSED: &str = "closed";
+
 /// What a server behind an https URL is believed by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Believed<'a> {
@@ -71,12 +74,14 @@ pub enum LineError {
 pub struct Line {
     url: String,
     bridge: Option<Arc<Bridge>>,
+    /// Where nobody answers.
+    closed: Option<PathBuf>,
 }
 
 impl Line {
     /// A line without TLS.
     pub fn straight(url: &str) -> Self {
-        Self { url: url.to_owned(), bridge: None }
+        Self { url: url.to_owned(), bridge: None, closed: None }
     }
 
     /// The address that clients use, always of plain HTTP.
@@ -86,7 +91,7 @@ impl Line {
 
     /// The socket that they connect to, if it is not the address itself.
     pub fn socket(&self) -> Option<&Path> {
-        self.bridge.as_ref().map(|bridge| bridge.socket())
+        self.bridge.as_ref().map(|bridge| bridge.socket()).or(self.closed.as_deref())
     }
 
     /// A client that goes this way; it must not outlive the line.
@@ -127,7 +132,13 @@ impl Lines {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.inner.folder);
         let bridge = made.and_then(|()| Bridge::open(path.clone(), far));
         let bridge = bridge.map_err(|source| LineError::Socket { path, source })?;
-        Ok(Line { url: format!("http://{rest}"), bridge: Some(Arc::new(bridge)) })
+        Ok(Line { url: format!("http://{rest}"), bridge: Some(Arc::new(bridge)), closed: None })
+    }
+
+    /// A line that leads nowhere, for a server that this box cannot be believed by.
+    pub fn closed(&self, url: &str) -> Line {
+        let url = url.replacen("https://", "http://", 1);
+        Line { url, bridge: None, closed: Some(self.inner.folder.join(CLOSED)) }
     }
 
     fn far(&self, url: &str, by: Believed<'_>) -> Result<Far, LineError> {
@@ -190,6 +201,9 @@ mod tests {
         let site: SiteId = "head-office".parse().unwrap();
         let refused = lines.open("https://main.example:8443", Believed::Site(&site)).unwrap_err();
         assert!(refused.to_string().contains("was not adopted"), "{refused}");
+        let closed = lines.closed("https://main.example:8443");
+        assert_eq!(closed.url(), "http://main.example:8443");
+        assert!(!closed.socket().expect("a line over TLS has one").exists());
         let plain = lines.open("http://main.example:8443", Believed::Site(&site)).unwrap();
         assert_eq!((plain.url(), plain.socket()), ("http://main.example:8443", None));
     }
