@@ -192,6 +192,9 @@ pub struct StorageAccess {
     /// For a bucket: the service's region.
     #[arg(long, default_value = "")]
     pub region: String,
+    /// The site whose ring seals everything there.
+    #[arg(long, value_name = "SITE", default_value = "")]
+    pub ring: String,
 }
 
 /// What is done with waiting transactions.
@@ -354,6 +357,23 @@ pub enum Seal {
     Add {
         /// The file that holds it; `-` is the standard input.
         file: PathBuf,
+    },
+    /// Seal a certificate for browsers for the boxes of a site, as a record for `storebox import --changes`.
+    Certificate {
+        /// The site whose boxes serve it.
+        #[arg(long)]
+        site: SiteId,
+        /// The name that it is for, as `[tls] domain` of the boxes.
+        #[arg(long)]
+        domain: String,
+        /// The certificates as PEM, the server's own first.
+        #[arg(long, value_name = "FILE")]
+        certificate: PathBuf,
+        /// Their secret key as PEM.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The file to import.
+        out: PathBuf,
     },
     /// Take all generations of a ring away, at once.
     Remove {

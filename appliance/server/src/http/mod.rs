@@ -39,6 +39,7 @@ mod refusal;
 mod refused;
 pub mod relay;
 pub mod requests;
+pub mod rings;
 pub mod scales;
 pub mod scanners;
 pub mod sealed;

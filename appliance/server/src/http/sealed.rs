@@ -134,7 +134,7 @@ async fn serve_read(
     let inner = Request::get(target(&query)?).body(Body::empty());
     let inner = inner.map_err(|_| SealError::Content("the path"))?;
     auth::pass(&identity, query.path())?;
-    let shared = Caller { identity: Some(identity), person: None };
+    let shared = Caller { identity: Some(identity), ..Caller::default() };
     let response = house.route(inner, shared, house.limits.request_timeout()).await;
     let code = response.extensions().get::<Code>().copied();
     let max_age_s = fresh_for(&response, &house.sealing, moment, keys, now);
