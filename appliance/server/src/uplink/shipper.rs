@@ -204,9 +204,13 @@ impl Shipper {
         let taken = |item: &Item| receipts.iter().any(|(position, _)| *position == item.position);
         let settled = items.iter().zip(envelopes).filter(|(item, _)| taken(item));
         let settled: Vec<_> = settled.map(|(item, envelope)| (item.position, envelope)).collect();
+        if settled.is_empty() {
+            return;
+        }
         let documents = self.outbox.documents();
         let kept = tokio::task::spawn_blocking(move || {
             settled.iter().for_each(|(position, envelope)| documents.keep(*position, envelope));
+            documents.commit();
         });
         if let Err(error) = kept.await {
             tracing::warn!(%error, "settled documents cannot be kept");

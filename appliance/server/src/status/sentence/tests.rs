@@ -161,6 +161,7 @@ fn the_chains_own_programs_are_told_of_and_a_target_that_was_only_restarted_is_n
     assert_eq!(said(&shop), "Selling normally");
     shop.channels = Some(ChannelsStatus {
         hooks_dead: 1,
+        hooks_missed: 2,
         hooks: vec![HookStatus { last_error: Some("no".to_owned()), ..HookStatus::default() }],
         pushes: vec![long],
         ..ChannelsStatus::default()
@@ -168,6 +169,7 @@ fn the_chains_own_programs_are_told_of_and_a_target_that_was_only_restarted_is_n
     let told: Vec<_> = findings(&shop).into_iter().map(|finding| finding.text).collect();
     let expected = [
         "1 hook after a sale failed for good; the sales themselves are safe",
+        "2 hooks after sales could not be kept; the sales themselves are safe",
         "The target of push prices refused 1 change",
         "The target of push prices is away since 10:00 UTC, 3 changes wait",
     ];
