@@ -61,12 +61,12 @@ const PROTO: &[(&str, u8, Siblings)] = &[
     ("feed", 1, Siblings::Apart),
     ("ticket", 1, Siblings::Apart),
     ("token", 1, Siblings::Apart),
-    ("trust", 1, Siblings::Apart),
     ("heartbeat", 2, Siblings::Apart),
     ("query", 1, Siblings::Apart),
     ("estate", 2, Siblings::Apart),
     ("seal", 1, Siblings::Apart),
     ("sync", 2, Siblings::Apart),
+    ("trust", 2, Siblings::Apart),
     ("lib", 3, Siblings::Apart),
 ];
 

@@ -192,6 +192,9 @@ pub struct StorageAccess {
     /// For a bucket: the service's region.
     #[arg(long, default_value = "")]
     pub region: String,
+    /// The site whose ring seals everything there.
+    #[arg(long, value_name = "SITE", default_value = "")]
+    pub ring: String,
 }
 
 /// What is done with waiting transactions.
@@ -355,6 +358,23 @@ pub enum Seal {
         /// The file that holds it; `-` is the standard input.
         file: PathBuf,
     },
+    /// Seal a certificate for browsers for the boxes of a site, as a record for `storebox import --changes`.
+    Certificate {
+        /// The site whose boxes serve it.
+        #[arg(long)]
+        site: SiteId,
+        /// The name that it is for, as `[tls] domain` of the boxes.
+        #[arg(long)]
+        domain: String,
+        /// The certificates as PEM, the server's own first.
+        #[arg(long, value_name = "FILE")]
+        certificate: PathBuf,
+        /// Their secret key as PEM.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The file to import.
+        out: PathBuf,
+    },
     /// Take all generations of a ring away, at once.
     Remove {
         /// The site that shares it.
@@ -395,8 +415,11 @@ pub enum Channel {
     /// Show how pushes do: what waits, the last delivery, what the target refused.
     Pushes {
         /// Tell the target of this definition again what it refused.
-        #[arg(long, value_name = "DEFINITION")]
+        #[arg(long, value_name = "DEFINITION", conflicts_with = "drop")]
         retry: Option<String>,
+        /// Give up what the target of this definition refused.
+        #[arg(long, value_name = "DEFINITION")]
+        drop: Option<String>,
     },
     /// Show calls, the newest first, with request, answer and the hooks on the way.
     Log {

@@ -14,7 +14,9 @@ use crate::args::Args;
 use crate::config::{DEFAULT_TOML, Role};
 use crate::http::traffic::Traffic;
 use crate::metrics::Metrics;
-use crate::status::{LedgerStatus, OutboxStatus, PanelBuilder};
+use crate::status::{
+    ChannelsStatus, HookStatus, LedgerStatus, OutboxStatus, PanelBuilder, PushFigures,
+};
 use crate::supervise::Supervisor;
 
 /// Prints it.
@@ -85,6 +87,11 @@ async fn metrics(out: &mut String) {
             .push(example(json!({"id": "", "to": "", "position": 0, "behind": 0, "delivered": 0,
             "aside": 0})));
         status.tasks.push(example(json!({"name": "", "state": "", "restarts": 0})));
+        status.channels = Some(ChannelsStatus {
+            hooks: vec![HookStatus::default()],
+            pushes: vec![PushFigures::default()],
+            ..ChannelsStatus::default()
+        });
     });
     let told = Metrics::new(panel.finish(), Traffic::default()).text().await;
     out.push_str("\n## Metrics\n\n`GET /metrics`, OpenMetrics text.\n\n| name | kind | what |\n|---|---|---|\n");

@@ -13,6 +13,7 @@ use storebox_proto::time::{ClockConfidence, Timestamp};
 use super::{DeviceStatus, LineStatus, OutboxStatus, Status};
 use crate::tiers::SourceStatus;
 
+mod channels;
 mod devices;
 #[cfg(test)]
 mod tests;
@@ -87,6 +88,7 @@ pub fn findings(status: &Status) -> Vec<Finding> {
     found.extend(status.devices.iter().filter_map(devices::finding));
     lines(status, &mut found);
     ways(status, &mut found);
+    channels::add(status, &mut found);
     machine(status, &mut found);
     masterdata(status, &mut found);
     // Within a level the order above stays: what stops selling, what needs a person, what mends itself.
