@@ -187,7 +187,8 @@ async fn a_box_without_papers_sells_with_the_line_to_an_https_head_office_down()
     let folder = tempfile::tempdir()?;
     let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
     let main = format!("[main]\nurl = \"https://127.0.0.1:9\"\npublic_key = \"{key}\"\n");
-    let settings = format!("role = \"store\"\n{TLS}{main}");
+    let listen = "[http]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nlisten = [\"127.0.0.1:0\"]\n";
+    let settings = format!("role = \"store\"\n{listen}{main}");
     let mut store = Process::lay_out(executable(), folder.path(), "store-1", &settings)?;
     let address = store.start().await?;
     let token = store.ask(&["terminal", "add", "till-1"])?;
