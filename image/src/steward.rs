@@ -12,6 +12,7 @@ pub mod announce;
 pub mod confirm;
 pub mod history;
 pub mod settings;
+pub mod slots;
 pub mod start;
 pub mod update;
 

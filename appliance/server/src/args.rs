@@ -59,6 +59,9 @@ pub enum Command {
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1440))]
         minutes: u32,
     },
+    /// Cut the line to head office on purpose for some minutes, and report what worked without it (role store).
+    #[command(subcommand)]
+    Drill(Drill),
     /// Print what a shell needs to complete these commands.
     Completions {
         /// Which shell.
@@ -175,6 +178,32 @@ pub enum Command {
     Selftest(selftest::Options),
     /// Measure this machine: replica, lookups, durable transactions, memory.
     Bench(bench::Options),
+}
+
+/// What is done about drills.
+#[derive(Debug, Subcommand)]
+pub enum Drill {
+    /// Cut the line and wait for the report; it comes back by itself, also if this command is interrupted.
+    Run {
+        /// How long.
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=240))]
+        minutes: u16,
+        /// Who cuts it; the user of this machine if it is left out.
+        #[arg(long)]
+        by: Option<String>,
+    },
+    /// Bring the line back now, and wait for the report.
+    End {
+        /// Who brings it back.
+        #[arg(long)]
+        by: Option<String>,
+    },
+    /// Show the reports, the newest first.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What opens storage.

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::history::{self, Event};
-use super::{Error, Places, announce, load_env, run, touch};
+use super::{Error, Places, announce, load_env, run, slots, touch};
 use crate::slot::rauc::running;
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -43,6 +43,7 @@ pub fn confirm(places: &Places) -> Result<(), Error> {
     env.set_state(&state);
     file.store(&env)?;
     settle_history(places)?;
+    slots::publish(places);
     touch(&places.confirmed())
 }
 

@@ -9,9 +9,11 @@ const REST_MAX_MS = 30000;
 
 /** A refusal (RFC 9457): the box is well and says no. */
 export class Refusal extends Error {
-  constructor(status, problem) {
+  constructor(status, problem, waitS = 0) {
     super(problem?.detail ?? `the box answered ${status}`);
     this.status = status;
+    /** Seconds after which the box would listen again, if it said so. */
+    this.waitS = waitS;
     this.code = problem?.code ?? "unknown";
     this.retryable = problem?.retryable ?? status >= 500;
   }
@@ -33,6 +35,8 @@ export class Boxes extends EventTarget {
     super();
     this.places = places.map((place) => ({ ...place, restUntil: 0, restMs: REST_FIRST_MS, up: null }));
     this.current = null;
+    /** Whose token is shown instead of the till's own, at the box that gave it. @type {{place: object, token: string} | null} */
+    this.person = null;
   }
 
   /** The box that is used now, if any answers. */
@@ -63,14 +67,19 @@ export class Boxes extends EventTarget {
         continue;
       }
       this.found(place);
-      if (problem || !answer.ok) throw new Refusal(answer.status, problem);
+      if (answer.status === 401 && this.person?.place === place) {
+        this.person = null;
+        this.dispatchEvent(new CustomEvent("left", { detail: problem?.detail ?? "" }));
+        return this.ask(path, { method, body, timeoutMs });
+      }
+      if (problem || !answer.ok) throw new Refusal(answer.status, problem, Number(answer.headers.get("retry-after")) || 0);
       return answer.status === 204 ? null : answer.json();
     }
     throw new NoBox();
   }
 
   send(place, path, method, body, timeoutMs) {
-    const headers = { authorization: `Bearer ${place.token}` };
+    const headers = { authorization: `Bearer ${this.person?.place === place ? this.person.token : place.token}` };
     if (body !== undefined) headers["content-type"] = "application/json";
     return fetch(place.url + path, { method, headers, cache: "no-store", signal: AbortSignal.timeout(timeoutMs),
       body: body === undefined ? undefined : JSON.stringify(body) });

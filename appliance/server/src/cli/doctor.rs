@@ -4,6 +4,7 @@
 //! at from here, with the box's own configuration and token.
 //! It changes nothing, prints nothing on a receipt printer, and ends within [`ALL_MAX`] whatever hangs.
 
+mod known;
 mod lan;
 mod line;
 mod machine;
@@ -110,6 +111,10 @@ impl Report {
     fn running(&mut self, status: &Status, devices: &DeviceList) {
         self.add("box", status.findings.clone());
         self.add("clock", machine::clock(status));
+        self.add("sources", known::sources(&status.sources));
+        if let Some(trust) = &status.trust {
+            self.add("certificate", known::certificate(trust, status.now));
+        }
         let refused = devices.refused.iter().map(|refused| {
             let text = format!("Device {} is not used: {}", refused.id, refused.why);
             let advice = format!("Correct its definition ({}).", refused.from);

@@ -9,6 +9,7 @@ mod clients;
 mod device;
 mod discover;
 mod doctor;
+mod drill;
 mod enrol;
 mod levels;
 mod login;
@@ -200,6 +201,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         Command::Status { .. }
         | Command::Key
         | Command::LogLevel { .. }
+        | Command::Drill(_)
         | Command::Import { .. }
         | Command::Publish { .. }
         | Command::Adopt { .. }
@@ -236,6 +238,7 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         | Command::Man { .. }
         | Command::Reference => Ok(()),
         Command::LogLevel { settings, minutes } => levels::run(data_dir, settings, minutes).await,
+        Command::Drill(what) => drill::run(data_dir, what).await,
         Command::Status { json } => status::show(data_dir, json).await,
         Command::Key => {
             say(&key::public_text(&key::open(data_dir)?));

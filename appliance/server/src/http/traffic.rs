@@ -57,7 +57,7 @@ impl Traffic {
     }
 
     /// Counts a refusal; tells whether it is to be logged, which a flood of them is not.
-    pub(super) fn refused(&self, code: Code, now_s: u64) -> bool {
+    pub fn refused(&self, code: Code, now_s: u64) -> bool {
         self.0.refused.count(code, now_s)
     }
 
@@ -84,6 +84,11 @@ impl Traffic {
     /// How long tills waited.
     pub fn waits(&self) -> &WaitClock {
         &self.0.waits
+    }
+
+    /// Requests that the box itself failed: answers of class `5xx`.
+    pub fn failures(&self) -> u64 {
+        self.0.by_class[5].load(Ordering::Relaxed)
     }
 
     /// Answers by class of status, `2xx` to `5xx`.

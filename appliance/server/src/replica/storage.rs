@@ -25,6 +25,8 @@ use bytes::Bytes;
 use storebox_proto::feed::{Position, SignedHead};
 use storebox_proto::ids::{FeedId, Hash32};
 
+use crate::valve::Valve;
+
 use super::source::{HeadWish, SIGNED_HEAD_BYTES_MAX, SourceError};
 
 pub use place::{Place, PlaceError, Settings};
@@ -120,6 +122,7 @@ enum Way {
 pub struct Storage {
     way: Way,
     name: String,
+    valve: Valve,
 }
 
 impl Storage {
@@ -134,7 +137,21 @@ impl Storage {
             Place::S3(bucket) => Way::S3(S3::new(bucket)?),
             Place::Ftp(server) => Way::Ftp(Ftp::new(server)),
         };
-        Ok(Self { way, name })
+        Ok(Self { way, name, valve: Valve::default() })
+    }
+
+    /// Read through this valve, unless it is on this machine.
+    #[must_use]
+    pub fn behind(self, valve: &Valve) -> Self {
+        match self.is_here() {
+            true => self,
+            false => Self { valve: valve.clone(), ..self },
+        }
+    }
+
+    /// What a drill shuts.
+    pub(super) fn valve(&self) -> &Valve {
+        &self.valve
     }
 
     /// Where it is, without any secret.

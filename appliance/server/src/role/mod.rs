@@ -39,6 +39,7 @@ use crate::terminal::access::Access;
 use crate::trust::bridge::BridgeError;
 use crate::trust::porch::Porch;
 use crate::uplink::{CopiesOpenError, LedgerOpenError, OutboxOpenError};
+use crate::valve::Valve;
 use crate::wire::Wire;
 
 /// Why a role does not start.
@@ -130,6 +131,8 @@ pub struct Basics<'a> {
     pub line: &'a Line,
     /// Its door, likewise.
     pub porch: Option<&'a Porch>,
+    /// What a drill shuts.
+    pub valve: &'a Valve,
     /// Where tasks start.
     pub supervisor: &'a Supervisor,
 }

@@ -125,9 +125,7 @@ impl Neighbours {
 
     fn enter(&mut self, id: SourceId, url: String) {
         let Ok(source) = HttpSource::with(&url, self.pass.clone(), OBJECT_MAX) else { return };
-        let pass = self.pass.clone();
-        let route = Route { url: url.clone(), pass, sealed: None, through: None };
-        self.routes.put(id.clone(), route);
+        self.routes.put(id.clone(), Route::near(url.clone(), self.pass.clone()));
         let rung = Rung { found: true, ..Rung::new(id.clone(), Kind::Peer) };
         if self.sources.put(rung, &url, Source::Http(source)) {
             tracing::info!(tier = %id, url, "neighbour found");

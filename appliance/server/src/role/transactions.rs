@@ -87,7 +87,8 @@ fn single(basics: &Basics<'_>, sink: &Sink) -> Result<Routes, RoleError> {
     let secret = token(&sink.token_file)?;
     let sealed = wire(basics, sink.sealed, &straight(&sink.url), &secret)?;
     let pass = Pass::Token(secret.reveal().to_owned());
-    Ok(Routes::single(Route { url: sink.url.clone(), pass, sealed, through: None }))
+    let (url, valve) = (sink.url.clone(), basics.valve.clone());
+    Ok(Routes::single(Route { url, pass, sealed, through: None, valve }))
 }
 
 fn start_shipper(
