@@ -74,17 +74,20 @@ impl Stage {
         let at = |name: &str| json!(folder.path().join(name).to_string_lossy()).to_string();
         let settings = format!(
             "[terminal]\nincremental_minutes = 1\npopup_minutes = 5\n\
+             [peers]\nsecret_file = {}\n\
              [machine]\nslots_file = {}\n\
              [[device]]\nid = \"receipts\"\nkind = \"printer\"\nat = {}\nmodel = \"epson-tm-m30\"\n\
              drawers = [\"drawer\"]\n\
              [[device]]\nid = \"counter\"\nkind = \"scale\"\nat = {}\nmodel = \"toledo8217\"\n\
              [[device]]\nid = \"scanner\"\nkind = \"scanner\"\nat = {}\n",
+            at("site.secret"),
             at("slots.json"),
             at("printer"),
             at("scale"),
             at("scanner"),
         );
         fs::write(folder.path().join("slots.json"), SLOTS)?;
+        fs::write(folder.path().join("site.secret"), "a secret of this store only")?;
         let executable = Path::new(env!("CARGO_BIN_EXE_storebox-under-test"));
         let sim = PrinterSim::new(Profile::epson_m30(), Script::default());
         let printer = Simulated::plug_in(sim, PrinterSim::act, &folder.path().join("printer"))?;
@@ -151,11 +154,13 @@ impl Stage {
             "control" => return Ok(self.boxes.store.control("GET", &text("path"), None).await?),
             "settle before" => self.settle_before(wish).await?,
             "neighbour" => return self.open_neighbour().await,
+            "peer" => return self.know_neighbour(&text("address")).await,
             "add box" => return Ok(json!(self.boxes.main.ask(&["node", "add", &text("name")])?)),
             "change" => {
                 self.change(&text("lines"))?;
                 self.await_level().await?;
             }
+            "import" => self.change(&text("lines"))?,
             "status" => return Ok(self.boxes.store.control("GET", "/v1/status", None).await?),
             "ledger" => return Ok(self.boxes.main.control("GET", "/v1/ledger", None).await?),
             other => bail!("there is no wish {other:?}"),
@@ -248,10 +253,11 @@ impl Stage {
         let settings = format!(
             "role = \"store\"\n[main]\nurl = \"http://{}\"\npublic_key = \"{key}\"\ntoken_file = {}\n\
              [http]\nlisten = [\"127.0.0.1:0\"]\n\
-             [browser]\norigins = [\"http://{}\"]\n",
+             [browser]\norigins = [\"http://{}\"]\n[peers]\nsecret_file = {}\n",
             self.boxes.main_address,
             json!(token_file.to_string_lossy()),
             self.counter.address(),
+            json!(folder.join("site.secret").to_string_lossy()),
         );
         let mut neighbour = Process::lay_out(executable, folder, NEIGHBOUR, &settings)?;
         let address: SocketAddr = neighbour.start().await?;
@@ -262,6 +268,17 @@ impl Stage {
         .await?;
         self.neighbour = Some(neighbour);
         Ok(json!({"address": address, "till": till}))
+    }
+
+    /// The shop's box starts anew and knows the neighbour at this address.
+    async fn know_neighbour(&mut self, address: &str) -> anyhow::Result<Value> {
+        let file = self.boxes.store.data().with_file_name("storebox.toml");
+        let id = format!("peer-{NEIGHBOUR}");
+        let source =
+            format!("[[source]]\nid = \"{id}\"\nkind = \"peer\"\nurl = \"http://{address}\"\n");
+        fs::write(&file, fs::read_to_string(&file)? + &source)?;
+        self.boxes.store.stop();
+        self.start().await
     }
 
     fn import(&mut self, models: &[(&str, &str)]) -> anyhow::Result<()> {

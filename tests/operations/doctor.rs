@@ -64,7 +64,9 @@ fn answering(head: &str, body: &str) -> anyhow::Result<String> {
 }
 
 fn of_main(url: &str, more: &str) -> String {
-    format!("[main]\nurl = \"{url}\"\npublic_key = \"{}\"\n{more}", "ab".repeat(32))
+    let key = ed25519_dalek::SigningKey::from_bytes(&[1; 32]).verifying_key();
+    let key: String = key.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("[main]\nurl = \"{url}\"\npublic_key = \"{key}\"\n{more}")
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod drill;
 mod estate;
 mod fuzzer;
 mod integrator;
+mod keeping;
 mod landscapes;
 mod observability;
 mod refusals;

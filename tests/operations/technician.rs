@@ -209,12 +209,32 @@ fn every_manual_page_is_one_that_man_shows_without_a_warning() -> anyhow::Result
     ensure!(pages.iter().any(|page| page.ends_with("storebox-drill-run.1")), "{pages:?}");
     for page in pages {
         let text = std::fs::read_to_string(&page)?;
-        let arguments = ["-man", "-Tutf8", "-ww", "-Kutf8"];
+        let arguments = ["-man", "-Tutf8", "-ww", "-Kutf8", "-P-cbou"];
         let Some((well, shown)) = printed("groff", &arguments, &text) else { return Ok(()) };
         ensure!(
             well && shown.contains("SYNOPSIS") && !shown.contains("warning"),
             "{page:?}: {shown}"
         );
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_is_one_screen_in_colour_for_people_and_without_for_programs()
+-> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let site = Site::open(folder.path(), "").await?;
+    site.import(&[("Brand", r#"{"id":"B1","name":"Own"}"#)])?;
+    site.await_level().await?;
+    let data = site.stage.store.data();
+    let command = format!("{} --data-dir {} status", executable().display(), data.display());
+    // `script` is a terminal.
+    let Some((_, shown)) = printed("script", &["-qec", &command, "/dev/null"], "") else {
+        return Ok(());
+    };
+    ensure!(shown.contains("\x1b[32mready\x1b[0m"), "{shown}");
+    ensure!(shown.lines().count() <= 40, "one screen: {shown}");
+    let plain = site.stage.store.ask(&["status"])?;
+    ensure!(plain.contains("ready") && !plain.contains('\x1b'), "{plain}");
     Ok(())
 }

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
+use storebox::demo::process::Process;
 use storebox_tests::wait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::site::{PATIENCE, Site, at, key, sale, told};
+use crate::site::{PATIENCE, Site, at, executable, key, sale, told};
 
 /// A collector of OTLP over HTTP: keeps what it is posted, and fails as often as it is told to.
 #[derive(Clone, Default)]
@@ -161,5 +162,34 @@ async fn without_a_collector_that_answers_selling_goes_on_as_fast() -> anyhow::R
     let broken = Site::open(&folder.path().join("other"), refused).await;
     let said = broken.err().map(|error| format!("{error:#}")).unwrap_or_default();
     ensure!(said.contains("traces.url"), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trace_ends_where_the_companys_system_has_the_sale() -> anyhow::Result<()> {
+    let (collector, address) = Collector::open(0).await?;
+    let folder = tempfile::tempdir()?;
+    let out = serde_json::json!(folder.path().join("out").to_string_lossy());
+    let settings = format!(
+        "role = \"main\"\n[http]\nlisten = [\"127.0.0.1:0\"]\n[traces]\nurl = \"http://{address}\"\n\
+         [[deliver]]\nid = \"erp\"\nto = \"files\"\nurl = {out}\n"
+    );
+    let mut main = Process::lay_out(executable(), folder.path(), "head-office", &settings)?;
+    let office = main.start().await?;
+    let token = main.ask(&["node", "add", "store-1"])?;
+    let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
+    let body = serde_json::json!({"node": "store-1", "envelopes": [sale(1, "12.30")]});
+    let url = format!("http://{office}/sync/v1/transactions");
+    let (status, answer) = told(client.post(url).bearer_auth(token).json(&body)).await?;
+    ensure!(status == 200, "{answer}");
+    let step = |name: &str| {
+        let named = |(_, span): &(String, Value)| text(&span["name"]) == name;
+        collector.spans().into_iter().find(named).map(|(_, span)| span)
+    };
+    wait::until("delivered", PATIENCE, || async { Ok(step("deliver").is_some()) }).await?;
+    let (settle, deliver) = (step("settle").context("settled")?, step("deliver").context("told")?);
+    ensure!(deliver["parentSpanId"] == settle["spanId"], "{deliver} {settle}");
+    ensure!(deliver["traceId"] == settle["traceId"] && deliver["kind"] == 3, "{deliver}");
+    ensure!(attribute(&deliver, "storebox.sink") == "erp", "{deliver}");
     Ok(())
 }

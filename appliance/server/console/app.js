@@ -150,11 +150,12 @@ function stayOn(lifeMs) {
   }, lifeMs / 2);
 }
 
-/** Too many wrong PINs: nobody tries before the box would listen. */
-function lockOut(seconds) {
-  element("sign-on").disabled = seconds > 0;
-  element("sign-on").textContent = seconds > 0 ? `Locked for ${seconds} s` : "Sign on";
-  if (seconds > 0) setTimeout(() => lockOut(seconds - 1), 1000);
+/** Too many wrong PINs: nobody tries this name before the box would listen; another name may. */
+function lockOut(seconds, user = element("user").value) {
+  const isLocked = seconds > 0 && element("user").value === user;
+  element("sign-on").disabled = isLocked;
+  element("sign-on").textContent = isLocked ? `Locked for ${seconds} s` : "Sign on";
+  if (seconds > 0) setTimeout(() => lockOut(seconds - 1, user), 1000);
 }
 
 function signOut(why = "") {

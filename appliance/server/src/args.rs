@@ -1,15 +1,22 @@
 //! The command line.
 
+#[cfg(test)]
+mod documents;
+mod drill;
+mod keep;
+mod seal;
 mod trust;
 
 use std::path::PathBuf;
 
+pub use drill::Drill;
+pub use keep::Keep;
+pub use seal::{Login, Seal, SealScope};
 pub use trust::{Enrol, Join, JoinWay, Opening, Site, Whom};
 
 use clap::{Parser, Subcommand};
 use storebox_proto::beacon::Sweep;
-use storebox_proto::ids::{DeviceId, ModelName, NodeId, SiteId, TerminalId, TxKey};
-use storebox_proto::seal::Scope;
+use storebox_proto::ids::{DeviceId, ModelName, NodeId, TerminalId, TxKey};
 
 use crate::{bench, cli, demo, selftest};
 
@@ -62,6 +69,9 @@ pub enum Command {
     /// Cut the line to head office on purpose for some minutes, and report what worked without it (role store).
     #[command(subcommand)]
     Drill(Drill),
+    /// What a box keeps, as a whole.
+    #[command(flatten)]
+    Keep(Keep),
     /// Print what a shell needs to complete these commands.
     Completions {
         /// Which shell.
@@ -178,32 +188,6 @@ pub enum Command {
     Selftest(selftest::Options),
     /// Measure this machine: replica, lookups, durable transactions, memory.
     Bench(bench::Options),
-}
-
-/// What is done about drills.
-#[derive(Debug, Subcommand)]
-pub enum Drill {
-    /// Cut the line and wait for the report; it comes back by itself, also if this command is interrupted.
-    Run {
-        /// How long.
-        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=240))]
-        minutes: u16,
-        /// Who cuts it; the user of this machine if it is left out.
-        #[arg(long)]
-        by: Option<String>,
-    },
-    /// Bring the line back now, and wait for the report.
-    End {
-        /// Who brings it back.
-        #[arg(long)]
-        by: Option<String>,
-    },
-    /// Show the reports, the newest first.
-    List {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
 }
 
 /// What opens storage.
@@ -324,74 +308,6 @@ pub enum Device {
     Trace {
         /// Its name.
         id: DeviceId,
-    },
-}
-
-/// Who shares what is sealed.
-#[derive(Debug, Clone, Copy, clap::ValueEnum)]
-pub enum SealScope {
-    /// Boxes among each other.
-    Boxes,
-    /// Tills of a shop.
-    Tills,
-}
-
-impl From<SealScope> for Scope {
-    fn from(scope: SealScope) -> Self {
-        match scope {
-            SealScope::Boxes => Self::Boxes,
-            SealScope::Tills => Self::Tills,
-        }
-    }
-}
-
-/// What is done about persons.
-#[derive(Debug, Clone, Copy, Subcommand)]
-pub enum Login {
-    /// Hash a password or PIN, a line of the standard input, for a user's record.
-    Hash,
-    /// Print the record by which the other boxes of the site believe this one's tokens.
-    Key,
-    /// List who logged in where of late, newest first.
-    List,
-}
-
-/// What is done with sealing keys.
-#[derive(Debug, Subcommand)]
-pub enum Seal {
-    /// Begin a generation; the former ones open for two more days.
-    New {
-        /// The site that shares it.
-        #[arg(long)]
-        site: SiteId,
-        /// Who shares it.
-        #[arg(long)]
-        scope: SealScope,
-    },
-    /// List the rings, without their keys.
-    List,
-    /// Print the newest ring with its keys, for another box or till: keep it secret.
-    Show {
-        /// The site that shares it.
-        #[arg(long)]
-        site: SiteId,
-        /// Who shares it.
-        #[arg(long)]
-        scope: SealScope,
-    },
-    /// Take a ring that another box printed.
-    Add {
-        /// The file that holds it; `-` is the standard input.
-        file: PathBuf,
-    },
-    /// Take all generations of a ring away, at once.
-    Remove {
-        /// The site that shares it.
-        #[arg(long)]
-        site: SiteId,
-        /// Who shares it.
-        #[arg(long)]
-        scope: SealScope,
     },
 }
 

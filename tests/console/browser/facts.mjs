@@ -58,18 +58,58 @@ await card("Refreshes").locator("tr", { hasText: "full" }).first().waitFor();
 await check(page, "masterdata");
 await shoot(page, "masterdata-facts");
 
-// The map says what is cut; the chart of what waits grows with it.
-await goTo("shop");
-const map = page.getByRole("img", { name: /^Map/ });
-await until("answers", async () => /Head office [^;]* answers/.test(await map.getAttribute("aria-label")));
+// How far a refresh is that takes longer than any here.
+await page.route("**/v1/feeds", async (route) => {
+  const answer = await route.fetch();
+  const lines = await answer.json();
+  for (const line of lines) line.progress = { objects: 30, objectsTotal: 90, records: 31000, recordsTotal: 92331 };
+  await route.fulfill({ json: lines });
+});
+const bar = feeds.locator("progress").first();
+await bar.waitFor();
+assert.deepEqual(await bar.evaluate((one) => [one.value, one.max]), [30, 90]);
+await feeds.getByText(/31,000 of 92,331 records/).first().waitFor();
+await check(page, "a refresh that runs");
+await shoot(page, "masterdata-progress");
+await page.unroute("**/v1/feeds");
+
+// What waits for head office: how much, since when, and how long it will take; and the chart of it.
 await wish("cut");
 await wish("sell", { number: 1, gross: "2.19" });
-await until("cut", async () => /Head office [^;]* does not answer/.test(await map.getAttribute("aria-label")));
-await card("Tills").locator("tr", { hasText: "till-1" }).getByText("ago").waitFor();
-await shoot(page, "shop-cut");
+await goTo("sales");
+const waits = card("On the way to head office");
+await until("waits", async () => /Waiting\s+1[\s\S]*Oldest\s+\d+ s[\s\S]*Empty in\s+.*line is back/.test(await waits.innerText()));
+await card("Waiting, oldest first").locator("tr", { hasText: "till-1 no. 1" }).waitFor();
+await shoot(page, "sales-cut");
 await goTo("overview");
 await page.locator(".tile", { hasText: "Waiting for head office" }).getByText("1", { exact: true }).waitFor();
 await until("charted", async () => /waiting: now 1/.test(await page.locator(".chart").first().innerText()));
 await shoot(page, "overview-cut");
+await wish("mend");
+await until("drained", async () => (await wish("status")).outbox.waiting === 0);
+
+// A till that loaded masterdata is listed with the generation it has, and a neighbour is on the map.
+const neighbour = await wish("neighbour");
+await wish("peer", { address: neighbour.address });
+const till = await visit.context.newPage();
+await till.goto(url("store", "/till/"));
+await till.getByLabel("Token of this box").fill(stage.till);
+await till.getByRole("button", { name: "Log in" }).click();
+await until("loaded", async () => /5 products/.test(await till.locator("#said").innerText()));
+await till.close();
+
+// The map says what is cut.
+await goTo("shop");
+const map = page.getByRole("img", { name: /^Map/ });
+await until("answers", async () => /Head office [^;]* answers; peer-store-368 +answers/.test(await map.getAttribute("aria-label")));
+await card("Tills").locator("tr", { hasText: "till-1" }).getByText(/catalogue \d+\.\d+/).waitFor();
+await wish("cut");
+await wish("sell", { number: 2, gross: "2.19" });
+await until("cut", async () => /Head office [^;]* does not answer/.test(await map.getAttribute("aria-label")));
+await card("Tills").locator("tr", { hasText: "till-1" }).getByText("ago").waitFor();
+await shoot(page, "shop-cut");
+// The neighbour's line is not cut: it passes the sale on, which is what the shop is told.
+await until("detour", async () => /by way of peer-store-368/.test(await page.locator("main").innerText()));
+await check(page, "shop with a detour");
 await close(visit);
 process.exit(0);

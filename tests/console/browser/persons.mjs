@@ -47,6 +47,9 @@ await until("locked", async () => /Locked for \d+ s/.test(await page.locator("#s
 assert.ok(await page.locator("#sign-on").isDisabled());
 await check(page, "locked out");
 await shoot(page, "till-locked-phone");
+// A colleague is not locked out by that.
+await dialog.getByLabel("User").fill("bob");
+await until("free for another", async () => !(await page.locator("#sign-on").isDisabled()));
 await dialog.getByRole("button", { name: "Cancel" }).click();
 await sell("rye");
 await sold("3.20").getByText("settled (G3)").waitFor();

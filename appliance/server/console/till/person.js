@@ -1,5 +1,4 @@
-// Who stands at the till: a person signs on with a PIN, stays so while the box agrees, and leaves.
-// Selling needs nobody: what was sold is handed in with the till's own token as well.
+// Who stands at the till; selling needs nobody, because the till's own token hands sales in as well.
 
 import { NoBox, Refusal } from "/console/client/boxes.js";
 

@@ -124,12 +124,12 @@ async function signOn() {
   }
 }
 
-/** Too many wrong PINs: nobody tries before the box would listen. */
-function lockOut(seconds) {
-  const button = element("sign-on");
-  button.disabled = seconds > 0;
-  button.textContent = seconds > 0 ? `Locked for ${seconds} s` : "Sign on";
-  if (seconds > 0) setTimeout(() => lockOut(seconds - 1), 1000);
+/** Too many wrong PINs: nobody tries this name before the box would listen; another name may. */
+function lockOut(seconds, user = element("user").value) {
+  const isLocked = seconds > 0 && element("user").value === user;
+  element("sign-on").disabled = isLocked;
+  element("sign-on").textContent = isLocked ? `Locked for ${seconds} s` : "Sign on";
+  if (seconds > 0) setTimeout(() => lockOut(seconds - 1, user), 1000);
 }
 
 function showTicket() {

@@ -93,7 +93,7 @@ function drawSlots({ running, version, slots, updates }) {
     ["", (slot) => [slot.name === running ? badge(`runs ${version}`, "good") : null, slot === starts ? badge("starts next", "notice") : null]],
     ["Release", (slot) => badge(slot.whole ? (slot.confirmed ? "proved itself" : "not proved yet") : "not whole", slot.whole ? "good" : "bad")],
     ["Starts since", (slot) => count(slot.tries), "number"]], slots),
-  table("Releases, newest first", [
+  h("h3", {}, "Releases"), table("Releases, newest first", [
     ["When", (line) => ago(new Date(line.at * 1000).toISOString())], ["Release", (line) => line.version],
     ["What", (line) => badge(line.event.replace("-", " "), EVENTS[line.event] ?? "notice")], ["Why", (line) => line.why || "–"],
   ], updates, "No release was tried yet.")];

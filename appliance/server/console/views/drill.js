@@ -13,7 +13,7 @@ export class Drills {
     this.minutes = h("input", { type: "number", min: 1, max: 240, value: 5, required: true });
     this.by = h("input", { type: "text", maxLength: 60, autocomplete: "name" });
     this.order = h("div", {},
-      h("p", { class: "quiet" }, "Cuts the line to head office as if its cable were out: selling goes on, and the line comes back by itself. Neighbour boxes and devices stay."),
+      h("p", { class: "quiet" }, "Cuts the line to head office as if its cable were out; it comes back by itself. Neighbours and devices stay."),
       h("div", { class: "row" }, h("label", {}, "Minutes", this.minutes), h("label", {}, "Who cuts it", this.by),
         action("Cut the line", () => this.begin(), "danger")));
     this.now = new Card("Drill", { wide: true, id: "drill" });
@@ -41,9 +41,9 @@ export class Drills {
       ["Ended", (report) => (report.end ? `${ENDS[report.end]} ${report.endedBy ?? ""}` : badge("under way", "notice"))],
       ["Sold meanwhile", (report) => count(report.accepted), "number"],
       ["Failed", (report) => count(report.failed), "number"],
-      ["Longest wait of a till", (report) => micros(report.longestUs), "number"],
-      ["Most that waited", (report) => count(report.waiting), "number"],
-      ["All had arrived after", (report) => (report.drainedMs === undefined ? "–" : `${(report.drainedMs / 1000).toFixed(1)} s`), "number"],
+      ["A till waited", (report) => micros(report.longestUs), "number"],
+      ["Waiting", (report) => count(report.waiting), "number"],
+      ["Arrived after", (report) => (report.drainedMs === undefined ? "–" : `${(report.drainedMs / 1000).toFixed(1)} s`), "number"],
     ], list));
   }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::client::Control;
+use super::paint::paint;
 use super::{CommandError, say};
 use crate::config::{self, Config};
 use crate::http::devices::DeviceList;
@@ -196,7 +197,8 @@ fn screen(report: &Report) -> String {
                 Level::Notice => "!",
                 Level::Bad => "!!",
             };
-            lines.push(format!("{name:<20} {mark:<2}  {}.", finding.text));
+            let mark = paint(finding.level, &format!("{mark:<2}"));
+            lines.push(format!("{name:<20} {mark}  {}.", finding.text));
             lines.extend(finding.advice.as_ref().map(|advice| format!("{:26}{advice}", "")));
         }
     }

@@ -150,6 +150,7 @@ pub async fn start(
 
 pub use fleet::start as start_fleet;
 pub use line::{Line, open as open_line};
+pub use transactions::held_by;
 
 /// The token in a file or credential; none where a certificate takes its place.
 fn token(file: &Path) -> Result<SecretText, RoleError> {

@@ -221,6 +221,7 @@ fn arb_machine() -> impl Strategy<Value = MachineStatus> {
             wear_percent,
             temperature_c,
             memory_bytes: None,
+            slots: None,
             vault_locked: false,
         },
     )
