@@ -100,6 +100,8 @@ pub(super) struct Keeper {
     unwritten: Vec<u64>,
     /// What only looks, and waits for the group to be on disk.
     later: Vec<Look>,
+    /// Whether this group does more than look.
+    changes: bool,
     is_stopping: bool,
 }
 
@@ -313,6 +315,8 @@ impl Owner for Keeper {
         for number in std::mem::take(&mut self.unwritten) {
             self.write_change(number, group);
         }
+        // Who waits is not woken by others that look, or they would wake each other for ever.
+        self.changes |= !matches!(command, Command::Look(_));
         match command {
             Command::Submit { order, answer } => self.submit(order, answer, group),
             Command::Begin { printer, answer } => self.begin(&printer, answer, group),
@@ -345,7 +349,7 @@ impl Owner for Keeper {
             }
         }
         self.held.let_go(journal);
-        if self.later.is_empty() {
+        if std::mem::take(&mut self.changes) {
             self.turn.send_modify(|turn| *turn += 1);
         }
         for look in std::mem::take(&mut self.later) {

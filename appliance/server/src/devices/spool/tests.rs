@@ -134,3 +134,31 @@ async fn thousands_of_jobs_go_through_and_the_journal_stays_bounded() {
     assert_eq!(state(&opened.spool, "sale-0").await, State::Printed { level: Level::Processed });
     close(opened).await;
 }
+
+#[tokio::test]
+async fn who_waits_for_a_job_hears_of_it_also_when_others_look_at_the_same_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = Spool::open(dir.path()).unwrap();
+    let spool = opened.spool.clone();
+    spool.submit(order("sale-1", "tea")).await.unwrap();
+    let begun = begin(&spool).await.unwrap();
+    // The spool's thread is held, so that what comes meanwhile is one group.
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let (reached, at_gate) = oneshot::channel();
+    let hold = Command::Look(Box::new(move |_| {
+        let _ = reached.send(());
+        let _ = gate.recv();
+    }));
+    spool.sender.send(hold).await.unwrap();
+    at_gate.await.unwrap();
+    let turns = spool.turns();
+    tell(&spool, begun.record.number, Verdict::Printed(Level::Processed)).await;
+    let key = || "sale-1".parse().unwrap();
+    let (seen, ()) = tokio::join!(spool.find(key()), async { open.send(()).unwrap() });
+    assert_eq!(seen.unwrap().unwrap().record.state, State::Printed { level: Level::Processed });
+    assert!(turns.has_changed().unwrap());
+    let turns = spool.turns();
+    spool.find(key()).await.unwrap();
+    assert!(!turns.has_changed().unwrap(), "who only looks wakes nobody");
+    close(opened).await;
+}

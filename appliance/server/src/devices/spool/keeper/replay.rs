@@ -71,8 +71,18 @@ impl Keeper {
         let reader = journal.reader();
         let (pending, unwritten, later) = (Vec::new(), Vec::new(), Vec::new());
         let turn = watch::Sender::new(0);
-        let mut keeper =
-            Self { spool, held, reader, news, turn, pending, unwritten, later, is_stopping: false };
+        let mut keeper = Self {
+            spool,
+            held,
+            reader,
+            news,
+            turn,
+            pending,
+            unwritten,
+            later,
+            changes: false,
+            is_stopping: false,
+        };
         let mut interrupted = BTreeSet::new();
         for change in changes {
             match change {
