@@ -276,7 +276,7 @@ impl Stage {
         let id = format!("peer-{NEIGHBOUR}");
         let source =
             format!("[[source]]\nid = \"{id}\"\nkind = \"peer\"\nurl = \"http://{address}\"\n");
-        fs::write(&file, fs::read_to_string(&file)? + &source)?;
+        fs::write(&file, format!("{}{source}", fs::read_to_string(&file)?))?;
         self.boxes.store.stop();
         self.start().await
     }

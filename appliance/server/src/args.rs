@@ -93,6 +93,9 @@ pub enum Command {
         /// The files hold changes; without this they hold all records of their models.
         #[arg(long)]
         changes: bool,
+        /// Only check it, definitions and their rules included; nothing is published.
+        #[arg(long)]
+        check: bool,
     },
     /// Publish all feeds to storage (role main): objects first, heads last.
     Publish {

@@ -18,8 +18,12 @@ const STANDS_FOR: [(&str, &str); 8] = [
     ("ID", "hook-1"),
 ];
 
-/// Commands whose mention alone, without what they need, is a name and not something to type.
+/// A command without what it needs is mentioned by its name, and is not something to type.
 fn is_to_be_typed(command: &str) -> bool {
+    let is_mentioned = command.split(' ').next_back().is_some_and(|last| last.starts_with("--"));
+    if is_mentioned {
+        return false;
+    }
     command.contains(" -") || command.contains("…") || command.split(' ').any(is_stand_in)
 }
 
@@ -45,7 +49,9 @@ fn commands(text: &str) -> Vec<String> {
     let alone = text.lines().filter_map(|line| line.strip_prefix("    "));
     let all = quoted.chain(alone).map(str::trim);
     let ours = all.filter_map(|command| command.strip_prefix("storebox "));
-    ours.map(|rest| rest.split(" | ").next().unwrap_or(rest).to_owned()).collect()
+    ours.map(|rest| rest.split(" | ").next().unwrap_or(rest))
+        .map(|rest| rest.split(" > ").next().unwrap_or(rest).trim().to_owned())
+        .collect()
 }
 
 #[test]

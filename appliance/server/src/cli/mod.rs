@@ -252,7 +252,9 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
             say(&key::public_text(&key::open(data_dir)?));
             Ok(())
         }
-        Command::Import { dir, changes } => masterdata::import(data_dir, &dir, changes).await,
+        Command::Import { dir, changes, check } => {
+            masterdata::import(data_dir, &dir, changes, check).await
+        }
         Command::Adopt { from } => masterdata::adopt(data_dir, from).await,
         Command::Publish { to, access } => masterdata::publish(data_dir, to, access).await,
         Command::Refresh { from: Some(from), access, .. } => {
