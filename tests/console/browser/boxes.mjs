@@ -14,7 +14,7 @@ for (const phone of [false, true]) {
   await page.getByText("Sign in as operator to see the boxes of the chain.").waitFor();
   await signIn(page, stage.office);
   const row = (name) => page.getByRole("row", { name: new RegExp(name) });
-  await until("heard", async () => /here[\s\S]*level[\s\S]*receipts[\s\S]*out of paper/.test(await row("store-367").innerText()));
+  await until("heard", async () => /here[\s\S]*level[\s\S]*receipts[\s\S]*refused sale/.test(await row("store-367").innerText()));
   assert.match(await row("store-999").innerText(), /unknown/);
   assert.match(await row("store-367").innerText(), /0\.1\.0/);
   await fitsScreen(page, "boxes");

@@ -86,9 +86,12 @@ impl Traffic {
         &self.0.waits
     }
 
-    /// Requests that the box itself failed: answers of class `5xx`.
+    /// Requests that the box itself failed: answers of class `5xx`, but not to who only wants to wait longer.
     pub fn failures(&self) -> u64 {
-        self.0.by_class[5].load(Ordering::Relaxed)
+        let counts = self.0.refused.counts();
+        let waited = counts.iter().find(|(code, _)| *code == Code::NotSettledYet);
+        let all = self.0.by_class[5].load(Ordering::Relaxed);
+        all.saturating_sub(waited.map_or(0, |(_, count)| *count))
     }
 
     /// Answers by class of status, `2xx` to `5xx`.
