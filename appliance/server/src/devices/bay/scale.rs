@@ -213,7 +213,8 @@ impl ScaleCraft {
         let fault = fault(&seen.outcome);
         let (done, waiting) =
             std::mem::take(&mut self.weights).into_iter().partition(|weight: &Weight| {
-                seen.at >= weight.since && (fault.is_some() || answers(&weight.ask, &seen.outcome))
+                let is_refused = fault.is_some() && concerns(&weight.ask, &seen.outcome);
+                seen.at >= weight.since && (is_refused || answers(&weight.ask, &seen.outcome))
             });
         self.weights = waiting;
         let done: Vec<Weight> = done;
@@ -326,8 +327,20 @@ impl Craft for ScaleCraft {
 /// Whether this is what a till that asked for it can sell by.
 fn answers(ask: &Ask, outcome: &Outcome) -> bool {
     let Outcome::Stable(measured) = outcome else { return false };
-    let is_priced = measured.priced.is_some() || !matches!(ask, Ask::Price(_));
+    let is_priced = match ask {
+        // The answer to a till that asked before, or beside, may carry another price.
+        Ask::Price(wanted) => {
+            measured.priced.is_some_and(|priced| priced.unit_price == wanted.unit_price)
+        }
+        Ask::Weigh | Ask::Zero | Ask::Tare | Ask::TareBy(_) | Ask::ClearTare => true,
+    };
     measured.weight.mantissa() > 0 && is_priced
+}
+
+/// Whether a fault is one for who asked this: a price that somebody else asked for is none.
+fn concerns(ask: &Ask, outcome: &Outcome) -> bool {
+    let Outcome::OtherPrice { unit_price } = outcome else { return true };
+    matches!(ask, Ask::Price(wanted) if wanted.unit_price != *unit_price)
 }
 
 /// Why waiting on does not help, if it does not.
@@ -395,4 +408,35 @@ fn refusal(why: Refusal) -> Problem {
         Refusal::NoReply | Refusal::Garbled => Code::ScaleFault,
     };
     Problem::new(code, why.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use storebox_peripherals::scale::{PricedAsk, Unit, Weight};
+
+    use super::*;
+
+    fn price(unit_price: u32) -> Ask {
+        Ask::Price(PricedAsk { unit_price, tare: None, text: None })
+    }
+
+    fn sold(unit_price: u32) -> Outcome {
+        let weight = Weight::parse(b"0.316", Unit::Kilogram).unwrap();
+        let priced = Some(Priced { unit_price, amount: 390 });
+        Outcome::Stable(Measured { weight, kind: Kind::Unstated, at_zero: None, priced })
+    }
+
+    #[test]
+    fn a_price_that_another_till_asked_for_answers_nobody_else() {
+        assert!(answers(&price(1234), &sold(1234)) && answers(&Ask::Weigh, &sold(1234)));
+        assert!(!answers(&price(1000), &sold(1234)));
+    }
+
+    #[test]
+    fn a_scale_that_computes_with_another_price_refuses_only_who_wanted_this_one() {
+        let other = Outcome::OtherPrice { unit_price: 1234 };
+        assert!(concerns(&price(1000), &other));
+        assert!(!concerns(&price(1234), &other) && !concerns(&Ask::Weigh, &other));
+        assert!(concerns(&Ask::Weigh, &Outcome::NoReply));
+    }
 }
