@@ -11,37 +11,47 @@ use tokio::sync::watch;
 /// Open until somebody shuts it; cheap to clone, and all clones are one valve.
 #[derive(Debug, Clone)]
 pub struct Valve {
-    is_shut: watch::Sender<bool>,
+    state: watch::Sender<State>,
+}
+
+/// Whether nothing passes, and how often the valve was opened again: who looks late still sees that.
+#[derive(Debug, Clone, Copy, Default)]
+struct State {
+    is_shut: bool,
+    reopened: u64,
 }
 
 impl Default for Valve {
     fn default() -> Self {
-        Self { is_shut: watch::Sender::new(false) }
+        Self { state: watch::Sender::new(State::default()) }
     }
 }
 
 impl Valve {
     /// Whether nothing passes.
     pub fn is_shut(&self) -> bool {
-        *self.is_shut.borrow()
+        self.state.borrow().is_shut
     }
 
     /// Lets nothing pass any more.
     pub fn shut(&self) {
-        self.is_shut.send_replace(true);
+        self.state.send_modify(|state| state.is_shut = true);
     }
 
     /// Lets everything pass again.
     pub fn open(&self) {
-        self.is_shut.send_replace(false);
+        self.state.send_modify(|state| {
+            state.reopened += u64::from(state.is_shut);
+            state.is_shut = false;
+        });
     }
 
     /// Does what needs the line; nothing as soon as the valve is shut.
     pub async fn pass<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let mut is_shut = self.is_shut.subscribe();
+        let mut state = self.state.subscribe();
         let shut = async {
             // The sender lives as long as this valve.
-            let _ = is_shut.wait_for(|is_shut| *is_shut).await;
+            let _ = state.wait_for(|state| state.is_shut).await;
         };
         tokio::select! {
             biased;
@@ -50,14 +60,12 @@ impl Valve {
         }
     }
 
-    /// Waits until the valve has been shut and is open again.
+    /// Waits until the valve is opened again, from now on.
     pub async fn reopened(&self) {
-        let mut is_shut = self.is_shut.subscribe();
-        for wanted in [true, false] {
-            if is_shut.wait_for(|is_shut| *is_shut == wanted).await.is_err() {
-                return std::future::pending().await;
-            }
-        }
+        let mut state = self.state.subscribe();
+        let before = state.borrow().reopened;
+        // The sender lives as long as this valve.
+        let _ = state.wait_for(|state| state.reopened != before).await;
     }
 }
 
@@ -80,12 +88,16 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_the_line_hears_that_it_is_back() {
         let valve = Valve::default();
+        // Shut and opened between two looks, and opened without having been shut: that is no return.
         let cut_and_mend = async {
+            valve.open();
             valve.shut();
-            tokio::task::yield_now().await;
             valve.open();
         };
-        tokio::join!(valve.reopened(), cut_and_mend);
+        let both = futures_util::future::join(valve.reopened(), cut_and_mend);
+        tokio::time::timeout(std::time::Duration::from_secs(10), both).await.unwrap();
         assert!(!valve.is_shut());
+        let never = tokio::time::timeout(std::time::Duration::from_millis(1), valve.reopened());
+        assert!(never.await.is_err(), "it was not opened again since");
     }
 }
