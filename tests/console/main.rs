@@ -5,6 +5,7 @@
 //! The browser may reach nothing but the boxes: every other address is refused, and noted as a failure.
 //! Screenshots are left under target/browser/shots.
 
+mod door;
 mod scenario;
 mod stage;
 
@@ -35,6 +36,22 @@ async fn a_refused_sale_is_repaired_by_a_person_with_the_change_in_sight() -> an
 async fn head_office_sees_all_its_boxes_and_says_unknown_where_it_does_not_know()
 -> anyhow::Result<()> {
     scenario::play("boxes.mjs", Stage::open().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_lets_a_till_in_from_the_console_and_sees_what_is_served_in_the_open()
+-> anyhow::Result<()> {
+    let mut stage = Stage::open().await?;
+    stage.adopt().await?;
+    scenario::play("door.mjs", stage).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_believes_the_box_by_head_offices_root_and_only_listed_pages_may_use_it()
+-> anyhow::Result<()> {
+    let mut stage = Stage::open().await?;
+    stage.adopt_both().await?;
+    scenario::play("secure.mjs", stage).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,6 +23,8 @@ use storebox_peripherals::sim::script::Script;
 use storebox_tests::wait;
 use tempfile::TempDir;
 
+use crate::door::Waiting;
+
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The box beside the shop's.
 const NEIGHBOUR: &str = "store-368";
@@ -64,6 +66,7 @@ pub(crate) struct Stage {
     facts: Value,
     client: Client,
     imports: usize,
+    pub(crate) waiting: Waiting,
     folder: TempDir,
 }
 
@@ -117,6 +120,7 @@ impl Stage {
             facts,
             client,
             imports,
+            waiting: Waiting::new(),
             folder,
         };
         stage.import(&[
@@ -128,6 +132,33 @@ impl Stage {
         ])?;
         stage.await_level().await?;
         Ok(stage)
+    }
+
+    /// The box of the shop.
+    pub(crate) fn store(&mut self) -> &mut Process {
+        &mut self.boxes.store
+    }
+
+    /// Head office.
+    pub(crate) fn main(&mut self) -> &mut Process {
+        &mut self.boxes.main
+    }
+
+    /// Starts head office again, where the shop's box finds it.
+    pub(crate) async fn restart_main(&mut self) -> anyhow::Result<()> {
+        self.boxes.main_address = self.boxes.main.start().await?;
+        self.boxes.line.set_target(self.boxes.main_address);
+        Ok(())
+    }
+
+    /// Tells the scripts something more.
+    pub(crate) fn tell(&mut self, name: &str, fact: Value) {
+        self.facts[name] = fact;
+    }
+
+    /// Where all of it lies.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Where the boxes are and the tokens that they gave.
@@ -153,6 +184,8 @@ impl Stage {
             "people" => self.people().await?,
             "control" => return Ok(self.boxes.store.control("GET", &text("path"), None).await?),
             "settle before" => self.settle_before(wish).await?,
+            "knock" => return self.knock(&text("name")).await,
+            "is in" => return self.is_in().await,
             "neighbour" => return self.open_neighbour().await,
             "peer" => return self.know_neighbour(&text("address")).await,
             "add box" => return Ok(json!(self.boxes.main.ask(&["node", "add", &text("name")])?)),
@@ -168,7 +201,7 @@ impl Stage {
         Ok(Value::Null)
     }
 
-    async fn start(&mut self) -> anyhow::Result<Value> {
+    pub(crate) async fn start(&mut self) -> anyhow::Result<Value> {
         let address = self.boxes.store.start().await?;
         self.boxes.store_address = address;
         self.counter.set_target(address);

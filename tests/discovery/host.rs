@@ -95,6 +95,7 @@ pub(crate) fn play(part: &str) {
             "browser" => play_browser(&settings).await,
             "discover" => play_discover(&settings).await,
             "flood" => crate::hostile::flood(&settings.address, settings.packets),
+            "impostor" => crate::impostor::play(settings.impostor()).await,
             "noise" => crate::hostile::noise(&settings.address, settings.packets),
             "till" => play_till(&settings, orders).await,
             "seller" => {
@@ -108,6 +109,16 @@ pub(crate) fn play(part: &str) {
 }
 
 impl Settings {
+    fn impostor(&self) -> crate::impostor::Impostor {
+        crate::impostor::Impostor {
+            beacon: self.beacon(99),
+            announce: self.announce(),
+            node: self.node.clone(),
+            feeds: self.memory.clone().expect("what it serves").into(),
+            victim: self.address.parse().expect("an address"),
+        }
+    }
+
     fn time(&self) -> Duration {
         Duration::from_millis(self.time_ms)
     }
@@ -158,6 +169,7 @@ impl Settings {
             boot: self.boot,
             interfaces: Interfaces::only(self.interfaces.clone()),
             probe_path: "/health".to_owned(),
+            greeting: None,
         }
     }
 
@@ -177,6 +189,7 @@ impl Settings {
             port: PORT,
             memory: self.memory.clone().map(Into::into),
             probe_path: "/health".to_owned(),
+            greeting: None,
         }
     }
 }

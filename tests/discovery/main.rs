@@ -6,13 +6,16 @@
 //! The hosts run this same binary as a child process, see `host`.
 
 mod changes;
+mod estate;
 mod fallbacks;
 mod host;
 mod hostile;
+mod impostor;
 mod lan;
 mod names;
 mod others;
 mod proc;
+mod secure;
 mod seeking;
 mod siege;
 mod times;

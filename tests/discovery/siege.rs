@@ -4,8 +4,7 @@
 //! certified a box and a till of the same names.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
@@ -13,99 +12,16 @@ use storebox::trust::join::Membership;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::estate::{Estate, complaint, said};
 use crate::host::{PORT, say};
-use crate::lan::{Lan, lan};
-use crate::proc::{Proc, now, tell, until};
+use crate::lan::lan;
+use crate::proc::{now, tell};
 
 const SOON: Duration = Duration::from_secs(20);
 /// How long the shop sells under attack.
 const SIEGE_MS: u64 = 10_000;
 /// Silent connections that the attacker keeps open; the box gives one address 64.
 const SILENT: usize = 300;
-
-fn program() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_storebox-under-test"))
-}
-
-/// A head office and one box of it on a host of the LAN.
-struct Estate<'a> {
-    lan: &'a Lan,
-    host: &'static str,
-    folder: PathBuf,
-}
-
-impl<'a> Estate<'a> {
-    fn found(lan: &'a Lan, host: &'static str, folder: &Path) -> Self {
-        let estate = Self { lan, host, folder: folder.join(host) };
-        let settings = format!(
-            "role = \"store\"\nnode = \"box-1\"\ndata_dir = {:?}\n[http]\nlisten = [\"127.0.0.1:0\"]\n\
-             [tls]\nlisten = [\"{}:{PORT}\"]\n",
-            estate.path("data"),
-            lan.address(host)
-        );
-        std::fs::create_dir_all(estate.folder.join("data")).expect("a folder of the test");
-        std::fs::write(estate.folder.join("storebox.toml"), settings).expect("the same");
-        let office = estate.path("office");
-        estate.good(&["site", "new", "--office", &office, "0007"]);
-        let request = estate.good(&["site", "request", "box-1"]);
-        std::fs::write(estate.folder.join("request"), request).expect("the same");
-        let issue = ["site", "issue", "--office", &office, "0007", &estate.path("request")];
-        std::fs::write(estate.folder.join("papers"), estate.good(&issue)).expect("the same");
-        estate.good(&["site", "adopt", &estate.path("papers")]);
-        estate
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.join(name).to_string_lossy().into_owned()
-    }
-
-    fn start(&self) -> Proc {
-        let mut command = self.lan.command(self.host, &program().to_string_lossy());
-        command.args(["--config", &self.path("storebox.toml"), "run"]);
-        let running = Proc::start(command);
-        let at = self.folder.join("data/https.addr");
-        until(SOON, "a box that serves", || {
-            at.exists() && self.run(self.host, &["status"]).status.success()
-        });
-        running
-    }
-
-    /// The program with this estate's configuration, on any host.
-    fn run(&self, host: &str, arguments: &[&str]) -> Output {
-        let mut command = self.lan.command(host, &program().to_string_lossy());
-        command.args(["--config", &self.path("storebox.toml")]).args(arguments);
-        command.output().expect("the program is there")
-    }
-
-    fn good(&self, arguments: &[&str]) -> String {
-        said(&self.run(self.host, arguments))
-    }
-
-    /// A slip without the addresses that would lead a lured newcomer to the right box after all.
-    fn slip(&self) -> String {
-        let text = self.good(&["enrol", "slip", "--by", "manager"]);
-        text.split(':').take(5).collect::<Vec<_>>().join(":")
-    }
-
-    /// A newcomer on some host, lured or led to an address.
-    fn join(&self, from: &str, name: &str, slip: &str, to: &str) -> Output {
-        let (dir, address) = (self.path(name), format!("{}:{PORT}", self.lan.address(to)));
-        let way = ["--slip", slip, "--address", &address];
-        let who = ["enrol", "join", "--dir", &dir, "--name", name];
-        self.run(from, &[&who[..], &way[..]].concat())
-    }
-}
-
-fn said(output: &Output) -> String {
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-fn complaint(output: &Output) -> String {
-    assert!(!output.status.success(), "it should have been refused");
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
 
 /// The part of a till that sells for so long and tells how it went.
 pub(crate) async fn sell(till: &str, address: &str, time: Duration) {

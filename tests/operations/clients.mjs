@@ -24,6 +24,9 @@ const refusal = await box.call("customer", { name: "Bob", pin: "1234" }).catch((
 assert.ok(refusal instanceof Refusal);
 assert.equal(refusal.code, "hook_refused");
 assert.match(refusal.message, /hook no-bobs refuses: no Bobs/);
+assert.match(refusal.correlation, /^[0-9a-f]{24}$/);
+const named = await box.call("customer", { name: "Bob" }, { correlation: "kiosk-7" }).catch((error) => error);
+assert.equal(named.correlation, "kiosk-7");
 
 const ticket = { key: "0192d3a4-5b6c-7000-8000-00000000abcd", lines: [{ productId: "1", quantity: 2 }] };
 const made = await box.call("ticket", ticket, { wait: "settled", timeoutS: 30 });
@@ -57,4 +60,4 @@ heard.abort();
 assert.deepEqual(change.models.Product.changed, ["1", "2"]);
 assert.deepEqual(events.map(({ event, id }) => [event, id]), [["reset", ""], ["changed", "1"]]);
 await box.boxes.ask("/v1/channel/push/taken", { method: "POST", body: { number: push.number } });
-console.log(JSON.stringify({ push, sale }));
+console.log(JSON.stringify({ push, sale, correlation: refusal.correlation }));

@@ -112,11 +112,14 @@ async fn look_at_the_log(site: &Site, results: &Value) -> anyhow::Result<()> {
     let store = &site.stage.store;
     wait::until("the log of requests", PATIENCE, || async {
         let log = store.control("GET", "/v1/requests?service=customer", None).await?;
-        Ok(log["calls"].as_array().is_some_and(|calls| calls.len() == 2))
+        Ok(log["calls"].as_array().is_some_and(|calls| calls.len() == 3))
     })
     .await?;
     let refused = store.control("GET", "/v1/requests?refused=true", None).await?;
-    let call = &refused["calls"][0];
+    ensure!(refused["calls"][0]["correlation"] == "kiosk-7", "{refused}");
+    let call = &refused["calls"][1];
+    ensure!(call["correlation"] == results["correlation"], "the client's own: {refused}");
+    ensure!(call["roles"] == json!(["shop"]), "{refused}");
     ensure!(call["problem"]["code"] == "hook_refused", "{refused}");
     ensure!(call["steps"][0]["hook"] == "no-bobs", "{refused}");
     ensure!(call["request"]["pin"] == "…", "{refused}");

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,106 +10,34 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use storebox::demo::process::Process;
 use storebox::demo::state::State;
-use storebox::trust::join::Membership;
+use storebox_tests::chain::{Chain, LISTEN, await_level};
 use storebox_tests::wait;
 
 use crate::site::{PATIENCE, executable, log_of, sale};
-
-const TLS: &str = "[http]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nlisten = [\"127.0.0.1:0\"]\n";
 
 #[expect(clippy::disallowed_methods, reason = "the clock of this test")]
 fn now() -> Instant {
     Instant::now()
 }
 
-/// Head office's cabinet and whom it has adopted, below one folder.
-struct Chain {
-    folder: PathBuf,
-}
-
-impl Chain {
-    fn found(folder: &Path) -> anyhow::Result<Self> {
-        let chain = Self { folder: folder.to_owned() };
-        for site in ["head-office", "0007"] {
-            chain.run(&["site", "new", "--office", &chain.office(), site])?;
-        }
-        Ok(chain)
-    }
-
-    fn office(&self) -> String {
-        self.folder.join("office").to_string_lossy().into_owned()
-    }
-
-    /// The program without any box.
-    fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let output = Command::new(executable()).args(arguments).stdin(Stdio::null()).output()?;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{arguments:?}: {errors}");
-        Ok(String::from_utf8(output.stdout)?)
-    }
-
-    /// What a technician does with a new box: a request, the papers, adoption.
-    fn adopt(&self, process: &Process, node: &str, site: &str) -> anyhow::Result<()> {
-        let (request, papers) = (self.file(node, "request"), self.file(node, "papers"));
-        fs::write(&request, process.ask(&["site", "request", node])?)?;
-        let issue = ["site", "issue", "--office", &self.office(), site, &request];
-        fs::write(&papers, self.run(&issue)?)?;
-        process.ask(&["site", "adopt", &papers])?;
-        Ok(())
-    }
-
-    fn file(&self, node: &str, what: &str) -> String {
-        self.folder.join(format!("{node}.{what}.json")).to_string_lossy().into_owned()
-    }
-
-    /// A shop's box of site 0007 that runs alone, and where it speaks TLS.
-    async fn shop(&self, node: &str) -> anyhow::Result<(Process, SocketAddr)> {
-        self.patient_shop(node, 5).await
-    }
-
-    /// The same with so many seconds for the head of a request.
-    async fn patient_shop(&self, node: &str, head_s: u32) -> anyhow::Result<(Process, SocketAddr)> {
-        let patience = format!("[http]\nhead_timeout_s = {head_s}\n");
-        let settings = format!("role = \"store\"\n{}", TLS.replace("[http]\n", &patience));
-        let mut store = Process::lay_out(executable(), &self.folder, node, &settings)?;
-        self.adopt(&store, node, "0007")?;
-        store.start().await?;
-        let secure = secure(&store)?;
-        Ok((store, secure))
-    }
-}
-
-fn secure(process: &Process) -> anyhow::Result<SocketAddr> {
-    Ok(fs::read_to_string(process.data().join("https.addr"))?.trim().parse()?)
+/// Head office's cabinet, founded in this folder.
+fn found(folder: &Path) -> anyhow::Result<Chain> {
+    Chain::found(executable(), folder)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shop_works_with_head_office_over_tls_and_hears_what_was_stolen() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let chain = Chain::found(folder.path())?;
-    let settings = format!("role = \"main\"\n{TLS}");
-    let mut main = Process::lay_out(executable(), folder.path(), "main", &settings)?;
-    chain.adopt(&main, "main", "head-office")?;
-    main.start().await?;
-    let catalogue = folder.path().join("catalogue");
-    fs::create_dir_all(&catalogue)?;
-    fs::write(catalogue.join("Product.ndjson"), r#"{"id":"1","name":"Apple","barcode":"4001"}"#)?;
-    main.ask(&["import", &catalogue.to_string_lossy()])?;
-    let key = State::of(&main).await?.public_key;
-    let settings = format!(
-        "role = \"store\"\n[main]\nurl = \"https://{}\"\npublic_key = \"{key}\"\n{TLS}",
-        secure(&main)?
-    );
-    let mut store = Process::lay_out(executable(), folder.path(), "store-1", &settings)?;
-    chain.adopt(&store, "store-1", "0007")?;
-    store.start().await?;
-    wait::until("replica = author", PATIENCE, || async {
-        let author = State::of(&main).await?;
-        Ok(State::of(&store).await?.is_level_with(&author))
-    })
-    .await?;
-    let till = join_by_slip(&store, &chain, secure(&store)?, "till-1")?;
-    let mut connection = till.connect(secure(&store)?).await?;
+    let chain = found(folder.path())?;
+    let (main, section) = chain.main("").await?;
+    chain.import(
+        &main,
+        &[("Product", r#"{"id":"1","name":"Apple","barcode":"4001"}"#.to_owned())],
+    )?;
+    let (store, _, at) = chain.shop("store-1", "0007", &section).await?;
+    await_level(&main, &store).await?;
+    let till = chain.join_by_slip(&store, at, "till-1")?;
+    let mut connection = till.connect(at).await?;
     let taken: Value = connection.post("/v1/transactions", &sale(1, "1.00")).await?;
     ensure!(taken.is_object(), "{taken}");
     wait::until("settled at head office", PATIENCE, || async {
@@ -136,15 +64,11 @@ async fn a_shop_works_with_head_office_over_tls_and_hears_what_was_stolen() -> a
 #[tokio::test(flavor = "multi_thread")]
 async fn a_main_server_of_another_site_is_not_believed() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let chain = Chain::found(folder.path())?;
-    let (fake, secure) = chain.shop("store-9").await?;
+    let chain = found(folder.path())?;
+    let (fake, _, secure) = chain.shop("store-9", "0007", "").await?;
     let key = State::of(&fake).await?.public_key;
-    let settings = format!(
-        "role = \"store\"\n[main]\nurl = \"https://{secure}\"\npublic_key = \"{key}\"\n{TLS}"
-    );
-    let mut store = Process::lay_out(executable(), folder.path(), "store-1", &settings)?;
-    chain.adopt(&store, "store-1", "0007")?;
-    store.start().await?;
+    let section = format!("[main]\nurl = \"https://{secure}\"\npublic_key = \"{key}\"\n");
+    let (store, _, _) = chain.shop("store-1", "0007", &section).await?;
     wait::until("the log says so", PATIENCE, || async {
         Ok(log_of(&store)?.contains("the server is not believed"))
     })
@@ -156,43 +80,25 @@ async fn a_main_server_of_another_site_is_not_believed() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn join_by_slip(
-    store: &Process,
-    chain: &Chain,
-    secure: SocketAddr,
-    name: &str,
-) -> anyhow::Result<Membership> {
-    let slip = store.ask(&["enrol", "slip", "--by", "manager"])?;
-    join(chain, name, &["--slip", &slip, "--address", &secure.to_string()])
-}
-
-fn join(chain: &Chain, name: &str, way: &[&str]) -> anyhow::Result<Membership> {
-    let dir = chain.folder.join("tills").join(name);
-    let text = dir.to_string_lossy();
-    let arguments = [&["enrol", "join", "--dir", &text, "--name", name], way].concat();
-    chain.run(&arguments)?;
-    Ok(Membership::open(&dir)?)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_till_is_connected_from_the_command_line_in_seconds() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let chain = Chain::found(folder.path())?;
-    let (store, secure) = chain.shop("store-1").await?;
+    let chain = found(folder.path())?;
+    let (store, _, secure) = chain.shop("store-1", "0007", "").await?;
     let address = secure.to_string();
     let begun = now();
-    join_by_slip(&store, &chain, secure, "till-1")?;
+    chain.join_by_slip(&store, secure, "till-1")?;
     let by_slip = begun.elapsed();
     let said = store.ask(&["enrol", "code", "--by", "manager", "--minutes", "5"])?;
     let code = said.split("   ").next().context("a code")?;
-    join(&chain, "till-2", &["--code", code, "--address", &address])?;
+    chain.join("till-2", &["--code", code, "--address", &address])?;
     let file = folder.path().join("slips.json").to_string_lossy().into_owned();
     let names = ["enrol", "provision", "--names", "till-3,till-4", "--by", "technician"];
     store.ask(&[&names[..], &["--out", &file]].concat())?;
     for name in ["till-3", "till-4"] {
-        join(&chain, name, &["--file", &file, "--address", &address])?;
+        chain.join(name, &["--file", &file, "--address", &address])?;
     }
-    ensure!(join(&chain, "till-4", &["--file", &file, "--address", &address]).is_err());
+    ensure!(chain.join("till-4", &["--file", &file, "--address", &address]).is_err());
     let audit = store.ask(&["enrol", "audit"])?;
     ensure!(audit.matches("enrolled").count() == 4, "{audit}");
     ensure!(!audit.contains(code) && !log_of(&store)?.contains(code), "no secret is written down");
@@ -206,8 +112,8 @@ async fn a_till_is_connected_from_the_command_line_in_seconds() -> anyhow::Resul
 #[tokio::test(flavor = "multi_thread")]
 async fn a_box_in_service_is_neither_adopted_again_nor_reset() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let chain = Chain::found(folder.path())?;
-    let (mut store, _) = chain.shop("store-1").await?;
+    let chain = found(folder.path())?;
+    let (mut store, _, _) = chain.shop("store-1", "0007", "").await?;
     ensure!(store.ask(&["site", "reset", "--confirm", "store-1"]).is_err(), "it runs");
     ensure!(store.ask(&["site", "adopt", &chain.file("store-1", "papers")]).is_err(), "it runs");
     store.stop();
@@ -221,9 +127,10 @@ async fn a_box_in_service_is_neither_adopted_again_nor_reset() -> anyhow::Result
 #[tokio::test(flavor = "multi_thread")]
 async fn other_peoples_tls_finds_the_box_good_and_nothing_weak() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let chain = Chain::found(folder.path())?;
+    let chain = found(folder.path())?;
     // The scanner sees whether it may be nobody by waiting five seconds for a connection that is closed.
-    let (_store, secure) = chain.patient_shop("store-1", 30).await?;
+    let patience = LISTEN.replace("[http]\n", "[http]\nhead_timeout_s = 30\n");
+    let (_store, _, secure) = chain.shop("store-1", "0007", &patience).await?;
     let root = folder.path().join("office/root.pem").to_string_lossy().into_owned();
     let openssl = |version: &str| {
         let target = secure.to_string();

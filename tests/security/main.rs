@@ -1,7 +1,14 @@
 //! What strangers, thieves and curious caches get from real boxes: nothing.
 
 mod box_of;
+mod busy;
+mod certificate;
+mod people;
+mod refusals;
+mod rings;
 mod sealed;
 mod secrets;
+mod slip;
 mod tpm;
 mod vectors;
+mod walk;

@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub mod chain;
 pub mod postgres;
 pub mod shop;
 pub mod wait;

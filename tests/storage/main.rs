@@ -3,4 +3,5 @@
 mod chain;
 mod hostile;
 mod reading;
+mod sealed;
 mod servers;

@@ -43,6 +43,35 @@ fn decisions_are_numbered_once() {
 }
 
 #[test]
+fn every_test_that_a_decision_names_exists() {
+    let code: String = source::ending(".rs").map(|source| source.text.clone()).collect();
+    let mut unknown = Vec::new();
+    let mut named = 0;
+    for source in source::ending(".md") {
+        if !source.path.starts_with("appliance/decisions/") {
+            continue;
+        }
+        for (number, line) in source.lines() {
+            // The name of a test is a sentence.
+            for name in line.split('`').skip(1).step_by(2).filter(|name| is_sentence(name)) {
+                named += 1;
+                if !code.contains(&format!("fn {name}(")) {
+                    unknown.push(format!("{}:{number}: {name}", source.path));
+                }
+            }
+        }
+    }
+    assert!(named > 40, "the names were found");
+    source::expect_none("a test that a decision names exists", unknown);
+}
+
+/// At least five words joined by underscores.
+fn is_sentence(name: &str) -> bool {
+    name.matches('_').count() >= 4
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit())
+}
+
+#[test]
 fn the_readme_names_the_command_that_ci_runs() {
     let read = |path: &str| std::fs::read_to_string(source::root().join(path)).unwrap();
     let command = "tests/run";

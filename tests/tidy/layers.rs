@@ -71,6 +71,7 @@ const PROTO: &[(&str, u8, Siblings)] = &[
     ("estate", 2, Siblings::Apart),
     ("seal", 1, Siblings::Apart),
     ("sync", 2, Siblings::Apart),
+    ("trust", 2, Siblings::Apart),
     ("lib", 3, Siblings::Apart),
 ];
 

@@ -8,6 +8,7 @@ import { Sales } from "./views/sales.js";
 import { Masterdata } from "./views/masterdata.js";
 import { Devices } from "./views/devices.js";
 import { Shop } from "./views/shop.js";
+import { Door } from "./views/door.js";
 import { Box } from "./views/box.js";
 import { Boxes } from "./views/boxes.js";
 
@@ -24,6 +25,7 @@ const PAGES = [
   ["masterdata", "Masterdata", Masterdata, () => true],
   ["devices", "Devices", Devices, (status) => status.role === "store"],
   ["shop", "Shop", Shop, () => true],
+  ["door", "Door", Door, (status) => Boolean(status.trust?.member)],
   ["box", "Box", Box, () => true],
 ];
 

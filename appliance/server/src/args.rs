@@ -208,6 +208,9 @@ pub struct StorageAccess {
     /// For a bucket: the service's region.
     #[arg(long, default_value = "")]
     pub region: String,
+    /// The site whose ring seals everything there.
+    #[arg(long, value_name = "SITE", default_value = "")]
+    pub ring: String,
 }
 
 /// What is done with waiting transactions.
@@ -343,8 +346,11 @@ pub enum Channel {
     /// Show how pushes do: what waits, the last delivery, what the target refused.
     Pushes {
         /// Tell the target of this definition again what it refused.
-        #[arg(long, value_name = "DEFINITION")]
+        #[arg(long, value_name = "DEFINITION", conflicts_with = "drop")]
         retry: Option<String>,
+        /// Give up what the target of this definition refused.
+        #[arg(long, value_name = "DEFINITION")]
+        drop: Option<String>,
     },
     /// Show calls, the newest first, with request, answer and the hooks on the way.
     Log {

@@ -20,7 +20,7 @@ mod boxes;
 use crate::http::fleet::{BoxView, Fleet};
 use crate::http::traffic::Traffic;
 use crate::spans;
-use crate::status::{DeliveryStatus, DeviceStatus, Level, Panel, Status};
+use crate::status::{DeliveryStatus, DeviceStatus, HookStatus, Level, Panel, PushFigures, Status};
 use crate::tiers::SourceStatus;
 
 /// The media type of the OpenMetrics text format.
@@ -77,6 +77,8 @@ impl Metrics {
         add_sources(&mut registry, &status);
         add_transactions(&mut registry, &status);
         add_deliveries(&mut registry, &status);
+        add_hooks(&mut registry, &status);
+        add_pushes(&mut registry, &status);
         add_devices(&mut registry, &status);
         add_tasks(&mut registry, &status);
         add_trust(&mut registry, &status);
@@ -260,6 +262,46 @@ fn add_deliveries(registry: &mut Registry, status: &Status) {
     gauges(registry, "delivery_failing", "Whether the last attempt failed", failing);
 }
 
+fn add_hooks(registry: &mut Registry, status: &Status) {
+    let Some(channels) = &status.channels else { return };
+    let (runs, failures, took) = (Counters::default(), Counters::default(), Counters::default());
+    for HookStatus { name, runs: count, failures: failed, took_us, .. } in &channels.hooks {
+        let labels = vec![("hook", name.clone())];
+        runs.get_or_create(&labels).inc_by(*count);
+        failures.get_or_create(&labels).inc_by(*failed);
+        took.get_or_create(&labels).inc_by(*took_us);
+    }
+    registry.register("hook_runs", "Runs of a hook or of a service of the chain", runs);
+    registry.register("hook_failures", "Runs that refused, failed or were stopped", failures);
+    registry.register("hook_microseconds", "How long all runs took together", took);
+    let waiting = channels.hooks_waiting;
+    gauge(registry, "hooks_waiting", "Hooks after the commit that have not succeeded", waiting);
+    let oldest = channels.hooks_oldest_s.unwrap_or(0);
+    gauge(registry, "hooks_oldest_seconds", "Age of the oldest of them", oldest);
+    let dead = channels.hooks_dead;
+    gauge(registry, "hooks_dead", "Hooks after the commit that wait for a person", dead);
+    counter(registry, "hooks_missed", "Hooks that could not be kept", channels.hooks_missed);
+    let missed = channels.requests_missed;
+    counter(registry, "requests_missed", "Calls that came too fast for their log", missed);
+}
+
+fn add_pushes(registry: &mut Registry, status: &Status) {
+    let Some(channels) = &status.channels else { return };
+    let all = |value: fn(&PushFigures) -> u64| {
+        let row = move |push: &PushFigures| {
+            let labels = vec![("channel", push.channel_id.clone()), ("push", push.id.clone())];
+            (labels, value(push))
+        };
+        channels.pushes.iter().map(row)
+    };
+    gauges(registry, "push_waiting", "Changes that wait for a target", all(|push| push.waiting));
+    let oldest = all(|push| push.oldest_s.unwrap_or(0));
+    gauges(registry, "push_oldest_seconds", "Age of the oldest of them", oldest);
+    gauges(registry, "push_dead", "Changes that a target refused", all(|push| push.dead));
+    let failing = all(|push| u64::from(push.failing_since.is_some()));
+    gauges(registry, "push_failing", "Whether a target takes nothing", failing);
+}
+
 fn add_tasks(registry: &mut Registry, status: &Status) {
     let family = Counters::default();
     for task in &status.tasks {
@@ -309,7 +351,7 @@ fn add_traffic(registry: &mut Registry, traffic: &Traffic) {
 mod tests {
     use super::*;
     use crate::config::Role;
-    use crate::status::{FeedStatus, OutboxStatus, PanelBuilder};
+    use crate::status::{ChannelsStatus, FeedStatus, OutboxStatus, PanelBuilder};
     use crate::supervise::Supervisor;
     use storebox_proto::time::Timestamp;
 
@@ -319,6 +361,23 @@ mod tests {
         let mut panel = PanelBuilder::new(node, Role::Store, String::new(), Supervisor::new());
         panel.add(|status| {
             status.outbox = Some(OutboxStatus { waiting: 14, ..OutboxStatus::default() });
+            status.channels = Some(ChannelsStatus {
+                hooks_dead: 2,
+                hooks: vec![HookStatus {
+                    name: "hook no-bobs".to_owned(),
+                    runs: 9,
+                    failures: 4,
+                    ..HookStatus::default()
+                }],
+                pushes: vec![PushFigures {
+                    id: "prices".to_owned(),
+                    channel_id: "web".to_owned(),
+                    waiting: 5,
+                    oldest_s: Some(604_800),
+                    ..PushFigures::default()
+                }],
+                ..ChannelsStatus::default()
+            });
             status.devices.push(DeviceStatus {
                 id: "till-printer".to_owned(),
                 kind: "printer".to_owned(),
@@ -345,6 +404,15 @@ mod tests {
             assert!(text.contains(&format!("storebox_{figure}{of_printer}")), "{text}");
         }
         assert!(text.contains("storebox_devices_unused 0\n"), "{text}");
+        for line in [
+            "hook_runs_total{hook=\"hook no-bobs\"} 9",
+            "hook_failures_total{hook=\"hook no-bobs\"} 4",
+            "hooks_dead 2",
+            "push_waiting{channel=\"web\",push=\"prices\"} 5",
+            "push_oldest_seconds{channel=\"web\",push=\"prices\"} 604800",
+        ] {
+            assert!(text.contains(&format!("storebox_{line}\n")), "{line}: {text}");
+        }
         assert!(text.ends_with("# EOF\n"), "{text}");
     }
 }

@@ -38,6 +38,7 @@ use crate::spans;
 use crate::status::{self, Panel, PanelBuilder, Status};
 use crate::supervise::{Fatal, Supervisor};
 use crate::terminal::access::{Access, AccessError};
+use crate::trust::customer::Customer;
 use crate::valve::Valve;
 
 mod beacon;
@@ -120,6 +121,7 @@ struct Built {
     sealing: Sealing,
     logins: Logins,
     trust: Trust,
+    customer: Option<Customer>,
     #[cfg(test)]
     document: utoipa::openapi::OpenApi,
 }
@@ -147,8 +149,8 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let mut panel =
         PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
     let (vault, logins) = secrets_of(config, &key)?;
-    let is_vault_locked = vault.is_locked();
-    let seals = Seals::open(vault)?;
+    let (is_vault_locked, seals) = (vault.is_locked(), Seals::open(vault.clone())?);
+    let customer = trust::customer(config, supervisor);
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
     let sealing = Sealing::new(seals.clone(), &config.seal);
     let line = role::open_line(config, trust.house(), supervisor)?;
@@ -162,6 +164,8 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         line,
         porch,
         valve: &valve,
+        customer: customer.as_ref(),
+        vault: &vault,
         supervisor,
     };
     let mut routers = role::start(&basics, &mut panel).await?;
@@ -185,14 +189,14 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         whoami::routes(),
         health::routes(panel.clone()),
         admin::routes(access.clone()),
-        seals::routes(seals),
+        seals::routes(seals.clone()),
         session::routes(logins.clone()),
         persons::routes(logins.clone()),
         log::routes(),
         metrics.routes(),
         page::routes(),
     ]);
-    routers.extend(trust.routes(&access, config));
+    routers.extend(trust.routes(&access, &seals, config));
     let (router, _document) = openapi::assemble(routers);
     Ok(Built {
         key,
@@ -203,6 +207,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         sealing,
         logins,
         trust,
+        customer,
         #[cfg(test)]
         document: _document,
     })
@@ -252,13 +257,14 @@ async fn serve(
     if let Some(exporter) = spans::start(&config.traces, &config.node, config.role.as_str())? {
         supervisor.spawn_owner("spans", |stop| exporter.run(stop));
     }
-    let Built { key, access, router, panel, traffic, sealing, logins, trust, .. } =
-        build(config, supervisor).await?;
+    let built = build(config, supervisor).await?;
+    let Built { key, access, router, panel, traffic, sealing, logins, trust, customer, .. } = built;
     let network = premises.listen(&config.http.listen).await?;
-    let secure = trust.secure(config, premises, supervisor).await?;
+    let secure = trust.secure(config, premises, customer).await?;
     let over_tls = secure.as_ref().map_or(&[][..], |secure| &secure.listeners);
     let (public_key, listeners) = (key.verifying_key(), [&network[..], over_tls]);
-    beacon::start(config, public_key.as_bytes(), panel.clone(), listeners, supervisor);
+    let (porch, public_key) = (trust.porch(), public_key.as_bytes());
+    beacon::start(config, public_key, panel.clone(), listeners, porch, supervisor);
     let control = premises.control()?;
     let addresses = premises.announce(&network)?;
     let (limits, gate, rates) =

@@ -3,6 +3,7 @@
 //! Each part adds what it knows through [`Panel::add`]; nobody else needs to know the parts.
 //! What a passer-by may see is [`Status::summary`].
 
+mod channels;
 mod machine;
 mod memory;
 mod sentence;
@@ -21,6 +22,7 @@ use crate::config::Role;
 use crate::env;
 use crate::supervise::Supervisor;
 use crate::tiers::SourceStatus;
+pub use channels::{ChannelsStatus, HookStatus, PushFigures};
 pub use machine::{MachineStatus, SlotStatus, SlotsStatus, UpdateLine, report as report_machine};
 use memory::LineMemory;
 pub use sentence::{Finding, Level, findings};
@@ -73,6 +75,9 @@ pub struct Status {
     /// Where settled transactions go (role `main`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deliveries: Vec<DeliveryStatus>,
+    /// Hooks and pushes of the chain (role `store`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<ChannelsStatus>,
     /// The lines to other servers.
     pub lines: Vec<LineStatus>,
     /// Where it is served, and whether over TLS.
@@ -326,6 +331,9 @@ impl Status {
         self.machine.slots.iter_mut().for_each(|slots| slots.updates.clear());
         self.drill.iter_mut().for_each(|drill| drill.by.clear());
         self.tasks.clear();
+        if let Some(channels) = &mut self.channels {
+            channels.hush();
+        }
         // Where a device is looked for is nobody's business either.
         for device in &mut self.devices {
             device.state.truncate(device.state.find(['(', ':']).unwrap_or(device.state.len()));
@@ -441,6 +449,7 @@ impl Panel {
             outbox: None,
             ledger: None,
             deliveries: Vec::new(),
+            channels: None,
             lines: Vec::new(),
             listeners: Vec::new(),
             trust: None,

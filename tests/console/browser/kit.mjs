@@ -1,6 +1,8 @@
 // What all scenarios share: a browser that reaches the boxes alone, the stage, and checks.
 
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, mkdirSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { strict as assert } from "node:assert";
@@ -17,7 +19,7 @@ const PHONE = { width: 390, height: 844 };
 /** Findings of axe that are serious enough to fail. */
 const SERIOUS = ["serious", "critical"];
 /** No name but this machine leads anywhere: pages work with the outside network blocked. */
-const OUTSIDE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1";
+const OUTSIDE = "--host-resolver-rules=MAP *.storebox.internal 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1";
 
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
@@ -40,14 +42,29 @@ export async function until(what, holds) {
   }
 }
 
+/** A home in which the browser believes this root, as a till's image or a company's policy would have it. */
+function homeWith(root) {
+  const home = mkdtempSync(join(tmpdir(), "home-"));
+  for (const folder of [join(home, ".pki/nssdb"), join(home, ".local/share/pki/nssdb")]) {
+    mkdirSync(folder, { recursive: true });
+    const at = `sql:${folder}`;
+    execFileSync("certutil", ["-N", "-d", at, "--empty-password"]);
+    execFileSync("certutil", ["-A", "-d", at, "-n", "root", "-t", "C,,", "-i", root]);
+  }
+  return home;
+}
+
+const isOurs = (url) => url.hostname === "127.0.0.1" || url.hostname.endsWith(".storebox.internal");
+
 /** A browser of one person; whatever it asks of anybody but the boxes is refused and noted. */
-export async function open({ scheme = "light", phone = false } = {}) {
-  const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu", OUTSIDE] });
+export async function open({ scheme = "light", phone = false, root = null } = {}) {
+  const env = { ...process.env, ...(root ? { HOME: homeWith(root) } : {}) };
+  const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", env, args: ["--no-sandbox", "--disable-gpu", OUTSIDE] });
   const context = await browser.newContext({ colorScheme: scheme, viewport: phone ? PHONE : { width: 1280, height: 900 },
     hasTouch: phone, reducedMotion: "reduce", locale: "en-GB" });
   context.setDefaultTimeout(PATIENCE_MS);
   const noted = { outside: [], errors: [] };
-  await context.route((url) => url.hostname !== "127.0.0.1", (route) => {
+  await context.route((url) => !isOurs(url), (route) => {
     noted.outside.push(route.request().url());
     return route.abort();
   });

@@ -1,6 +1,6 @@
 //! All rings of a box, and the keys that count at one moment.
 
-use super::ring::{EPOCH, KeyId, Keys, Ring, Scope};
+use super::ring::{EPOCH, KeyId, Keys, Ring, RingState, Scope};
 use super::{SealError, store};
 use crate::ids::SiteId;
 use crate::limits::RINGS_MAX;
@@ -54,10 +54,21 @@ impl Keyring {
         true
     }
 
+    /// All generations of a site and scope.
+    pub fn of(&self, site: &SiteId, scope: Scope) -> impl Iterator<Item = &Ring> {
+        self.rings
+            .iter()
+            .filter(move |ring| ring.state().site == *site && ring.state().scope == scope)
+    }
+
+    /// Whether this very generation is here.
+    pub fn has(&self, state: &RingState) -> bool {
+        self.of(&state.site, state.scope).any(|ring| ring.state().generation == state.generation)
+    }
+
     /// The newest generation of a site and scope.
     pub fn newest(&self, site: &SiteId, scope: Scope) -> Option<&Ring> {
-        let of = |ring: &&Ring| ring.state().site == *site && ring.state().scope == scope;
-        self.rings.iter().filter(of).max_by_key(|ring| ring.state().generation)
+        self.of(site, scope).max_by_key(|ring| ring.state().generation)
     }
 
     /// Older generations of a site and scope open until then, and no longer.
@@ -114,9 +125,11 @@ impl Keyring {
         moment
     }
 
-    /// What storage is sealed with in a scope of a site.
-    pub fn storage(&self, site: &SiteId, scope: Scope) -> Option<store::StorageKey> {
-        self.newest(site, scope).map(|ring| store::StorageKey::new(ring.tag(), ring.storage()))
+    /// What storage is sealed with in a scope of a site, the newest generation first; the first one seals.
+    pub fn storage(&self, site: &SiteId, scope: Scope, now: Timestamp) -> Vec<store::StorageKey> {
+        let mut rings: Vec<_> = self.of(site, scope).filter(|ring| ring.is_valid(now)).collect();
+        rings.sort_by_key(|ring| std::cmp::Reverse(ring.state().generation));
+        rings.iter().map(|ring| store::StorageKey::new(ring.tag(), ring.storage())).collect()
     }
 }
 

@@ -12,6 +12,8 @@ use super::{NONCE_BYTES, Nonce, SealError};
 
 /// Begins every sealed object: its format and version.
 pub const MAGIC: [u8; 4] = *b"SBX1";
+/// By how much a sealed object is longer than what is in it.
+pub const OVERHEAD_BYTES: usize = HEAD_BYTES + 16;
 const HEAD_BYTES: usize = MAGIC.len() + 4 + NONCE_BYTES;
 
 /// The keys of storage of one generation.
@@ -27,6 +29,11 @@ impl StorageKey {
     pub(super) fn new(tag: [u8; 4], storage: &Secret<32>) -> Self {
         let make = |purpose: &[u8]| derive(storage.expose(), purpose);
         Self { tag, names: make(b"names"), objects: make(b"objects"), nonces: make(b"nonces") }
+    }
+
+    /// What is visible of the key, in every object and in no name.
+    pub fn tag(&self) -> String {
+        hex::encode(self.tag)
     }
 
     /// The name under which storage keeps an object: 40 hexadecimal digits.

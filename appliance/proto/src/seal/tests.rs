@@ -212,13 +212,14 @@ fn a_read_says_nothing_but_what_a_read_may_say() {
 fn storage_cannot_change_or_swap_what_it_keeps() {
     let keyring = shop();
     let site = "store-7".parse().unwrap();
-    let key = keyring.storage(&site, Scope::Boxes).unwrap();
+    let now = Timestamp::from_unix_ms(0);
+    let key = &keyring.storage(&site, Scope::Boxes, now)[0];
     let sealed = key.seal("a", b"segment");
     assert_eq!(sealed, key.seal("a", b"segment"), "publishing twice uploads once");
     assert_eq!(key.open("a", &sealed).unwrap(), b"segment");
     assert_eq!(key.open("b", &sealed), Err(SealError::Broken));
     assert_ne!(key.name("a"), key.name("b"));
-    let tills = keyring.storage(&site, Scope::Tills).unwrap();
+    let tills = &keyring.storage(&site, Scope::Tills, now)[0];
     assert!(matches!(tills.open("a", &sealed), Err(SealError::KeyUnknown { .. })));
     for at in 0..sealed.len() {
         let mut bad = sealed.clone();

@@ -4,7 +4,7 @@ use ed25519_dalek::{SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use super::paseto::{self, PURPOSE};
-use crate::ids::{NodeId, SiteId, TerminalId};
+use crate::ids::{Hash32, NodeId, SiteId, TerminalId};
 use crate::limits::USER_ROLES_MAX;
 use crate::problem::Code;
 use crate::time::Timestamp;
@@ -34,6 +34,30 @@ pub struct Claims {
     pub iat: Timestamp,
     /// When it ends.
     pub exp: Timestamp,
+    /// The key that its bearer has to show (RFC 7800); a till that logged in without a certificate has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
+}
+
+/// What the bearer of a token has to hold besides the token.
+///
+/// The key and not the certificate (`x5t#S256` of RFC 8705), because a till renews its certificate in the middle of a
+/// shift and keeps its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// The SHA-256 of the key's SubjectPublicKeyInfo.
+    #[serde(rename = "spki#S256")]
+    pub spki: Hash32,
+}
+
+/// Who shows a token over TLS: the name and the key of its certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bearer<'a> {
+    /// Its name, if it is a terminal; a box or peer has no business with a person's token.
+    pub till: Option<&'a str>,
+    /// The SHA-256 of the key's SubjectPublicKeyInfo.
+    pub key: Hash32,
 }
 
 /// Against what a token is judged.
@@ -65,6 +89,9 @@ pub enum TokenError {
     /// From the future.
     #[error("the token begins at {0}, which has not come")]
     Early(Timestamp),
+    /// Shown by somebody else than the till that it was made for.
+    #[error("the token is of another terminal: it counts only with the certificate of its own")]
+    Bearer,
     /// The user's record has changed since, or is gone.
     #[error("the user was changed or disabled since the token was made; log in again")]
     Outdated,
@@ -75,7 +102,7 @@ impl TokenError {
     pub fn code(&self) -> Code {
         match self {
             Self::Broken => Code::TokenBroken,
-            Self::KeyUnknown | Self::Foreign => Code::TokenForeign,
+            Self::KeyUnknown | Self::Foreign | Self::Bearer => Code::TokenForeign,
             Self::Expired(_) | Self::Early(_) => Code::TokenExpired,
             Self::Outdated => Code::TokenOutdated,
         }
@@ -127,6 +154,19 @@ impl Claims {
             false => Err(TokenError::Expired(end)),
         }
     }
+
+    /// Whether whoever shows this may; nobody: it came without a certificate.
+    pub fn check_bearer(&self, bearer: Option<Bearer<'_>>) -> Result<(), TokenError> {
+        let is_fine = match (bearer, self.cnf) {
+            (None, None) => true,
+            (None, Some(_)) => false,
+            (Some(bearer), cnf) => {
+                let is_key = cnf.is_none_or(|cnf| cnf.spki == bearer.key);
+                is_key && bearer.till == Some(self.till.as_str())
+            }
+        };
+        is_fine.then_some(()).ok_or(TokenError::Bearer)
+    }
 }
 
 #[cfg(test)]
@@ -145,7 +185,32 @@ mod tests {
             login: at(0),
             iat: at(0),
             exp: at(900_000),
+            cnf: None,
         }
+    }
+
+    #[test]
+    fn a_token_that_was_taken_is_worth_nothing_on_another_connection() {
+        let (own, other) = (Hash32([1; 32]), Hash32([2; 32]));
+        let shown = |till, key| Some(Bearer { till, key });
+        let free = claims();
+        let bound = Claims { cnf: Some(Confirmation { spki: own }), ..claims() };
+        for (claims, bearer, may) in [
+            (&free, None, true),
+            (&free, shown(Some("till-3"), own), true),
+            (&free, shown(Some("till-4"), own), false),
+            (&free, shown(None, own), false),
+            (&bound, None, false),
+            (&bound, shown(Some("till-3"), own), true),
+            (&bound, shown(Some("till-3"), other), false),
+            (&bound, shown(Some("till-4"), own), false),
+        ] {
+            let wanted = if may { Ok(()) } else { Err(TokenError::Bearer) };
+            assert_eq!(claims.check_bearer(bearer), wanted, "{bearer:?} {:?}", claims.cnf);
+        }
+        let text = serde_json::to_string(&bound).unwrap();
+        assert!(text.contains("\"cnf\":{\"spki#S256\":\"01"), "{text}");
+        assert_eq!(serde_json::from_str::<Claims>(&text).unwrap(), bound);
     }
 
     fn judge(token: &str, site: &str, ms: i64, key: &SigningKey) -> Result<Claims, TokenError> {

@@ -13,7 +13,7 @@ mod renewal;
 mod right;
 
 pub use attempts::{Attempts, Locked};
-pub use claims::{Claims, Grounds, TokenError};
+pub use claims::{Bearer, Claims, Confirmation, Grounds, TokenError};
 pub use paseto::{open, peek_key, sign};
 pub use renewal::{Renewal, Step};
 pub use right::{Right, Rights};

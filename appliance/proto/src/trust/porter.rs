@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use super::proof::{self, Channel};
 use super::words::{Ask, Bytes32, Granted};
 use super::{Kind, MemberName, Secret};
+use crate::problem::Code;
 use crate::time::Timestamp;
 pub use book::{Counts, StoredSlip};
 use codes::{Session, Window};
@@ -98,6 +99,21 @@ pub enum Refused {
     RequestUnknown,
 }
 
+impl Refused {
+    /// What a box answers.
+    pub fn code(self) -> Code {
+        match self {
+            Self::SlipUnknown | Self::Closed | Self::NotBegun | Self::RequestUnknown => {
+                Code::EnrolmentClosed
+            }
+            Self::Expired => Code::EnrolmentExpired,
+            Self::Proof => Code::EnrolmentProof,
+            Self::OtherMember | Self::Box | Self::Denied => Code::EnrolmentDenied,
+            Self::Full | Self::TooOften => Code::EnrolmentLimited,
+        }
+    }
+}
+
 /// A newcomer that may be certified now.
 #[derive(Debug)]
 pub struct Approved {
@@ -125,6 +141,8 @@ impl Approved {
 #[derive(Debug, Default)]
 pub struct Porter {
     slips: BTreeMap<SlipId, OpenSlip>,
+    /// Slips whose time was over, the latest last.
+    expired: VecDeque<SlipId>,
     window: Option<Window>,
     sessions: BTreeMap<Channel, Session>,
     requests: BTreeMap<RequestId, Waiting>,

@@ -66,6 +66,7 @@ pub(super) fn grant_text(ask: &Ask) -> String {
         chain: vec!["AA==".to_owned()],
         root: "AA==".to_owned(),
         list_key: "00".repeat(32),
+        rings: Vec::new(),
     };
     serde_json::to_string(&grant).unwrap()
 }

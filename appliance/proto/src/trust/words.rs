@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::slip::SlipId;
 use super::{Kind, MemberKey, MemberName};
 use crate::ids::{InvalidName, SiteId};
+use crate::seal::RingState;
 
 /// Thirty-two bytes on the wire: a proof, a share, a nonce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -108,6 +109,9 @@ pub struct Grant {
     pub root: String,
     /// The key that signs lists of what was struck off, 64 hexadecimal digits.
     pub list_key: String,
+    /// The sealing keys of the member's scope, the newest generation first; none where nothing is sealed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rings: Vec<RingState>,
 }
 
 /// The grant and the box's proof that it knew the secret too.

@@ -7,22 +7,34 @@ const ANSWER_MS = 4000;
 const REST_FIRST_MS = 1000;
 const REST_MAX_MS = 30000;
 
+/** By which the box finds everything about one request: in its log, its journal and its answers. */
+const CORRELATION = "storebox-correlation";
+
+/** A fresh name for one request. */
+export function correlate() {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /** A refusal (RFC 9457): the box is well and says no. */
 export class Refusal extends Error {
-  constructor(status, problem, waitS = 0) {
+  constructor(status, problem, correlation = "", waitS = 0) {
     super(problem?.detail ?? `the box answered ${status}`);
     this.status = status;
     /** Seconds after which the box would listen again, if it said so. */
     this.waitS = waitS;
     this.code = problem?.code ?? "unknown";
     this.retryable = problem?.retryable ?? status >= 500;
+    /** What to tell whoever looks after the box: `storebox channel log --correlation …`. */
+    this.correlation = correlation;
   }
 }
 
 /** No box answers. */
 export class NoBox extends Error {
-  constructor() {
+  constructor(correlation = "") {
     super("no box answers");
+    this.correlation = correlation;
   }
 }
 
@@ -47,15 +59,15 @@ export class Boxes extends EventTarget {
   /**
    * Asks the best box that answers.
    * @param {string} path
-   * @param {{method?: string, body?: unknown, timeoutMs?: number}} [how]
+   * @param {{method?: string, body?: unknown, timeoutMs?: number, correlation?: string}} [how]
    */
-  async ask(path, { method = "GET", body = undefined, timeoutMs = ANSWER_MS } = {}) {
+  async ask(path, { method = "GET", body = undefined, timeoutMs = ANSWER_MS, correlation = correlate() } = {}) {
     const now = Date.now();
     const fit = this.places.filter((place) => place.restUntil <= now);
     for (const place of fit.length > 0 ? fit : this.places) {
       let answer;
       try {
-        answer = await this.send(place, path, method, body, timeoutMs);
+        answer = await this.send(place, path, method, body, timeoutMs, correlation);
       } catch {
         this.lost(place);
         continue;
@@ -72,14 +84,15 @@ export class Boxes extends EventTarget {
         this.dispatchEvent(new CustomEvent("left", { detail: problem?.detail ?? "" }));
         return this.ask(path, { method, body, timeoutMs });
       }
-      if (problem || !answer.ok) throw new Refusal(answer.status, problem, Number(answer.headers.get("retry-after")) || 0);
+      if (problem || !answer.ok) throw new Refusal(answer.status, problem, correlation, Number(answer.headers.get("retry-after")) || 0);
       return answer.status === 204 ? null : answer.json();
     }
-    throw new NoBox();
+    throw new NoBox(correlation);
   }
 
-  send(place, path, method, body, timeoutMs) {
-    const headers = { authorization: `Bearer ${this.person?.place === place ? this.person.token : place.token}` };
+  send(place, path, method, body, timeoutMs, correlation = correlate()) {
+    const token = this.person?.place === place ? this.person.token : place.token;
+    const headers = { authorization: `Bearer ${token}`, [CORRELATION]: correlation };
     if (body !== undefined) headers["content-type"] = "application/json";
     return fetch(place.url + path, { method, headers, cache: "no-store", signal: AbortSignal.timeout(timeoutMs),
       body: body === undefined ? undefined : JSON.stringify(body) });
@@ -88,8 +101,10 @@ export class Boxes extends EventTarget {
   /** Opens a stream at the box that is used now; whoever reads it hears the end of it. */
   async stream(path, signal = undefined) {
     const place = this.here ?? this.places[0];
-    const answer = await fetch(place.url + path, { headers: { authorization: `Bearer ${place.token}` }, cache: "no-store", signal });
-    if (!answer.ok) throw new Refusal(answer.status, await answer.json().catch(() => null));
+    const correlation = correlate();
+    const headers = { authorization: `Bearer ${place.token}`, [CORRELATION]: correlation };
+    const answer = await fetch(place.url + path, { headers, cache: "no-store", signal });
+    if (!answer.ok) throw new Refusal(answer.status, await answer.json().catch(() => null), correlation);
     return answer.body;
   }
 

@@ -149,16 +149,18 @@ export class Storebox {
    * Calls a service of this terminal's channel. A change gets a key, so that it is done once however often it is sent.
    * @param {string} service such as `ticket` or `ticket-pay`
    * @param {Record<string, any>} request
-   * @param {{wait?: "held" | "settled", timeoutS?: number}} [how]
+   * @param {{wait?: "held" | "settled", timeoutS?: number, correlation?: string}} [how] `correlation` is a name of the
+   *   caller's own for this request: up to 64 letters, digits and `-_.:`; without it there is a fresh one, and a
+   *   {@link Refusal} says which
    * @returns {Promise<any>}
    */
-  call(service, request, { wait, timeoutS } = {}) {
+  call(service, request, { wait, timeoutS, correlation } = {}) {
     const query = new URLSearchParams();
     if (wait) query.set("wait", wait);
     if (timeoutS !== undefined) query.set("timeout_s", String(timeoutS));
     const body = service === "query" || request.key ? request : { key: mint(), ...request };
     const path = `/v1/channel/${segment(service)}${query.size > 0 ? `?${query}` : ""}`;
-    return this.boxes.ask(path, { method: "POST", body, timeoutMs: WAIT_MS });
+    return this.boxes.ask(path, { method: "POST", body, timeoutMs: WAIT_MS, correlation });
   }
 
   /**

@@ -15,11 +15,12 @@ export class Box {
     this.context = context;
     this.about = new Card("About");
     this.machine = new Card("Machine");
+    this.served = new Card("Served at", { wide: true });
     this.tasks = new Card("Tasks", { wide: true });
     this.slots = new Card("Update slots", { wide: true });
     this.channels = new Card("Channels", { wide: true });
     this.calls = new Card("Request log", { wide: true });
-    const cards = [this.about, this.machine, this.slots, this.channels, this.calls, this.tasks];
+    const cards = [this.about, this.machine, this.served, this.slots, this.channels, this.calls, this.tasks];
     this.hint = h("p", { class: "quiet" });
     this.element = h("div", {}, this.hint, h("div", { class: "cards" }, cards.map((card) => card.element)));
     this.timer = setInterval(() => this.look(), LOOK_EVERY_MS);
@@ -51,6 +52,11 @@ export class Box {
       used === null ? null : h("meter", { min: 0, max: 1, high: 0.9, value: used, "aria-label": "Disk in use" })];
     });
     this.slots.show(machine.slots, drawSlots);
+    this.served.show(status.listeners?.length ? status.listeners : null, (list) => table("Addresses", [
+      ["Address", (one) => h("code", {}, one.address)],
+      ["", (one) => (one.tls ? badge("TLS", "good")
+        : one.exposed ? badge("in the open: whoever is on the network can read it", "notice") : badge("this machine only", "good"))],
+    ], list));
     this.tasks.show(status.tasks?.length ? status.tasks : null, (tasks) => table("Tasks", [
       ["Task", (task) => task.name], ["State", (task) => badge(task.state, task.state === "running" ? "good" : "bad")],
       ["Restarts", (task) => count(task.restarts), "number"], ["Failed last", (task) => task.lastError ?? "–"]], tasks));

@@ -63,6 +63,23 @@ pub enum Seal {
         /// The file that holds it; `-` is the standard input.
         file: PathBuf,
     },
+    /// Seal a certificate for browsers for the boxes of a site, as a record for `storebox import --changes`.
+    Certificate {
+        /// The site whose boxes serve it.
+        #[arg(long)]
+        site: SiteId,
+        /// The name that it is for, as `[tls] domain` of the boxes.
+        #[arg(long)]
+        domain: String,
+        /// The certificates as PEM, the server's own first.
+        #[arg(long, value_name = "FILE")]
+        certificate: PathBuf,
+        /// Their secret key as PEM.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The file to import.
+        out: PathBuf,
+    },
     /// Take all generations of a ring away, at once.
     Remove {
         /// The site that shares it.

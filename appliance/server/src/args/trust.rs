@@ -153,6 +153,15 @@ pub enum Enrol {
     Audit,
     /// Become a member from this machine: what a till does.
     Join(Join),
+    /// Renew the certificate and the sealing keys of a member on this machine.
+    Renew {
+        /// Where the key and the membership are kept.
+        #[arg(long)]
+        dir: PathBuf,
+        /// Where a box of the site is, such as 10.77.0.10:8443.
+        #[arg(long)]
+        address: SocketAddr,
+    },
 }
 
 /// Whom to let in.

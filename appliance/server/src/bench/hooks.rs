@@ -1,5 +1,6 @@
 //! What a hook costs: scripts in their sandbox, and another program on loopback.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -69,6 +70,7 @@ async fn measure_one(what: &str, runner: &Runner, chain: Chain<'_>) -> Result<()
         channel: "web".to_owned(),
         terminal: "web-1".to_owned(),
         user: None,
+        roles: BTreeSet::new(),
         correlation: "bench".to_owned(),
     };
     let object = ticket();

@@ -107,6 +107,7 @@ enum State {
 struct Slot {
     key: TxKey,
     hook: String,
+    at: Timestamp,
     state: State,
 }
 
@@ -131,7 +132,7 @@ impl Afterwards {
         let slots = errands.into_iter().map(|(id, errand)| {
             let due = State::Due { at: now, is_proven: errand.is_proven };
             let state = if errand.is_dead { State::Dead } else { due };
-            (id, Slot { key: errand.key, hook: errand.hook, state })
+            (id, Slot { key: errand.key, hook: errand.hook, at: errand.at, state })
         });
         let inner = Inner {
             folder,
@@ -161,7 +162,7 @@ impl Afterwards {
             is_proven: false,
             is_dead: false,
         };
-        let slot = Slot { key, hook: hook.id.clone(), state: State::Open };
+        let slot = Slot { key, hook: hook.id.clone(), at: errand.at, state: State::Open };
         self.slots().insert(id.clone(), slot);
         if let Err(error) = self.store(&id, errand).await {
             self.slots().remove(&id);
@@ -207,6 +208,11 @@ impl Afterwards {
         let slots = self.slots();
         let dead = slots.values().filter(|slot| slot.state == State::Dead).count();
         (slots.len(), dead)
+    }
+
+    /// When the oldest of them was written down.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        self.slots().values().map(|slot| slot.at).min()
     }
 
     /// A person wants one to be tried again now.
@@ -298,8 +304,8 @@ impl Afterwards {
         let (attempts, is_dead) = (errand.attempts, errand.is_dead);
         let pause = PAUSE_FIRST * 2_u32.saturating_pow(attempts.min(16) - 1);
         let state = if is_dead { State::Dead } else { later(pause.min(PAUSE_MAX), true) };
-        tracing::warn!(hook = %errand.hook, key = %errand.key, attempts, is_dead, error = %fault,
-            "a hook after the commit failed");
+        tracing::warn!(hook = %errand.hook, key = %errand.key, correlation = errand.facts.correlation,
+            attempts, is_dead, error = %fault, "a hook after the commit failed");
         let hook = errand.hook.clone();
         if let Err(error) = self.store(id, errand).await {
             tracing::warn!(id, %error, "a hook cannot be written down");

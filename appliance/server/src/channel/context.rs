@@ -78,6 +78,19 @@ impl Context {
         Self { caller, channel, user, roles, place, definitions, steps: Mutex::default() }
     }
 
+    /// What every line in the log says of a call.
+    pub fn span(&self, service: &str) -> tracing::Span {
+        tracing::info_span!("channel call", correlation = %self.caller.correlation,
+            channel = %self.channel.id, till = %self.terminal(), service,
+            user = self.user.as_deref(), roles = self.roles_text())
+    }
+
+    /// The roles, as one text; nothing if there are none.
+    fn roles_text(&self) -> Option<String> {
+        let names: Vec<&str> = self.roles.iter().map(String::as_str).collect();
+        (!names.is_empty()).then(|| names.join(","))
+    }
+
     /// The hooks of the channel at a point, in the order of their call.
     pub fn hooks_at(&self, point: Point) -> impl Iterator<Item = &Arc<Hook>> {
         let hooks = self.definitions.hooks(&self.channel.id);

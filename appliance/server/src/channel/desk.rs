@@ -8,7 +8,7 @@ use storebox_proto::estate::channel::{
     ChannelService, Implementation, Parameters, PushDefinition, ServiceType, Stage,
 };
 use storebox_proto::feed::Registry;
-use storebox_proto::ids::TxKey;
+use storebox_proto::ids::{FeedId, TxKey};
 use storebox_proto::problem::{Code, Problem};
 use tracing::Instrument;
 
@@ -19,6 +19,7 @@ use super::query::Reader;
 use super::request_log::{LogEntry, RequestLog};
 use super::save::Writer;
 use super::{access, query};
+use crate::db::Generation;
 use crate::env;
 use crate::masterdata::Masterdata;
 use crate::uplink::{LocalDocuments, Outbox};
@@ -100,8 +101,7 @@ impl Channels {
 
     /// The context of a caller; refused if its terminal belongs to no channel.
     pub fn context(&self, caller: Caller) -> Result<Context, Problem> {
-        let masterdata = &self.inner.masterdata;
-        let look = |model: &str, field: &str, value: &str| masterdata.look(model, field, value);
+        let look = self.look();
         let name = caller.terminal.as_str();
         let refuse = |detail: String| Problem::new(Code::ChannelUnknown, detail);
         let terminal = look("Terminal", "id", name).or_else(|| look("Terminal", "searchKey", name));
@@ -116,6 +116,16 @@ impl Channels {
             .cloned()
             .ok_or_else(|| refuse(format!("channel {id:.64} of terminal {name} does not exist")))?;
         Ok(Context::new(caller, channel, &terminal, definitions, &look))
+    }
+
+    /// Finds records of the estate.
+    fn look(&self) -> impl Fn(&str, &str, &str) -> Option<Map<String, Value>> + '_ {
+        |model, field, value| self.inner.masterdata.look(model, field, value)
+    }
+
+    /// What readers see of a feed now.
+    pub fn generation(&self, feed: &FeedId) -> Option<Arc<Generation>> {
+        self.inner.masterdata.generation(feed)
     }
 
     /// The models of this box.
@@ -136,9 +146,7 @@ impl Channels {
     ) -> Result<Option<Map<String, Value>>, Problem> {
         let definitions = self.definitions();
         let Some(channel) = definitions.channel(&push.channel_id) else { return Ok(None) };
-        let masterdata = &self.inner.masterdata;
-        let look = |model: &str, field: &str, value: &str| masterdata.look(model, field, value);
-        let place = Place::of(&Map::new(), channel, &look);
+        let place = Place::of(&Map::new(), channel, &self.look());
         query::one(&self.inner.reader, channel, place, push, id)
     }
 
@@ -162,9 +170,7 @@ impl Channels {
             );
             Problem::new(Code::ServiceUnknown, detail.chars().take(512).collect::<String>())
         })?;
-        let span = tracing::info_span!("channel call", correlation = %context.caller.correlation,
-            %channel, till = %context.terminal(), service = defined.service.as_str(),
-            user = context.user.as_deref());
+        let span = context.span(defined.service.as_str());
         self.call(&defined, request, context, wish).instrument(span).await
     }
 
@@ -189,6 +195,7 @@ impl Channels {
                 channel: context.channel.id.clone(),
                 terminal: context.terminal().to_string(),
                 user: context.user.clone(),
+                roles: context.roles.iter().cloned().collect(),
                 service: service.service,
                 request,
                 outcome: outcome.as_ref().map(|reply| reply.json.clone()).map_err(Problem::clone),
@@ -214,8 +221,16 @@ impl Channels {
             }
             Implementation::Default => self.serve_here(service, request, context, wish).await?,
         };
-        let json = hooks.run(context, point(Stage::OnResponse), reply.json).await?;
-        Ok(Reply { json, ..reply })
+        let is_committed =
+            service.implementation == Implementation::Default && service.service.writes();
+        let plain = is_committed.then(|| reply.json.clone());
+        let json = hooks.run(context, point(Stage::OnResponse), reply.json).await;
+        match (json, plain) {
+            (Ok(json), _) => Ok(Reply { json, ..reply }),
+            // What is committed stays so: the answer goes as it was, and the log names the hook.
+            (Err(_), Some(json)) => Ok(Reply { json, ..reply }),
+            (Err(refused), None) => Err(refused),
+        }
     }
 
     async fn serve_here(

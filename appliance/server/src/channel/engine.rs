@@ -8,6 +8,7 @@
 //! - every hook has an end: a script by the limits of its sandbox, a webhook by the time in its definition;
 //! - what a hook does to one call is not seen by another.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,11 +26,10 @@ use super::context::Context;
 use super::hooks::{Hooks, Point};
 use super::request_log::Step;
 use super::script::{Sandbox, ScriptFault};
+use super::tally::Tally;
 use crate::env;
 use crate::webhook::{CallFault, Webhooks};
 
-/// Scripts that run at the same time; a box has two processors, and what a script holds is bounded by this too.
-const SCRIPTS_AT_ONCE: usize = 2;
 /// Other programs that are asked at the same time.
 const WEBHOOKS_AT_ONCE: usize = 64;
 /// How long a hook waits for its turn.
@@ -53,6 +53,9 @@ pub struct Facts {
     /// The user, if one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// The roles by which the call is allowed.
+    #[serde(default)]
+    pub roles: BTreeSet<String>,
     /// By which everything about the call is found.
     pub correlation: String,
 }
@@ -71,6 +74,7 @@ impl Facts {
             channel: context.channel.id.clone(),
             terminal: context.terminal().to_string(),
             user: context.user.clone(),
+            roles: context.roles.clone(),
             correlation: context.caller.correlation.clone(),
         }
     }
@@ -140,20 +144,39 @@ impl ChainFault {
 pub struct Runner {
     sandbox: Sandbox,
     webhooks: Webhooks,
-    scripts: Arc<Semaphore>,
     calls: Arc<Semaphore>,
+    tally: Tally,
 }
 
 impl Runner {
     /// A runner that calls other programs this way.
     pub fn new(webhooks: Webhooks) -> Self {
-        let scripts = Arc::new(Semaphore::new(SCRIPTS_AT_ONCE));
         let calls = Arc::new(Semaphore::new(WEBHOOKS_AT_ONCE));
-        Self { sandbox: Sandbox::default(), webhooks, scripts, calls }
+        Self { sandbox: Sandbox::default(), webhooks, calls, tally: Tally::default() }
     }
 
-    /// Runs code on an object; `id` names the telling, and is the same when it is repeated.
+    /// How often code ran here, and how.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Runs code on an object and counts it; `id` names the telling, and is the same when it is repeated.
     pub async fn run(
+        &self,
+        chain: Chain<'_>,
+        facts: &Facts,
+        id: &str,
+        object: Value,
+    ) -> Result<Value, ChainFault> {
+        let begun = env::instant();
+        let ran = self.attempt(chain, facts, id, object).await;
+        let error = ran.as_ref().err().map(ToString::to_string);
+        self.tally.note(chain.name, begun.elapsed(), error);
+        ran
+    }
+
+    /// Runs code on an object, as a person wants to see it; not counted.
+    pub async fn attempt(
         &self,
         chain: Chain<'_>,
         facts: &Facts,
@@ -176,22 +199,15 @@ impl Runner {
         call: Value,
         object: Value,
     ) -> Result<Value, ChainFault> {
-        let turn = tokio::time::timeout(TURN_MAX, Arc::clone(&self.scripts).acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
-            return Err(ChainFault::Away("other scripts keep the box busy".to_owned()));
-        };
-        let (sandbox, source) = (self.sandbox.clone(), script.0.clone());
-        let ran = tokio::task::spawn_blocking(move || {
-            let ran = sandbox.run(&source, &call, object);
-            drop(turn);
-            ran
-        });
-        match ran.await {
-            Ok(Ok(object)) => Ok(object),
-            Ok(Err(ScriptFault::Refused(why))) => Err(ChainFault::Refused(why)),
-            Ok(Err(fault)) => Err(ChainFault::Broken(fault.to_string())),
-            Err(error) => Err(ChainFault::Broken(error.to_string())),
-        }
+        let ran = self.sandbox.run_apart(script.0.clone(), call, object, TURN_MAX).await;
+        ran.map_err(|fault| match fault {
+            ScriptFault::Refused(why) => ChainFault::Refused(why),
+            ScriptFault::Busy => ChainFault::Away(fault.to_string()),
+            ScriptFault::Syntax(_)
+            | ScriptFault::Stopped(_)
+            | ScriptFault::Failed(_)
+            | ScriptFault::Value(_) => ChainFault::Broken(fault.to_string()),
+        })
     }
 
     async fn webhook(

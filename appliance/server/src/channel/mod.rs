@@ -24,6 +24,7 @@ pub mod query;
 pub mod request_log;
 pub mod save;
 pub mod script;
+pub mod tally;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -11,17 +11,20 @@
 //!
 //! Invariants:
 //! - a record goes only when its target has taken it, and only if it has not changed meanwhile;
+//! - what waits and what was refused is bounded by definition: beyond, one `reset` says the same;
 //! - the place in the logs is kept after the records are, so a crash repeats and never leaves out;
 //! - the database behind it may be lost (decision 0002): every definition then begins with `reset`.
 
+pub mod clock;
 mod courier;
 mod event;
+mod figures;
 mod gather;
 mod store;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -29,19 +32,21 @@ use futures_util::future::select_all;
 use serde::Serialize;
 use serde_json::Value;
 use storebox_proto::estate::channel::{Delivery, PushDefinition};
+use storebox_proto::ids::FeedId;
 use storebox_proto::time::Timestamp;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Channels;
-use crate::db::DiskError;
-use crate::env;
+use crate::db::{DiskError, Generation};
 use crate::replica::till_changes::TillChanges;
 use crate::uplink::{LocalDocuments, Outbox};
 use crate::webhook::Webhooks;
 
+pub use clock::{Clock, Now};
 pub use event::Told;
+pub use figures::Figure;
 pub use store::{Course, Happened, Last, Record};
 
 use store::Store;
@@ -63,6 +68,8 @@ pub struct Parts {
     pub documents: LocalDocuments,
     /// The way to other programs.
     pub webhooks: Webhooks,
+    /// The time.
+    pub clock: Clock,
 }
 
 /// The pushes of a box; cheap to clone.
@@ -76,6 +83,10 @@ struct Inner {
     store: Store,
     /// Targets that are away, and when they are asked again.
     rests: Mutex<BTreeMap<String, Rest>>,
+    /// What each feed was when its log was followed last: there stands whose something was that is no more.
+    seen: Mutex<BTreeMap<FeedId, Arc<Generation>>>,
+    /// How every definition did when that was looked at last.
+    figures: Mutex<Vec<Figure>>,
     /// Moves with every new record.
     moved: watch::Sender<u64>,
 }
@@ -120,7 +131,14 @@ impl Pushes {
         if let Some(error) = lost {
             tracing::warn!(%error, "records of pushes are lost; channels are told to load anew");
         }
-        let inner = Inner { parts, store, rests: Mutex::default(), moved: watch::Sender::new(0) };
+        let inner = Inner {
+            parts,
+            store,
+            rests: Mutex::default(),
+            seen: Mutex::default(),
+            figures: Mutex::default(),
+            moved: watch::Sender::new(0),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -136,11 +154,19 @@ impl Pushes {
         while !stop.is_cancelled() {
             retried.mark_unchanged();
             let looking = Arc::clone(&self.inner);
-            let looked = tokio::task::spawn_blocking(move || gather::look(&looking)).await;
-            if let Ok(Err(error)) = looked {
+            let looked = tokio::task::spawn_blocking(move || {
+                let looked = gather::look(&looking);
+                figures::take(&looking);
+                looked
+            });
+            if let Ok(Err(error)) = looked.await {
                 tracing::warn!(%error, "pushes cannot be written down, they are looked for again");
             }
             if stop.run_until_cancelled(courier::deliver(&self.inner)).await.is_none() {
+                return;
+            }
+            let told = Arc::clone(&self.inner);
+            if tokio::task::spawn_blocking(move || figures::take(&told)).await.is_err() {
                 return;
             }
             let moved = async {
@@ -154,6 +180,11 @@ impl Pushes {
                 return;
             }
         }
+    }
+
+    /// How every definition did when that was looked at last; never waits for a disk.
+    pub fn figures(&self) -> Vec<Figure> {
+        self.inner.figures.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How every definition does: blocking.
@@ -178,8 +209,15 @@ impl Pushes {
 
     /// A person wants the dead records of a definition to be told again: blocking. How many there were.
     pub fn retry(&self, id: &str) -> Result<usize, DiskError> {
-        self.inner.rests.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.inner.rests().remove(id);
         let count = self.inner.store.revive(id)?;
+        self.inner.moved.send_modify(|count| *count += 1);
+        Ok(count)
+    }
+
+    /// A person gives the dead records of a definition up: blocking. How many there were.
+    pub fn give_up(&self, id: &str) -> Result<usize, DiskError> {
+        let count = self.inner.store.give_up(id)?;
         self.inner.moved.send_modify(|count| *count += 1);
         Ok(count)
     }
@@ -189,16 +227,18 @@ impl Pushes {
         for push in self.heard(channel) {
             let taken = self.inner.store.up_to(&push.id, number)?;
             if let Some(last) = taken.last() {
-                let last = Last { at: env::timestamp(), number: last.number, count: taken.len() };
+                let at = self.inner.now().at;
+                let last = Last { at, number: last.number, count: taken.len() };
                 self.inner.store.delivered(&push.id, &taken, last)?;
             }
         }
+        figures::take(&self.inner);
         Ok(())
     }
 
     /// What a client of a channel has not heard behind a number, in the order of numbers: blocking.
     pub fn tell(&self, channel: &str, after: u64) -> Result<Vec<Told>, DiskError> {
-        let now = env::timestamp();
+        let now = self.inner.now().at;
         let mut told = Vec::new();
         for push in self.heard(channel) {
             let course = self.inner.store.course(&push.id).unwrap_or_default();
@@ -226,6 +266,16 @@ impl Pushes {
             .pushes()
             .filter(|push| push.channel_id == channel && push.delivery == Delivery::Sse);
         of_channel.cloned().collect()
+    }
+}
+
+impl Inner {
+    fn now(&self) -> Now {
+        (self.parts.clock)()
+    }
+
+    fn rests(&self) -> MutexGuard<'_, BTreeMap<String, Rest>> {
+        self.rests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -42,6 +42,8 @@ pub struct LogEntry {
     pub terminal: String,
     /// The user, if one is known.
     pub user: Option<String>,
+    /// The roles by which it was allowed.
+    pub roles: Vec<String>,
     /// What was called.
     pub service: ServiceType,
     /// What came in.

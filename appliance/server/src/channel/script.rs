@@ -6,17 +6,19 @@
 //!
 //! Invariants:
 //! - every run ends: operations, call depth and time are limited, and no function of the language waits;
-//! - what a run holds is bounded: variables, call depth, and the size of each value;
+//! - what a run holds is bounded: variables, call depth, the size of each value, and the sum of all of them by what the
+//!   box holds in memory (`watch`);
 //! - whatever a script does, a panic of the interpreter included, costs only its own call.
 
+mod crew;
 mod value;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use rhai::packages::{
@@ -27,7 +29,8 @@ use serde_json::Value;
 use storebox_proto::ids::Hash32;
 
 use crate::db::contain;
-use crate::env;
+
+use crew::Crew;
 
 /// Steps of one run.
 pub const OPERATIONS_MAX: u64 = 500_000;
@@ -47,8 +50,10 @@ const TEXT_BYTES_MAX: usize = 512 * 1024;
 const ELEMENTS_MAX: usize = 10_000;
 /// Fields of maps in one value.
 const FIELDS_MAX: usize = 20_000;
-/// The clock is read once for so many steps.
-const CLOCK_EVERY: u64 = 32;
+/// What a run may add to the memory of the box; the tests of this crate share theirs with hundreds of others.
+const MEMORY_BYTES_MAX: u64 = if cfg!(test) { 1 << 32 } else { 32 * 1024 * 1024 };
+/// The clock is read once for so many steps: few, because one step may copy a whole value.
+const CLOCK_EVERY: u64 = 2;
 /// Scripts that are kept compiled.
 const COMPILED_MAX: usize = 128;
 /// Of what a script says when it refuses, so much is passed on.
@@ -69,15 +74,16 @@ pub enum ScriptFault {
     /// It failed.
     #[error("fails: {0}")]
     Failed(String),
+    /// It had no turn, or its turn did not end in time.
+    #[error("other scripts keep the box busy")]
+    Busy,
     /// It cannot take what it would be given, or gives back what is no JSON.
     #[error("{0}")]
     Value(String),
 }
 
-thread_local! {
-    /// When the run on this thread ends at the latest.
-    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
-}
+/// Scripts that run at the same time; a box has two processors, and what a script holds is bounded by this too.
+const AT_ONCE: usize = 2;
 
 /// Runs scripts; cheap to clone.
 #[derive(Clone)]
@@ -89,6 +95,7 @@ struct Inner {
     engine: Engine,
     compiled: Cache<Hash32, Arc<AST>>,
     time_max: Duration,
+    crew: Crew,
 }
 
 impl Default for Sandbox {
@@ -100,14 +107,32 @@ impl Default for Sandbox {
 impl Sandbox {
     /// A sandbox whose runs take no longer than this.
     pub fn new(time_max: Duration) -> Self {
-        let inner = Inner { engine: engine(), compiled: Cache::new(COMPILED_MAX), time_max };
+        let (compiled, crew) = (Cache::new(COMPILED_MAX), Crew::new(AT_ONCE));
+        let inner = Inner { engine: engine(), compiled, time_max, crew };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Runs a script to its end on a thread of its own; it waits for one no longer than this.
+    pub async fn run_apart(
+        &self,
+        source: String,
+        call: Value,
+        object: Value,
+        turn_max: Duration,
+    ) -> Result<Value, ScriptFault> {
+        let own = self.clone();
+        let work = move || own.run(&source, &call, object);
+        match tokio::time::timeout(turn_max + self.inner.time_max, self.inner.crew.run(work)).await
+        {
+            Ok(Some(ran)) => ran,
+            Ok(None) | Err(_) => Err(ScriptFault::Busy),
+        }
     }
 
     /// Runs a script to its end on this thread: blocking.
     pub fn run(&self, source: &str, call: &Value, object: Value) -> Result<Value, ScriptFault> {
         let ran = contain(|| self.run_here(source, call, object));
-        DEADLINE.set(None);
+        watch::end();
         ran.unwrap_or_else(|panic| {
             Err(ScriptFault::Failed(format!("the interpreter gave up: {}", cut(&panic))))
         })
@@ -124,7 +149,7 @@ impl Sandbox {
         let mut scope = Scope::new();
         scope.push_dynamic("object", value::enter(object)?);
         scope.push_constant_dynamic("context", value::enter(call.clone())?);
-        DEADLINE.set(Some(env::instant() + self.inner.time_max));
+        watch::begin(self.inner.time_max);
         self.inner.engine.run_ast_with_scope(&mut scope, &ast).map_err(|error| fault(&error))?;
         let object = scope.remove::<Dynamic>("object").unwrap_or(Dynamic::UNIT);
         value::leave(&object)
@@ -172,12 +197,13 @@ fn engine() -> Engine {
         .set_max_array_size(ELEMENTS_MAX)
         .set_max_map_size(FIELDS_MAX)
         .set_max_strings_interned(0);
-    engine.on_progress(|operations| {
-        let is_late = operations.is_multiple_of(CLOCK_EVERY)
-            && DEADLINE.get().is_some_and(|deadline| env::instant() > deadline);
-        is_late.then(|| Dynamic::from("time"))
-    });
+    engine.on_progress(watch::step);
     engine
+}
+
+/// Whether this is a script; why not, if it is none.
+pub fn check(source: &str) -> Result<(), String> {
+    Sandbox::default().check(source).map_err(|fault| fault.to_string())
 }
 
 /// What happened, in the innermost function that it happened in.
@@ -192,9 +218,12 @@ fn fault(error: &EvalAltResult) -> ScriptFault {
         EvalAltResult::ErrorTooManyOperations(_) => {
             ScriptFault::Stopped(format!("it takes more than {OPERATIONS_MAX} steps"))
         }
-        EvalAltResult::ErrorTerminated(..) => {
-            ScriptFault::Stopped(format!("it takes longer than {} ms", TIME_MAX.as_millis()))
-        }
+        EvalAltResult::ErrorTerminated(why, _) => ScriptFault::Stopped(match why.to_string() {
+            why if why == watch::MEMORY => {
+                format!("it takes more than {} MB of memory", MEMORY_BYTES_MAX / (1024 * 1024))
+            }
+            _ => format!("it takes longer than {} ms", TIME_MAX.as_millis()),
+        }),
         EvalAltResult::ErrorStackOverflow(_) => {
             ScriptFault::Stopped(format!("its functions call each other deeper than {CALLS_MAX}"))
         }

@@ -1,10 +1,11 @@
 //! Who may call what, and what goes where.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use storebox_proto::estate::channel::{ChannelService, Stage};
+use storebox_proto::estate::channel::{ChannelService, Stage, Subject};
 use storebox_proto::ids::TxKey;
 use storebox_proto::problem::{Code, Problem};
 
@@ -156,6 +157,39 @@ async fn hooks_are_called_in_their_order() {
         after-create-payment Ticket, on-response -, on-request -, before-query Ticket, \
         after-query Ticket, on-response -";
     assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn every_stage_is_reached_for_everything_that_it_is_about() {
+    let witness = Arc::new(Witness::default());
+    let world = World::with(&estate(), witness.clone());
+    let customer = world.done("customer", json!({"name": "Ada"})).await["id"].clone();
+    let address = json!({"businessPartnerId": customer, "city": "Paris"});
+    world.done("customer-address", address).await;
+    let ticket = json!({"lines": [{"productId": "1", "quantity": 1}]});
+    let made = world.done("ticket", ticket).await;
+    let line = json!([{"id": made["lines"][0]["id"], "quantity": 1}]);
+    world.done("ticket-ship", json!({"ticketId": made["id"], "lines": line})).await;
+    world.done("ticket-pay", json!({"ticketId": made["id"], "payments": [{"amount": 1}]})).await;
+    world.done("ticket-invoice", json!({"ticketId": made["id"]})).await;
+    let asked = Subject::Asked.entities();
+    assert_eq!(asked.len(), 10);
+    for entity in asked {
+        world.done("query", json!({"entity": entity})).await;
+    }
+    let mut expected = vec!["on-request -".to_owned(), "on-response -".to_owned()];
+    for entity in asked {
+        expected.extend(["before", "after"].map(|at| format!("{at}-query {entity}")));
+    }
+    for entity in Subject::Saved.entities() {
+        let stages = ["before-save", "on-save", "after-save", "after-complete"];
+        expected.extend(stages.map(|stage| format!("{stage} {entity}")));
+    }
+    for what in ["shipment", "payment", "invoice"] {
+        expected.extend(["before", "after"].map(|at| format!("{at}-create-{what} Ticket")));
+    }
+    let seen: BTreeSet<String> = witness.seen.lock().unwrap().iter().cloned().collect();
+    assert_eq!(seen, expected.into_iter().collect());
 }
 
 #[tokio::test]

@@ -26,10 +26,19 @@ pub(super) async fn run(data_dir: &Path, what: Channel) -> Result<(), CommandErr
             let path = format!("/v1/hooks/{}/drop", segment(&id));
             Control::open(data_dir)?.post(&path, &json!({})).await?
         }
-        Channel::Pushes { retry: None } => Control::open(data_dir)?.get("/v1/pushes").await?,
-        Channel::Pushes { retry: Some(id) } => {
-            let path = format!("/v1/pushes/{}/retry", segment(&id));
-            Control::open(data_dir)?.post(&path, &json!({})).await?
+        Channel::Pushes { retry, drop } => {
+            let control = Control::open(data_dir)?;
+            match (retry, drop) {
+                (None, None) => control.get("/v1/pushes").await?,
+                (Some(id), _) => {
+                    let path = format!("/v1/pushes/{}/retry", segment(&id));
+                    control.post(&path, &json!({})).await?
+                }
+                (None, Some(id)) => {
+                    let path = format!("/v1/pushes/{}/drop", segment(&id));
+                    control.post(&path, &json!({})).await?
+                }
+            }
         }
         Channel::Log { correlation, service, refused, limit } => {
             let mut query = form_urlencoded::Serializer::new(String::new());

@@ -1,6 +1,7 @@
 //! `enrol …`: the door of the running box, and the newcomer's side for tills of our own.
 
 use std::io::{BufRead as _, Write as _};
+use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use crate::args::{Enrol, Join, Opening};
 use crate::env;
 use crate::http::enrolment::Opened;
 use crate::trust::audit::Line;
-use crate::trust::join::{JoinError, Newcomer};
+use crate::trust::join::{JoinError, Membership, Newcomer};
 use crate::trust::paper;
 
 /// Seconds in which the printer should have printed.
@@ -32,6 +33,9 @@ struct Provision {
 pub(super) async fn run(data_dir: &Path, what: Enrol) -> Result<(), CommandError> {
     if let Enrol::Join(join) = what {
         return self::join(join).await;
+    }
+    if let Enrol::Renew { dir, address } = what {
+        return renew(&dir, address).await;
     }
     let control = Control::open(data_dir)?;
     match what {
@@ -62,7 +66,7 @@ pub(super) async fn run(data_dir: &Path, what: Enrol) -> Result<(), CommandError
             control.tell(&path, &json!({ "by": by })).await?;
         }
         Enrol::Audit => say(&history(&control.get::<Vec<Line>>("/v1/enrolment/audit").await?)),
-        Enrol::Join(_) => {}
+        Enrol::Join(_) | Enrol::Renew { .. } => {}
     }
     Ok(())
 }
@@ -133,6 +137,13 @@ async fn join(join: Join) -> Result<(), CommandError> {
         newcomer.once_approved(asked).await?
     };
     say(&format!("this is {name} of site {} now", membership.grant().site));
+    Ok(())
+}
+
+async fn renew(dir: &Path, address: SocketAddr) -> Result<(), CommandError> {
+    let renewed = Membership::renew(dir, address).await?;
+    let grant = renewed.grant();
+    say(&format!("{} of site {} is renewed", grant.name, grant.site));
     Ok(())
 }
 

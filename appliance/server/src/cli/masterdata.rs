@@ -93,10 +93,10 @@ fn named(url: String, access: StorageAccess) -> Result<Named, CommandError> {
         Ok(found) => Ok(found.to_string_lossy().into_owned()),
         Err(source) => Err(CommandError::File { path: path.into(), source }),
     };
-    let StorageAccess { user, secret_file, endpoint, region } = access;
+    let StorageAccess { user, secret_file, endpoint, region, ring } = access;
     let url = if url.contains(':') { url } else { absolute(url)? };
     let secret_file = if secret_file.is_empty() { secret_file } else { absolute(secret_file)? };
-    Ok(Named { url, user, secret_file, endpoint, region })
+    Ok(Named { url, user, secret_file, endpoint, region, ring })
 }
 
 /// Shows who refreshed what.

@@ -177,7 +177,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         Command::Site(what) if site::is_offline(&what) => {
             runtime.block_on(site::run(Path::new(""), what))?;
         }
-        Command::Enrol(what @ Enrol::Join(_)) => {
+        Command::Enrol(what @ (Enrol::Join(_) | Enrol::Renew { .. })) => {
             runtime.block_on(enrol::run(Path::new(""), what))?;
         }
         Command::Doctor { json } => {

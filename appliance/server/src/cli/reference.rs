@@ -16,7 +16,9 @@ use crate::config::{DEFAULT_TOML, Role};
 use crate::http::fleet::{BoxView, Lag};
 use crate::http::traffic::Traffic;
 use crate::metrics::{Chain, Metrics};
-use crate::status::{LedgerStatus, OutboxStatus, PanelBuilder};
+use crate::status::{
+    ChannelsStatus, HookStatus, LedgerStatus, OutboxStatus, PanelBuilder, PushFigures,
+};
 use crate::supervise::Supervisor;
 
 /// Prints it.
@@ -89,6 +91,11 @@ async fn metrics(out: &mut String) {
         status.machine = example(json!({"diskFreeBytes": 0, "diskTotalBytes": 0, "wearPercent": 0,
             "temperatureC": 0, "memoryBytes": 0}));
         status.tasks.push(example(json!({"name": "", "state": "", "restarts": 0})));
+        status.channels = Some(ChannelsStatus {
+            hooks: vec![HookStatus::default()],
+            pushes: vec![PushFigures::default()],
+            ..ChannelsStatus::default()
+        });
     });
     let chain = Chain::Fixed(vec![BoxView {
         name: String::new(),

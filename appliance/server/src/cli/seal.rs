@@ -10,11 +10,12 @@ use zeroize::Zeroizing;
 use super::client::Control;
 use super::{CommandError, say};
 use crate::args::Seal;
-use crate::http::seals::Begin;
+use crate::http::seals::{Begin, Certificate};
 use crate::seal::RingListed;
+use crate::trust::customer::{MODEL, Sent};
 
-/// A ring is far shorter.
-const RING_BYTES_MAX: u64 = 16 * 1024;
+/// A ring or a chain of certificates is far shorter.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Runs one of the commands.
 pub(super) async fn run(data_dir: &Path, what: Seal) -> Result<(), CommandError> {
@@ -36,6 +37,20 @@ pub(super) async fn run(data_dir: &Path, what: Seal) -> Result<(), CommandError>
                 .map_err(|source| CommandError::Payload { path: file.clone(), source })?;
             control.put("/v1/seals", &ring).await?;
         }
+        Seal::Certificate { site, domain, certificate, key, out } => {
+            let text = |path: &Path| {
+                let fail = |source| CommandError::File { path: path.to_owned(), source };
+                read(path).map(|text| text.to_string()).map_err(fail)
+            };
+            let sent = Sent { certificate: text(&certificate)?, key: text(&key)? };
+            let path = format!("/v1/seals/{site}/certificate");
+            let record: serde_json::Value =
+                control.post(&path, &Certificate { domain, sent }).await?;
+            let change = serde_json::json!({ "model": MODEL, "record": record });
+            let fail = |source| CommandError::File { path: out.clone(), source };
+            std::fs::write(&out, format!("{change}\n")).map_err(fail)?;
+            say(&format!("wrote {}; import it with --changes", out.display()));
+        }
         Seal::Remove { site, scope } => control.delete(&path(&site, scope.into())).await?,
     }
     Ok(())
@@ -48,8 +63,8 @@ fn path(site: &SiteId, scope: Scope) -> String {
 fn read(file: &Path) -> std::io::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     match file == Path::new("-") {
-        true => std::io::stdin().take(RING_BYTES_MAX).read_to_string(&mut text)?,
-        false => std::fs::File::open(file)?.take(RING_BYTES_MAX).read_to_string(&mut text)?,
+        true => std::io::stdin().take(FILE_BYTES_MAX).read_to_string(&mut text)?,
+        false => std::fs::File::open(file)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?,
     };
     Ok(text)
 }

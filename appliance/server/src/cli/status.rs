@@ -34,6 +34,7 @@ fn screen(status: &Status) -> String {
     findings(status, &mut lines);
     feeds(status, &mut lines);
     transactions(status, &mut lines);
+    channels(status, &mut lines);
     for line in &status.lines {
         let word = if line.up { paint(Level::Good, "up") } else { paint(Level::Bad, "DOWN") };
         lines.push(format!("line {:<14} {word}  {}  {}", line.service, line.to, line.detail));
@@ -143,6 +144,37 @@ fn transactions(status: &Status, lines: &mut Vec<String>) {
     }
     if let Some(ledger) = &status.ledger {
         lines.push(format!("ledger {} settled, {} refused", ledger.settled, ledger.refused));
+    }
+}
+
+fn channels(status: &Status, lines: &mut Vec<String>) {
+    let Some(channels) = &status.channels else { return };
+    let old = |age: Option<u64>| age.map_or(String::new(), |s| format!(", oldest {}", duration(s)));
+    if channels.hooks_waiting > 0 || channels.hooks_missed > 0 {
+        lines.push(format!(
+            "hooks  {} waiting{}, {} for a person, {} could not be kept",
+            channels.hooks_waiting,
+            old(channels.hooks_oldest_s),
+            channels.hooks_dead,
+            channels.hooks_missed
+        ));
+    }
+    for hook in channels.hooks.iter().filter(|hook| hook.failures > 0) {
+        let error = hook.last_error.as_deref().unwrap_or_default();
+        lines.push(format!("{}: failed {} of {}; {error}", hook.name, hook.failures, hook.runs));
+    }
+    for push in &channels.pushes {
+        let away = push.failing_since.map_or(String::new(), |at| {
+            format!(", AWAY since {at}: {}", push.error.as_deref().unwrap_or_default())
+        });
+        let last = push.last.map_or("nothing yet".to_owned(), |at| format!("last {at}"));
+        lines.push(format!(
+            "push   {:<24} {} waiting{}, {} refused, {last}{away}",
+            push.id,
+            push.waiting,
+            old(push.oldest_s),
+            push.dead
+        ));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use storebox_proto::ids::{SinkId, SourceId, TxKind};
+use storebox_proto::ids::{SinkId, SiteId, SourceId, TxKind};
 use storebox_proto::limits;
 use storebox_proto::sync::ladder::Kind;
 
@@ -86,8 +86,10 @@ fn check_tls(config: &Config) -> Result<(), Broken> {
         return Err(Broken::new("tls.listen", "must have at most 16 addresses"));
     }
     let files = [&tls.certificate_file, &tls.key_file];
-    if !tls.domain.is_empty() && files.iter().any(|file| file.as_os_str().is_empty()) {
-        return Err(Broken::new("tls.domain", "needs tls.certificate_file and tls.key_file"));
+    if files.iter().filter(|file| file.as_os_str().is_empty()).count() == 1 {
+        let reason =
+            "certificate_file and key_file go together; without both, head office sends them";
+        return Err(Broken::new("tls.certificate_file", reason));
     }
     let browser = &config.browser;
     if browser.origins.len() > 32 || browser.hosts.len() > 32 {
@@ -254,6 +256,10 @@ fn check_sources(config: &Config) -> Result<(), Broken> {
         if source.kind != Kind::Storage {
             check_url("source", &source.url)?;
         }
+        if source.kind != Kind::Storage && !source.ring.is_empty() {
+            return broken(format!("{id}: ring is for storage; a box is asked with sealed = true"));
+        }
+        check_ring("source", &source.ring)?;
         let taken = id.as_str() == "main" || sources.iter().filter(|s| s.id == *id).count() > 1;
         if taken {
             return broken(format!("the id {id} is used twice"));
@@ -288,11 +294,21 @@ fn check_publish(config: &Config) -> Result<(), Broken> {
     if !config.publish.is_empty() && config.role != Role::Main {
         return Err(Broken::new("publish", "only a box of role \"main\" publishes"));
     }
+    for publish in &config.publish {
+        check_ring("publish", &publish.ring)?;
+    }
     let mut ids: Vec<_> = config.publish.iter().map(|publish| &publish.id).collect();
     ids.sort_unstable();
     match ids.windows(2).find(|pair| pair[0] == pair[1]) {
         Some(pair) => Err(Broken::new("publish", format!("the id {} is used twice", pair[0]))),
         None => Ok(()),
+    }
+}
+
+fn check_ring(key: &'static str, ring: &str) -> Result<(), Broken> {
+    match ring.is_empty() || ring.parse::<SiteId>().is_ok() {
+        true => Ok(()),
+        false => Err(Broken::new(key, format!("ring: {ring:?} is not the name of a site"))),
     }
 }
 

@@ -46,6 +46,9 @@ pub struct Source {
     /// Whether everything goes there sealed.
     #[serde(default)]
     pub sealed: bool,
+    /// For storage: the site whose ring seals all of it; empty: it lies there as it is.
+    #[serde(default)]
+    pub ring: String,
 }
 
 /// Storage to which head office publishes.
@@ -68,6 +71,9 @@ pub struct Publish {
     /// For a bucket: the service's region.
     #[serde(default)]
     pub region: String,
+    /// The site whose ring seals all of it; empty: it lies there as it is.
+    #[serde(default)]
+    pub ring: String,
 }
 
 /// The other boxes of the store.

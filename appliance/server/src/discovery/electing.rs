@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::browse::{BrowseConfig, Browser, Found, Sighting};
 use super::daemon::{DaemonError, Interfaces, Service};
 use super::probe::probe;
+use super::tongue::{Greeting, Tongues};
 use crate::env;
 
 /// How often the others are asked whether they are alive.
@@ -42,6 +43,8 @@ pub struct ElectConfig {
     pub interfaces: Interfaces,
     /// What a living box answers.
     pub probe_path: String,
+    /// Whom to believe over TLS; nothing: boxes are asked in the open only.
+    pub greeting: Option<Greeting>,
 }
 
 /// Takes part in the election of a store.
@@ -50,6 +53,7 @@ pub struct Elector {
     browser: Browser,
     election: Election,
     heard: BTreeMap<String, Heard>,
+    tongues: Tongues,
 }
 
 struct Heard {
@@ -65,7 +69,8 @@ impl Elector {
             BrowseConfig { services: vec![Service::Tills], interfaces: config.interfaces.clone() };
         let browser = Browser::start(browse)?;
         let election = Election::new(config.own.clone());
-        Ok(Self { config, browser, election, heard: BTreeMap::new() })
+        let tongues = Tongues::new(config.greeting.clone());
+        Ok(Self { config, browser, election, heard: BTreeMap::new(), tongues })
     }
 
     /// Takes part until the shutdown, and tells whether this box is in charge.
@@ -112,10 +117,12 @@ impl Elector {
     /// The boxes that answer now, whatever mDNS still believes.
     async fn alive(&self) -> Vec<Neighbour> {
         let asked = self.heard.values().map(|heard| async {
-            let asks =
-                heard.addresses.iter().take(ADDRESSES_ASKED).map(|address| {
-                    probe(*address, self.config.probe_path.clone(), None, ANSWER_MAX)
-                });
+            let path = &self.config.probe_path;
+            let asks = heard
+                .addresses
+                .iter()
+                .take(ADDRESSES_ASKED)
+                .map(|address| probe(*address, path.clone(), None, &self.tongues, ANSWER_MAX));
             let outcomes = join_all(asks).await;
             let answers = outcomes.iter().any(|(outcome, _)| is_of(outcome, &heard.candidate.node));
             answers.then(|| Neighbour {

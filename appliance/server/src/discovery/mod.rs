@@ -7,7 +7,7 @@
 //!
 //! - `advertise`: a box announces itself ([`Announcer`]);
 //! - `browse`: who announces itself ([`Browser`], [`discover`]);
-//! - `seek`: the task that keeps the address book ([`Seeker`]), with `probe`, `resolve`, `unicast` and `memory`;
+//! - `seek`: the task that keeps the address book ([`Seeker`]), with `probe`, `tongue`, `resolve`, `unicast` and `memory`;
 //! - `electing`: which box of a store is in charge ([`Elector`]);
 //! - `sweep`: every address of a network, on command ([`sweep()`]);
 //! - `daemon`: what is common to both sides of the mDNS library.
@@ -21,6 +21,7 @@ mod probe;
 mod resolve;
 mod seek;
 mod sweep;
+mod tongue;
 mod unicast;
 
 pub use advertise::{AnnounceConfig, Announced, Announcer, AnnouncerHandle, Naming};
@@ -29,3 +30,4 @@ pub use daemon::{DaemonError, Interfaces, Service, panic_is_contained};
 pub use electing::{ElectConfig, Elector};
 pub use seek::{SeekConfig, Seeker, SeekerHandle, View};
 pub use sweep::sweep;
+pub use tongue::Greeting;

@@ -4,6 +4,9 @@
 //! before the next probe is due.
 //! A kept connection that the other side has closed in the meantime is no failure: a fresh one decides.
 //! An answer of the 5xx kind is a failure, because such a box cannot serve a till.
+//! An endpoint that is not known yet is asked in the open and, if that is no conversation, over TLS ([`tongue`]).
+//!
+//! [`tongue`]: super::tongue
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -21,15 +24,18 @@ use hyper_util::rt::TokioIo;
 use storebox_proto::beacon::FIXED_NAME;
 use storebox_proto::limits::BOOK_ENDPOINTS_MAX;
 use storebox_proto::sync::book::Outcome;
-use tokio::net::TcpStream;
+
+use super::tongue::{Stream, Tongue, Tongues};
 
 /// The header in which a box says who it is, until a certificate proves it.
 pub(super) const NODE_HEADER: &str = "storebox-node";
 
+type Driver = http1::Connection<TokioIo<Box<dyn Stream>>, Empty<Bytes>>;
+
 /// One connection and the future that moves its bytes.
 pub(super) struct Connection {
     sender: http1::SendRequest<Empty<Bytes>>,
-    driver: Pin<Box<http1::Connection<TokioIo<TcpStream>, Empty<Bytes>>>>,
+    driver: Pin<Box<Driver>>,
 }
 
 /// Kept connections, by endpoint.
@@ -73,6 +79,7 @@ pub(super) async fn probe(
     endpoint: SocketAddr,
     path: String,
     kept: Option<Connection>,
+    tongues: &Tongues,
     limit: Duration,
 ) -> (Outcome, Option<Connection>) {
     let asked = async {
@@ -81,19 +88,24 @@ pub(super) async fn probe(
         {
             return (outcome, connection);
         }
-        let Some(connection) = Connection::open(endpoint).await else {
-            return (Outcome::Failed, None);
-        };
-        let (outcome, connection) = connection.ask(&path).await;
-        (outcome.unwrap_or(Outcome::Failed), connection)
+        for tongue in tongues.to_try(endpoint) {
+            let Some(connection) = Connection::open(endpoint, *tongue, tongues).await else {
+                continue;
+            };
+            if let (Some(outcome), connection) = connection.ask(&path).await {
+                tongues.learn(endpoint, Some(*tongue));
+                return (outcome, connection);
+            }
+        }
+        tongues.learn(endpoint, None);
+        (Outcome::Failed, None)
     };
     tokio::time::timeout(limit, asked).await.unwrap_or((Outcome::Failed, None))
 }
 
 impl Connection {
-    async fn open(endpoint: SocketAddr) -> Option<Self> {
-        let stream = TcpStream::connect(endpoint).await.ok()?;
-        stream.set_nodelay(true).ok()?;
+    async fn open(endpoint: SocketAddr, tongue: Tongue, tongues: &Tongues) -> Option<Self> {
+        let stream = tongues.open(endpoint, tongue).await.ok()?;
         let (sender, driver) = http1::handshake(TokioIo::new(stream)).await.ok()?;
         Some(Self { sender, driver: Box::pin(driver) })
     }
@@ -148,7 +160,7 @@ mod tests {
     const OK: &str = "HTTP/1.1 200 OK\r\nstorebox-node: box-1\r\ncontent-length: 0\r\n\r\n";
 
     async fn ask(at: SocketAddr, kept: Option<Connection>) -> (Outcome, Option<Connection>) {
-        probe(at, "/health".to_owned(), kept, LIMIT).await
+        probe(at, "/health".to_owned(), kept, &Tongues::default(), LIMIT).await
     }
 
     /// Answers so many requests on one connection, then closes it.
@@ -220,6 +232,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let limit = Duration::from_millis(20);
-        assert_eq!(probe(at, "/".to_owned(), None, limit).await.0, Outcome::Failed);
+        let tongues = Tongues::default();
+        assert_eq!(probe(at, "/".to_owned(), None, &tongues, limit).await.0, Outcome::Failed);
     }
 }

@@ -24,6 +24,7 @@ use super::daemon::DaemonError;
 use super::memory::Memory;
 use super::probe::{Connection, Connections, probe};
 use super::resolve::{RESOLVE_MAX, by_dns, by_mdns, from_file, hints};
+use super::tongue::{Greeting, Tongue, Tongues};
 use super::unicast::Resolver;
 use crate::env;
 
@@ -55,6 +56,8 @@ pub struct SeekConfig {
     pub memory: Option<PathBuf>,
     /// What a living box answers with anything but a server error.
     pub probe_path: String,
+    /// Whom to believe over TLS; nothing: boxes are asked in the open only.
+    pub greeting: Option<Greeting>,
 }
 
 /// What is known now.
@@ -69,6 +72,7 @@ pub struct View {
 /// What others learn from, and tell, the address book.
 #[derive(Debug, Clone)]
 pub struct SeekerHandle {
+    tongues: Tongues,
     view: watch::Receiver<View>,
     reports: mpsc::Sender<(SocketAddr, Outcome)>,
 }
@@ -77,6 +81,11 @@ impl SeekerHandle {
     /// What is known now.
     pub fn view(&self) -> View {
         self.view.borrow().clone()
+    }
+
+    /// Whether this endpoint has answered over TLS, as a box of this site.
+    pub fn speaks_tls(&self, endpoint: SocketAddr) -> bool {
+        self.tongues.of(endpoint) == Some(Tongue::Tls)
     }
 
     /// Waits for news; `false` once the task has ended.
@@ -104,6 +113,7 @@ pub struct Seeker {
     memory: Option<Memory>,
     keep_at: Instant,
     connections: Connections,
+    tongues: Tongues,
     probes: FuturesUnordered<Task<Probed>>,
     lookups: FuturesUnordered<Task<Vec<Hint>>>,
     view: watch::Sender<View>,
@@ -131,6 +141,7 @@ impl Seeker {
         let (view, watched) = watch::channel(View::default());
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
         let (announcer, own_boot) = own.unzip();
+        let tongues = Tongues::new(config.greeting.clone());
         Ok(Self {
             config,
             announcer,
@@ -140,11 +151,12 @@ impl Seeker {
             memory: None,
             keep_at: env::instant() + KEEP_EVERY,
             connections: Connections::default(),
+            tongues: tongues.clone(),
             probes: FuturesUnordered::new(),
             lookups: FuturesUnordered::new(),
             view,
             reports,
-            handle: SeekerHandle { view: watched, reports: sender },
+            handle: SeekerHandle { tongues, view: watched, reports: sender },
         })
     }
 
@@ -228,9 +240,9 @@ impl Seeker {
 
     fn probe(&mut self, ticket: u64, endpoint: SocketAddr) {
         let kept = self.connections.take(endpoint);
-        let path = self.config.probe_path.clone();
+        let (path, tongues) = (self.config.probe_path.clone(), self.tongues.clone());
         self.probes.push(Box::pin(async move {
-            let (outcome, connection) = probe(endpoint, path, kept, PROBE_LIMIT).await;
+            let (outcome, connection) = probe(endpoint, path, kept, &tongues, PROBE_LIMIT).await;
             (ticket, endpoint, outcome, connection)
         }));
     }

@@ -10,6 +10,7 @@ use storebox_proto::ids::NodeId;
 use storebox_proto::sync::book::Outcome;
 
 use super::probe::probe;
+use super::tongue::{Greeting, Tongues};
 
 /// Addresses that are asked at once: fewer than a cheap router's table of connections.
 const AT_ONCE: usize = 32;
@@ -19,10 +20,17 @@ const ANSWER_MAX: Duration = Duration::from_millis(800);
 const PATH: &str = "/healthz";
 
 /// The boxes that answer at this port, ascending by address; a network of 1022 addresses takes half a minute.
-pub async fn sweep(network: Sweep, port: u16) -> Vec<(SocketAddr, Option<NodeId>)> {
+///
+/// With a greeting, those that speak TLS alone as well.
+pub async fn sweep(
+    network: Sweep,
+    port: u16,
+    greeting: Option<Greeting>,
+) -> Vec<(SocketAddr, Option<NodeId>)> {
+    let tongues = &Tongues::new(greeting);
     let asked = network.addresses().map(|address| async move {
         let endpoint = SocketAddr::new(address.into(), port);
-        match probe(endpoint, PATH.to_owned(), None, ANSWER_MAX).await.0 {
+        match probe(endpoint, PATH.to_owned(), None, tongues, ANSWER_MAX).await.0 {
             Outcome::Answered(node) => Some((endpoint, node)),
             Outcome::Failed | Outcome::Stranger => None,
         }

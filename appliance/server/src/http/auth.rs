@@ -8,9 +8,11 @@
 mod rights;
 
 use axum::http::{HeaderMap, Method, Uri, header};
+use storebox_proto::ids::Hash32;
 use storebox_proto::problem::Code;
 use storebox_proto::time::Timestamp;
-use storebox_proto::token;
+use storebox_proto::token::{self, Bearer};
+use storebox_proto::trust::Kind;
 
 use super::identity::Identity;
 use super::problem::Refusal;
@@ -19,6 +21,7 @@ use super::shown::Shown;
 use crate::login::{Logins, Person};
 use crate::pass::Claim;
 use crate::terminal::access::{Access, Stranger};
+use crate::trust::judge::Known;
 
 /// Who may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +131,13 @@ pub struct Caller {
     pub identity: Option<Identity>,
     /// The person who is logged in there.
     pub person: Option<Person>,
+    /// The key of the certificate that was shown.
+    pub key: Option<ShownKey>,
 }
+
+/// The SHA-256 of the key in a certificate that is believed; for handlers that bind something to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShownKey(pub Hash32);
 
 /// Finds out who asks and whether they may.
 pub fn admit(access: &Access, logins: &Logins, ask: &Ask<'_>) -> Result<Caller, Refusal> {
@@ -136,36 +145,11 @@ pub fn admit(access: &Access, logins: &Logins, ask: &Ask<'_>) -> Result<Caller, 
         let identity = Identity::Node(claim.node.clone());
         let door = door(ask.path);
         return match door.lets_in(Some(&identity), ask.peer) {
-            true => Ok(Caller { identity: Some(identity), person: None }),
+            true => Ok(Caller { identity: Some(identity), ..Caller::default() }),
             false => Err(refuse(Code::Forbidden, door.rule())),
         };
     }
-    let caller = match (ask.peer, token(ask.headers)?) {
-        (Peer::Control, _) => Caller { identity: Some(Identity::Operator), person: None },
-        (Peer::Network(_), None) => match ask.shown {
-            Some(shown) => {
-                let identity = shown.identity(access, ask.method, ask.path, ask.now)?;
-                Caller { identity, person: None }
-            }
-            None => Caller::default(),
-        },
-        (Peer::Network(_), Some(token)) if token.starts_with(token::PREFIX) => {
-            let person = logins.who(token, ask.now);
-            let person = person.map_err(|error| refuse(error.code(), &error.to_string()))?;
-            if access.is_revoked(&person.claims.till) {
-                return Err(refuse(Code::Revoked, "the till of this token was revoked"));
-            }
-            let till = person.claims.till.clone();
-            Caller { identity: Some(Identity::Terminal(till)), person: Some(person) }
-        }
-        (Peer::Network(_), Some(token)) => match access.who(token, ask.now) {
-            Ok(identity) => Caller { identity: Some(identity), person: None },
-            Err(Stranger::Unknown) => {
-                return Err(refuse(Code::Unauthenticated, "nobody has this token"));
-            }
-            Err(Stranger::Revoked) => return Err(refuse(Code::Revoked, "this token was revoked")),
-        },
-    };
+    let caller = find(access, logins, ask)?;
     let door = door(ask.path);
     if door.lets_in(caller.identity.as_ref(), ask.peer) {
         rights::check(&caller, logins.required(), ask.method, ask.path)?;
@@ -178,6 +162,56 @@ pub fn admit(access: &Access, logins: &Logins, ask: &Ask<'_>) -> Result<Caller, 
         }
         Some(_) => Err(refuse(Code::Forbidden, door.rule())),
     }
+}
+
+/// Who asks, whether they may or not.
+fn find(access: &Access, logins: &Logins, ask: &Ask<'_>) -> Result<Caller, Refusal> {
+    if ask.peer == Peer::Control {
+        return Ok(Caller { identity: Some(Identity::Operator), ..Caller::default() });
+    }
+    // A certificate that is not believed is refused, whatever token comes with it.
+    let by_certificate = match ask.shown {
+        Some(shown) => shown.identity(access, ask.method, ask.path, ask.now)?,
+        None => None,
+    };
+    let shown = ask.shown.filter(|_| by_certificate.is_some()).and_then(Shown::member);
+    let key = shown.map(|known| ShownKey(Hash32(known.key().0)));
+    let Some(token) = token(ask.headers)? else {
+        return Ok(Caller { identity: by_certificate, person: None, key });
+    };
+    if token.starts_with(token::PREFIX) {
+        let person = logins.who(token, ask.now).and_then(|person| {
+            person.claims.check_bearer(shown.map(bearer))?;
+            Ok(person)
+        });
+        let person = person.map_err(|error| refuse(error.code(), &error.to_string()))?;
+        if access.is_revoked(&person.claims.till) {
+            return Err(refuse(Code::Revoked, "the till of this token was revoked"));
+        }
+        let identity = Some(Identity::Terminal(person.claims.till.clone()));
+        return Ok(Caller { identity, person: Some(person), key });
+    }
+    let identity = match access.who(token, ask.now) {
+        Ok(identity) => identity,
+        Err(Stranger::Unknown) => {
+            return Err(refuse(Code::Unauthenticated, "nobody has this token"));
+        }
+        Err(Stranger::Revoked) => return Err(refuse(Code::Revoked, "this token was revoked")),
+    };
+    // Operators work from any machine; the token of a till or box is its own.
+    let is_its_own = identity == Identity::Operator
+        || by_certificate.as_ref().is_none_or(|shown| *shown == identity);
+    if !is_its_own {
+        let detail = "this token is of another client than the certificate of this connection";
+        return Err(refuse(Code::TokenForeign, detail));
+    }
+    Ok(Caller { identity: Some(identity), person: None, key })
+}
+
+fn bearer(known: &Known) -> Bearer<'_> {
+    let name = known.member.name.as_str();
+    let till = (known.member.kind == Kind::Terminal).then_some(name);
+    Bearer { till, key: Hash32(known.key().0) }
 }
 
 /// Refuses a token in a URL: there, every log and cache on the way has read it.

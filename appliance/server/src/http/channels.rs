@@ -1,5 +1,6 @@
 //! Channels over HTTP: reads the request, finds out who calls, calls the execution layer, writes the answer.
 
+pub mod definitions;
 pub mod schema;
 mod services;
 
@@ -9,7 +10,7 @@ use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,16 +20,11 @@ use storebox_proto::problem::Code;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::correlation;
 use super::identity::Identity;
 use super::problem::Refusal;
 use crate::channel::{Caller, Channels, Reply, Wish};
-use crate::env;
 use crate::login::Person;
-
-/// By which everything about a call is found: taken from the caller, else minted, and always given back.
-const CORRELATION: HeaderName = HeaderName::from_static("storebox-correlation");
-/// The longest that a caller may bring.
-const CORRELATION_BYTES_MAX: usize = 64;
 
 /// The routes of this file.
 pub fn routes(channels: Channels) -> OpenApiRouter {
@@ -73,11 +69,11 @@ struct Request {
 
 /// Calls a service and puts the correlation id on whatever comes of it.
 async fn call(service: &str, request: Request) -> Response {
-    let correlation = correlation(&request.headers);
+    let correlation = correlation::of(&request.headers);
     let answered = answer(service, &request, correlation.clone()).await;
     let mut response = answered.unwrap_or_else(IntoResponse::into_response);
     let value = HeaderValue::from_str(&correlation).expect("a correlation id is plain ASCII");
-    response.headers_mut().insert(CORRELATION, value);
+    correlation::give_back(response.headers_mut(), value);
     response
 }
 
@@ -91,8 +87,8 @@ async fn answer(
         |error: &QueryRejection| Refusal::new(Code::ParameterInvalid, error.body_text());
     let Query(call) = query.as_ref().map_err(parameter)?;
     let wish = wish(call)?;
-    let mut caller = caller(identity, call.terminal.as_deref(), correlation)?;
-    caller.user = person.as_ref().map(|Extension(person)| person.user.clone());
+    let person = person.as_ref().map(|Extension(person)| person);
+    let caller = caller(identity, person, call.terminal.as_deref(), correlation)?;
     let json: Value = serde_json::from_slice(body)
         .map_err(|error| Refusal::new(Code::BodyMalformed, format!("request: {error}")))?;
     let opening = channels.clone();
@@ -119,9 +115,10 @@ fn respond(reply: &Reply) -> Response {
     response
 }
 
-/// Who calls: a terminal for itself, or the operator in the place of one.
-fn caller(
+/// Who calls: a terminal for itself, with whoever is logged in there, or the operator in the place of one.
+pub(super) fn caller(
     identity: &Identity,
+    person: Option<&Person>,
     named: Option<&str>,
     correlation: String,
 ) -> Result<Caller, Refusal> {
@@ -130,16 +127,17 @@ fn caller(
         name.parse::<TerminalId>().map_err(refuse)
     };
     let named = named.map(parse).transpose()?;
+    let user = person.map(|person| person.user.clone());
     match (identity, named) {
         (Identity::Terminal(own), Some(named)) if named != *own => {
             let detail = format!("terminal {own} may not call as {named}");
             Err(Refusal::new(Code::Forbidden, detail))
         }
         (Identity::Terminal(own), _) => {
-            Ok(Caller { terminal: own.clone(), user: None, is_operator: false, correlation })
+            Ok(Caller { terminal: own.clone(), user, is_operator: false, correlation })
         }
         (Identity::Operator, Some(terminal)) => {
-            Ok(Caller { terminal, user: None, is_operator: true, correlation })
+            Ok(Caller { terminal, user, is_operator: true, correlation })
         }
         (Identity::Operator, None) => {
             let detail = "terminal is missing: the operator calls in the place of one";
@@ -162,17 +160,5 @@ fn wish(call: &Call) -> Result<Wish, Refusal> {
         Some("held") => Ok(Wish::Held),
         Some("settled") => Ok(Wish::Settled(limit)),
         Some(_) => refuse("wait must be held or settled"),
-    }
-}
-
-fn correlation(headers: &HeaderMap) -> String {
-    let brought = headers.get(CORRELATION).and_then(|value| value.to_str().ok());
-    let is_good = |text: &&str| {
-        (1..=CORRELATION_BYTES_MAX).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
-    };
-    match brought.filter(is_good) {
-        Some(text) => text.to_owned(),
-        None => hex::encode(env::random::<12>()),
     }
 }

@@ -15,11 +15,12 @@ use storebox_proto::limits::JOIN_BYTES_MAX;
 use storebox_proto::problem::Code;
 use storebox_proto::trust::porter::From;
 use storebox_proto::trust::words::{Ask, Granted};
-use storebox_proto::trust::{Approved, Kind, Refused};
+use storebox_proto::trust::{Approved, Kind};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::Refusal;
+use super::rings::Rings;
 use super::shown::Arrival;
 use crate::terminal::access::{self, Access, AccessError};
 use crate::trust::porch::{Porch, PorchError};
@@ -33,6 +34,8 @@ pub struct Entrance {
     pub porch: Porch,
     /// Who is in.
     pub access: Access,
+    /// The sealing keys of the site.
+    pub rings: Rings,
 }
 
 /// The routes of this file.
@@ -57,7 +60,7 @@ async fn by_slip(
     arrival: Option<Extension<Arrival>>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let (from, message) = (from(arrival)?, read(&body)?);
+    let (from, message) = (from(arrival)?, entrance.read(&body)?);
     entrance.let_in(move |porch| porch.by_slip(from, message)).await
 }
 
@@ -69,7 +72,7 @@ async fn by_share(
     arrival: Option<Extension<Arrival>>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let (from, message) = (from(arrival)?, read(&body)?);
+    let (from, message) = (from(arrival)?, entrance.read(&body)?);
     let answer = entrance.aside(move |porch| porch.by_share(from, &message)).await?;
     Ok(Json(answer).into_response())
 }
@@ -82,7 +85,7 @@ async fn by_code(
     arrival: Option<Extension<Arrival>>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let (from, message) = (from(arrival)?, read(&body)?);
+    let (from, message) = (from(arrival)?, entrance.read(&body)?);
     entrance.let_in(move |porch| porch.by_code(from, message)).await
 }
 
@@ -94,7 +97,7 @@ async fn by_request(
     arrival: Option<Extension<Arrival>>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let (from, message) = (from(arrival)?, read(&body)?);
+    let (from, message) = (from(arrival)?, entrance.read(&body)?);
     let answer = entrance.aside(move |porch| porch.by_request(from, message)).await?;
     Ok(Json(answer).into_response())
 }
@@ -107,7 +110,7 @@ async fn by_nonce(
     arrival: Option<Extension<Arrival>>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let (from, message) = (from(arrival)?, read(&body)?);
+    let (from, message) = (from(arrival)?, entrance.read(&body)?);
     entrance.aside(move |porch| porch.by_nonce(from, &message)).await?;
     Ok(Json(Value::Null).into_response())
 }
@@ -134,7 +137,7 @@ async fn renew(
     arrival: Option<Extension<Arrival>>,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let ask: Ask = read(&body)?;
+    let ask: Ask = entrance.read(&body)?;
     let secured = secured(arrival)?.1;
     let known = match &secured.presented {
         Presented::Member(known) => known.clone(),
@@ -158,7 +161,8 @@ async fn renew(
     if may == Err(access::Stranger::Revoked) {
         return Err(Refusal::new(Code::Revoked, "this member was revoked at this box"));
     }
-    let grant = entrance.aside(move |porch| porch.renew(&known, ask.key)).await?;
+    let rings = entrance.rings.of(member.kind, &member.site);
+    let grant = entrance.aside(move |porch| porch.renew(&known, ask.key, rings)).await?;
     Ok(Json(grant).into_response())
 }
 
@@ -171,17 +175,23 @@ async fn root(State(entrance): State<Entrance>) -> Response {
 }
 
 impl Entrance {
+    /// The message; one that is too long or no message is a newcomer refused, like any other.
+    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, Refusal> {
+        parse(body).inspect_err(|_| self.porch.count_unread())
+    }
+
     /// Enters and certifies whom the rules let in.
     async fn let_in(
         &self,
         step: impl FnOnce(&Porch) -> Result<Approved, PorchError> + Send + 'static,
     ) -> Result<Response, Refusal> {
-        let access = self.access.clone();
+        let (access, rings) = (self.access.clone(), self.rings.clone());
         let granted: Result<Granted, Refusal> = self
             .blocking(move |porch| {
                 let approved = step(porch).map_err(refuse)?;
                 enter(&access, &approved)?;
-                porch.grant(&approved).map_err(refuse)
+                let rings = rings.of(approved.ask.kind, porch.site());
+                porch.grant(&approved, rings).map_err(refuse)
             })
             .await?;
         Ok(Json(granted?).into_response())
@@ -247,7 +257,7 @@ fn from(arrival: Option<Extension<Arrival>>) -> Result<From, Refusal> {
     Ok(From { address, channel: secured.channel })
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     if body.len() > JOIN_BYTES_MAX {
         let detail = format!("a message of enrolment may have {JOIN_BYTES_MAX} bytes");
         return Err(Refusal::new(Code::TooLarge, detail));
@@ -266,14 +276,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 /// A refusal of the rules in the words of the wire.
 pub(super) fn refuse(error: PorchError) -> Refusal {
     let code = match &error {
-        PorchError::Refused(why) => match why {
-            Refused::SlipUnknown | Refused::Closed | Refused::NotBegun => Code::EnrolmentClosed,
-            Refused::RequestUnknown => Code::EnrolmentClosed,
-            Refused::Expired => Code::EnrolmentExpired,
-            Refused::Proof => Code::EnrolmentProof,
-            Refused::OtherMember | Refused::Box | Refused::Denied => Code::EnrolmentDenied,
-            Refused::Full | Refused::TooOften => Code::EnrolmentLimited,
-        },
+        PorchError::Refused(why) => why.code(),
         PorchError::Paper(_) | PorchError::Mint(_) => {
             tracing::error!(error = logging::chain(&error), "enrolment does not work");
             return Refusal::new(Code::Internal, "the papers of this box cannot be used");

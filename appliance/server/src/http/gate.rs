@@ -26,9 +26,11 @@ const ASKS_PRIVATE: &str = "access-control-request-private-network";
 const MAY_PRIVATE: HeaderName = HeaderName::from_static("access-control-allow-private-network");
 /// What a page may send.
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
-const HEADERS: &str = "authorization, content-type, if-none-match, last-event-id";
+const HEADERS: &str =
+    "authorization, content-type, if-none-match, last-event-id, storebox-correlation";
 /// What a page may read besides the body.
-const EXPOSED: &str = "etag, retry-after, link, storebox-epoch, storebox-revision";
+const EXPOSED: &str =
+    "etag, retry-after, link, storebox-correlation, storebox-epoch, storebox-revision";
 /// Seconds for which a browser remembers the answer.
 const REMEMBERED_S: &str = "600";
 

@@ -1,5 +1,7 @@
 //! Hooks for the operator: what waits after the commit, and a hook tried on a sample.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -116,6 +118,7 @@ async fn tried(desk: &HookDesk, trial: Trial) -> Result<Value, Problem> {
         channel: String::new(),
         terminal: String::new(),
         user: None,
+        roles: BTreeSet::new(),
         correlation: id.clone(),
     };
     match (hook, script) {
@@ -133,7 +136,7 @@ async fn tried(desk: &HookDesk, trial: Trial) -> Result<Value, Problem> {
                 ..nowhere
             };
             let name = format!("hook {hook}");
-            let ran = desk.runner.run(Chain::of_hook(&name, found), &facts, &id, object).await;
+            let ran = desk.runner.attempt(Chain::of_hook(&name, found), &facts, &id, object).await;
             ran.map_err(|fault| fault.problem(&name))
         }
         (None, Some(script)) if script.len() > SCRIPT_BYTES_MAX => {
@@ -142,7 +145,7 @@ async fn tried(desk: &HookDesk, trial: Trial) -> Result<Value, Problem> {
         (None, Some(script)) => {
             let script = Script(script);
             let chain = Chain::of_script(&script, &parameters);
-            let ran = desk.runner.run(chain, &nowhere, &id, object).await;
+            let ran = desk.runner.attempt(chain, &nowhere, &id, object).await;
             ran.map_err(|fault| fault.problem("script"))
         }
         (Some(_), Some(_)) | (None, None) => {

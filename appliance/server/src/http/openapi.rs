@@ -12,6 +12,8 @@ use utoipa::openapi::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
+use super::channels::definitions;
+
 /// Where the document is served.
 pub const PATH: &str = "/openapi.json";
 
@@ -44,6 +46,9 @@ fn base() -> OpenApi {
     let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     components.add_security_scheme("token", SecurityScheme::Http(token));
     components.schemas.insert("Problem".to_owned(), RefOr::T(problem_schema()));
+    for (name, schema) in definitions::schemas() {
+        components.schemas.insert(name.to_owned(), RefOr::T(schema));
+    }
     OpenApiBuilder::new().info(info).components(Some(components)).build()
 }
 

@@ -9,13 +9,12 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{AppendHeaders, IntoResponse};
 use axum::{Extension, Json};
-use futures_util::Stream;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use storebox_proto::ids::TerminalId;
 use storebox_proto::problem::{Code, Problem};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -25,10 +24,11 @@ use utoipa_axum::routes;
 use super::events::ALIVE_EVERY;
 use super::identity::Identity;
 use super::problem::Refusal;
+use super::{channels, correlation};
 use crate::channel::push::{Pushes, Told};
-use crate::channel::{Caller, Channels};
+use crate::channel::{Channels, Context};
 use crate::db::DiskError;
-use crate::env;
+use crate::login::Person;
 
 /// A definition whose time has come is looked for this often.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
@@ -51,6 +51,7 @@ pub fn routes(desk: PushDesk) -> OpenApiRouter {
         .routes(routes!(taken))
         .routes(routes!(list))
         .routes(routes!(retry))
+        .routes(routes!(give_up))
         .with_state(desk)
 }
 
@@ -89,23 +90,30 @@ struct Listener {
 /// Tell `taken` what was dealt with; what was not is told again after a reconnection.
 #[utoipa::path(get, path = "/v1/channel/push", tag = "channels", params(After),
     responses((status = 200, description = "Events until the connection ends.", body = String,
-               content_type = "text/event-stream")))]
+               content_type = "text/event-stream", example = json!("event: push\nid: 7\ndata: \
+                {\"push\":\"prices\",\"number\":7,\"entity\":\"Product\",\"id\":\"25671\",\
+                \"event\":\"changed\",\"at\":\"2026-11-22T10:02:00Z\"}\n\n"))))]
 async fn listen(
     State(desk): State<PushDesk>,
     Extension(identity): Extension<Identity>,
+    person: Option<Extension<Person>>,
     after: Result<Query<After>, QueryRejection>,
     headers: HeaderMap,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
+) -> Result<impl IntoResponse, Refusal> {
     let refuse = |detail: String| Refusal::new(Code::ParameterInvalid, detail);
     let Query(after) = after.map_err(|error| refuse(error.body_text()))?;
     let header = headers.get("last-event-id").and_then(|value| value.to_str().ok());
-    let channel = channel(&desk, &identity, after.terminal).await?;
     let number = match header.or(after.after.as_deref()) {
         None => 0,
         Some(text) => {
             text.parse().map_err(|_| refuse("after: must be the number of an event".to_owned()))?
         }
     };
+    let asking = Asking { identity, person, terminal: after.terminal, headers };
+    let context = context(&desk, asking).await?;
+    let correlation = context.caller.correlation.clone();
+    let channel = context.channel.id.clone();
+    context.span("push").in_scope(|| tracing::info!("a client listens to pushes"));
     if number > 0 {
         keep_taken(&desk, &channel, number).await?;
     }
@@ -116,9 +124,11 @@ async fn listen(
         let told = listener.next().await?;
         let data = serde_json::to_string(&told).expect("plain data with string keys");
         let event = Event::default().event("push").id(told.number.to_string()).data(data);
-        Some((Ok(event), listener))
+        Some((Ok::<_, Infallible>(event), listener))
     });
-    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)))
+    let value = HeaderValue::from_str(&correlation).expect("a correlation id is plain ASCII");
+    let events = Sse::new(stream).keep_alive(KeepAlive::new().interval(ALIVE_EVERY));
+    Ok((AppendHeaders([(correlation::HEADER, value)]), events))
 }
 
 impl Listener {
@@ -148,12 +158,15 @@ impl Listener {
 }
 
 /// A client of a channel has dealt with everything up to an event.
-#[utoipa::path(post, path = "/v1/channel/push/taken", tag = "channels", request_body = Taken,
-    params(After), responses((status = 204, description = "It is not told again.")))]
+#[utoipa::path(post, path = "/v1/channel/push/taken", tag = "channels", params(After),
+    request_body(content = Taken, example = json!({"number": 7})),
+    responses((status = 204, description = "It is not told again.")))]
 async fn taken(
     State(desk): State<PushDesk>,
     Extension(identity): Extension<Identity>,
+    person: Option<Extension<Person>>,
     after: Result<Query<After>, QueryRejection>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<StatusCode, Refusal> {
     let Query(after) =
@@ -161,8 +174,10 @@ async fn taken(
     let Taken { number } = serde_json::from_slice(&body).map_err(|error| {
         Refusal::new(Code::BodyMalformed, format!("request is not understood: {error}"))
     })?;
-    let channel = channel(&desk, &identity, after.terminal).await?;
-    keep_taken(&desk, &channel, number).await?;
+    let asking = Asking { identity, person, terminal: after.terminal, headers };
+    let context = context(&desk, asking).await?;
+    context.span("push").in_scope(|| tracing::debug!(number, "a client has taken pushes"));
+    keep_taken(&desk, &context.channel.id, number).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -181,6 +196,13 @@ struct Revived {
     revived: usize,
 }
 
+/// What is told no more.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct GivenUp {
+    /// Records that were given up.
+    dropped: usize,
+}
+
 /// Tell a target again what it refused.
 #[utoipa::path(post, path = "/v1/pushes/{id}/retry", tag = "channels",
     params(("id" = String, Path, description = "The definition.")),
@@ -190,41 +212,53 @@ async fn retry(
     State(desk): State<PushDesk>,
     Path(id): Path<String>,
 ) -> Result<Json<Revived>, Refusal> {
-    if !desk.channels.definitions().pushes().any(|push| push.id == id) {
-        return Err(Refusal::new(Code::PathUnknown, "no push definition has this id"));
-    }
+    known(&desk, &id)?;
     let revived = blocking(move || desk.pushes.retry(&id)).await?;
     Ok(Json(Revived { revived }))
 }
 
-/// The channel of whoever asks.
-async fn channel(
-    desk: &PushDesk,
-    identity: &Identity,
-    named: Option<String>,
-) -> Result<String, Refusal> {
-    let (terminal, is_operator) = match (identity, named) {
-        (Identity::Terminal(own), None) => (own.clone(), false),
-        (Identity::Operator, Some(name)) => {
-            let parsed = name.parse::<TerminalId>();
-            let refuse = |error| Refusal::new(Code::ParameterInvalid, format!("terminal: {error}"));
-            (parsed.map_err(refuse)?, true)
-        }
-        (Identity::Operator, None) => {
-            let detail = "terminal is missing: the operator listens in the place of one";
-            return Err(Refusal::new(Code::ParameterInvalid, detail));
-        }
-        (Identity::Terminal(_) | Identity::Node(_), _) => {
-            return Err(Refusal::new(Code::Forbidden, "a terminal listens for itself"));
-        }
-    };
-    let correlation = hex::encode(env::random::<12>());
-    let caller = Caller { terminal, user: None, is_operator, correlation };
+/// Give up what a target refused.
+#[utoipa::path(post, path = "/v1/pushes/{id}/drop", tag = "channels",
+    params(("id" = String, Path, description = "The definition.")),
+    responses((status = 200, description = "They are told no more.", body = GivenUp),
+              (status = 404, description = "No such definition.")))]
+async fn give_up(
+    State(desk): State<PushDesk>,
+    Path(id): Path<String>,
+) -> Result<Json<GivenUp>, Refusal> {
+    known(&desk, &id)?;
+    let name = id.clone();
+    let dropped = blocking(move || desk.pushes.give_up(&id)).await?;
+    tracing::warn!(push = %name, dropped, "what a target refused was given up");
+    Ok(Json(GivenUp { dropped }))
+}
+
+fn known(desk: &PushDesk, id: &str) -> Result<(), Refusal> {
+    match desk.channels.definitions().pushes().any(|push| push.id == id) {
+        true => Ok(()),
+        false => Err(Refusal::new(Code::PathUnknown, "no push definition has this id")),
+    }
+}
+
+/// Who asks, and for which terminal.
+struct Asking {
+    identity: Identity,
+    person: Option<Extension<Person>>,
+    terminal: Option<String>,
+    headers: HeaderMap,
+}
+
+/// The context of whoever asks; refused without the right to hear.
+async fn context(desk: &PushDesk, asking: Asking) -> Result<Context, Refusal> {
+    let Asking { identity, person, terminal, headers } = asking;
+    let person = person.as_ref().map(|Extension(person)| person);
+    let correlation = correlation::of(&headers);
+    let caller = channels::caller(&identity, person, terminal.as_deref(), correlation)?;
     let channels = desk.channels.clone();
     let allowed = tokio::task::spawn_blocking(move || {
         let context = channels.context(caller)?;
         channels.may_listen(&context)?;
-        Ok::<_, Problem>(context.channel.id.clone())
+        Ok::<_, Problem>(context)
     });
     let allowed = allowed.await;
     Ok(allowed.map_err(|error| Refusal::new(Code::Internal, error.to_string()))??)

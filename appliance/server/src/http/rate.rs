@@ -124,7 +124,7 @@ mod tests {
     use crate::env;
 
     fn caller(name: &str) -> Caller {
-        Caller { identity: Some(Identity::Terminal(name.parse().unwrap())), person: None }
+        Caller { identity: Some(Identity::Terminal(name.parse().unwrap())), ..Caller::default() }
     }
 
     #[test]
@@ -137,7 +137,7 @@ mod tests {
         let later = now + Duration::from_secs(1);
         let passed = (0..100).filter(|_| rates.check(&caller("till-1"), later).is_ok()).count();
         assert_eq!(passed, 10, "one second's worth");
-        let operator = Caller { identity: Some(Identity::Operator), person: None };
+        let operator = Caller { identity: Some(Identity::Operator), ..Caller::default() };
         assert!((0..100).all(|_| rates.check(&operator, now).is_ok()));
     }
 

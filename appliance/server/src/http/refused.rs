@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use axum::http::HeaderValue;
 use storebox_proto::problem::Code;
 
 use super::server::Peer;
@@ -12,7 +13,7 @@ use crate::env;
 /// Lines of one code in a second; what is beyond is counted and told with the next line.
 const LINES_PER_S_MAX: u32 = 5;
 
-/// Goes with an answer whose refusal has its line in the log already.
+/// Goes with an answer whose refusal is counted and logged already.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Told;
 
@@ -54,17 +55,36 @@ impl Refused {
 }
 
 /// Counts a refusal, and logs it if it is about who somebody is, what they may, or how much they send.
-pub(super) fn tell(traffic: &Traffic, code: Code, peer: Peer, told: bool) {
+pub(super) fn tell(
+    traffic: &Traffic,
+    code: Code,
+    peer: Peer,
+    told: bool,
+    correlation: Option<&HeaderValue>,
+) {
     let now_s = u64::try_from(env::timestamp().unix_ms() / 1000).unwrap_or(0);
+    // A handler has found out what the gate could not: that the caller is not who it should be.
+    let told = told || disbelieve(traffic, code, peer);
     if traffic.refused(code, now_s) && is_of_trust(code) && !told {
         // Neither path nor detail: both may hold what a customer or a till said.
-        match peer {
-            Peer::Network(from) => {
-                tracing::info!(code = code.as_str(), from = %from.ip(), "refused")
-            }
-            Peer::Control => tracing::info!(code = code.as_str(), from = "control", "refused"),
-        }
+        let correlation = correlation.and_then(|value| value.to_str().ok());
+        let from = match peer {
+            Peer::Network(from) => from.ip().to_string(),
+            Peer::Control => "control".to_owned(),
+        };
+        tracing::info!(code = code.as_str(), from, correlation, "refused");
     }
+}
+
+/// Counts a refusal among those that say something about the LAN, if it is one.
+pub(super) fn disbelieve(traffic: &Traffic, code: Code, peer: Peer) -> bool {
+    if !traffic.is_disbelief(code.as_str()) {
+        return false;
+    }
+    if let Some(count) = traffic.disbelieved(code.as_str()) {
+        tracing::warn!(code = code.as_str(), count, ?peer, "a caller was not believed");
+    }
+    true
 }
 
 fn is_of_trust(code: Code) -> bool {

@@ -20,6 +20,7 @@ use storebox_proto::seal::{Keys, Moment, PATH_PREFIX, Scope, SealError};
 use storebox_proto::time::Timestamp;
 
 use super::auth::{self, Ask, Caller};
+use super::correlation;
 use super::guard::PromptBody;
 use super::identity::Identity;
 use super::problem::Refusal;
@@ -33,12 +34,13 @@ use crate::wire::{COUNTER, MEDIA_TYPE};
 /// What the seal adds to a request's body.
 const OVERHEAD_BYTES: usize = 64 * 1024;
 /// Headers of a request that count inside.
-const INWARD: [HeaderName; 5] = [
+const INWARD: [HeaderName; 6] = [
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
     header::ACCEPT,
     header::IF_NONE_MATCH,
     HeaderName::from_static("last-event-id"),
+    correlation::HEADER,
 ];
 /// Headers of an answer that the caller gets, besides our own.
 const OUTWARD: [HeaderName; 5] =
@@ -132,7 +134,7 @@ async fn serve_read(
     let inner = Request::get(target(&query)?).body(Body::empty());
     let inner = inner.map_err(|_| SealError::Content("the path"))?;
     auth::pass(&identity, query.path())?;
-    let shared = Caller { identity: Some(identity), person: None };
+    let shared = Caller { identity: Some(identity), ..Caller::default() };
     let response = house.route(inner, shared, house.limits.request_timeout()).await;
     let code = response.extensions().get::<Code>().copied();
     let max_age_s = fresh_for(&response, &house.sealing, moment, keys, now);

@@ -3,15 +3,19 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use storebox_proto::ids::SiteId;
 use storebox_proto::problem::Code;
 use storebox_proto::seal::{RingState, Scope};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use zeroize::Zeroizing;
 
 use super::problem::Refusal;
 use crate::seal::{RingListed, Seals, SealsError};
+use crate::trust::customer::Sent;
 use crate::{env, logging};
 
 /// The routes of this file.
@@ -19,6 +23,7 @@ pub fn routes(seals: Seals) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(list, begin, take))
         .routes(routes!(hand_over, remove))
+        .routes(routes!(certificate))
         .with_state(seals)
 }
 
@@ -100,6 +105,38 @@ async fn remove(
     })
     .await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A certificate for browsers, to be sent to the boxes of a site.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// The name that it is for.
+    pub domain: String,
+    /// Certificate and key.
+    #[schema(value_type = Object)]
+    pub sent: Sent,
+}
+
+/// Seals a certificate with its key for the boxes of a site: the answer is a record of the estate, to be imported.
+#[utoipa::path(post, path = "/v1/seals/{site}/certificate", tag = "seals",
+    params(("site" = String, Path)), request_body = Certificate,
+    responses((status = 200, description = "The record; nothing in it is secret.", body = Object),
+              (status = 404, description = "record_unknown: there is no ring of the site's boxes"),
+              (status = 422, description = "field_invalid: not for that name, or not its key")))]
+async fn certificate(
+    State(seals): State<Seals>,
+    Path(site): Path<SiteId>,
+    Json(Certificate { domain, sent }): Json<Certificate>,
+) -> Result<Json<serde_json::Value>, Refusal> {
+    let invalid = |error| Refusal::new(Code::FieldInvalid, logging::chain(&error));
+    sent.certified(&domain).map_err(invalid)?;
+    let keys = seals.storage(&site, Scope::Boxes);
+    let unknown = || refuse(SealsError::Unknown { site: site.clone(), scope: Scope::Boxes });
+    let key = keys.first().ok_or_else(unknown)?;
+    let plain = Zeroizing::new(serde_json::to_vec(&sent).expect("two texts are JSON"));
+    let sealed = STANDARD.encode(key.seal(&Sent::sealed_as(site.as_str()), &plain));
+    Ok(Json(serde_json::json!({ "id": site, "domain": domain, "sealed": sealed })))
 }
 
 /// Changes flush a file, which must not hold up other requests.

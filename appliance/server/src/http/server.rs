@@ -39,7 +39,7 @@ use super::sealed::{self, Sealing};
 use super::seats::Seats;
 use super::shown::{Arrival, Shown};
 use super::traffic::Traffic;
-use super::{auth, refusal, refused};
+use super::{auth, correlation, refusal, refused, rings};
 use crate::config::Http;
 use crate::env;
 use crate::login::Logins;
@@ -142,11 +142,14 @@ impl Server {
         });
     }
 
-    /// Who asks, if it shows the secret of the store.
-    fn claim(&self, head: &request::Parts) -> Option<Claim> {
+    /// Who asks, if it shows the secret of the store; over TLS, with the certificate of that very box.
+    ///
+    /// What somebody has overheard or lured out of a box is worth nothing on a connection of his own.
+    fn claim(&self, head: &request::Parts, shown: Option<&Shown>) -> Option<Claim> {
         let header = head.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let path = head.uri.path_and_query().map_or("", |path| path.as_str());
-        self.access.neighbour(header, head.method.as_str(), path)
+        let claim = self.access.neighbour(header, head.method.as_str(), path)?;
+        shown.is_none_or(|shown| shown.is_box(&claim.node)).then_some(claim)
     }
 
     async fn answer(
@@ -167,12 +170,12 @@ impl Server {
         if sealed::is_sealed(head.uri.path()) {
             return page.dress(sealed::serve(self, head, body, peer, shown).await);
         }
-        let claim = self.claim(&head);
+        let claim = self.claim(&head, shown);
         let caller = match self.admit(&head, claim.as_ref(), peer, shown) {
             Ok(caller) => caller,
             Err(refused) => return page.dress(self.disbelieve(refused, peer)),
         };
-        if let (Peer::Network(from), true) = (peer, head.uri.path().starts_with(ENROL)) {
+        if let (Peer::Network(from), true) = (peer, asks_by_channel(head.uri.path())) {
             let secured = shown.map(Shown::secured);
             head.extensions.insert(Arrival { address: from.ip().to_canonical(), secured });
         }
@@ -187,11 +190,9 @@ impl Server {
 
     /// Refuses a caller; what says something about the LAN is counted and logged.
     fn disbelieve(&self, refused: Refusal, peer: Peer) -> Response<Body> {
-        let code = refused.0.code.as_str();
-        let told = self.traffic.disbelieved(code);
+        let told = refused::disbelieve(&self.traffic, refused.0.code, peer);
         let mut response = axum::response::IntoResponse::into_response(refused);
-        if let Some(count) = told {
-            tracing::warn!(code, count, ?peer, "a caller was not believed");
+        if told {
             response.extensions_mut().insert(Told);
         }
         response
@@ -242,7 +243,9 @@ impl Server {
         }
         let (path, now) = (uri.path(), env::timestamp());
         let caller = self.let_in(&Ask { method, path, headers, claim, peer, shown, now })?;
-        self.sealing.check_open(caller.identity.as_ref())?;
+        if !rings::PATHS.contains(&path) {
+            self.sealing.check_open(caller.identity.as_ref())?;
+        }
         Ok(caller)
     }
 
@@ -276,6 +279,9 @@ impl Server {
         }
         if let Some(person) = caller.person {
             request.extensions_mut().insert(person);
+        }
+        if let Some(key) = caller.key {
+            request.extensions_mut().insert(key);
         }
         let has_body = !request.body().is_end_stream();
         if has_body {
@@ -435,12 +441,16 @@ impl hyper::service::Service<Request<Incoming>> for Visit {
         let (house, peer, phase) = (Arc::clone(&self.house), self.peer, self.phase.clone());
         let shown = self.shown.clone();
         let timed = is_of_a_till(request.uri()).then(env::instant);
+        let correlation = correlation::brought(request.headers()).cloned();
         Box::pin(async move {
-            let response = house.answer(request, peer, shown.as_ref()).await;
+            let mut response = house.answer(request, peer, shown.as_ref()).await;
             house.traffic.answered(response.status());
             if let Some(&code) = response.extensions().get::<Code>() {
                 let told = response.extensions().get::<Told>().is_some();
-                refused::tell(&house.traffic, code, peer, told);
+                refused::tell(&house.traffic, code, peer, told, correlation.as_ref());
+            }
+            if let Some(correlation) = correlation {
+                correlation::give_back(response.headers_mut(), correlation);
             }
             if let Some(began) = timed {
                 house.traffic.waits().count(env::instant().saturating_duration_since(began));
@@ -449,6 +459,11 @@ impl hyper::service::Service<Request<Incoming>> for Visit {
             Ok(response)
         })
     }
+}
+
+/// Whether the answer depends on what the connection itself has shown.
+fn asks_by_channel(path: &str) -> bool {
+    path.starts_with(ENROL) || rings::PATHS.contains(&path)
 }
 
 /// Whether a till stands still until this is answered, and not because it wants to wait.

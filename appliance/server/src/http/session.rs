@@ -14,10 +14,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
+use super::auth::ShownKey;
 use super::identity::Identity;
 use super::problem::Refusal;
 use crate::env;
-use crate::login::{LoggedIn, LoginError, Logins, Person};
+use crate::login::{LoggedIn, LoginError, Logins, Person, Place};
 
 /// The routes of this file.
 pub fn routes(logins: Logins) -> OpenApiRouter {
@@ -86,6 +87,7 @@ impl Session {
 async fn login(
     State(logins): State<Logins>,
     Extension(identity): Extension<Identity>,
+    shown: Option<Extension<ShownKey>>,
     Json(Credentials { user, password }): Json<Credentials>,
 ) -> Result<Json<Session>, Response<Body>> {
     let Identity::Terminal(till) = identity else {
@@ -93,7 +95,8 @@ async fn login(
         return Err(refused.into_response());
     };
     let now = (env::timestamp(), env::instant());
-    let outcome = logins.login(&user, password, &till, now.0, now.1).await;
+    let place = Place { till: &till, key: shown.map(|Extension(ShownKey(key))| key) };
+    let outcome = logins.login(&user, password, place, now.0, now.1).await;
     outcome.map(|made| told(made, now.0)).map_err(refused)
 }
 

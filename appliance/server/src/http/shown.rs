@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::Method;
-use storebox_proto::ids::InvalidName;
+use storebox_proto::ids::{InvalidName, NodeId};
 use storebox_proto::problem::Code;
 use storebox_proto::time::Timestamp;
 use storebox_proto::trust::Kind;
@@ -67,6 +67,15 @@ impl Shown {
             Presented::Member(known) => Some(known),
             Presented::Nothing | Presented::Bad(_) => None,
         }
+    }
+
+    /// Whether it is this box of the site, and still believed.
+    pub(super) fn is_box(&self, node: &NodeId) -> bool {
+        self.member().is_some_and(|known| {
+            let member = &known.member;
+            let is_it = member.kind == Kind::Box && member.name.as_str() == node.as_str();
+            is_it && !self.tls.has_struck(known)
+        })
     }
 
     /// Who that is; nobody without a certificate, and also with a bad one where anybody may come.

@@ -66,6 +66,11 @@ impl Traffic {
         self.0.refused.counts()
     }
 
+    /// Whether this is a reason not to believe a caller.
+    pub(super) fn is_disbelief(&self, why: &str) -> bool {
+        DISBELIEVED.contains(&why)
+    }
+
     /// A caller was not believed; says how often that was so, if it is worth a line in the log.
     ///
     /// A flood would fill the log: after the first few only every doubling is told.

@@ -9,11 +9,13 @@ use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
 use sha2::Sha256;
 use storebox_proto::estate::channel::Right as ChannelRight;
-use storebox_proto::ids::{NodeId, SiteId, TerminalId};
+use storebox_proto::ids::{Hash32, NodeId, SiteId, TerminalId};
 use storebox_proto::limits::PASSWORD_BYTES_MAX;
 use storebox_proto::problem::Code;
 use storebox_proto::time::Timestamp;
-use storebox_proto::token::{Attempts, Claims, Grounds, Locked, Right, Rights, TokenError};
+use storebox_proto::token::{
+    Attempts, Claims, Confirmation, Grounds, Locked, Right, Rights, TokenError,
+};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -44,6 +46,15 @@ pub struct Settings<'a> {
     pub pepper: Option<Zeroizing<[u8; 32]>>,
     /// Times, and what a person is needed for.
     pub times: config::Login,
+}
+
+/// Where somebody logs in.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The till.
+    pub till: &'a TerminalId,
+    /// The key of the certificate that it shows; the token is bound to it.
+    pub key: Option<Hash32>,
 }
 
 /// Somebody who is logged in.
@@ -165,10 +176,11 @@ impl Logins {
         &self,
         user: &str,
         password: Zeroizing<String>,
-        till: &TerminalId,
+        place: Place<'_>,
         at: Timestamp,
         now: Instant,
     ) -> Result<LoggedIn, LoginError> {
+        let till = place.till;
         let begun = self.attempts().begin(user, till.as_str(), now);
         let outcome = match begun {
             Ok(()) => self.judge(user, password, at).await,
@@ -186,7 +198,7 @@ impl Logins {
         self.note(at, user, till, what).await;
         let known = outcome?;
         self.attempts().forgive(user, till.as_str());
-        self.issue(known, till, at, at)
+        self.issue(known, place, at, at)
     }
 
     /// The next token of somebody who is logged in: until the shift is over, and as the user is now.
@@ -194,7 +206,9 @@ impl Logins {
         let masterdata = self.masterdata()?;
         let user = users::by_id(masterdata, &person.user, &self.inner.site, at);
         let user = user.ok_or(TokenError::Outdated)?;
-        self.issue(user, &person.claims.till, person.claims.login, at)
+        let key = person.claims.cnf.map(|cnf| cnf.spki);
+        let place = Place { till: &person.claims.till, key };
+        self.issue(user, place, person.claims.login, at)
     }
 
     /// Somebody leaves; the token ends by itself, and a till forgets it at once.
@@ -263,7 +277,7 @@ impl Logins {
     fn issue(
         &self,
         user: User,
-        till: &TerminalId,
+        place: Place<'_>,
         login: Timestamp,
         at: Timestamp,
     ) -> Result<LoggedIn, LoginError> {
@@ -279,12 +293,13 @@ impl Logins {
             iss: inner.node.clone(),
             sub: user.id.clone(),
             site: inner.site.clone(),
-            till: till.clone(),
+            till: place.till.clone(),
             roles: user.roles.clone(),
             uv: user.version,
             login,
             iat: at,
             exp: later(at, inner.times.token()).min(end),
+            cnf: place.key.map(|spki| Confirmation { spki }),
         };
         let token = claims.sign(&inner.key);
         let person = self.person(self.masterdata()?, user, claims)?;

@@ -12,4 +12,4 @@ mod password;
 mod users;
 
 pub use audit::{Entry, What};
-pub use desk::{LoggedIn, LoginError, Logins, Person, Settings};
+pub use desk::{LoggedIn, LoginError, Logins, Person, Place, Settings};

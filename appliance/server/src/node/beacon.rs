@@ -18,8 +18,10 @@ use crate::discovery::{
 };
 use crate::env;
 use crate::logging;
+use crate::role;
 use crate::status::{Panel, Status};
 use crate::supervise::{Policy, Supervisor};
+use crate::trust::porch::Porch;
 
 /// How often the beacon is compared with the state of the box; mDNS lets it change every six seconds.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -34,6 +36,7 @@ pub(super) fn start(
     public_key: &[u8],
     panel: Panel,
     listeners: [&[TcpListener]; 2],
+    porch: Option<&Porch>,
     supervisor: &Supervisor,
 ) {
     let Some(port) =
@@ -49,7 +52,15 @@ pub(super) fn start(
         interfaces: Interfaces::only(config.discovery.interfaces.clone()),
         alias: true,
     };
-    let in_charge = elect(config, &announced.interfaces, beacons.borrow().boot, supervisor);
+    let elected = ElectConfig {
+        site: config.discovery.site.clone(),
+        own: Candidate { priority: config.discovery.priority, node: config.node.clone() },
+        boot: beacons.borrow().boot,
+        interfaces: announced.interfaces.clone(),
+        probe_path: "/healthz".to_owned(),
+        greeting: porch.and_then(role::greeting),
+    };
+    let in_charge = elect(config.role, elected, supervisor);
     supervisor.spawn("announcer", Policy::Restart, move |stop| {
         let (announced, beacons) = (announced.clone(), beacons.clone());
         async move {
@@ -64,23 +75,16 @@ pub(super) fn start(
             Ok(())
         }
     });
-    supervisor.spawn_owner("beacon", move |stop| keep_true(sender, panel, in_charge, stop));
+    let porch = porch.cloned();
+    supervisor.spawn_owner("beacon", move |stop| keep_true(sender, panel, in_charge, porch, stop));
 }
 
 /// Takes part in the election of the store; the main server is in charge of none.
-fn elect(
-    config: &Config,
-    interfaces: &Interfaces,
-    boot: u32,
-    supervisor: &Supervisor,
-) -> watch::Receiver<bool> {
+fn elect(role: Role, elected: ElectConfig, supervisor: &Supervisor) -> watch::Receiver<bool> {
     let (sender, in_charge) = watch::channel(false);
-    if config.role == Role::Main {
+    if role == Role::Main {
         return in_charge;
     }
-    let own = Candidate { priority: config.discovery.priority, node: config.node.clone() };
-    let (site, interfaces) = (config.discovery.site.clone(), interfaces.clone());
-    let elected = ElectConfig { site, own, boot, interfaces, probe_path: "/healthz".to_owned() };
     supervisor.spawn("election", Policy::Restart, move |stop| {
         let (elected, sender) = (elected.clone(), sender.clone());
         async move {
@@ -121,21 +125,24 @@ async fn keep_true(
     beacons: watch::Sender<Beacon>,
     panel: Panel,
     in_charge: watch::Receiver<bool>,
+    porch: Option<Porch>,
     stop: CancellationToken,
 ) {
     let mut look = tokio::time::interval(LOOK_EVERY);
     while stop.run_until_cancelled(look.tick()).await.is_some() {
         let told = progress(&panel.status().await);
         let is_primary = *in_charge.borrow();
+        let takes_terminals = porch.as_ref().is_some_and(Porch::takes_newcomers);
         beacons.send_if_modified(|beacon| {
             let role = match beacon.role {
                 Told::Primary | Told::Standby if is_primary => Told::Primary,
                 Told::Primary | Told::Standby => Told::Standby,
                 other @ (Told::Main | Told::Peer) => other,
             };
-            let before = (beacon.role, std::mem::replace(&mut beacon.progress, told));
-            beacon.role = role;
-            before != (beacon.role, beacon.progress)
+            let news = Beacon { role, progress: told, takes_terminals, ..beacon.clone() };
+            let is_news = news != *beacon;
+            *beacon = news;
+            is_news
         });
     }
 }

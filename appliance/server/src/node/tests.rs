@@ -1,3 +1,4 @@
+mod document;
 mod trust;
 mod walk;
 
@@ -34,6 +35,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/sync/v1/mirror/{node}/release", Door::Node),
     ("/sync/v1/mirror/{node}/terminals", Door::Node),
     ("/sync/v1/relay", Door::Node),
+    ("/sync/v1/rings", Door::Node),
     ("/sync/v1/transactions", Door::Node),
     ("/sync/v1/transactions/{key}", Door::Node),
     ("/v1/adopt", Door::Operator),
@@ -107,6 +109,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/printers/{id}/preview", Door::Shop),
     ("/v1/printers/{id}/recover", Door::Shop),
     ("/v1/pushes", Door::Operator),
+    ("/v1/pushes/{id}/drop", Door::Operator),
     ("/v1/pushes/{id}/retry", Door::Operator),
     ("/v1/refresh", Door::Operator),
     ("/v1/requests", Door::Operator),
@@ -122,6 +125,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/scales/{id}/zero", Door::Shop),
     ("/v1/scanners/{id}/events", Door::Shop),
     ("/v1/seals", Door::Operator),
+    ("/v1/seals/{site}/certificate", Door::Operator),
     ("/v1/seals/{site}/{scope}", Door::Operator),
     ("/v1/operators", Door::Operator),
     ("/v1/operators/{name}", Door::Operator),
@@ -133,6 +137,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/terminal/idle", Door::Terminal),
     ("/v1/terminal/login", Door::Terminal),
     ("/v1/terminal/refreshed", Door::Terminal),
+    ("/v1/terminal/rings", Door::Terminal),
     ("/v1/terminals", Door::Operator),
     ("/v1/terminals/{name}", Door::Operator),
     ("/v1/traces/{id}", Door::Operator),
@@ -173,7 +178,8 @@ async fn start(role: &str) -> Running {
     let built = build(&config, &supervisor).await.unwrap();
     let network = premises.listen(&config.http.listen).await.unwrap();
     let address = network[0].local_addr().unwrap();
-    let over_tls = built.trust.secure(&config, &premises, &supervisor).await.unwrap().unwrap();
+    let over_tls =
+        built.trust.secure(&config, &premises, built.customer.clone()).await.unwrap().unwrap();
     let secure = over_tls.listeners[0].local_addr().unwrap();
     let server = Server {
         access: built.access.clone(),

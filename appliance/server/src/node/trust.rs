@@ -2,7 +2,6 @@
 //!
 //! A box that was not adopted runs as before and says so; what needs a certificate is not served until it has one.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +13,10 @@ use crate::config::{Config, Role};
 use crate::http::enrol::{self, Entrance};
 use crate::http::enrolment::{self, Desk};
 use crate::http::gate::Gate;
+use crate::http::rings::{self, Rings};
 use crate::http::server::Secure;
 use crate::logging;
+use crate::seal::Seals;
 use crate::status::{ListenerStatus, PanelBuilder, Status, TrustStatus};
 use crate::supervise::{Policy, Supervisor};
 use crate::terminal::access::Access;
@@ -81,11 +82,19 @@ impl Trust {
     }
 
     /// The routes of the door.
-    pub(super) fn routes(&self, access: &Access, config: &Config) -> Vec<OpenApiRouter> {
+    pub(super) fn routes(
+        &self,
+        access: &Access,
+        seals: &Seals,
+        config: &Config,
+    ) -> Vec<OpenApiRouter> {
         let Some(porch) = &self.porch else { return Vec::new() };
         let listen = config.tls.listen.clone();
-        let entrance = Entrance { porch: porch.clone(), access: access.clone() };
-        vec![enrol::routes(entrance), enrolment::routes(Desk { porch: porch.clone(), listen })]
+        let rings = Rings { seals: seals.clone(), site: porch.site().clone() };
+        let (porch, access) = (porch.clone(), access.clone());
+        let entrance = Entrance { porch: porch.clone(), access, rings: rings.clone() };
+        let desk = Desk { porch, listen };
+        vec![enrol::routes(entrance), enrolment::routes(desk), rings::routes(rings)]
     }
 
     /// Opens the listeners over TLS; without papers there are none, and the box is not ready.
@@ -93,12 +102,11 @@ impl Trust {
         &self,
         config: &Config,
         premises: &Premises,
-        supervisor: &Supervisor,
+        customer: Option<Customer>,
     ) -> Result<Option<Secure>, super::NodeError> {
         let (Some(house), false) = (&self.house, config.tls.listen.is_empty()) else {
             return Ok(None);
         };
-        let customer = customer(config, supervisor);
         let tls = Tls::new(house, customer).map_err(TrustError::from)?;
         let listeners = premises.listen(&config.tls.listen).await?;
         premises.announce_tls(&listeners)?;
@@ -161,15 +169,17 @@ pub(super) fn gate(config: &Config) -> Gate {
     Gate::new(&config.browser.origins, config.browser.hosts.iter().cloned().chain(domain))
 }
 
-/// The customer's certificate, looked at again and again.
-fn customer(config: &Config, supervisor: &Supervisor) -> Option<Customer> {
+/// The customer's certificate: files are looked at again and again; what head office sends comes by the role.
+pub(super) fn customer(config: &Config, supervisor: &Supervisor) -> Option<Customer> {
     let tls = &config.tls;
     if tls.domain.is_empty() {
         return None;
     }
-    let files = [&tls.certificate_file, &tls.key_file];
-    let [certificate, key] = files.map(|file: &std::path::PathBuf| Path::to_owned(file));
-    let customer = Customer::new(tls.domain.clone(), certificate, key);
+    if tls.certificate_file.as_os_str().is_empty() {
+        return Some(Customer::new(tls.domain.clone(), None));
+    }
+    let files = (tls.certificate_file.clone(), tls.key_file.clone());
+    let customer = Customer::new(tls.domain.clone(), Some(files));
     refresh(&customer);
     let looked_at = customer.clone();
     supervisor

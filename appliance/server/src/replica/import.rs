@@ -22,6 +22,8 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
+use storebox_proto::estate::channel::{CHANNEL_SERVICE, HOOK};
 use storebox_proto::feed::registry::MODEL_OF_MODELS;
 use storebox_proto::feed::{ModelDef, Record, Registry, Scope};
 use storebox_proto::ids::ModelName;
@@ -45,11 +47,13 @@ pub struct Limits {
     pub bytes_max: u64,
     /// Records of one model, or changes.
     pub records_max: usize,
+    /// Whether a text is a script; why not, if it is none.
+    pub script: fn(&str) -> Result<(), String>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes_max: 8 << 30, records_max: 5_000_000 }
+        Self { bytes_max: 8 << 30, records_max: 5_000_000, script: |_| Ok(()) }
     }
 }
 
@@ -190,6 +194,16 @@ impl Reading {
         }
     }
 
+    /// A record of a model, checked in everything that it says, its script included.
+    fn row(&self, def: &ModelDef, fields: Map<String, Value>) -> Result<Row, RowFault> {
+        if let Some(Value::String(source)) = fields.get("script")
+            && [HOOK, CHANNEL_SERVICE].contains(&def.name.as_str())
+        {
+            (self.limits.script)(source).map_err(|why| RowFault::field("script", why))?;
+        }
+        row::record(def, fields)
+    }
+
     /// Reads the lines of one model; faults are noted, good rows kept.
     fn ndjson(
         &mut self,
@@ -206,7 +220,7 @@ impl Reading {
         };
         let mut rows = Vec::new();
         self.each_line(file, source, |reading, line, number| {
-            match row::object(line).and_then(|fields| row::record(&def, fields)) {
+            match row::object(line).and_then(|fields| reading.row(&def, fields)) {
                 Ok(row) => {
                     if Self::is_model_of_models(model) {
                         reading.define(file, number, &row);

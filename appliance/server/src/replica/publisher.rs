@@ -3,6 +3,8 @@
 //! Objects first, the head last: whoever reads in between has the old head, and all that it names is still there.
 //! A head that is newer, or signed by another author, is never overwritten: it is somebody else's publication.
 //! What no head names any more is removed after a day, since a slow reader may be in the middle of it.
+//! Sealed storage is written anew with each generation of its ring; what the former one had sealed goes when that
+//! no longer opens.
 //!
 //! Dropped at an await, it leaves objects that the next attempt finds there.
 
@@ -31,6 +33,8 @@ use crate::{env, files};
 const WRITES_MAX: usize = 4;
 /// How long an object stays that no head names.
 const GRACE_MS: i64 = 24 * 3600 * 1000;
+/// How long a publication stays that was sealed with a former key, or not at all.
+const FORMER_MS: i64 = 48 * 3600 * 1000;
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
@@ -101,6 +105,12 @@ pub struct Standing {
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Memory {
     objects: BTreeMap<Hash32, Option<i64>>,
+    /// The key with which they are sealed.
+    #[serde(default)]
+    tag: Option<String>,
+    /// Files of former keys, and since when.
+    #[serde(default)]
+    former: BTreeMap<String, i64>,
 }
 
 /// Writes to one storage.
@@ -123,6 +133,7 @@ impl Publisher {
         keys: Vec<VerifyingKey>,
     ) -> Self {
         let (memory, standing) = (Memory::default(), watch::Sender::default());
+        let storage = storage.for_writing();
         Self { storage, board, segments, keys, memory_file: None, memory, standing }
     }
 
@@ -178,6 +189,7 @@ impl Publisher {
     pub async fn publish(&mut self) -> Result<Publication, PublishError> {
         let mut done = Publication::default();
         let mut named = BTreeSet::new();
+        self.turn_over()?;
         for feed in self.board.feeds() {
             let Some(posted) = self.board.current(&feed) else { continue };
             let wanted = self.objects_of(&feed, &posted.head)?;
@@ -185,6 +197,7 @@ impl Publisher {
             named.extend(wanted.into_keys());
             done.feeds.insert(feed, posted.position());
         }
+        self.storage.mark().await?;
         self.sweep(&named).await?;
         self.remember();
         Ok(done)
@@ -260,7 +273,26 @@ impl Publisher {
         Ok(objects)
     }
 
-    /// Removes what no head has named for a day.
+    /// Leaves behind what was written with another key than that of now.
+    fn turn_over(&mut self) -> Result<(), PublishError> {
+        let tag = self.storage.tag()?;
+        if self.memory.tag == tag {
+            return Ok(());
+        }
+        let now = env::believable().unix_ms();
+        let objects = std::mem::take(&mut self.memory.objects);
+        if !objects.is_empty() {
+            let heads = self.board.feeds().into_iter().map(|feed| head_path(&feed));
+            let paths = objects.keys().map(object_path).chain(heads);
+            let before = self.memory.tag.as_deref();
+            let places = paths.filter_map(|path| self.storage.place_under(before, &path));
+            self.memory.former.extend(places.map(|place| (place, now)));
+        }
+        self.memory.tag = tag;
+        Ok(())
+    }
+
+    /// Removes what no head has named for a day, and what a former key had sealed.
     async fn sweep(&mut self, named: &BTreeSet<Hash32>) -> Result<(), PublishError> {
         let now = env::believable().unix_ms();
         let mut old = Vec::new();
@@ -273,6 +305,13 @@ impl Publisher {
         for name in old {
             self.storage.remove(&object_path(&name)).await?;
             self.memory.objects.remove(&name);
+        }
+        let is_over = |(_, since): &(&String, &i64)| now - **since >= FORMER_MS;
+        let over: Vec<_> =
+            self.memory.former.iter().filter(is_over).map(|(place, _)| place.clone()).collect();
+        for place in over {
+            self.storage.remove_as_is(&place).await?;
+            self.memory.former.remove(&place);
         }
         Ok(())
     }

@@ -116,7 +116,8 @@ impl SourceError {
     /// What it says about the source; nothing if it may be as good as any other.
     pub fn fault(&self) -> Option<Fault> {
         match self {
-            Self::Unreachable { .. } | Self::Drill | Self::Storage(_) => Some(Fault::Silent),
+            Self::Unreachable { .. } | Self::Drill => Some(Fault::Silent),
+            Self::Storage(error) => Some(error.fault()),
             Self::Status { status: 401 | 403, .. } => Some(Fault::Forbidden),
             Self::Status { status, .. } => Some(Fault::Unable { status: *status }),
             Self::Redirected { .. } => Some(Fault::Redirects),

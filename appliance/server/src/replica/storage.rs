@@ -5,6 +5,8 @@
 //! v1/objects/<ab>/<hash>      segments, pages of runs and manifests, never changed
 //! ```
 //!
+//! Where a ring is named, all of it is sealed ([`locker`]).
+//!
 //! Nothing on it is believed: heads are signed, objects are named by their hash, and every answer is bounded in time
 //! and size by whoever reads it.
 //! So a half-written publication has a head whose objects are missing or damaged, which is found out by name, and an
@@ -15,6 +17,7 @@
 
 mod folder;
 mod ftp;
+mod locker;
 mod place;
 mod s3;
 mod web;
@@ -23,12 +26,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use storebox_proto::feed::{Position, SignedHead};
-use storebox_proto::ids::{FeedId, Hash32};
+use storebox_proto::ids::{FeedId, Hash32, SiteId};
+use storebox_proto::seal::SealError;
+use storebox_proto::sync::ladder::Fault;
 
 use crate::valve::Valve;
 
 use super::source::{HeadWish, SIGNED_HEAD_BYTES_MAX, SourceError};
 
+pub use locker::Locker;
 pub use place::{Place, PlaceError, Settings};
 
 use folder::Folder;
@@ -87,6 +93,29 @@ pub enum StorageError {
         /// What it may be.
         bytes_max: usize,
     },
+    /// It is to be sealed, and there is no key for that.
+    #[error("no ring of site {site} and scope boxes is here, so nothing is sealed or opened")]
+    NoRing {
+        /// The site.
+        site: SiteId,
+    },
+    /// It is sealed with a key that is not here.
+    #[error("{at} is sealed with the key {tag}, which this box does not have")]
+    OtherKey {
+        /// Where.
+        at: String,
+        /// What is visible of the key.
+        tag: String,
+    },
+    /// A seal does not hold.
+    #[error("open {at}")]
+    Broken {
+        /// What was opened.
+        at: String,
+        /// Why not.
+        #[source]
+        source: SealError,
+    },
     /// A plain web server takes nothing.
     #[error("{at} can only be read")]
     ReadOnly {
@@ -103,7 +132,26 @@ impl From<StorageError> for SourceError {
             StorageError::TooLarge { at, bytes_max } => Self::TooLarge { url: at, bytes_max },
             error @ (StorageError::Unreachable { .. }
             | StorageError::Late { .. }
+            | StorageError::NoRing { .. }
+            | StorageError::OtherKey { .. }
+            | StorageError::Broken { .. }
             | StorageError::ReadOnly { .. }) => Self::Storage(error),
+        }
+    }
+}
+
+impl StorageError {
+    /// What it says about the storage as a source.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::NoRing { .. } | Self::OtherKey { .. } => Fault::Forbidden,
+            Self::Broken { .. } => Fault::Lied,
+            Self::Unreachable { .. }
+            | Self::Late { .. }
+            | Self::Status { .. }
+            | Self::Redirected { .. }
+            | Self::TooLarge { .. }
+            | Self::ReadOnly { .. } => Fault::Silent,
         }
     }
 }
@@ -123,6 +171,7 @@ pub struct Storage {
     way: Way,
     name: String,
     valve: Valve,
+    locker: Option<Locker>,
 }
 
 impl Storage {
@@ -137,7 +186,7 @@ impl Storage {
             Place::S3(bucket) => Way::S3(S3::new(bucket)?),
             Place::Ftp(server) => Way::Ftp(Ftp::new(server)),
         };
-        Ok(Self { way, name, valve: Valve::default() })
+        Ok(Self { way, name, locker: None, valve: Valve::default() })
     }
 
     /// Read through this valve, unless it is on this machine.
@@ -152,6 +201,30 @@ impl Storage {
     /// What a drill shuts.
     pub(super) fn valve(&self) -> &Valve {
         &self.valve
+    }
+
+    /// The same, where everything is sealed by this.
+    pub fn locked(self, locker: Option<Locker>) -> Self {
+        Self { locker, ..self }
+    }
+
+    /// The same for a writer.
+    pub(super) fn for_writing(self) -> Self {
+        let locker = self.locker.map(Locker::for_writing);
+        Self { locker, ..self }
+    }
+
+    /// The tag of the key that seals what is written now; nothing if it is written as it is.
+    pub(super) fn tag(&self) -> Result<Option<String>, StorageError> {
+        self.locker.as_ref().map(Locker::tag).transpose()
+    }
+
+    /// Where a file was put under the key with this tag, or in the open.
+    pub(super) fn place_under(&self, tag: Option<&str>, path: &str) -> Option<String> {
+        match tag {
+            None => Some(path.to_owned()),
+            Some(tag) => self.locker.as_ref()?.place_under(tag, path),
+        }
     }
 
     /// Where it is, without any secret.
@@ -174,6 +247,7 @@ impl Storage {
         loop {
             let path = head_path(feed);
             let Some(bytes) = self.read(&path, SIGNED_HEAD_BYTES_MAX).await? else {
+                self.check_mark().await?;
                 return Err(SourceError::Gone { url: self.at(&path) });
             };
             if wish.after.is_none() || position(&bytes) != wish.after {
@@ -197,12 +271,49 @@ impl Storage {
 
     /// Looks whether it answers; what it has does not matter.
     pub(super) async fn probe(&self) -> Result<(), SourceError> {
-        self.size("v1/heads/catalogue").await?;
+        if self.size("v1/heads/catalogue").await?.is_none() {
+            self.check_mark().await?;
+        }
         Ok(())
     }
 
     /// The whole file; nothing if it is not there.
     pub(super) async fn read(
+        &self,
+        path: &str,
+        bytes_max: usize,
+    ) -> Result<Option<Bytes>, StorageError> {
+        match &self.locker {
+            Some(locker) => locker.read(self, path, bytes_max).await,
+            None => self.read_as_is(path, bytes_max).await,
+        }
+    }
+
+    /// How long the file is; nothing if it is not there.
+    pub(super) async fn size(&self, path: &str) -> Result<Option<u64>, StorageError> {
+        match &self.locker {
+            Some(locker) => locker.size(self, path).await,
+            None => self.size_as_is(path).await,
+        }
+    }
+
+    /// Replaces the file; nobody sees it half written where the storage can do that.
+    pub(super) async fn write(&self, path: &str, bytes: &Bytes) -> Result<(), StorageError> {
+        match &self.locker {
+            Some(locker) => locker.write(self, path, bytes).await,
+            None => self.write_as_is(path, bytes).await,
+        }
+    }
+
+    /// Removes the file, if it is there.
+    pub(super) async fn remove(&self, path: &str) -> Result<(), StorageError> {
+        match &self.locker {
+            Some(locker) => locker.remove(self, path).await,
+            None => self.remove_as_is(path).await,
+        }
+    }
+
+    async fn read_as_is(
         &self,
         path: &str,
         bytes_max: usize,
@@ -218,8 +329,7 @@ impl Storage {
         self.in_time(path, read).await
     }
 
-    /// How long the file is; nothing if it is not there.
-    pub(super) async fn size(&self, path: &str) -> Result<Option<u64>, StorageError> {
+    async fn size_as_is(&self, path: &str) -> Result<Option<u64>, StorageError> {
         let size = async {
             match &self.way {
                 Way::Folder(folder) => folder.size(path).await,
@@ -231,8 +341,7 @@ impl Storage {
         self.in_time(path, size).await
     }
 
-    /// Replaces the file; nobody sees it half written where the storage can do that.
-    pub(super) async fn write(&self, path: &str, bytes: &Bytes) -> Result<(), StorageError> {
+    async fn write_as_is(&self, path: &str, bytes: &Bytes) -> Result<(), StorageError> {
         let write = async {
             match &self.way {
                 Way::Folder(folder) => folder.write(path, bytes).await,
@@ -244,8 +353,8 @@ impl Storage {
         self.in_time(path, write).await
     }
 
-    /// Removes the file, if it is there.
-    pub(super) async fn remove(&self, path: &str) -> Result<(), StorageError> {
+    /// Removes the file of exactly this name, if it is there.
+    pub(super) async fn remove_as_is(&self, path: &str) -> Result<(), StorageError> {
         let remove = async {
             match &self.way {
                 Way::Folder(folder) => folder.remove(path).await,

@@ -5,6 +5,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::{self, Feeding, Ground, path};
 use super::{Basics, RoleError, intakes, publish, transactions};
+use crate::channel::script;
 use crate::env;
 use crate::http::feeds::{self, operator, storage};
 use crate::replica::author::{Author, Options};
@@ -31,7 +32,8 @@ pub(super) async fn start(
     let spool = path(basics, "spool");
     std::fs::create_dir_all(&spool)
         .map_err(|source| RoleError::File { path: spool.clone(), source })?;
-    let office = Office::new(author, &spool, Limits::default());
+    let limits = Limits { script: script::check, ..Limits::default() };
+    let office = Office::new(author, &spool, limits);
     basics.supervisor.spawn_owner("author", |stop| office.clone().run(stop));
     intakes::start(basics, &office, panel)?;
     let feeding = Feeding {
@@ -47,6 +49,7 @@ pub(super) async fn start(
         board: authored.clone(),
         segments: ground.segments.clone(),
         keys: vec![basics.key.verifying_key()],
+        seals: basics.seals.clone(),
     };
     let Ground { segments, history, .. } = ground;
     let shutdown = basics.supervisor.root();

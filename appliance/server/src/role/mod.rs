@@ -1,5 +1,6 @@
 //! What a role mounts: which tasks run and which routes are served.
 
+mod certificates;
 mod channels;
 mod deliveries;
 mod devices;
@@ -12,6 +13,7 @@ mod mirror;
 mod peers;
 mod publish;
 mod replica;
+mod rings;
 mod sources;
 mod store;
 mod strikes;
@@ -32,11 +34,12 @@ use crate::replica::refresher::RefresherError;
 use crate::replica::source::SourceRefused;
 use crate::replica::storage::PlaceError;
 use crate::seal::Seals;
-use crate::secrets::{self, SecretError, SecretText};
+use crate::secrets::{self, SecretError, SecretText, Vault};
 use crate::status::PanelBuilder;
 use crate::supervise::Supervisor;
 use crate::terminal::access::Access;
 use crate::trust::bridge::BridgeError;
+use crate::trust::customer::Customer;
 use crate::trust::porch::Porch;
 use crate::uplink::{CopiesOpenError, LedgerOpenError, OutboxOpenError};
 use crate::valve::Valve;
@@ -133,6 +136,10 @@ pub struct Basics<'a> {
     pub porch: Option<&'a Porch>,
     /// What a drill shuts.
     pub valve: &'a Valve,
+    /// The customer's certificate, if the box has a name for it.
+    pub customer: Option<&'a Customer>,
+    /// Where secrets rest.
+    pub vault: &'a Vault,
     /// Where tasks start.
     pub supervisor: &'a Supervisor,
 }
@@ -150,6 +157,7 @@ pub async fn start(
 
 pub use fleet::start as start_fleet;
 pub use line::{Line, open as open_line};
+pub use peers::greeting;
 pub use transactions::held_by;
 
 /// The token in a file or credential; none where a certificate takes its place.

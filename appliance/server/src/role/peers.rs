@@ -9,14 +9,21 @@ use std::time::Duration;
 use storebox_proto::ids::{NodeId, SourceId};
 use storebox_proto::sync::book::BoxKey;
 use storebox_proto::sync::ladder::{Kind, Rung};
+use tokio_util::sync::DropGuard;
 
-use super::{Basics, RoleError, token};
-use crate::discovery::{BrowseConfig, Interfaces, SeekConfig, Seeker, SeekerHandle, Service};
+use super::sources::straight;
+use super::{Basics, Line, RoleError, token};
+use crate::discovery::{
+    BrowseConfig, Greeting, Interfaces, SeekConfig, Seeker, SeekerHandle, Service,
+};
 use crate::pass::{Pass, SiteSecret};
 use crate::replica::source::{HttpSource, Source};
 use crate::replica::sources::Sources;
-use crate::supervise::Policy;
-use crate::uplink::{Route, Routes};
+use crate::supervise::{Policy, Supervisor};
+use crate::trust::bridge::BridgeError;
+use crate::trust::porch::Porch;
+use crate::uplink::{Route, Routes, client_through};
+use crate::valve::Valve;
 
 /// One object of a feed arrives from a neighbour within this.
 const OBJECT_MAX: Duration = Duration::from_secs(20);
@@ -57,7 +64,9 @@ pub(super) fn seek(basics: &Basics<'_>, pass: Option<Pass>, sources: &Sources, r
         port: 0,
         memory: Some(config.data_dir.join("peers.json")),
         probe_path: "/healthz".to_owned(),
+        greeting: basics.porch.and_then(greeting),
     };
+    let (porch, supervisor) = (basics.porch.cloned(), basics.supervisor.clone());
     let (sources, routes, own) = (sources.clone(), routes.clone(), config.node.clone());
     basics.supervisor.spawn("neighbours", Policy::Restart, move |stop| {
         let neighbours = Neighbours {
@@ -65,6 +74,8 @@ pub(super) fn seek(basics: &Basics<'_>, pass: Option<Pass>, sources: &Sources, r
             pass: pass.clone(),
             sources: sources.clone(),
             routes: routes.clone(),
+            porch: porch.clone(),
+            supervisor: supervisor.clone(),
             known: BTreeMap::new(),
         };
         let seek = seek.clone();
@@ -78,13 +89,28 @@ pub(super) fn seek(basics: &Basics<'_>, pass: Option<Pass>, sources: &Sources, r
     });
 }
 
+/// How boxes of this site are known over TLS.
+pub fn greeting(porch: &Porch) -> Option<Greeting> {
+    let way = porch.way_home();
+    Some(Greeting::new(way.config(None).ok()?, way.server_name()))
+}
+
+/// A neighbour that is in use.
+struct Known {
+    url: String,
+    /// Ends the bridge that leads there, where one does.
+    _bridge: Option<DropGuard>,
+}
+
 /// Keeps sources and routes in step with who is there.
 struct Neighbours {
     own: NodeId,
     pass: Pass,
     sources: Sources,
     routes: Routes,
-    known: BTreeMap<SourceId, String>,
+    porch: Option<Porch>,
+    supervisor: Supervisor,
+    known: BTreeMap<SourceId, Known>,
 }
 
 impl Neighbours {
@@ -106,7 +132,8 @@ impl Neighbours {
             let endpoint = usable.or(seen.endpoints.first());
             let (true, Some((endpoint, _))) = (node != self.own, endpoint) else { continue };
             if let Ok(id) = format!("peer-{node}").parse::<SourceId>() {
-                there.insert(id, format!("http://{endpoint}"));
+                let scheme = if handle.speaks_tls(*endpoint) { "https" } else { "http" };
+                there.insert(id, format!("{scheme}://{endpoint}"));
             }
         }
         let gone: Vec<SourceId> =
@@ -117,21 +144,42 @@ impl Neighbours {
             self.known.remove(&id);
         }
         for (id, url) in there {
-            if self.known.get(&id) != Some(&url) {
+            if self.known.get(&id).is_none_or(|known| known.url != url) {
                 self.enter(id, url);
             }
         }
     }
 
     fn enter(&mut self, id: SourceId, url: String) {
-        let Ok(source) = HttpSource::with(&url, self.pass.clone(), OBJECT_MAX) else { return };
-        self.routes.put(id.clone(), Route::near(url.clone(), self.pass.clone()));
+        // The bridge to where it was before goes first: both would have one socket.
+        self.known.remove(&id);
+        let Ok((line, bridge)) = self.line(&id, &url) else { return };
+        let socket = line.socket.as_deref();
+        let source = HttpSource::through(socket, &line.url, self.pass.clone(), OBJECT_MAX);
+        let (Ok(source), Ok(through)) = (source, socket.map(client_through).transpose()) else {
+            return;
+        };
+        let pass = self.pass.clone();
+        let route = Route { url: line.url, pass, sealed: None, through, valve: Valve::default() };
+        self.routes.put(id.clone(), route);
         let rung = Rung { found: true, ..Rung::new(id.clone(), Kind::Peer) };
         if self.sources.put(rung, &url, Source::Http(source)) {
             tracing::info!(tier = %id, url, "neighbour found");
-            self.known.insert(id, url);
+            self.known.insert(id, Known { url, _bridge: bridge });
         } else {
             self.routes.remove(&id);
         }
+    }
+
+    /// The way to a neighbour: straight, or through TLS to one that speaks nothing else.
+    fn line(&self, id: &SourceId, url: &str) -> Result<(Line, Option<DropGuard>), BridgeError> {
+        let (Some(rest), Some(porch)) = (url.strip_prefix("https://"), &self.porch) else {
+            return Ok((straight(url), None));
+        };
+        let bridge = porch.bridge(id.as_str(), url)?;
+        let socket = Some(bridge.socket().to_owned());
+        let stop = self.supervisor.root().child_token();
+        self.supervisor.spawn_short(bridge.run(stop.clone()));
+        Ok((Line { url: format!("http://{rest}"), socket }, Some(stop.drop_guard())))
     }
 }

@@ -1,7 +1,7 @@
 //! Standing publications of head office.
 
 use super::replica::{Ground, path};
-use super::sources::secret;
+use super::sources::{locker, secret};
 use super::{Basics, RoleError};
 use crate::replica::board::Board;
 use crate::replica::publisher::Publisher;
@@ -22,7 +22,8 @@ pub(super) fn start(
             secret: secret(&entry.secret_file)?,
             endpoint: entry.endpoint.clone(),
             region: entry.region.clone(),
-        })?;
+        })?
+        .locked(locker(basics, &entry.ring));
         let to = storage.name().to_owned();
         let keys = vec![basics.key.verifying_key()];
         let memory = path(basics, &format!("published-{}", entry.id));

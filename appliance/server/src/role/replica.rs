@@ -10,6 +10,7 @@ use storebox_proto::sync::decide::Policy;
 use storebox_proto::sync::fetch::{Phase, Wish};
 use utoipa_axum::router::OpenApiRouter;
 
+use super::certificates::Certificates;
 use super::{Basics, RoleError, strikes};
 use crate::config::{Mode, TerminalDefaults};
 use crate::db::{self, BlockCache, SegmentStore};
@@ -113,6 +114,9 @@ pub(super) fn start(
     if let Some(porch) = basics.porch {
         let (porch, estate) = (porch.clone(), masterdata.clone());
         supervisor.spawn_owner("strike list", |stop| strikes::follow(porch, estate, stop));
+    }
+    if let Some(certificates) = Certificates::open(basics, &masterdata) {
+        supervisor.spawn_owner("sent certificate", |stop| certificates.run(stop));
     }
     report(handle.clone(), feeding.address, panel);
     let nudge = nudge(handle.clone());

@@ -15,7 +15,7 @@ use crate::pass::Pass;
 use crate::replica::board::Board;
 use crate::replica::source::{HttpSource, Source};
 use crate::replica::sources::{Sources, Thrift};
-use crate::replica::storage::{Settings, Storage};
+use crate::replica::storage::{Locker, Settings, Storage};
 use crate::secrets::SecretText;
 use crate::status::PanelBuilder;
 use crate::tiers::Tiers;
@@ -126,7 +126,8 @@ fn source(
         endpoint: entry.endpoint.clone(),
         region: entry.region.clone(),
     };
-    Ok(Source::Storage(Storage::open(settings)?.behind(basics.valve)))
+    let locker = locker(basics, &entry.ring);
+    Ok(Source::Storage(Storage::open(settings)?.locked(locker).behind(basics.valve)))
 }
 
 /// A drill cuts all that is beyond the shop; a neighbour is not.
@@ -157,6 +158,12 @@ pub(super) fn straight(url: &str) -> Line {
 /// A token that may be missing where the secret of the store takes its place.
 fn token_of(file: &Path) -> Result<SecretText, RoleError> {
     secret(file).map(SecretText::new)
+}
+
+/// What seals a storage, if a ring is named.
+pub(super) fn locker(basics: &Basics<'_>, ring: &str) -> Option<Locker> {
+    let site = ring.parse().ok()?;
+    Some(Locker::new(basics.seals.clone(), site))
 }
 
 /// A secret that is not named is none.

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::giving_way::GivingWay;
 use super::replica::{self, Feeding, Ground, Started};
 use super::sources::{self, Definition};
-use super::{Basics, RoleError, channels, devices, peers, transactions};
+use super::{Basics, RoleError, channels, devices, peers, rings, transactions};
 use crate::http::feeds;
 use crate::http::feeds::storage::{self, Lending};
 use crate::replica::reporter::Reporter;
@@ -20,6 +20,7 @@ pub(super) async fn start(
     basics: &Basics<'_>,
     panel: &mut PanelBuilder,
 ) -> Result<Vec<OpenApiRouter>, RoleError> {
+    rings::fetch(basics)?;
     let ground = Ground::open(basics)?;
     let neighbour = peers::pass(basics)?;
     let definition = sources::define(basics, neighbour.as_ref())?;
@@ -36,7 +37,11 @@ pub(super) async fn start(
     let Started { masterdata, refresher, nudge, mut routers } =
         replica::start(basics, &ground, feeding, panel)?;
     let Ground { segments, board, history } = ground;
-    routers.push(storage::lend_routes(Lending { sources: lent, refresher }));
+    routers.push(storage::lend_routes(Lending {
+        sources: lent,
+        refresher,
+        seals: basics.seals.clone(),
+    }));
     let refresh = nudge.clone();
     tiers.when_back(Arc::new(move |service| {
         if service == Service::Feeds {
@@ -54,7 +59,8 @@ pub(super) async fn start(
     let (outbox, documents, transactions) =
         transactions::start_outbox(basics, routes, neighbour, nudge, panel)?;
     let (catalogue, log) = (masterdata.clone(), changes.clone());
-    routers.extend(channels::start(basics, catalogue, log, outbox, documents.clone())?);
+    let local = documents.clone();
+    routers.extend(channels::start(basics, catalogue, log, outbox, local, panel)?);
     let giving_way = GivingWay::new(changes, masterdata.clone(), documents);
     basics.supervisor.spawn_owner("giving way", |stop| giving_way.run(stop));
     routers.extend(transactions);

@@ -19,6 +19,8 @@ use crate::secrets::{Vault, VaultError};
 const NAME: &str = "seal.rings";
 /// A generation that was replaced opens this long: every box and till has fetched the new one by then.
 const OVERLAP_MS: i64 = 48 * 60 * 60 * 1000;
+/// Generations that are handed over at once: the newest, and those that still open.
+const SHARED_MAX: usize = 4;
 /// Old keys are forgotten within this.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 
@@ -150,6 +152,45 @@ impl Seals {
         })
     }
 
+    /// Takes what head office hands over for these sites: every generation that is not here yet.
+    ///
+    /// One that is here stays as it is: what was forgotten of it does not return.
+    pub fn learn(
+        &self,
+        states: Vec<RingState>,
+        sites: &[SiteId],
+        now: Timestamp,
+    ) -> Result<usize, SealsError> {
+        let known = self.lock().clone();
+        let is_news = |state: &RingState| sites.contains(&state.site) && !known.has(state);
+        let news: Vec<_> = states.into_iter().filter(is_news).collect();
+        if news.is_empty() {
+            return Ok(0);
+        }
+        let until = Timestamp::from_unix_ms(now.unix_ms() + OVERLAP_MS);
+        self.change(|keyring| {
+            let count = news.len();
+            for state in news {
+                let (site, scope) = (state.site.clone(), state.scope);
+                if !keyring.add(Ring::resume(state)) {
+                    return Err(SealsError::Full);
+                }
+                keyring.retire_older(&site, scope, until);
+            }
+            Ok(count)
+        })
+    }
+
+    /// The generations of a site and scope that count, the newest first: for a member that may have them.
+    pub fn share(&self, site: &SiteId, scope: Scope, now: Timestamp) -> Vec<RingState> {
+        let keyring = self.lock();
+        let valid = keyring.of(site, scope).filter(|ring| ring.is_valid(now));
+        let mut states: Vec<_> = valid.map(|ring| ring.state().clone()).collect();
+        states.sort_by_key(|state| std::cmp::Reverse(state.generation));
+        states.truncate(SHARED_MAX);
+        states
+    }
+
     /// The newest ring of a site and scope, to be handed to another box or till over a line that can be trusted.
     pub fn hand_over(&self, site: &SiteId, scope: Scope) -> Result<RingState, SealsError> {
         let keyring = self.lock();
@@ -164,9 +205,9 @@ impl Seals {
         self.change(|keyring| keyring.remove(site, scope).then_some(()).ok_or_else(unknown))
     }
 
-    /// What the publisher to storage seals with; nothing if no ring of the site and scope is here.
-    pub fn storage(&self, site: &SiteId, scope: Scope) -> Option<StorageKey> {
-        self.lock().storage(site, scope)
+    /// What opens storage, the newest generation first, which seals; nothing if no ring of the site and scope is here.
+    pub fn storage(&self, site: &SiteId, scope: Scope) -> Vec<StorageKey> {
+        self.lock().storage(site, scope, env::believable())
     }
 
     /// Forgets old keys, again and again. Dropped at any point it loses nothing.
@@ -246,14 +287,40 @@ mod tests {
         two.take(one.hand_over(&site, Scope::Boxes).unwrap(), now).unwrap();
         let kid = |seals: &Seals| seals.moment(now).sealing(Scope::Boxes).unwrap().kid();
         assert_eq!(kid(&one), kid(&two));
-        let stored = one.storage(&site, Scope::Boxes).unwrap().seal("head", b"bytes");
-        let opened = two.storage(&site, Scope::Boxes).unwrap().open("head", &stored);
+        let stored = one.storage(&site, Scope::Boxes)[0].seal("head", b"bytes");
+        let opened = two.storage(&site, Scope::Boxes)[0].open("head", &stored);
         assert_eq!(opened.unwrap(), b"bytes");
         one.begin(&site, Scope::Boxes, now).unwrap();
         assert_ne!(kid(&one), kid(&two));
         assert!(one.moment(now).keys(kid(&two)).is_ok(), "the old generation opens on");
         one.remove(&site, Scope::Boxes).unwrap();
         assert!(one.moment(now).keys(kid(&two)).is_err(), "taken back, at once");
+    }
+
+    #[test]
+    fn a_box_learns_new_generations_of_its_own_sites_and_never_an_old_key_again() {
+        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let [office, shop] = dirs.each_ref().map(|dir| open(dir.path()));
+        let site: SiteId = "store-7".parse().unwrap();
+        let (other, now) = ("store-8".parse().unwrap(), env::believable());
+        for site in [&site, &other] {
+            office.begin(site, Scope::Boxes, now).unwrap();
+        }
+        let mut states = office.share(&site, Scope::Boxes, now);
+        states.extend(office.share(&other, Scope::Boxes, now));
+        let sites = [site.clone()];
+        assert_eq!(shop.learn(states.clone(), &sites, now).unwrap(), 1, "its own alone");
+        let later = Timestamp::from_unix_ms(now.unix_ms() + 5 * 86_400_000);
+        shop.forget(later).unwrap();
+        assert_eq!(shop.learn(states, &sites, later).unwrap(), 0);
+        assert!(shop.moment(now).sealing(Scope::Boxes).is_none(), "what was forgotten stays so");
+        office.begin(&site, Scope::Boxes, now).unwrap();
+        let states = office.share(&site, Scope::Boxes, now);
+        assert_eq!(states.iter().map(|state| state.generation).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(shop.learn(states, &sites, later).unwrap(), 1);
+        let listed: Vec<_> = shop.list(later).iter().map(|ring| ring.until.is_some()).collect();
+        assert_eq!(listed, [true, false], "the former one has an end");
+        assert_eq!(shop.storage(&site, Scope::Boxes).len(), 2);
     }
 
     #[test]

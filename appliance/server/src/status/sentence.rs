@@ -13,6 +13,7 @@ use storebox_proto::time::{ClockConfidence, Timestamp};
 use super::{DeviceStatus, DrillStatus, LineStatus, OutboxStatus, Status};
 use crate::tiers::SourceStatus;
 
+mod channels;
 mod devices;
 #[cfg(test)]
 mod tests;
@@ -88,6 +89,7 @@ pub fn findings(status: &Status) -> Vec<Finding> {
     found.extend(status.drill.as_ref().map(|drill| drilled(status, drill)));
     lines(status, &mut found);
     ways(status, &mut found);
+    channels::add(status, &mut found);
     machine(status, &mut found);
     masterdata(status, &mut found);
     // Within a level the order above stays: what stops selling, what needs a person, what mends itself.

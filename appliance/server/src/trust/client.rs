@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
@@ -18,6 +18,7 @@ use storebox_proto::trust::name::box_dns;
 
 use super::house::{House, key_of};
 use super::paper::private_der;
+use super::signatures::Signatures;
 use crate::env;
 
 /// What a client shows of itself.
@@ -82,12 +83,11 @@ impl Way {
     /// The client's end of TLS.
     pub fn config(&self, credentials: Option<Credentials>) -> Result<ClientConfig, Error> {
         let provider = provider();
-        let algorithms = provider.signature_verification_algorithms;
         let verifier = Verifier {
             way: self.clone(),
             name: self.server_name(),
             provider: Arc::clone(&provider),
-            algorithms,
+            signatures: Signatures::of(&provider),
         };
         let config = ClientConfig::builder_with_details(provider, Arc::new(Clock))
             .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -113,7 +113,7 @@ struct Verifier {
     way: Way,
     name: ServerName<'static>,
     provider: Arc<CryptoProvider>,
-    algorithms: WebPkiSupportedAlgorithms,
+    signatures: Signatures,
 }
 
 impl Verifier {
@@ -160,7 +160,7 @@ impl ServerCertVerifier for Verifier {
         _certificate: &CertificateDer<'_>,
         _signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
+        Signatures::refuse_older()
     }
 
     fn verify_tls13_signature(
@@ -169,10 +169,10 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        self.signatures.verify(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.signatures.schemes()
     }
 }

@@ -145,6 +145,24 @@ impl Membership {
         Ok(Self { key: paper::read_key(&folder.join(KEY))?, grant: stored.grant })
     }
 
+    /// Renews the certificate and the rings under the same key; what was granted before stays if that fails.
+    pub async fn renew(folder: &Path, address: SocketAddr) -> Result<Self, JoinError> {
+        let stored: Option<Stored> = paper::read_json(&folder.join(GRANT), "a membership")?;
+        let kind = stored.ok_or_else(|| JoinError::NoMember(folder.to_owned()))?.kind;
+        let known = Self::open(folder)?;
+        let ask = Ask { kind, name: known.grant.name.clone(), key: known.public() };
+        let mut connection = known.connect(address).await?;
+        let grant: Grant = connection.post("/enrol/v1/renewal", &ask).await?;
+        if (&grant.site, &grant.name) != (&known.grant.site, &known.grant.name) {
+            return Err(JoinError::Certificates);
+        }
+        let renewed = Self { key: known.key, grant };
+        renewed.certificates()?;
+        let stored = Stored { kind, grant: renewed.grant.clone() };
+        paper::write_json(&folder.join(GRANT), &stored)?;
+        Ok(renewed)
+    }
+
     /// What was granted.
     pub fn grant(&self) -> &Grant {
         &self.grant

@@ -21,6 +21,7 @@ pub mod office;
 pub mod paper;
 pub mod places;
 pub mod porch;
+mod signatures;
 pub mod strikes;
 pub mod tls;
 

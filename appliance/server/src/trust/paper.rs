@@ -131,17 +131,28 @@ pub fn from_text(text: &str) -> Option<CertificateDer<'static>> {
 
 /// All certificates of a PEM file, the server's own first.
 pub(super) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, PaperError> {
+    chain_of(path, &read(path)?)
+}
+
+/// The same from memory; `path` says where it came from.
+pub(super) fn chain_of(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, PaperError> {
     let wanted = "certificates as PEM";
     let refuse = || PaperError::Content { path: path.to_owned(), wanted };
-    let bytes = read(path)?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
     chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(refuse)
 }
 
 /// The secret key of a PEM file.
 pub(super) fn read_private(path: &Path) -> Result<PrivateKeyDer<'static>, PaperError> {
-    let bytes = read(path)?;
-    PrivateKeyDer::from_pem_slice(&bytes)
+    private_of(path, &read(path)?)
+}
+
+/// The same from memory; `path` says where it came from.
+pub(super) fn private_of(path: &Path, bytes: &[u8]) -> Result<PrivateKeyDer<'static>, PaperError> {
+    PrivateKeyDer::from_pem_slice(bytes)
         .map_err(|_| PaperError::Content { path: path.to_owned(), wanted: "a secret key as PEM" })
 }
 

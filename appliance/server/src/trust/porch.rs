@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use storebox_proto::ids::SiteId;
+use storebox_proto::seal::RingState;
 use storebox_proto::time::Timestamp;
 use storebox_proto::trust::porter::{Counts, From, RequestId, Shown, StoredSlip};
 use storebox_proto::trust::slip::SlipId;
@@ -19,6 +20,8 @@ use storebox_proto::trust::{
 };
 
 use super::audit::{Audit, Line};
+use super::bridge::{Bridge, BridgeError};
+use super::client::Way;
 use super::house::House;
 use super::judge::Known;
 use super::mint::MintError;
@@ -83,6 +86,23 @@ impl Porch {
     /// The certificate of head office as PEM.
     pub fn root_pem(&self) -> String {
         self.inner.house.root_pem()
+    }
+
+    /// How the other boxes of this site are believed.
+    pub fn way_home(&self) -> Way {
+        self.inner.house.way_to(self.site().clone()).0
+    }
+
+    /// Opens a way to another box of this site, on which this one shows its certificate.
+    pub fn bridge(&self, name: &str, url: &str) -> Result<Bridge, BridgeError> {
+        let Inner { house, folder, .. } = &*self.inner;
+        Bridge::open(house, folder, name, url, self.site().clone())
+    }
+
+    /// Whether somebody may come in now with a slip or a code that was opened.
+    pub fn takes_newcomers(&self) -> bool {
+        let counts = self.counts();
+        counts.slips > 0 || counts.code_until.is_some()
     }
 
     /// Opens a slip; its text is shown once, to be printed.
@@ -184,25 +204,30 @@ impl Porch {
         }
     }
 
-    /// Certifies whom the porter has approved.
-    pub fn grant(&self, approved: &Approved) -> Result<Granted, PorchError> {
-        let grant = self.certify(&approved.ask)?;
+    /// Certifies whom the porter has approved, and hands over the keys of its scope.
+    pub fn grant(&self, approved: &Approved, rings: Vec<RingState>) -> Result<Granted, PorchError> {
+        let grant = self.certify(&approved.ask, rings)?;
         Ok(approved.grant(serde_json::to_string(&grant).expect("names and texts are JSON")))
     }
 
     /// Certifies a member again, perhaps with a new key; its connection proves who it is.
-    pub fn renew(&self, known: &Known, key: MemberKey) -> Result<Grant, PorchError> {
+    pub fn renew(
+        &self,
+        known: &Known,
+        key: MemberKey,
+        rings: Vec<RingState>,
+    ) -> Result<Grant, PorchError> {
         let Member { kind, name, .. } = known.member.clone();
         if kind == Kind::Box {
             return Err(Refused::Box.into());
         }
-        let grant = self.certify(&Ask { kind, name, key })?;
+        let grant = self.certify(&Ask { kind, name, key }, rings)?;
         let act = Line::act("renewed", "", env::believable());
         self.inner.audit.add(&Line { member: known.member.to_string(), ..act });
         Ok(grant)
     }
 
-    fn certify(&self, ask: &Ask) -> Result<Grant, PorchError> {
+    fn certify(&self, ask: &Ask, rings: Vec<RingState>) -> Result<Grant, PorchError> {
         let house = &self.inner.house;
         let site = house.member.site.clone();
         let member = Member { site: site.clone(), kind: ask.kind, name: ask.name.clone() };
@@ -213,6 +238,7 @@ impl Porch {
             chain: chain.iter().map(to_text).collect(),
             root: to_text(&house.root),
             list_key: house.list_key.clone(),
+            rings,
         })
     }
 
@@ -292,8 +318,9 @@ impl Porch {
             let Some(line) = Line::of(event) else { continue };
             let Line { act, way, member, address, why, .. } = &line;
             match event {
-                Event::Refused { .. } => {
-                    tracing::warn!(way, address, code = why, "enrolment refused");
+                Event::Refused { why: reason, .. } => {
+                    let code = reason.code().as_str();
+                    tracing::warn!(way, address, code, why, "enrolment refused");
                 }
                 Event::Opened { .. }
                 | Event::Approved { .. }
@@ -305,6 +332,11 @@ impl Porch {
             self.inner.audit.add(&line);
         }
         Ok(())
+    }
+
+    /// A message was too long or none at all, so that no rule has seen it.
+    pub fn count_unread(&self) {
+        self.inner.outcomes.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     fn count(&self, event: &Event) {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
@@ -23,6 +23,7 @@ use super::customer::Customer;
 use super::house::House;
 use super::judge::{Judge, Known, Objection};
 use super::paper::private_der;
+use super::signatures::Signatures;
 use crate::env;
 
 /// What the client has shown.
@@ -123,15 +124,14 @@ impl ResolvesServerCert for ByName {
 #[derive(Debug)]
 struct Anyone {
     hints: Vec<DistinguishedName>,
-    algorithms: WebPkiSupportedAlgorithms,
+    signatures: Signatures,
 }
 
 impl Anyone {
     fn new(house: &House, provider: &CryptoProvider) -> Self {
         let root = webpki::anchor_from_trusted_cert(&house.root).ok();
         let hints = root.map(|root| DistinguishedName::in_sequence(&root.subject));
-        let algorithms = provider.signature_verification_algorithms;
-        Self { hints: hints.into_iter().collect(), algorithms }
+        Self { hints: hints.into_iter().collect(), signatures: Signatures::of(provider) }
     }
 }
 
@@ -162,7 +162,7 @@ impl ClientCertVerifier for Anyone {
         _certificate: &CertificateDer<'_>,
         _signed: &DigitallySignedStruct,
     ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
+        Signatures::refuse_older()
     }
 
     fn verify_tls13_signature(
@@ -171,11 +171,11 @@ impl ClientCertVerifier for Anyone {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
+        self.signatures.verify(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.signatures.schemes()
     }
 }
 

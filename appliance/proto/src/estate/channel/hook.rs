@@ -189,6 +189,9 @@ impl Definition for Hook {
         if self.implementation == Implementation::Default {
             return Err(DefinitionFault::new("implementation", "must be script or webhook"));
         }
+        if self.implementation == Implementation::Default {
+            return Err(DefinitionFault::new("implementation", "must be script or webhook"));
+        }
         check_code(self.implementation, self.script.as_ref(), self.webhook.as_ref())?;
         bounded("parameters", &self.parameters)?;
         let subject = self.stage.subject();

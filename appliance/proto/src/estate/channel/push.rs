@@ -50,6 +50,16 @@ pub enum Delivery {
     Sse,
 }
 
+impl Delivery {
+    /// As it is written in a record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Webhook => "webhook",
+            Self::Sse => "sse",
+        }
+    }
+}
+
 /// A push definition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -141,6 +141,11 @@ fn a_wrong_field_of_a_hook_or_push_is_named_by_its_path() {
             (hook("on-request", "Ticket"), "entity: is not for on-request"),
             (hook("after-create-invoice", "Customer"), "entity: must be one of Ticket"),
             (hook("before-sell", "Ticket"), "type: unknown variant"),
+            (
+                json!({"id": "h", "channelId": "web", "type": "on-request",
+                       "implementation": "default"}),
+                "implementation: must be script or webhook",
+            ),
         ],
     );
     let push = |field: &str, value: Value| {

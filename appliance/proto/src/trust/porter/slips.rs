@@ -69,7 +69,9 @@ impl Porter {
     ) -> Result<Approved, Refused> {
         self.check_patience(from, Way::Slip, now)?;
         let BySlip { slip, ask, proof } = message;
-        let open = self.slips.remove(&slip).ok_or(Refused::SlipUnknown);
+        let is_late = self.expired.contains(&slip);
+        let unknown = if is_late { Refused::Expired } else { Refused::SlipUnknown };
+        let open = self.slips.remove(&slip).ok_or(unknown);
         let judged = open.and_then(|open| {
             if open.until <= now {
                 return Err(Refused::Expired);
@@ -97,9 +99,15 @@ impl Porter {
     }
 
     pub(super) fn expire_slips(&mut self, now: Timestamp) {
-        let before = self.slips.len();
-        self.slips.retain(|_, slip| slip.until > now);
-        for _ in self.slips.len()..before {
+        let over: Vec<_> =
+            self.slips.iter().filter(|(_, slip)| slip.until <= now).map(|(id, _)| *id).collect();
+        for id in over {
+            self.slips.remove(&id);
+            // Whoever shows it later is told that it is too old, and not that it never was.
+            if self.expired.len() >= SLIPS_MAX {
+                self.expired.pop_front();
+            }
+            self.expired.push_back(id);
             self.say(Event::Ended { way: Way::Slip, why: SlipEnd::Expired, at: now });
         }
     }

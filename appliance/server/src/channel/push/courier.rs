@@ -1,6 +1,6 @@
 //! Brings records to other programs.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use storebox_proto::estate::channel::{Delivery, PushDefinition, Webhook};
@@ -9,7 +9,6 @@ use storebox_proto::time::Timestamp;
 use super::store::{Course, Last, Record};
 use super::{BATCH, Inner, LOOK_MAX, LOOK_MIN, Rest, body, event};
 use crate::db::DiskError;
-use crate::env;
 use crate::logging;
 use crate::webhook::CallFault;
 
@@ -20,7 +19,7 @@ const BATCHES_MAX: usize = 20;
 /// The first pause of a target that is away; doubled each time.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// The longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(300);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// Delivers everything that is due once.
 pub(super) async fn deliver(inner: &Arc<Inner>) {
@@ -38,8 +37,8 @@ pub(super) async fn deliver(inner: &Arc<Inner>) {
 
 /// How long nothing needs to be delivered, as far as is known.
 pub(super) fn pause(inner: &Inner) -> Duration {
-    let now = env::instant();
-    let rests = inner.rests.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = inner.now().instant;
+    let rests = inner.rests();
     let next = rests.values().map(|rest| rest.until.saturating_duration_since(now)).min();
     next.unwrap_or(LOOK_MAX).clamp(LOOK_MIN * 2, LOOK_MAX)
 }
@@ -57,10 +56,10 @@ fn is_due(inner: &Inner, push: &PushDefinition) -> bool {
     if push.delivery != Delivery::Webhook || inner.store.count(&push.id) == 0 {
         return false;
     }
-    let rests = inner.rests.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_resting = rests.get(&push.id).is_some_and(|rest| rest.until > env::instant());
+    let now = inner.now();
+    let is_resting = inner.rests().get(&push.id).is_some_and(|rest| rest.until > now.instant);
     let course = inner.store.course(&push.id).unwrap_or_default();
-    !is_resting && is_time(push, &course, env::timestamp())
+    !is_resting && is_time(push, &course, now.at)
 }
 
 async fn deliver_one(inner: &Arc<Inner>, push: &Arc<PushDefinition>) -> Result<(), DiskError> {
@@ -136,9 +135,9 @@ async fn taken(
     push: &Arc<PushDefinition>,
     records: Vec<Record>,
 ) -> Result<(), DiskError> {
-    inner.rests.lock().unwrap_or_else(PoisonError::into_inner).remove(&push.id);
+    inner.rests().remove(&push.id);
     let number = records.last().map_or(0, |record| record.number);
-    let last = Last { at: env::timestamp(), number, count: records.len() };
+    let last = Last { at: inner.now().at, number, count: records.len() };
     blocking(inner, push, move |inner, push| inner.store.delivered(&push.id, &records, last)).await
 }
 
@@ -148,11 +147,12 @@ async fn away(
     fault: &CallFault,
 ) -> Result<(), DiskError> {
     let error = logging::chain(fault);
-    let attempts = rest(inner, &push.id, env::instant());
+    let now = inner.now();
+    let attempts = rest(inner, &push.id, now.instant);
     tracing::info!(push = %push.id, attempts, error, "the target of a push is away");
     blocking(inner, push, move |inner, push| {
         let mut course = inner.store.course(&push.id).unwrap_or_default();
-        course.failing_since = course.failing_since.or_else(|| Some(env::timestamp()));
+        course.failing_since = course.failing_since.or(Some(now.at));
         course.error = Some(error);
         inner.store.keep_course(&push.id, course)
     })
@@ -160,7 +160,7 @@ async fn away(
 }
 
 fn rest(inner: &Inner, id: &str, now: Instant) -> u32 {
-    let mut rests = inner.rests.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut rests = inner.rests();
     let attempts = rests.get(id).map_or(0, |rest| rest.attempts).saturating_add(1);
     let pause = PAUSE_FIRST * 2_u32.saturating_pow(attempts.min(16) - 1);
     rests.insert(id.to_owned(), Rest { attempts, until: now + pause.min(PAUSE_MAX) });

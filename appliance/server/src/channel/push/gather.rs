@@ -1,7 +1,11 @@
 //! From the logs to records.
+//!
+//! A run says of what is removed only its id.
+//! Whose price or address it was stands in the generation before, which is kept until its successor was followed;
+//! where that is not known either, the record is `reset`.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
 
 use serde_json::{Map, Value};
 use storebox_proto::estate::channel::{PushDefinition, PushEntity};
@@ -10,8 +14,8 @@ use storebox_proto::time::Timestamp;
 
 use super::Inner;
 use super::store::{Course, Happened};
-use crate::db::DiskError;
-use crate::env;
+use crate::db::{DiskError, Generation};
+use crate::masterdata::position_of;
 use crate::replica::till_changes::{Since, TillChange};
 
 /// Documents of the shop that are looked at in one step.
@@ -49,6 +53,7 @@ fn sources(entity: PushEntity) -> Sources {
 /// Brings every definition to the end of its logs: blocking.
 pub(super) fn look(inner: &Inner) -> Result<(), DiskError> {
     let definitions = inner.parts.channels.definitions();
+    let shown = shown(inner, definitions.pushes());
     let mut is_any = false;
     for push in definitions.pushes() {
         is_any |= follow(inner, push)?;
@@ -66,12 +71,46 @@ pub(super) fn look(inner: &Inner) -> Result<(), DiskError> {
         inner.store.commit()?;
         inner.moved.send_modify(|count| *count += 1);
     }
+    keep_seen(inner, shown);
     Ok(())
+}
+
+/// What readers see of the feeds that definitions follow; taken before the logs are, so that it is not ahead of them.
+fn shown<'a>(
+    inner: &Inner,
+    pushes: impl Iterator<Item = &'a Arc<PushDefinition>>,
+) -> BTreeMap<FeedId, Arc<Generation>> {
+    let feeds: BTreeSet<FeedId> =
+        pushes.flat_map(|push| feeds(inner, &sources(push.entity))).collect();
+    let shown: BTreeMap<_, _> = feeds
+        .into_iter()
+        .filter_map(|feed| Some((feed.clone(), inner.parts.channels.generation(&feed)?)))
+        .collect();
+    let mut seen = inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    for (feed, generation) in &shown {
+        seen.entry(feed.clone()).or_insert_with(|| Arc::clone(generation));
+    }
+    shown
+}
+
+/// The logs were followed: what was shown before is what was seen, unless readers were ahead of the log.
+fn keep_seen(inner: &Inner, shown: BTreeMap<FeedId, Arc<Generation>>) {
+    let is_followed = |feed: &FeedId, generation: &Generation| {
+        let position = inner.parts.changes.position(feed);
+        position.is_none_or(|position| position >= position_of(generation))
+    };
+    let mut seen = inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    seen.retain(|feed, _| shown.contains_key(feed));
+    for (feed, generation) in shown {
+        if is_followed(&feed, &generation) {
+            seen.insert(feed, generation);
+        }
+    }
 }
 
 /// Whether anything was written.
 fn follow(inner: &Inner, push: &Arc<PushDefinition>) -> Result<bool, DiskError> {
-    let (now, sources) = (env::timestamp(), sources(push.entity));
+    let (now, sources) = (inner.now().at, sources(push.entity));
     let feeds = feeds(inner, &sources);
     let Some(before) = inner.store.course(&push.id) else {
         inner.store.reset(&push.id, now)?;
@@ -134,8 +173,14 @@ fn follow_feed(
                 break;
             }
             Since::Changes { to, changes } => {
-                for (id, is_gone) in concerned(sources, changes) {
-                    note(inner, push, &id, is_gone, now)?;
+                let before = |change: &TillChange, field: &str| owner(inner, feed, change, field);
+                match concerned(sources, changes, &before) {
+                    Some(concerned) => {
+                        for (id, is_gone) in concerned {
+                            note(inner, push, &id, is_gone, now)?;
+                        }
+                    }
+                    None => inner.store.reset(&push.id, now)?,
                 }
                 cursor = to;
             }
@@ -145,26 +190,51 @@ fn follow_feed(
     Ok(())
 }
 
-/// What changes are about, and whether it is gone.
-fn concerned(sources: &Sources, changes: Vec<TillChange>) -> BTreeMap<String, bool> {
+/// What changes are about, and whether it is gone; nothing if it cannot be told of one of them.
+fn concerned(
+    sources: &Sources,
+    changes: Vec<TillChange>,
+    before: &dyn Fn(&TillChange, &str) -> Option<String>,
+) -> Option<BTreeMap<String, bool>> {
     let mut found = BTreeMap::new();
-    for TillChange { model, change } in changes {
-        let Some((_, field)) = sources.models.iter().find(|(name, _)| *name == model.as_str())
-        else {
+    let mut owners: BTreeMap<(ModelName, String), String> = BTreeMap::new();
+    for told in changes {
+        let model = told.model.as_str();
+        let Some((_, field)) = sources.models.iter().find(|(name, _)| *name == model) else {
             continue;
         };
         if *field == "id" {
-            found.insert(change.id.to_string(), change.body.is_none());
+            found.insert(told.change.id.to_string(), told.change.body.is_none());
             continue;
         }
-        // What is removed no longer says whom it belonged to.
-        let Some(body) = change.body else { continue };
-        let fields = serde_json::from_slice::<Map<String, Value>>(&body).unwrap_or_default();
-        if let Some(id) = fields.get(*field).and_then(Value::as_str) {
-            found.entry(id.to_owned()).or_insert(false);
+        let name = (told.model.clone(), told.change.id.to_string());
+        // It may have had another owner before, which has changed too.
+        let earlier = owners.remove(&name).or_else(|| before(&told, field));
+        let later = told.change.body.as_ref().map(|body| {
+            let fields = serde_json::from_slice::<Map<String, Value>>(body).unwrap_or_default();
+            fields.get(*field).and_then(Value::as_str).map(str::to_owned)
+        });
+        match (&earlier, later) {
+            (None, None) => return None,
+            (_, Some(Some(owner))) => {
+                owners.insert(name, owner.clone());
+                found.entry(owner).or_insert(false);
+            }
+            (_, Some(None) | None) => {}
+        }
+        if let Some(owner) = earlier {
+            found.entry(owner).or_insert(false);
         }
     }
-    found
+    Some(found)
+}
+
+/// Whose a record was in the generation before.
+fn owner(inner: &Inner, feed: &FeedId, told: &TillChange, field: &str) -> Option<String> {
+    let seen = inner.seen.lock().unwrap_or_else(PoisonError::into_inner).get(feed).cloned()?;
+    let record = seen.get(&told.model, &told.change.id).ok()??;
+    let fields = serde_json::from_slice::<Map<String, Value>>(&record.body).ok()?;
+    fields.get(field)?.as_str().map(str::to_owned)
 }
 
 fn follow_shop(

@@ -20,8 +20,21 @@ const ORDER: u8 = b'q';
 const DEAD: u8 = b'd';
 const TOLD: u8 = b't';
 const COURSE: u8 = b's';
+
 /// Records of one definition; beyond that one `reset` says the same.
-const WAITING_MAX: u64 = 200_000;
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// That wait.
+    pub(super) waiting: u64,
+    /// That were refused.
+    pub(super) dead: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { waiting: 200_000, dead: 1000 }
+    }
+}
 
 /// What happened to something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +92,7 @@ pub struct Course {
 pub(super) struct Store {
     keyed: Keyed,
     known: Mutex<Known>,
+    bounds: Bounds,
 }
 
 /// What is asked for often.
@@ -86,6 +100,7 @@ pub(super) struct Store {
 struct Known {
     number: u64,
     counts: BTreeMap<String, u64>,
+    dead: BTreeMap<String, u64>,
     courses: BTreeMap<String, Course>,
 }
 
@@ -98,12 +113,26 @@ struct Dead {
 impl Store {
     /// The records in this directory, and why those before are gone, if they are.
     pub(super) fn open(dir: &Path) -> Result<(Self, Option<DiskError>), DiskError> {
+        Self::bounded(dir, Bounds::default())
+    }
+
+    /// Likewise, with other bounds.
+    pub(super) fn bounded(
+        dir: &Path,
+        bounds: Bounds,
+    ) -> Result<(Self, Option<DiskError>), DiskError> {
         let opened = Keyed::open(dir)?;
         let (keyed, mut known) = (opened.keyed, Known::default());
         keyed.scan(RECORD, &[], None, &mut |key, value| {
             if let (Some((push, _)), Some(record)) = (split(key), read::<Record>(value)) {
                 known.number = known.number.max(record.number);
                 *known.counts.entry(push).or_default() += 1;
+            }
+            true
+        })?;
+        keyed.scan(DEAD, &[], None, &mut |key, _| {
+            if let Some((push, _)) = split(key) {
+                *known.dead.entry(push).or_default() += 1;
             }
             true
         })?;
@@ -115,7 +144,7 @@ impl Store {
             }
             true
         })?;
-        Ok((Self { keyed, known: Mutex::new(known) }, opened.lost))
+        Ok((Self { keyed, known: Mutex::new(known), bounds }, opened.lost))
     }
 
     /// Something happened; what happened to it before is told no more.
@@ -126,7 +155,7 @@ impl Store {
         event: Happened,
         at: Timestamp,
     ) -> Result<(), DiskError> {
-        if self.count(push) >= WAITING_MAX && event != Happened::Reset {
+        if self.count(push) >= self.bounds.waiting && event != Happened::Reset {
             return self.reset(push, at);
         }
         self.withdraw(push, id)?;
@@ -191,6 +220,7 @@ impl Store {
     ) -> Result<(), DiskError> {
         for record in records {
             self.take(push, record)?;
+            self.bygones(push, record)?;
             let told = key(push, record.id.as_bytes());
             match record.event {
                 Happened::Changed => self.keyed.put(TOLD, &told, b"")?,
@@ -206,9 +236,18 @@ impl Store {
 
     /// The target refuses this one: it waits for a person.
     pub(super) fn bury(&self, push: &str, record: &Record, error: &str) -> Result<(), DiskError> {
-        let dead = Dead { record: record.clone(), error: error.to_owned() };
-        self.keyed.put(DEAD, &key(push, record.id.as_bytes()), &write(&dead))?;
         self.take(push, record)?;
+        let mut record = record.clone();
+        if self.dead_count(push) >= self.bounds.dead {
+            self.clear_dead(push)?;
+            (record.id, record.event) = (String::new(), Happened::Reset);
+        }
+        let dead = Dead { record, error: error.to_owned() };
+        let name = key(push, dead.record.id.as_bytes());
+        if self.keyed.get(DEAD, &name)?.is_none() {
+            *self.known().dead.entry(push.to_owned()).or_default() += 1;
+        }
+        self.keyed.put(DEAD, &name, &write(&dead))?;
         self.keyed.commit()
     }
 
@@ -230,13 +269,52 @@ impl Store {
     pub(super) fn revive(&self, push: &str) -> Result<usize, DiskError> {
         let dead = self.dead(push, usize::MAX)?;
         for (record, _) in &dead {
-            let name = key(push, record.id.as_bytes());
-            if self.keyed.get(RECORD, &name)?.is_none() {
+            if record.event == Happened::Reset {
+                self.reset(push, record.at)?;
+            } else if self.keyed.get(RECORD, &key(push, record.id.as_bytes()))?.is_none() {
                 self.note(push, &record.id, record.event, record.at)?;
             }
-            self.keyed.remove(DEAD, &name)?;
         }
+        self.give_up(push)?;
+        Ok(dead.len())
+    }
+
+    /// The dead records are no more; how many there were.
+    pub(super) fn give_up(&self, push: &str) -> Result<usize, DiskError> {
+        let count = self.clear_dead(push)?;
         self.keyed.commit()?;
+        Ok(count)
+    }
+
+    /// How many dead records there are.
+    pub(super) fn dead_count(&self, push: &str) -> u64 {
+        self.known().dead.get(push).copied().unwrap_or(0)
+    }
+
+    /// What was refused before of the same thing is out of date once something newer was taken.
+    fn bygones(&self, push: &str, taken: &Record) -> Result<(), DiskError> {
+        if self.dead_count(push) == 0 {
+            return Ok(());
+        }
+        if taken.event == Happened::Reset {
+            return self.clear_dead(push).map(drop);
+        }
+        let name = key(push, taken.id.as_bytes());
+        if self.keyed.get(DEAD, &name)?.is_some() {
+            self.keyed.remove(DEAD, &name)?;
+            if let Some(count) = self.known().dead.get_mut(push) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        Ok(())
+    }
+
+    fn clear_dead(&self, push: &str) -> Result<usize, DiskError> {
+        let dead = self.dead(push, usize::MAX)?;
+        for (record, _) in &dead {
+            self.keyed.remove(DEAD, &key(push, record.id.as_bytes()))?;
+        }
+        self.known().dead.remove(push);
         Ok(dead.len())
     }
 
@@ -274,6 +352,7 @@ impl Store {
         }
         let mut known = self.known();
         known.counts.remove(push);
+        known.dead.remove(push);
         known.courses.remove(push);
         Ok(())
     }

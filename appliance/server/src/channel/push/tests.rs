@@ -1,3 +1,5 @@
+mod week;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,10 +53,14 @@ fn what_changes_again_before_it_is_told_is_one_record_and_a_late_change_survives
 struct Shop {
     world: World,
     pushes: Pushes,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 fn open(definition: Value) -> Shop {
+    open_at(definition, clock::real())
+}
+
+fn open_at(definition: Value, clock: Clock) -> Shop {
     let dir = tempfile::tempdir().unwrap();
     let mut records = estate();
     records.push(("PushDefinition", definition));
@@ -66,9 +72,10 @@ fn open(definition: Value) -> Shop {
         changes: TillChanges::new(Board::new([]), segments),
         documents: world.documents.clone(),
         webhooks: Webhooks::new(signer, dir.path().join("secrets")).unwrap(),
+        clock,
     };
     let pushes = Pushes::open(&dir.path().join("pushes"), parts).unwrap();
-    Shop { world, pushes, _dir: dir }
+    Shop { world, pushes, dir }
 }
 
 impl Shop {

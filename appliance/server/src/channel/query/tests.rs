@@ -1,12 +1,8 @@
-use std::sync::OnceLock;
+mod planner;
 
-use proptest::prelude::*;
 use serde_json::{Value, json};
 use storebox_proto::problem::Code;
-use storebox_proto::query::{Criteria, Entity, Options, Query};
 
-use super::answer::Scope;
-use super::reader::Reader;
 use crate::channel::world::{World, estate};
 
 fn equals(field: &str, value: &str) -> Value {
@@ -112,104 +108,4 @@ async fn a_definition_bounds_what_is_asked_for_and_how_long_it_may_be_kept() {
         {"fieldName": "store", "operator": "contains", "value": "S"}]});
     let refused = world.call("web-1", "query", like).await.unwrap_err();
     assert!(refused.detail.starts_with("field store: is a code"), "{refused}");
-}
-
-const WORDS: [&str; 10] =
-    ["Apple", "apple", "APPLE-pie", "İce", "i̇ce", "Kelvin K", "007", "7", "7.0", "caffè  latte"];
-
-/// A world whose products and customers differ in everything that an index cares about.
-fn mixed() -> &'static World {
-    static WORLD: OnceLock<World> = OnceLock::new();
-    WORLD.get_or_init(|| {
-        let mut records = Vec::new();
-        for number in 0..400_usize {
-            let word = WORDS[number * 7 % WORDS.len()];
-            let key = match number % 5 {
-                0 => json!(number % 13),
-                1 => json!(format!("{}.0", number % 13)),
-                2 => json!(word),
-                3 => Value::Null,
-                _ => json!(number % 2 == 0),
-            };
-            records.push((
-                "Product",
-                json!({"id": format!("{}", number * 31 % 401), "barcode": key,
-                "searchKey": word, "name": format!("{word} {}", number % 3), "weight": number % 7}),
-            ));
-        }
-        shop(records)
-    })
-}
-
-fn criteria() -> impl Strategy<Value = Value> {
-    let names = prop::sample::select(vec!["id", "barcode", "searchKey", "name", "weight", "gone"]);
-    let value = prop_oneof![
-        prop::sample::select(WORDS.to_vec()).prop_map(Value::from),
-        prop::sample::select(vec![
-            "a",
-            "app",
-            "apple 1",
-            "i",
-            "İ",
-            "--",
-            "",
-            "k",
-            "caffè lat",
-            "P1"
-        ])
-        .prop_map(Value::from),
-        (0..14_u32).prop_map(Value::from),
-        (0..14_u32).prop_map(|number| Value::from(number.to_string())),
-        any::<bool>().prop_map(Value::from),
-    ];
-    let one = [
-        "equals",
-        "notEqual",
-        "iEquals",
-        "contains",
-        "iContains",
-        "startsWith",
-        "iStartsWith",
-        "endsWith",
-        "greaterThan",
-        "lessOrEqual",
-    ];
-    let single = (names.clone(), prop::sample::select(one.to_vec()), value.clone()).prop_map(
-        |(name, operator, value)| json!({"fieldName": name, "operator": operator, "value": value}),
-    );
-    let set = (names.clone(), prop::collection::vec(value, 0..4)).prop_map(
-        |(name, values)| json!({"fieldName": name, "operator": "inSet", "value": values}),
-    );
-    let null = names.prop_map(|name| json!({"fieldName": name, "operator": "isNull"}));
-    let leaf = prop_oneof![4 => single, 2 => set, 1 => null];
-    let node = leaf.prop_recursive(3, 12, 4, |inner| {
-        let junction = prop::sample::select(vec!["and", "or", "not"]);
-        (junction, prop::collection::vec(inner, 0..4))
-            .prop_map(|(operator, list)| json!({"operator": operator, "criteria": list}))
-    });
-    prop::collection::vec(node, 1..4).prop_map(Value::from)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-    #[test]
-    fn the_planner_finds_what_a_naive_scan_finds(
-        list in criteria(), start in 0_u64..20, length in prop::option::of(0_u64..50),
-    ) {
-        let world = mixed();
-        let reader = Reader::new(world.masterdata.clone(), world.documents.clone());
-        let query = Query {
-            entity: Entity::Product,
-            start_row: start,
-            end_row: length.map(|length| start + length),
-            criteria: Criteria::parse(&list, "criteria").unwrap(),
-            options: Options { price: false, stock: false, stock_by_warehouse: false },
-            terminal: None,
-        };
-        let planned = reader.plan(query.clone()).unwrap();
-        let planned = reader.find(planned, &Scope::default(), 1000).unwrap();
-        let naive = reader.find_naively(&query, &Scope::default(), 1000).unwrap();
-        prop_assert_eq!(planned.rows, naive.rows);
-        prop_assert_eq!((planned.total, planned.more), (naive.total, naive.more));
-    }
 }

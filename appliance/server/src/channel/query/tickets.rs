@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
+use serde_json::Value;
 use storebox_proto::feed::{IndexDef, IndexKind};
 use storebox_proto::ids::TxKind;
 use storebox_proto::query::compare;
@@ -101,9 +102,22 @@ impl TicketBook {
 impl State {
     fn note(&mut self, document: &Document) {
         for (number, field) in (0_u8..).zip(FIELDS) {
-            if let Some(value) = document.payload.get(field).and_then(compare::text) {
-                self.entries.insert((number, value, document.id.clone()));
+            if let Some(value) = document.payload.get(field) {
+                self.note_value(number, value, &document.id);
             }
+        }
+    }
+
+    /// A field may be a list, of which one fitting element is enough.
+    fn note_value(&mut self, field: u8, value: &Value, id: &str) {
+        match (value, compare::text(value)) {
+            (Value::Array(list), _) => {
+                list.iter().for_each(|value| self.note_value(field, value, id));
+            }
+            (_, Some(text)) => {
+                self.entries.insert((field, text, id.to_owned()));
+            }
+            (_, None) => {}
         }
     }
 }

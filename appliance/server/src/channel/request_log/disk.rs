@@ -188,6 +188,7 @@ fn line(entry: LogEntry, masked: &[String]) -> Value {
         "channel": entry.channel,
         "terminal": entry.terminal,
         "user": entry.user,
+        "roles": entry.roles,
         "service": entry.service,
         "request": body(entry.request),
         "steps": entry.steps,

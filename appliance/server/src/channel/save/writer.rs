@@ -92,7 +92,8 @@ impl Writer {
         let accepted = self.accept(draft, context, key).await;
         self.hooks.completed(key);
         let receipt = accepted?;
-        if service.is_async {
+        // What the caller says of this one call counts more than the definition.
+        if service.is_async && wish == Wish::AsDefined {
             return Ok(Reply { goes_on: Some(key), ..reply(answer, &receipt) });
         }
         match limit(parameters, wish) {
@@ -149,7 +150,8 @@ impl Writer {
             draft.payload.entry("terminal").or_insert_with(|| Value::String(name.to_owned()));
             Ok(draft)
         };
-        let done = tokio::task::spawn_blocking(work).await;
+        let span = tracing::Span::current();
+        let done = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
         done.map_err(|error| Problem::new(Code::Internal, error.to_string()))?
     }
 
@@ -321,6 +323,7 @@ fn origin(context: &Context, asked: &Hash32) -> Value {
     json!({
         "channel": context.channel.id,
         "user": context.user,
+        "roles": context.roles,
         "correlation": context.caller.correlation,
         "request": asked.to_string(),
     })

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::env;
 
 fn run(source: &str, object: Value) -> Result<Value, ScriptFault> {
     Sandbox::default().run(source, &json!({"parameters": {"limit": 5}}), object)
@@ -68,6 +69,7 @@ fn hostile_scripts_are_stopped_and_the_next_one_runs() {
         ("let a = []; a.pad(1000000000, 7);", "is stopped"),
         ("let s = \"\"; s.pad(1000000000, \"x\");", "is stopped"),
         ("let a = [1]; loop { a = [a, a]; }", "is stopped"),
+        ("loop { print(\"x\"); debug(\"x\"); }", "is stopped"),
         ("let m = #{}; loop { m = #{a: m, b: m}; }", "is stopped"),
         ("sleep(1000000)", "a script cannot wait"),
         ("eval(\"loop {}\")", "is not understood"),

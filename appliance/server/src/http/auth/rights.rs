@@ -1,7 +1,8 @@
 //! What a person may do: one table, asked for every request that changes something.
 //!
 //! A till without a person may do what it always could, unless the configuration wants a person for it.
-//! A person may do what the roles say, and in a channel that bounds it, only read.
+//! A person may do what the roles say, and in a channel that bounds it, only read: whatever changes something is
+//! refused, named in the table or not, except for what is the person's own.
 //! Handing in transactions is never refused because a login ran out: what was sold has to be kept. A till does that
 //! with its own token, unless the configuration wants a person for `sell`.
 
@@ -13,6 +14,7 @@ use storebox_proto::token::Right;
 use super::Caller;
 use crate::http::identity::Identity;
 use crate::http::problem::Refusal;
+use crate::login::Person;
 
 /// The first line that fits decides: the beginning of the path, its end, and the right.
 const RIGHTS: &[(&str, &str, Right)] = &[
@@ -26,6 +28,12 @@ const RIGHTS: &[(&str, &str, Right)] = &[
     ("/v1/transactions", "", Right::Sell),
     ("/v1/documents", "", Right::Sell),
 ];
+
+/// What changes nothing of the shop's: the own login, and the till's account of itself.
+///
+/// Services of a channel are asked by POST also where they only read; the channel judges them itself, by the same
+/// access entry.
+const OWN: [&str; 3] = ["/v1/session", "/v1/terminal/", "/v1/channel/"];
 
 /// The right that a request needs, if it needs one.
 pub(super) fn needed(method: &Method, path: &str) -> Option<Right> {
@@ -45,6 +53,12 @@ pub(super) fn check(
     path: &str,
 ) -> Result<(), Refusal> {
     let Some(Identity::Terminal(_)) = caller.identity else { return Ok(()) };
+    let reads_only = |person: &Person| person.channel == Some(ChannelRight::ReadOnly);
+    let is_own = OWN.iter().any(|own| path.starts_with(own));
+    if !method.is_safe() && !is_own && caller.person.as_ref().is_some_and(reads_only) {
+        let detail = "in the channel of this till this person may only read";
+        return Err(Refusal::new(Code::ReadOnly, detail));
+    }
     let Some(right) = needed(method, path) else { return Ok(()) };
     match &caller.person {
         None if required.contains(&right) => {
@@ -52,10 +66,6 @@ pub(super) fn check(
             Err(Refusal::new(Code::PersonRequired, detail))
         }
         None => Ok(()),
-        Some(person) if person.channel == Some(ChannelRight::ReadOnly) => Err(Refusal::new(
-            Code::ReadOnly,
-            "in the channel of this till this person may only read",
-        )),
         Some(person) if person.rights.has(right) => Ok(()),
         Some(_) => {
             let detail = format!("no role of this person has the right {:?}", right.as_str());

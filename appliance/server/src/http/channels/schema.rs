@@ -4,7 +4,10 @@
 //! Transactions may carry further fields of the chain, which travel to head office as they are.
 
 use serde_json::Value;
-use utoipa::ToSchema;
+use storebox_proto::query::{Entity, Operator};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// A question.
 #[derive(Debug, ToSchema)]
@@ -27,34 +30,17 @@ pub struct QueryRequest {
     pub terminal: Option<String>,
 }
 
-/// What can be asked for.
-#[derive(Debug, ToSchema)]
-pub enum EntityName {
-    /// A product of the terminal's assortment, with price, stock and categories.
-    Product,
-    /// A price of a product; `product` names it by search key or barcode.
-    ProductPrice,
-    /// A category of products that the terminal sells.
-    ProductCategory,
-    /// A tax rate.
-    ProductTax,
-    /// A discount that is valid today.
-    Discount,
-    /// A customer with `addresses`.
-    Customer,
-    /// An address; `customer` names its owner by search key.
-    CustomerAddress,
-    /// A ticket of this store with `shipments`, `payments` and `invoices`; `customer` names who bought.
-    Ticket,
-    /// The terminal's store and those below it.
-    Store,
-    /// The terminal's channel.
-    Channel,
-    /// A terminal of the channel.
-    Terminal,
-    /// A person, without anything secret.
-    User,
+/// What can be asked for: the names that the query language has.
+#[derive(Debug)]
+pub struct EntityName;
+
+impl PartialSchema for EntityName {
+    fn schema() -> RefOr<Schema> {
+        named("What can be asked for.", Entity::ALL.map(|(name, _)| name).to_vec())
+    }
 }
+
+impl ToSchema for EntityName {}
 
 /// One criterion: a field, or several criteria joined by `and`, `or` or `not` (none of them).
 #[derive(Debug, ToSchema)]
@@ -72,50 +58,28 @@ pub struct Criterion {
     pub criteria: Option<Vec<Criterion>>,
 }
 
-/// The operators.
-#[derive(Debug, ToSchema)]
-#[schema(rename_all = "camelCase")]
-pub enum OperatorName {
-    /// The same value.
-    Equals,
-    /// Not the same value.
-    NotEqual,
-    /// The same text, whatever the case.
-    IEquals,
-    /// The text is in it.
-    Contains,
-    /// The text is in it, whatever the case.
-    IContains,
-    /// It starts with the text.
-    StartsWith,
-    /// It starts with the text, whatever the case.
-    IStartsWith,
-    /// It ends with the text.
-    EndsWith,
-    /// More, or later.
-    GreaterThan,
-    /// At least.
-    GreaterOrEqual,
-    /// Less, or earlier.
-    LessThan,
-    /// At most.
-    LessOrEqual,
-    /// From the first to the second value.
-    Between,
-    /// One of the values.
-    InSet,
-    /// None of the values.
-    NotInSet,
-    /// There is no value.
-    IsNull,
-    /// There is a value.
-    NotNull,
-    /// All of the criteria.
-    And,
-    /// One of the criteria.
-    Or,
-    /// None of the criteria.
-    Not,
+/// The operators: those of a field, and those that join criteria.
+#[derive(Debug)]
+pub struct OperatorName;
+
+impl PartialSchema for OperatorName {
+    fn schema() -> RefOr<Schema> {
+        let fields = Operator::ALL.iter().map(|(name, _)| *name);
+        named(
+            "How a field is compared, or how criteria are joined.",
+            fields.chain(JOINING).collect(),
+        )
+    }
+}
+
+impl ToSchema for OperatorName {}
+
+/// What joins criteria.
+const JOINING: [&str; 3] = ["and", "or", "not"];
+
+fn named(what: &str, names: Vec<&'static str>) -> RefOr<Schema> {
+    let text = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names));
+    RefOr::T(Schema::Object(text.description(Some(what)).build()))
 }
 
 /// What a product brings.
@@ -310,6 +274,14 @@ pub struct CashRequest {
 pub struct Changed {
     /// The id of what was made or changed; good for ever, also after head office gave it another.
     pub id: Option<String>,
+    /// The ticket that it happened to.
+    pub ticket_id: Option<String>,
+    /// The customer that it is about.
+    pub business_partner_id: Option<String>,
+    /// The number on the paper.
+    pub document_no: Option<String>,
+    /// The cash session.
+    pub session: Option<String>,
     /// The ids of the lines of a ticket, in their order.
     #[schema(value_type = Option<Vec<Object>>)]
     pub lines: Option<Vec<Value>>,

@@ -20,7 +20,8 @@ use crate::replica::publisher::{Publication, PublishError, Publisher};
 use crate::replica::refresher::{Handle, chain};
 use crate::replica::source::Source;
 use crate::replica::sources::Sources;
-use crate::replica::storage::{Settings, Storage};
+use crate::replica::storage::{Locker, Settings, Storage};
+use crate::seal::Seals;
 
 /// The source that a person names for one refresh, until another is named.
 const LENT: &str = "lent";
@@ -44,15 +45,23 @@ pub struct Named {
     /// The service's region.
     #[serde(default)]
     pub region: String,
+    /// The site whose ring seals all of it; empty: it lies there as it is.
+    #[serde(default)]
+    pub ring: String,
 }
 
 /// A secret is a line; a file with much more is not one.
 const SECRET_FILE_MAX: u64 = 4096;
 
 impl Named {
-    fn open(self) -> Result<Storage, Refusal> {
+    fn open(self, seals: &Seals) -> Result<Storage, Refusal> {
         let refuse = |detail: String| Refusal::new(Code::FieldInvalid, detail);
-        let Self { url, user, secret_file, endpoint, region } = self;
+        let Self { url, user, secret_file, endpoint, region, ring } = self;
+        let mut locker = None;
+        if !ring.is_empty() {
+            let site = ring.parse().map_err(|error| refuse(format!("field ring: {error}")))?;
+            locker = Some(Locker::new(seals.clone(), site));
+        }
         let mut secret = String::new();
         if !secret_file.is_empty() {
             let fail = |error: std::io::Error| refuse(format!("field secretFile: {error}"));
@@ -62,7 +71,9 @@ impl Named {
             secret = std::fs::read_to_string(&secret_file).map_err(fail)?.trim().to_owned();
         }
         let settings = Settings { url, user, secret, endpoint, region };
-        Storage::open(settings).map_err(|error| refuse(format!("field url: {}", chain(&error))))
+        let opened = Storage::open(settings);
+        let opened = opened.map_err(|error| refuse(format!("field url: {}", chain(&error))))?;
+        Ok(opened.locked(locker))
     }
 }
 
@@ -75,6 +86,8 @@ pub struct Shelf {
     pub segments: SegmentStore,
     /// Who signs them.
     pub keys: Vec<VerifyingKey>,
+    /// What seals them, where a ring is named.
+    pub seals: Seals,
 }
 
 /// The route of head office.
@@ -89,6 +102,8 @@ pub struct Lending {
     pub sources: Sources,
     /// Its refresher.
     pub refresher: Handle,
+    /// What opens them, where a ring is named.
+    pub seals: Seals,
 }
 
 /// The route of a store.
@@ -108,7 +123,7 @@ async fn publish(
     Json(named): Json<Named>,
 ) -> Result<Json<Publication>, Refusal> {
     operator_only(&identity)?;
-    let storage = named.open()?;
+    let storage = named.open(&shelf.seals)?;
     let mut publisher = Publisher::new(storage, shelf.board, shelf.segments, shelf.keys);
     let published = publisher.publish().await.map_err(|error| {
         let code = match &error {
@@ -134,7 +149,7 @@ async fn refresh_from(
     Json(named): Json<Named>,
 ) -> Result<StatusCode, Refusal> {
     operator_only(&identity)?;
-    let source = Source::Storage(named.open()?);
+    let source = Source::Storage(named.open(&lending.seals)?);
     let failed = |error| Refusal::new(Code::SourceFailed, chain(&error));
     source.probe().await.map_err(failed)?;
     let id: SourceId = LENT.parse().expect("a literal that keeps the rule for sources");

@@ -101,7 +101,7 @@ fn change(
     };
     none_left(&fields)?;
     let row = match (record, removed) {
-        (Some(Value::Object(record)), None) => row::record(&def, record)?,
+        (Some(Value::Object(record)), None) => reading.row(&def, record)?,
         (None, Some(id)) => row::removal(&id)?,
         (Some(_), None) => return Err(RowFault::field("record", "must be an object")),
         (Some(_), Some(_)) | (None, None) => {

@@ -10,7 +10,6 @@ use storebox_proto::ids::ModelName;
 
 use super::fault::RowFault;
 use super::lines;
-use super::row;
 use super::spool::Entry;
 use super::{ImportError, Reading};
 
@@ -107,7 +106,7 @@ fn csv(
             fields = Some(cells);
             return Ok(rows.len());
         };
-        match object(names, cells).and_then(|object| row::record(&def, object)) {
+        match object(names, cells).and_then(|object| reading.row(&def, object)) {
             Ok(row) => {
                 if Reading::is_model_of_models(model) {
                     reading.define(file, number, &row);

@@ -7,7 +7,11 @@ fn name(text: &str) -> ModelName {
 }
 
 fn importer(dir: &Path) -> Importer {
-    Importer::new(Registry::built_in(), Limits { bytes_max: 1 << 20, records_max: 100 }, dir)
+    Importer::new(
+        Registry::built_in(),
+        Limits { bytes_max: 1 << 20, records_max: 100, ..Limits::default() },
+        dir,
+    )
 }
 
 /// A directory with these files, imported.

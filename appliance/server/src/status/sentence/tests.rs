@@ -3,7 +3,8 @@ use storebox_proto::time::Timestamp;
 
 use super::*;
 use crate::status::{
-    DeliveryStatus, DeviceTrouble, FeedStatus, LedgerStatus, MachineStatus, TaskLine,
+    ChannelsStatus, DeliveryStatus, DeviceTrouble, FeedStatus, HookStatus, LedgerStatus,
+    MachineStatus, PushFigures, TaskLine,
 };
 
 const HEAD_OFFICE: &str = "https://office.example";
@@ -31,6 +32,7 @@ fn status() -> Status {
         listeners: Vec::new(),
         trust: None,
         deliveries: Vec::new(),
+        channels: None,
         lines: vec![line("masterdata", true), line("transactions", true)],
         sources: Vec::new(),
         devices: Vec::new(),
@@ -158,6 +160,37 @@ fn a_detour_of_sales_and_what_a_company_system_refuses_are_told() {
     shop.deliveries =
         vec![DeliveryStatus { id: "erp".to_owned(), aside: 2, ..DeliveryStatus::default() }];
     assert_eq!(said(&shop), "2 settled sales wait for a person: erp does not take them");
+}
+
+#[test]
+fn the_chains_own_programs_are_told_of_and_a_target_that_was_only_restarted_is_not() {
+    let mut shop = status();
+    let push = |minutes: i64, dead: u64| PushFigures {
+        id: "prices".to_owned(),
+        waiting: 3,
+        dead,
+        failing_since: Some(Timestamp::from_unix_ms(shop.now.unix_ms() - minutes * 60_000)),
+        error: Some("connection refused".to_owned()),
+        ..PushFigures::default()
+    };
+    let (short, long) = (push(5, 0), push(30, 1));
+    shop.channels = Some(ChannelsStatus { pushes: vec![short], ..ChannelsStatus::default() });
+    assert_eq!(said(&shop), "Selling normally");
+    shop.channels = Some(ChannelsStatus {
+        hooks_dead: 1,
+        hooks: vec![HookStatus { last_error: Some("no".to_owned()), ..HookStatus::default() }],
+        pushes: vec![long],
+        ..ChannelsStatus::default()
+    });
+    let told: Vec<_> = findings(&shop).into_iter().map(|finding| finding.text).collect();
+    let expected = [
+        "1 hook after a sale failed for good; the sales themselves are safe",
+        "The target of push prices refused 1 change",
+        "The target of push prices is away since 10:00 UTC, 3 changes wait",
+    ];
+    assert_eq!(told, expected);
+    let channels = shop.summary().channels.unwrap();
+    assert_eq!((&channels.hooks[0].last_error, &channels.pushes[0].error), (&None, &None));
 }
 
 fn arb_line() -> impl Strategy<Value = LineStatus> {

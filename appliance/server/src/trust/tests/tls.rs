@@ -101,7 +101,7 @@ fn the_customers_certificate_is_taken_when_it_comes_and_only_for_its_name() {
     let dir = tempfile::tempdir().unwrap();
     let paths = [dir.path().join("chain.pem"), dir.path().join("key.pem")];
     let [certificate, key_path] = paths.clone();
-    let customer = Customer::new("a1.pos.example".to_owned(), certificate, key_path);
+    let customer = Customer::new("a1.pos.example".to_owned(), Some((certificate, key_path)));
     assert!(customer.refresh().is_err(), "not there yet");
     let write = |name: &str| {
         let key = KeyPair::generate().unwrap();

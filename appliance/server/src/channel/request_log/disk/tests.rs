@@ -17,6 +17,7 @@ fn entry(correlation: &str, request: Value) -> LogEntry {
         channel: "web".to_owned(),
         terminal: "web-1".to_owned(),
         user: None,
+        roles: vec!["shop".to_owned()],
         service: ServiceType::Ticket,
         request,
         outcome: Ok(json!({"id": "1"})),
