@@ -44,7 +44,7 @@ fn decisions_are_numbered_once() {
 
 #[test]
 fn every_test_that_a_decision_names_exists() {
-    let code: String = source::ending(".rs").map(|source| source.text.clone()).collect();
+    let code: String = source::ending(".rs").into_iter().map(|source| source.text).collect();
     let mut unknown = Vec::new();
     let mut named = 0;
     for source in source::ending(".md") {
