@@ -64,7 +64,6 @@ const PROTO: &[(&str, u8, Siblings)] = &[
     ("feed", 1, Siblings::Apart),
     ("ticket", 1, Siblings::Apart),
     ("token", 1, Siblings::Apart),
-    ("trust", 1, Siblings::Apart),
     ("drill", 2, Siblings::Apart),
     ("heartbeat", 2, Siblings::Apart),
     ("query", 1, Siblings::Apart),

@@ -174,8 +174,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     panel.add(status::report_machine(&config.data_dir, &config.machine.slots_file));
     panel.add(move |status| status.machine.vault_locked = is_vault_locked);
     let drills = drills(config, &valve, &mut panel);
-    let panel = panel.finish();
-    let traffic = Traffic::default();
+    let (panel, traffic) = (panel.finish(), Traffic::default());
     let fleet = role::start_fleet(&basics, &panel)?;
     let chain = fleet.clone().map_or(Chain::Unknown, Chain::Live);
     let metrics = Metrics::new(panel.clone(), traffic.clone()).of(chain);
