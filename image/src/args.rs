@@ -54,7 +54,9 @@ pub enum Command {
 pub enum BoxCommand {
     /// Keep the identity, take in the shop's file; before the network comes up
     Start,
-    /// Tell the address on console and paper
+    /// Take over papers of head office, or ask for them; as the user of the service, before it
+    Papers,
+    /// Tell the address, and a code for the first till, on console and paper
     Announce,
     /// Wait for a good self-test and confirm this start
     Confirm,

@@ -57,6 +57,8 @@ impl fmt::Debug for Token {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MainServer {
     pub url: String,
+    /// The site that it is certified for, if that is not `head-office`; matters with https only.
+    pub site: Option<String>,
     /// The Ed25519 key its heads and receipts are signed with.
     pub public_key: [u8; 32],
 }
@@ -138,6 +140,7 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct FileMain {
     url: Text,
+    site: Text,
     public_key: Text,
 }
 

@@ -11,6 +11,7 @@
 pub mod announce;
 pub mod confirm;
 pub mod history;
+pub mod papers;
 pub mod settings;
 pub mod slots;
 pub mod start;

@@ -19,8 +19,8 @@ use crate::shell;
 use crate::start::{Bench, PATIENCE};
 use crate::{disk, serving};
 
-/// How long the update is expected to take, by an undisturbed one before.
-const INSTALL: Duration = Duration::from_secs(60);
+/// How long the update takes, from its first byte to the confirmation of the new release.
+const WHOLE: Duration = Duration::from_secs(90);
 
 /// What a cut left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +41,7 @@ pub(crate) async fn campaign(
     bench.shell("modprobe -a nbd dm-verity loop squashfs; true")?;
     let update = format!("rauc install {url} && sync && systemctl reboot");
     let updating = tokio::task::spawn_blocking(move || shell::at(&folder, &update, PATIENCE));
-    let pause = INSTALL / moments.max(1);
+    let pause = WHOLE / moments.max(1);
     let mut counted = [0_u32; 2];
     let mut number = 0;
     while number < moments {

@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use storebox_image::layout::{Layout, Role};
 use storebox_image::provision::stick;
-use storebox_image::provision::volume::{RESULT, Volume, Window};
+use storebox_image::provision::volume::{FILE, RESULT, Volume, Window};
 use storebox_image::slot::grubenv::Env;
 use storebox_image::slot::{Slot, State};
 
@@ -20,16 +20,36 @@ const SHOP: &str = "format = 1\nsite = \"trial\"\nstore = \"0421\"\nnode = \"tri
     public_key = \"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\"\n\
     [network]\naddress = \"10.77.0.2/24\"\ngateway = \"10.77.0.1\"\n";
 
-/// Flashes a disk from an image and puts the shop's file on it.
+/// Flashes a disk from an image.
 pub(crate) fn flash(image: &Path, disk: &Path) -> anyhow::Result<()> {
     copy(image, disk)?;
-    let file = OpenOptions::new().read(true).write(true).open(disk)?;
-    let bytes = file.metadata()?.len();
-    let volume = Volume::find(&file, bytes)?;
+    Ok(OpenOptions::new().write(true).open(disk)?.set_len(BYTES)?)
+}
+
+/// Puts the shop's file on a disk.
+pub(crate) fn provision(disk: &Path) -> anyhow::Result<()> {
+    let volume = config_volume(disk)?;
     stick::put(&volume, "trial.toml", SHOP.as_bytes())?;
-    volume.close()?;
-    file.set_len(BYTES)?;
-    Ok(())
+    Ok(volume.close()?)
+}
+
+/// Puts a file there that no box may take in, as a person does who asks nobody.
+pub(crate) fn provision_wrongly(disk: &Path) -> anyhow::Result<()> {
+    let volume = config_volume(disk)?;
+    let wrong = SHOP.replace("\"0421\"", "\"Shop 0421\"");
+    volume.write(FILE, wrong.as_bytes())?;
+    Ok(volume.close()?)
+}
+
+/// What the box answered on the volume.
+pub(crate) fn answer(disk: &Path) -> anyhow::Result<String> {
+    Ok(String::from_utf8(config_volume(disk)?.read(RESULT)?)?)
+}
+
+fn config_volume(disk: &Path) -> anyhow::Result<Volume<File>> {
+    let file = OpenOptions::new().read(true).write(true).open(disk)?;
+    let place = *Layout::shipped().place(Role::Config);
+    Ok(Volume::open(Window::new(file, place.start, place.bytes))?)
 }
 
 /// Copies a file with its holes.
@@ -41,21 +61,20 @@ pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 /// What the box thinks of the shop's file, and that no secret is left.
 pub(crate) fn answer_to_the_shop(disk: &Path) -> anyhow::Result<String> {
-    let file = OpenOptions::new().read(true).write(true).open(disk)?;
-    let place = *Layout::shipped().place(Role::Config);
-    let volume = Volume::open(Window::new(&file, place.start, place.bytes))?;
+    let volume = config_volume(disk)?;
     ensure!(volume.provisioning()?.is_none(), "the shop's file is still there");
-    let answer = String::from_utf8(volume.read(RESULT)?)?;
-    volume.close()?;
+    drop(volume);
+    let place = *Layout::shipped().place(Role::Config);
     let mut bytes = vec![0; usize::try_from(place.bytes)?];
-    (&file).seek(SeekFrom::Start(place.start))?;
-    (&file).read_exact(&mut bytes)?;
+    let mut file = File::open(disk)?;
+    file.seek(SeekFrom::Start(place.start))?;
+    file.read_exact(&mut bytes)?;
     let secret = b"0123456789abcdef0123";
     ensure!(
         !bytes.windows(secret.len()).any(|window| window == secret),
         "the token is still there"
     );
-    Ok(answer)
+    answer(disk)
 }
 
 /// What the boot loader would read.

@@ -15,6 +15,7 @@ mod shell;
 mod shop;
 mod start;
 mod update;
+mod wrong;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -66,6 +67,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut bench = start::Bench::open(&cache, &args.old, &args.storebox).await?;
+        if args.broken.is_some() {
+            wrong::file_is_refused(&bench).await?;
+        }
         bench.start_and_sell().await?;
         if let Some(new) = &args.new {
             match args.cuts {

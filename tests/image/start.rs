@@ -38,6 +38,7 @@ impl Bench {
         let folder = tools.root().join("var/trial").join(std::process::id().to_string());
         fs::create_dir_all(&folder)?;
         disk::flash(&old.join("disk.img"), &folder.join("disk.raw"))?;
+        disk::provision(&folder.join("disk.raw"))?;
         let size = |name: &str| fs::metadata(old.join(name)).map(|metadata| metadata.len());
         figure("update (MB)", mb(size("update.raucb")?));
         figure("kernel and root of a slot (MB)", mb(size("kernel.img")? + size("rootfs.img")?));

@@ -99,6 +99,7 @@ pub(crate) async fn to_a_broken_one(bench: &mut Bench, broken: &Path) -> anyhow:
     bench.confirmed().await?;
     let starts = bench.machine().console().matches("storebox: starting slot").count();
     bench.shell("systemctl start --no-block storebox-update.service")?;
+    bench.machine().await_console("is installed and starts next", 1, PATIENCE).await?;
     // Three tries of the broken one, and the one before.
     bench.machine().await_console("storebox: starting slot", starts + 4, PATIENCE * 3).await?;
     bench.served().await?;

@@ -15,6 +15,7 @@ mod integrator;
 mod keeping;
 mod landscapes;
 mod observability;
+mod package;
 mod pushes;
 mod refusals;
 mod sinks;

@@ -8,7 +8,9 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 use storebox::demo::process::Process;
 
-use crate::chain::{Chain, await_fault};
+use storebox_tests::wait;
+
+use crate::chain::{Chain, PATIENCE, await_fault};
 use crate::servers;
 
 /// So many bytes of a plain file are looked for in the sealed ones.
@@ -146,6 +148,56 @@ async fn who_has_the_ring_reads_and_who_has_not_is_told_so() -> anyhow::Result<(
     }
     let late = with_ring(&chain, "store-3", &source(&url, "head-office")).await?;
     await_fault(&late, "bucket", "gave something forged or damaged").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_former_key_had_sealed_goes_when_that_key_is_over() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let bucket = folder.path().join("bucket");
+    fs::create_dir(&bucket)?;
+    let standing =
+        format!("[[publish]]\nid = \"bucket\"\nurl = {bucket:?}\nring = \"head-office\"\n");
+    let mut chain = Chain::open(folder.path(), &standing).await?;
+    let begin = ["seal", "new", "--site", "head-office", "--scope", "boxes"];
+    let memory = chain.main.data().join("published-bucket");
+    let stands_at = |tag: Option<String>| -> anyhow::Result<Option<Value>> {
+        let Ok(bytes) = fs::read(&memory) else { return Ok(None) };
+        let known: Value = serde_json::from_slice(&bytes)?;
+        let is_new = known["tag"].is_string() && known["tag"].as_str() != tag.as_deref();
+        Ok(is_new.then_some(known))
+    };
+    chain.main.ask(&begin)?;
+    chain.prices(3001, 2)?;
+    wait::until("sealed", PATIENCE, || async { Ok(stands_at(None)?.is_some()) }).await?;
+    let first = stands_at(None)?.context("it is there")?;
+    let tag = first["tag"].as_str().map(str::to_owned);
+    let before: Vec<String> =
+        files(&bucket)?.into_keys().filter(|name| name.starts_with("v1/x/")).collect();
+    chain.main.ask(&begin)?;
+    chain.prices(3002, 3)?;
+    wait::until("sealed anew", PATIENCE, || async { Ok(stands_at(tag.clone())?.is_some()) })
+        .await?;
+    let mut next = stands_at(tag)?.context("it is there")?;
+    let former = next["former"].as_object_mut().context("former files")?;
+    ensure!(before.iter().all(|name| former.contains_key(name)), "{former:?}");
+    ensure!(
+        before.iter().all(|name| bucket.join(name).exists()),
+        "readers may still be in the middle"
+    );
+    // Two days later.
+    for since in former.values_mut() {
+        *since = Value::from(0);
+    }
+    chain.main.stop();
+    fs::write(&memory, next.to_string())?;
+    chain.main.start().await?;
+    wait::until("the former files are gone", PATIENCE, || async {
+        Ok(before.iter().all(|name| !bucket.join(name).exists()))
+    })
+    .await?;
+    let reader =
+        with_ring(&chain, "store-1", &source(&bucket.to_string_lossy(), "head-office")).await?;
+    chain.await_level(&reader).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,19 +107,26 @@ pub async fn run(options: &Options) -> Result<(), Error> {
     let folder = Folder::create(&dir)?;
     let executable = std::env::current_exe().map_err(Error::Executable)?;
     let link = folder.0.join("printer");
-    let sim = PrinterSim::new(Profile::epson_m30(), Script::default());
-    let printer = Simulated::plug_in(sim, PrinterSim::act, &link).map_err(Error::Printer)?;
+    let printer = printer(&link)?;
     let mut shop = Process::lay_out(&executable, &folder.0, "selftest", &settings(&link))?;
     let address = shop.start().await?;
     let token = shop.ask(&["terminal", "add", TILL])?;
     let mut till = Till { client: client(), address, token };
     let sale = till.sell().await?;
+    // The loss of power takes the printer as well; a pseudo-terminal would else stay locked for whom is not root.
     shop.kill();
+    drop(printer);
+    let printer = self::printer(&link)?;
     till.address = shop.start().await?;
     till.find(&sale).await?;
     till.print(&printer).await?;
     shop.stop();
     Ok(())
+}
+
+fn printer(link: &Path) -> Result<Simulated<Act, Event>, Error> {
+    let sim = PrinterSim::new(Profile::epson_m30(), Script::default());
+    Simulated::plug_in(sim, PrinterSim::act, link).map_err(Error::Printer)
 }
 
 fn settings(printer: &Path) -> String {

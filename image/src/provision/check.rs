@@ -62,6 +62,7 @@ impl<'a> Checker<'a> {
         let node = self.name("node", &file.node);
         let token = self.token(&file.token);
         let url = self.required("main.url", main.map_or(&None, |main| &main.url), web_address);
+        let main_site = self.optional("main.site", main.map_or(&None, |main| &main.site), name);
         let key = main.map_or(&None, |main| &main.public_key);
         let public_key = self.required("main.public_key", key, public_key);
         let network = self.network(file.network.as_ref());
@@ -72,7 +73,7 @@ impl<'a> Checker<'a> {
             store: store?,
             node: node?,
             token: token?,
-            main: MainServer { url: url?, public_key: public_key? },
+            main: MainServer { url: url?, site: main_site, public_key: public_key? },
             network,
             ntp,
             serial,

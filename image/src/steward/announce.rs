@@ -1,4 +1,4 @@
-//! Telling people where the box is: on every console, and on paper where there is a printer.
+//! Telling people where the box is and how to come in: on every console, and on paper where there is a printer.
 //!
 //! Paper is used only when there is something new to say, so that a shop with power cuts does not
 //! find a roll of slips. The printer is asked in plain text, which every receipt printer prints
@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 
-use super::{Error, Places, replace};
+use super::{Error, Places, papers, replace, run};
 
 const PORT: u16 = 8080;
 /// The shop's router may start later than the box.
@@ -23,6 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PAPER_BEGIN: &[u8] = b"\x1b@";
 const PAPER_END: &[u8] = b"\n\n\n\n\n\n";
 const PRINTERS_MAX: u8 = 4;
+/// As long as a code may live.
+const PAIRING_MINUTES: &str = "15";
 
 /// Waits for an address and tells it.
 pub fn announce(places: &Places) -> Result<(), Error> {
@@ -39,14 +41,30 @@ pub fn announce(places: &Places) -> Result<(), Error> {
 
 fn tell(places: &Places, addresses: &[Ipv4Addr]) -> Result<(), Error> {
     let config = fs::read_to_string(places.state().join("etc/storebox.toml")).unwrap_or_default();
-    let text = words(&config, &places.version()?, addresses);
-    on_console(places, &text);
+    let mut text = words(&config, &places.version()?, addresses);
+    // A volume that cannot be written must not keep the address from being told.
+    if papers::request_onto(places).unwrap_or(false) {
+        text += "papers     none yet: bring REQUEST.JSON of the volume SBXCONFIG to\n           \
+                 head office, and PAPERS.JSON from there\n";
+    }
     let told = places.state().join("announced");
     if fs::read_to_string(&told).is_ok_and(|told| told == text) {
+        on_console(places, &text);
         return Ok(());
     }
-    on_paper(places, &text);
+    let with_code = text.clone() + &pairing();
+    on_console(places, &with_code);
+    on_paper(places, &with_code);
     replace(&told, text.as_bytes())
+}
+
+/// A code for the first till, from a box that has its papers; it ends by itself.
+fn pairing() -> String {
+    let words = ["enrol", "code", "--minutes", PAIRING_MINUTES, "--by", "announcement"];
+    match run("storebox", &words) {
+        Ok(code) => format!("a till     {}\n", code.trim()),
+        Err(_) => String::new(),
+    }
 }
 
 fn words(config: &str, version: &str, addresses: &[Ipv4Addr]) -> String {

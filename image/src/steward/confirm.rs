@@ -4,6 +4,10 @@
 //! Until then every failure ends in a restart, which the boot loader counts; from the last try on
 //! the other slot starts. After it, a service that fails is a matter of this release and this data,
 //! and the other slot would not mend it: the machine is restarted only when it ran for a while.
+//!
+//! A configuration that is refused is no failure of the machine. Only a release that never proved
+//! itself gives way to one that did, which may read it; else the box tells why, and waits for a
+//! corrected file instead of restarting for ever.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,6 +18,7 @@ use std::time::Duration;
 use super::history::{self, Event};
 use super::{Error, Places, announce, load_env, run, slots, touch};
 use crate::slot::rauc::running;
+use crate::slot::{Slot, State};
 
 const HEALTH: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 const PORT: u16 = 8080;
@@ -26,6 +31,8 @@ const EXIT_CONFIG: &str = "78";
 /// A confirmed machine that fails sooner is not restarted, or it would do nothing else.
 const UPTIME_MIN_S: u32 = 1200;
 const LOG_LINES: &str = "8";
+/// What the service itself says, without what systemd says of it.
+const LOG_NAME: &str = "storebox";
 
 /// Waits until the start has proved itself, and writes that down. The deadline ends the waiting.
 pub fn confirm(places: &Places) -> Result<(), Error> {
@@ -86,8 +93,14 @@ pub fn deadline(places: &Places) -> Result<(), Error> {
 
 /// systemd gave the service up.
 pub fn failed(places: &Places) -> Result<(), Error> {
-    if places.waiting().exists() {
+    // systemd also asks between two tries of its own; there is nothing to decide yet.
+    if places.waiting().exists() || property("ActiveState") == "activating" {
         return Ok(());
+    }
+    let is_refused = property("ExecMainStatus") == EXIT_CONFIG;
+    // A block that cannot be read is no reason to stay: the boot loader has values of its own.
+    if is_refused && !next_release(places).unwrap_or(true) {
+        return wait_for_a_person(places);
     }
     if !places.confirmed().exists() {
         announce::on_console(
@@ -95,12 +108,6 @@ pub fn failed(places: &Places) -> Result<(), Error> {
             "the service failed on a start that is not confirmed: restarting",
         );
         return restart();
-    }
-    let show = ["show", "--property=ExecMainStatus", "--value", SERVICE];
-    let status = run("systemctl", &show).unwrap_or_default();
-    if status.trim() == EXIT_CONFIG {
-        announce::on_console(places, "the configuration is refused; `storebox run` says why");
-        return Ok(());
     }
     let uptime = fs::read_to_string(places.at("proc/uptime")).unwrap_or_default();
     let seconds = uptime.split('.').next().and_then(|text| text.parse::<u32>().ok());
@@ -115,6 +122,58 @@ pub fn failed(places: &Places) -> Result<(), Error> {
     restart()
 }
 
+fn property(name: &str) -> String {
+    let show = ["show", &format!("--property={name}"), "--value", SERVICE];
+    run("systemctl", &show).unwrap_or_default().trim().to_owned()
+}
+
+fn next_release(places: &Places) -> Result<bool, Error> {
+    let slot = running(&places.cmdline()?)?;
+    Ok(gives_way(&load_env(&places.env())?.state(), slot))
+}
+
+/// Whether restarts lead to another release: the running one is new, and the other proved itself.
+fn gives_way(state: &State, running: Slot) -> bool {
+    let other = state.record(running.other());
+    !state.record(running).confirmed && other.whole && other.confirmed
+}
+
+/// No restart mends a configuration: says what is wrong with it, and keeps the deadline away.
+fn wait_for_a_person(places: &Places) -> Result<(), Error> {
+    let args = ["-b", "-t", LOG_NAME, "-n", LOG_LINES, "-o", "cat", "--no-pager"];
+    let why = run("journalctl", &args).unwrap_or_default();
+    let text = format!(
+        "The configuration is refused:\n{}\nThe box waits. \
+         Put a corrected storebox.toml on the volume SBXCONFIG and start again.",
+        why.trim()
+    );
+    announce::on_console(places, &text);
+    announce::on_paper(places, &text);
+    touch(&places.waiting())
+}
+
 fn restart() -> Result<(), Error> {
     run("systemctl", &["--force", "reboot"]).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_configuration_gives_way_only_from_a_new_release_to_one_that_proved_itself() {
+        let mut state = State::flashed();
+        state.choose();
+        assert!(!gives_way(&state, Slot::A), "there is nothing to go back to");
+        state.confirm(Slot::A);
+        state.begin_install(Slot::B, Slot::A).unwrap();
+        state.finish_install(Slot::B).unwrap();
+        assert!(gives_way(&state, Slot::B), "the release before may read it");
+        for _ in 0..3 {
+            state.choose();
+        }
+        assert!(!gives_way(&state, Slot::A), "it came back and cannot read it either");
+        state.confirm(Slot::B);
+        assert!(!gives_way(&state, Slot::B), "it read what came before");
+    }
 }

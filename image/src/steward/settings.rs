@@ -21,21 +21,32 @@ pub const CLOCK: &str = "10-storebox-ntp.conf";
 pub const SERIAL: &str = "serial";
 const TOKEN: &str = "main.token";
 const ENVIRONMENT: &str = "environment";
+/// Holds the name that papers have to be for; there only if head office is reached over https.
+pub const PAPERS_FOR: &str = "papers-for";
+/// Tills come in over TLS once there are papers.
+const LISTEN_TLS: &str = "\n[tls]\nlisten = [\"0.0.0.0:8443\"]\n";
 const LISTEN: &str = "[http]\nlisten = [\"0.0.0.0:8080\"]\n";
 
 /// All files that a provision makes. Its texts were checked: none has a quote, a line end or a `$`.
 pub fn of(provision: &Provision) -> Vec<Setting> {
     let Provision { store, node, main, network, ntp, serial, token, .. } = provision;
     let key = hex::encode(main.public_key);
+    let office = main.site.as_ref().map(|site| format!("site = \"{site}\"\n"));
+    let is_tls = main.url.starts_with("https://");
+    let tls = if is_tls { LISTEN_TLS } else { "" };
     let config = format!(
-        "role = \"store\"\nnode = \"{node}\"\n\n{LISTEN}\n[discovery]\nsite = \"{store}\"\n\n\
-         [main]\nurl = \"{}\"\npublic_key = \"{key}\"\ntoken_file = \"/etc/storebox/{TOKEN}\"\n",
-        main.url
+        "role = \"store\"\nnode = \"{node}\"\n\n{LISTEN}{tls}\n[discovery]\nsite = \"{store}\"\n\n\
+         [main]\nurl = \"{}\"\n{}public_key = \"{key}\"\ntoken_file = \"/etc/storebox/{TOKEN}\"\n",
+        main.url,
+        office.unwrap_or_default(),
     );
     let mut settings = vec![
         Setting { name: CONFIG, content: config },
         Setting { name: TOKEN, content: format!("{}\n", token.expose()) },
     ];
+    if is_tls {
+        settings.push(Setting { name: PAPERS_FOR, content: format!("{node}\n") });
+    }
     settings.extend(network_files(network));
     if !ntp.is_empty() {
         let content = format!("[Time]\nNTP={}\n", ntp.join(" "));
@@ -113,12 +124,27 @@ mod tests {
         assert_eq!(config["node"].as_str(), Some("box-0421-1"));
         assert_eq!(config["discovery"]["site"].as_str(), Some("0421"));
         assert_eq!(config["main"]["url"].as_str(), Some("https://main.example.com"));
+        assert_eq!(config["tls"]["listen"][0].as_str(), Some("0.0.0.0:8443"));
+        assert_eq!(find(&settings, PAPERS_FOR), "box-0421-1\n");
         assert!(!find(&settings, CONFIG).contains("paste-the-token-here"), "secrets lie apart");
         assert_eq!(find(&settings, TOKEN), "paste-the-token-here\n");
         let network = find(&settings, NETWORK);
         assert!(network.contains("Address=192.168.10.5/24\n"), "{network}");
         assert!(network.contains("Gateway=192.168.10.1\nDNS=192.168.10.1\n"), "{network}");
         assert_eq!(find(&settings, SERIAL), "scale /dev/ttyS0\n");
+    }
+
+    #[test]
+    fn the_site_of_head_office_is_written_where_it_is_not_the_usual_one() {
+        let config = |text: &str| -> toml::Table {
+            let provision = Provision::parse("a", text.as_bytes()).unwrap();
+            find(&of(&provision), CONFIG).parse().unwrap()
+        };
+        let other = EXAMPLE.replace("[main]\n", "[main]\nsite = \"office-north\"\n");
+        assert_eq!(config(&other)["main"]["site"].as_str(), Some("office-north"));
+        assert!(config(EXAMPLE)["main"].get("site").is_none(), "the service knows the usual one");
+        let open = EXAMPLE.replace("https://", "http://");
+        assert!(!config(&open).contains_key("tls"), "no papers, no TLS");
     }
 
     #[test]

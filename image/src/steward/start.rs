@@ -15,7 +15,11 @@ use std::path::Path;
 use nix::unistd::Group;
 
 use super::settings::{self, Setting};
+<<<<<<< HEAD
 use super::{Error, Places, announce, io_error, load_env, replace, slots, sync_folder, touch};
+=======
+use super::{Error, Places, announce, io_error, load_env, papers, replace, sync_folder, touch};
+>>>>>>> main
 use crate::provision::Provision;
 use crate::provision::stick::{self, StickError};
 use crate::provision::volume::{Volume, VolumeError, Window};
@@ -99,6 +103,9 @@ fn take_in(places: &Places) -> Result<Option<Provision>, Error> {
     let mut disk = disk.map_err(io_error("open", &path))?;
     let bytes = disk.seek(SeekFrom::End(0)).map_err(io_error("measure", &path))?;
     let volume = Volume::open(Window::new(&disk, 0, bytes)).map_err(io_error("read", &path))?;
+    if let Some(papers) = papers::fetch(places, &volume)? {
+        own(&papers, 0o640)?;
+    }
     let loaded = stick::load(&volume);
     let taken = match loaded {
         Ok(Some(provision)) => {

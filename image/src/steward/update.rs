@@ -11,7 +11,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nix::mount::{MsFlags, mount, umount};
 use serde::Deserialize;
 
 use super::history::{self, Event};
@@ -21,6 +20,7 @@ use crate::manifest::Version;
 const ENDING: &str = "raucb";
 /// A stick with more entries was not made for a box.
 const ENTRIES_MAX: usize = 1000;
+const STICK_OPTIONS: &str = "--options=ro,noexec,nosuid,nodev";
 
 /// What a person may ask for beside the usual.
 #[derive(Debug, Clone, Copy, Default)]
@@ -151,7 +151,7 @@ fn updates_in(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A stick with updates, mounted read-only as long as this lives.
+/// A stick, mounted read-only as long as this lives.
 struct Stick {
     at: PathBuf,
 }
@@ -169,15 +169,13 @@ impl Stick {
             if disk_of(&device) == own || fs::create_dir_all(&at).is_err() {
                 continue;
             }
-            let flags =
-                MsFlags::MS_RDONLY | MsFlags::MS_NOEXEC | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-            for kind in ["vfat", "exfat", "ext4"] {
-                let nothing = None::<&str>;
-                if mount(Some(&device), &at, Some(kind), flags, nothing).is_ok() {
-                    if !updates_in(&at).is_empty() {
-                        return Some(Self { at });
-                    }
-                    let _ = umount(&at);
+            // By systemd, because what is mounted from here would be seen by this unit alone, and RAUC reads it too.
+            let (what, at) = (device.display().to_string(), at.display().to_string());
+            let words = ["--collect", "--fsck=no", STICK_OPTIONS, &what, &at];
+            if run("systemd-mount", &words).is_ok() {
+                let stick = Self { at: at.into() };
+                if !updates_in(&stick.at).is_empty() {
+                    return Some(stick);
                 }
             }
         }
@@ -187,7 +185,7 @@ impl Stick {
 
 impl Drop for Stick {
     fn drop(&mut self) {
-        let _ = umount(&self.at);
+        let _ = run("systemd-mount", &[Path::new("--umount"), &self.at]);
     }
 }
 

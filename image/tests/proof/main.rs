@@ -11,3 +11,4 @@ mod rauc;
 mod slots;
 mod tables;
 mod units;
+mod yocto;

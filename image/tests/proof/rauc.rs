@@ -19,6 +19,10 @@ until rauc status >/dev/null 2>&1; do
 done
 rauc install "$1/update.raucb" >"$1/early.log" 2>&1 && exit 8
 rauc status mark-good >/dev/null 2>&1 || exit 7
+for bad in "$1"/bad-*.raucb; do
+  rauc install "$bad" >"$bad.log" 2>&1 && exit 5
+  cat "$1/kernel-b" "$1/rootfs-b" | tr -d '\0' | grep -q . && exit 4
+done
 rauc install "$1/update.raucb" >"$1/install.log" 2>&1 || exit 6
 kill $service
 "#;
@@ -74,18 +78,38 @@ impl Machine {
         fs::write(self.path(name), bytes).unwrap();
     }
 
-    /// Makes a key and the bundle.
-    fn bundle(&self) {
-        let text = |name: &str| self.path(name).display().to_string();
+    fn key(&self, name: &str) {
+        let text = |end: &str| self.path(&format!("{name}{end}")).display().to_string();
         let (key, cert) = (text("key.pem"), text("cert.pem"));
         let request = "req -x509 -newkey rsa:2048 -nodes -subj /CN=test -days 3650 -keyout";
         let mut args: Vec<&str> = request.split(' ').collect();
         args.extend([key.as_str(), "-out", cert.as_str()]);
         assert!(system("openssl", &args).unwrap().status.success());
-        let (content, update) = (text("content"), text("update.raucb"));
+    }
+
+    /// Makes a bundle of what is in `content`, signed by one of the keys.
+    fn bundle(&self, key: &str, name: &str) {
+        let text = |name: &str| self.path(name).display().to_string();
+        let (cert, key) = (text(&format!("{key}cert.pem")), text(&format!("{key}key.pem")));
+        let (content, update) = (text("content"), text(name));
         let args = ["--cert", &cert, "--key", &key, "bundle", &content, &update];
         let made = system("rauc", &args).unwrap();
         assert!(made.status.success(), "{made:?}");
+    }
+
+    /// The good update, and those that no box may take.
+    fn bundles(&self) {
+        self.key("");
+        self.key("strange-");
+        self.bundle("", "update.raucb");
+        let good = fs::read(self.path("update.raucb")).unwrap();
+        self.write("bad-truncated.raucb", &good[..good.len() / 2]);
+        let mut changed = good.clone();
+        changed[good.len() / 3] ^= 1;
+        self.write("bad-changed.raucb", changed);
+        self.bundle("strange-", "bad-signer.raucb");
+        self.write("content/manifest.raucm", MANIFEST.replace("x86-64", "toaster"));
+        self.bundle("", "bad-board.raucb");
     }
 }
 
@@ -94,7 +118,7 @@ fn is_root() -> bool {
 }
 
 #[test]
-fn rauc_installs_only_over_a_confirmed_way_back_and_into_the_other_slot() {
+fn rauc_installs_only_what_is_whole_ours_and_for_this_board_over_a_confirmed_way_back() {
     let needed =
         [("rauc", "--version"), ("dbus-run-session", "--version"), ("mksquashfs", "-version")];
     let all_there = needed.iter().all(|(program, arg)| system(program, &[arg]).is_some());
@@ -103,11 +127,20 @@ fn rauc_installs_only_over_a_confirmed_way_back_and_into_the_other_slot() {
         return;
     }
     let machine = Machine::new();
-    machine.bundle();
+    machine.bundles();
     let mut bus = Command::new("dbus-run-session");
     bus.args(["--", "sh", "-c", UPDATE, "update"]).arg(machine.depot.dir.path());
     let output = bus.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
+    for (bad, why) in [
+        ("truncated", "size"),
+        ("changed", "ignature"),
+        ("signer", "ignature"),
+        ("board", "Compatible mismatch"),
+    ] {
+        let log = fs::read_to_string(machine.path(&format!("bad-{bad}.raucb.log"))).unwrap();
+        assert!(log.contains(why), "{bad}: {log}");
+    }
 
     let early = fs::read_to_string(machine.path("early.log")).unwrap();
     assert!(early.contains("Failed marking slot kernel.1 non-bootable"), "{early}");

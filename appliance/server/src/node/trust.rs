@@ -115,22 +115,31 @@ impl Trust {
 
     /// Lets the panel say how the box is served and what waits at its door.
     pub(super) fn report(&self, config: &Config, panel: &mut PanelBuilder) {
-        let (porch, is_wanted) = (self.porch.clone(), !config.tls.listen.is_empty());
+        let (porch, wanted) = (self.porch.clone(), wants_papers(config));
         let listeners = listeners(config, porch.is_some());
         panel.add(move |status| {
             status.listeners.clone_from(&listeners);
             match &porch {
                 Some(porch) => status.trust = Some(told(porch)),
-                None => missing(is_wanted, status),
+                None => missing(wanted, status),
             }
         });
     }
 }
 
-fn missing(is_wanted: bool, status: &mut Status) {
+/// What of the configuration does not work without papers.
+fn wants_papers(config: &Config) -> Option<&'static str> {
+    if !config.tls.listen.is_empty() {
+        return Some("TLS is configured, but this box was not adopted by head office");
+    }
+    let is_tls = config.main.url.starts_with("https://");
+    is_tls.then_some("main.url is https, but this box was not adopted by head office")
+}
+
+fn missing(wanted: Option<&'static str>, status: &mut Status) {
     status.trust = Some(TrustStatus::default());
-    if is_wanted {
-        status.not_ready("TLS is configured, but this box was not adopted by head office");
+    if let Some(reason) = wanted {
+        status.not_ready(reason);
     }
 }
 

@@ -107,9 +107,6 @@ pub enum RoleError {
     /// The main server cannot be reached over TLS.
     #[error("reach the main server over TLS")]
     Bridge(#[from] BridgeError),
-    /// An https URL needs papers.
-    #[error("main.url is https, but this box was not adopted by head office")]
-    NotAdopted,
     /// The records of pushes cannot be used.
     #[error("open the records of pushes")]
     Pushes(#[source] crate::db::DiskError),

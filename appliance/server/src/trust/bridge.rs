@@ -54,6 +54,11 @@ pub struct Bridge {
     target: (String, u16),
 }
 
+/// Where clients of a bridge connect, whether it is open or not.
+pub fn socket(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.sock"))
+}
+
 impl Bridge {
     /// Opens the way to the server of a site at this https URL.
     pub fn open(
@@ -66,7 +71,7 @@ impl Bridge {
         let target = target(url).ok_or_else(|| BridgeError::Address(url.to_owned()))?;
         let (way, credentials) = house.way_to(site);
         let config = way.config(Some(credentials)).map_err(BridgeError::Tls)?;
-        let path = folder.join(format!("{name}.sock"));
+        let path = socket(folder, name);
         let fail = |source| BridgeError::Socket { path: path.clone(), source };
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fail(error)),

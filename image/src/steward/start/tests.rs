@@ -135,3 +135,23 @@ fn a_broken_volume_does_not_keep_a_known_shop_from_selling() {
     assert_eq!(start(&machine.places).unwrap(), Shop::Known);
     assert!(machine.config().contains("site = \"0421\""));
 }
+
+#[test]
+fn papers_are_asked_for_and_come_over_the_volume() {
+    let machine = Machine::new(Some(EXAMPLE));
+    start(&machine.places).unwrap();
+    assert_eq!(machine.read("var/lib/storebox-box/etc/papers-for"), "box-0421-1\n");
+    assert!(!papers::request_onto(&machine.places).unwrap(), "the service has made none yet");
+    let data = machine.dir.path().join("var/lib/storebox");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(data.join("request.json"), "{\"name\":\"box-0421-1\"}").unwrap();
+    assert!(papers::request_onto(&machine.places).unwrap());
+    let volume = Volume::open(Window::new(machine.disk(), 0, BYTES)).unwrap();
+    assert_eq!(volume.read(papers::REQUEST).unwrap(), b"{\"name\":\"box-0421-1\"}");
+    volume.write(papers::PAPERS, b"{\"certificate\":\"x\"}").unwrap();
+    volume.close().unwrap();
+    assert_eq!(start(&machine.places).unwrap(), Shop::Known);
+    assert!(machine.read("var/lib/storebox-box/papers.json").contains("certificate"));
+    fs::write(data.join("adopted.json"), "").unwrap();
+    assert!(!papers::request_onto(&machine.places).unwrap(), "nobody has to carry it any more");
+}

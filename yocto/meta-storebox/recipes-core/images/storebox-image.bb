@@ -1,12 +1,16 @@
-SUMMARY = "Storebox read-only root file system"
+SUMMARY = "Storebox read-only root file system, and the disk around it"
+DESCRIPTION = "The service, what a box does about itself, and nothing that a shop never needs."
+BUGTRACKER = "https://storebox.invalid/issues"
+SECTION = "images"
 LICENSE = "MIT"
+CVE_PRODUCT = "storebox"
 
 inherit core-image
 
 IMAGE_FEATURES += "read-only-rootfs"
 IMAGE_FEATURES:remove = "package-management"
-IMAGE_INSTALL = "packagegroup-core-boot storebox systemd-conf"
+IMAGE_INSTALL = "packagegroup-core-boot storebox storebox-box rauc systemd-conf e2fsprogs-resize2fs ca-certificates"
 IMAGE_LINGUAS = ""
 IMAGE_FSTYPES = "erofs"
-# Fail the build, not the store, when a root slot of 320 MiB is too small (KiB).
-IMAGE_ROOTFS_MAXSIZE = "327680"
+# Fail the build, not the store, when a root slot of 512 MiB is too small (KiB).
+IMAGE_ROOTFS_MAXSIZE = "524288"
