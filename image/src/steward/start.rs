@@ -15,11 +15,9 @@ use std::path::Path;
 use nix::unistd::Group;
 
 use super::settings::{self, Setting};
-<<<<<<< HEAD
-use super::{Error, Places, announce, io_error, load_env, replace, slots, sync_folder, touch};
-=======
-use super::{Error, Places, announce, io_error, load_env, papers, replace, sync_folder, touch};
->>>>>>> main
+use super::{
+    Error, Places, announce, io_error, load_env, papers, replace, slots, sync_folder, touch,
+};
 use crate::provision::Provision;
 use crate::provision::stick::{self, StickError};
 use crate::provision::volume::{Volume, VolumeError, Window};
