@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::history::{self, Event};
-use super::{Error, Places, announce, load_env, run, touch};
+use super::{Error, Places, announce, load_env, run, slots, touch};
 use crate::slot::rauc::running;
 use crate::slot::{Slot, State};
 
@@ -52,6 +52,7 @@ pub fn confirm(places: &Places) -> Result<(), Error> {
     env.set_state(&state);
     file.store(&env)?;
     settle_history(places)?;
+    slots::publish(places);
     touch(&places.confirmed())
 }
 

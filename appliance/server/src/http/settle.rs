@@ -12,8 +12,9 @@ use utoipa_axum::routes;
 
 use super::identity::Identity;
 use super::problem::Refusal;
+use crate::spans;
 use crate::terminal::access::{Access, Kind};
-use crate::uplink::Ledger;
+use crate::uplink::{Ledger, steps};
 
 /// A full batch with its frame.
 const BODY_BYTES_MAX: usize = BATCH_BYTES_MAX + ENVELOPE_BYTES_MAX;
@@ -48,7 +49,12 @@ async fn settle(
     let caller = node(identity)?;
     let request: SettleRequest = serde_json::from_slice(&body).map_err(not_understood)?;
     let known = |origin: &NodeId| access.is_active(Kind::Node, origin.as_str());
-    Ok(Json(ledger.receive(&caller, request, known).await?))
+    let begun = spans::begin_other();
+    let answer = ledger.receive(&caller, request, known).await?;
+    if let Some(begun) = begun {
+        steps::settled(begun, &caller, &answer);
+    }
+    Ok(Json(answer))
 }
 
 /// Why a batch is not read.

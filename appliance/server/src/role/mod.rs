@@ -42,6 +42,7 @@ use crate::trust::bridge::BridgeError;
 use crate::trust::customer::Customer;
 use crate::trust::porch::Porch;
 use crate::uplink::{CopiesOpenError, LedgerOpenError, OutboxOpenError};
+use crate::valve::Valve;
 use crate::wire::Wire;
 
 /// Why a role does not start.
@@ -130,6 +131,8 @@ pub struct Basics<'a> {
     pub line: &'a Line,
     /// Its door, likewise.
     pub porch: Option<&'a Porch>,
+    /// What a drill shuts.
+    pub valve: &'a Valve,
     /// The customer's certificate, if the box has a name for it.
     pub customer: Option<&'a Customer>,
     /// Where secrets rest.
@@ -152,6 +155,7 @@ pub async fn start(
 pub use fleet::start as start_fleet;
 pub use line::{Line, open as open_line};
 pub use peers::greeting;
+pub use transactions::held_by;
 
 /// The token in a file or credential; none where a certificate takes its place.
 fn token(file: &Path) -> Result<SecretText, RoleError> {

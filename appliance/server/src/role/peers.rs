@@ -23,6 +23,7 @@ use crate::supervise::{Policy, Supervisor};
 use crate::trust::bridge::BridgeError;
 use crate::trust::porch::Porch;
 use crate::uplink::{Route, Routes, client_through};
+use crate::valve::Valve;
 
 /// One object of a feed arrives from a neighbour within this.
 const OBJECT_MAX: Duration = Duration::from_secs(20);
@@ -159,7 +160,7 @@ impl Neighbours {
             return;
         };
         let pass = self.pass.clone();
-        let route = Route { url: line.url, pass, sealed: None, through };
+        let route = Route { url: line.url, pass, sealed: None, through, valve: Valve::default() };
         self.routes.put(id.clone(), route);
         let rung = Rung { found: true, ..Rung::new(id.clone(), Kind::Peer) };
         if self.sources.put(rung, &url, Source::Http(source)) {

@@ -20,6 +20,7 @@ use crate::secrets::SecretText;
 use crate::status::PanelBuilder;
 use crate::tiers::Tiers;
 use crate::uplink::{Route, Routes, client_through};
+use crate::valve::Valve;
 
 /// One object of a feed arrives within this, or is asked for again.
 const OBJECT_MAX: Duration = Duration::from_secs(30);
@@ -62,11 +63,12 @@ pub(super) fn define(
         let socket = line.socket.as_deref();
         let pass = Pass::Token(token.reveal().to_owned());
         let source = HttpSource::through(socket, &line.url, pass.clone(), OBJECT_MAX)?;
-        let source = source.sealed(sealed.clone());
+        let source = source.sealed(sealed.clone()).behind(basics.valve);
         let id: SourceId = MAIN.parse().expect("a literal that keeps the rule for sources");
         main = Some(source.clone());
         let through = socket.map(client_through).transpose().map_err(RoleError::Client)?;
-        routes.put(id.clone(), Route { url: line.url.clone(), pass, sealed, through });
+        let (url, valve) = (line.url.clone(), basics.valve.clone());
+        routes.put(id.clone(), Route { url, pass, sealed, through, valve });
         sources.put(Rung::new(id, Kind::Primary), &main_config.url, Source::Http(source));
     }
     for entry in &config.sources {
@@ -78,8 +80,8 @@ pub(super) fn define(
             let token_of = token_of(&entry.token_file)?;
             let sealed = wire(basics, entry.sealed, &straight(&entry.url), &token_of)?;
             let pass = pass(entry, neighbour)?;
-            let route = Route { url: entry.url.clone(), pass, sealed, through: None };
-            routes.put(entry.id.clone(), route);
+            let (url, valve) = (entry.url.clone(), valve_of(basics, entry));
+            routes.put(entry.id.clone(), Route { url, pass, sealed, through: None, valve });
         }
         let source = source(basics, entry, neighbour)?;
         let near = usual.near || matches!(&source, Source::Storage(storage) if storage.is_here());
@@ -99,7 +101,9 @@ pub(super) fn keep(basics: &Basics<'_>, definition: &Definition, panel: &mut Pan
     ]);
     let tiers = sources.tiers().clone();
     let shown = tiers.clone();
+    let (looks, valve) = (tiers.clone(), basics.valve.clone());
     basics.supervisor.spawn_owner("sources", |stop| tiers.run(probes, stop));
+    basics.supervisor.spawn_owner("line", |stop| looks.follow(valve, stop));
     panel.add(move |status| status.sources = shown.statuses());
 }
 
@@ -112,7 +116,8 @@ fn source(
         let pass = pass(entry, neighbour)?;
         let wire =
             wire(basics, entry.sealed, &straight(&entry.url), &token_of(&entry.token_file)?)?;
-        return Ok(Source::Http(HttpSource::with(&entry.url, pass, OBJECT_MAX)?.sealed(wire)));
+        let source = HttpSource::with(&entry.url, pass, OBJECT_MAX)?.sealed(wire);
+        return Ok(Source::Http(source.behind(&valve_of(basics, entry))));
     }
     let settings = Settings {
         url: entry.url.clone(),
@@ -122,7 +127,17 @@ fn source(
         region: entry.region.clone(),
     };
     let locker = locker(basics, &entry.ring);
-    Ok(Source::Storage(Storage::open(settings)?.locked(locker)))
+    Ok(Source::Storage(Storage::open(settings)?.locked(locker).behind(basics.valve)))
+}
+
+/// A drill cuts all that is beyond the shop; a neighbour is not.
+fn valve_of(basics: &Basics<'_>, entry: &config::Source) -> Valve {
+    match entry.kind {
+        Kind::Peer => Valve::default(),
+        Kind::Primary | Kind::Additional | Kind::Hosted | Kind::Storage | Kind::Local => {
+            basics.valve.clone()
+        }
+    }
 }
 
 /// A neighbour without a token of its own is shown the secret of the store.

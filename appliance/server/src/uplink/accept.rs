@@ -25,6 +25,7 @@ use super::keeper::{Keeper, read_envelope};
 use super::mirror::Mirror;
 use super::replay::{self, Recovered};
 use super::settled::SettledKeys;
+use super::steps::Arrival;
 use crate::db::DiskError;
 use crate::env;
 use crate::journal::{self, Disk, Location, Reader, RealDisk};
@@ -139,6 +140,20 @@ impl Outbox {
     }
 
     async fn accept_as(
+        &self,
+        envelope: Envelope,
+        guest: Option<Receipt>,
+        adopted: bool,
+    ) -> Result<Receipt, Problem> {
+        let arrival = Arrival::of(&envelope, guest.as_ref());
+        let outcome = self.take(envelope, guest, adopted).await;
+        if let Some(arrival) = arrival {
+            arrival.end(&self.node, &outcome);
+        }
+        outcome
+    }
+
+    async fn take(
         &self,
         envelope: Envelope,
         guest: Option<Receipt>,

@@ -18,6 +18,7 @@ pub mod routes;
 pub mod settle;
 pub mod settled;
 pub mod shipper;
+pub mod steps;
 
 mod bookkeeper;
 mod command;

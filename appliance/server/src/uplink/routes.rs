@@ -13,6 +13,7 @@ use storebox_proto::sync::ladder::{Fault, Kind, Service};
 use super::line;
 use crate::pass::Pass;
 use crate::tiers::{Probe, Tiers};
+use crate::valve::Valve;
 use crate::wire::Wire;
 
 const TRANSACTIONS: Service = Service::Transactions;
@@ -28,6 +29,15 @@ pub struct Route {
     pub sealed: Option<Wire>,
     /// A client of its own, if the way leads through a socket of this box.
     pub through: Option<reqwest::Client>,
+    /// What a drill shuts; that of a neighbour is always open.
+    pub valve: Valve,
+}
+
+impl Route {
+    /// The way to a box on the LAN, in the open.
+    pub fn near(url: String, pass: Pass) -> Self {
+        Self { url, pass, sealed: None, through: None, valve: Valve::default() }
+    }
 }
 
 /// All ways to a sink; a cheap handle.

@@ -26,6 +26,7 @@ fn status() -> Status {
         ready: true,
         reasons: Vec::new(),
         feeds: Vec::new(),
+        drill: None,
         outbox: Some(OutboxStatus { held_max: 1000, ..OutboxStatus::default() }),
         ledger: None,
         listeners: Vec::new(),
@@ -64,6 +65,22 @@ fn a_shop_without_trouble_sells_normally() {
     assert_eq!(said(&quiet), "Selling normally, 1 sale on the way to head office");
     (quiet.outbox, quiet.ledger) = (None, Some(LedgerStatus::default()));
     assert_eq!(said(&quiet), "Serving the shops normally");
+}
+
+#[test]
+fn a_drill_is_told_as_one_and_not_as_a_broken_line() {
+    let mut cut = status();
+    cut.lines = vec![line("masterdata", false), line("transactions", false)];
+    cut.outbox.as_mut().unwrap().waiting = 2;
+    let (since, until) = (at("2026-11-22T10:29:00Z"), at("2026-11-22T10:42:00Z"));
+    cut.drill = Some(crate::status::DrillStatus { by: "anna".to_owned(), since, until });
+    let found = findings(&cut);
+    let sentence =
+        "A drill cuts the line to head office until 10:42 UTC, 2 sales waiting, selling continues";
+    assert_eq!((found.len(), found[0].text.as_str(), found[0].at), (1, sentence, Some(until)));
+    cut.lines[1].is_refused = true;
+    assert_eq!(findings(&cut)[0].code, "line_refused");
+    assert_eq!(cut.summary().drill.unwrap().by, "", "a passer-by is not told who");
 }
 
 #[test]
@@ -239,6 +256,7 @@ fn arb_machine() -> impl Strategy<Value = MachineStatus> {
             wear_percent,
             temperature_c,
             memory_bytes: None,
+            slots: None,
             vault_locked: false,
         },
     )

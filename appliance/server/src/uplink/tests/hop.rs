@@ -87,12 +87,7 @@ fn ship_to(outbox: &Outbox, url: String, trusted: u8, shutdown: &CancellationTok
     let options = ShipperOptions {
         sink: main_sink(),
         authoritative: true,
-        routes: Routes::single(Route {
-            url,
-            pass: Pass::Token("secret".to_owned()),
-            sealed: None,
-            through: None,
-        }),
+        routes: Routes::single(Route::near(url, Pass::Token("secret".to_owned()))),
         node: store(),
         trusted: vec![signer(trusted).verifying_key()],
         line_back: std::sync::Arc::new(|| {}),

@@ -47,12 +47,7 @@ async fn serve(routes: OpenApiRouter, caller: &str) -> SocketAddr {
 }
 
 fn route(address: SocketAddr) -> Route {
-    Route {
-        url: format!("http://{address}"),
-        pass: Pass::Token("secret".to_owned()),
-        sealed: None,
-        through: None,
-    }
+    Route::near(format!("http://{address}"), Pass::Token("secret".to_owned()))
 }
 
 fn open(home: &Path, name: &str) -> OutboxOpened {
