@@ -13,6 +13,7 @@ pub mod confirm;
 pub mod history;
 pub mod papers;
 pub mod settings;
+pub mod slots;
 pub mod start;
 pub mod update;
 

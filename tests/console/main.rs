@@ -60,6 +60,31 @@ async fn a_till_goes_on_selling_when_line_and_box_are_lost_in_mid_sale() -> anyh
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_till_goes_on_at_the_neighbour_box_when_its_own_dies_in_mid_sale() -> anyhow::Result<()> {
+    scenario::play("neighbour.mjs", Stage::open().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cashier_signs_on_with_a_pin_and_too_many_wrong_ones_lock_out() -> anyhow::Result<()> {
+    scenario::play("persons.mjs", Stage::open().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_reads_and_only_the_role_that_may_acts() -> anyhow::Result<()> {
+    scenario::play("roles.mjs", Stage::open().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_is_cut_and_mended_in_a_drill_from_the_console() -> anyhow::Result<()> {
+    scenario::play("drill.mjs", Stage::open().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_in_the_shop_is_on_its_page_as_it_happens() -> anyhow::Result<()> {
+    scenario::play("facts.mjs", Stage::open().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_till_defers_an_announced_refresh_until_its_ticket_is_closed() -> anyhow::Result<()> {
     scenario::play("refresh.mjs", Stage::open().await?).await
 }

@@ -48,6 +48,13 @@ const DISCOUNTS: &str = r#"{"id":"D1","name":"Spring coupon","discount":"10"}
 const COUPONS: &str = r#"{"id":"K1","searchKey":"SPRING10","discountId":"D1"}
 "#;
 
+/// What `storebox-image box` tells of the disk's two slots.
+const SLOTS: &str = r#"{"running":"A","version":"1.4.0","slots":[
+{"name":"A","first":true,"whole":true,"confirmed":true,"tries":0},
+{"name":"B","first":false,"whole":true,"confirmed":true,"tries":2}],"updates":[
+{"at":1795255200,"event":"confirmed","version":"1.4.0","manifest":"aa","why":""},
+{"at":1795168800,"event":"fell-back","version":"1.3.9","manifest":"bb","why":"it did not start"}]}"#;
+
 pub(crate) struct Stage {
     boxes: Boxes,
     /// The address by which browsers know the box, whatever its port is after a restart.
@@ -70,14 +77,20 @@ impl Stage {
         let at = |name: &str| json!(folder.path().join(name).to_string_lossy()).to_string();
         let settings = format!(
             "[terminal]\nincremental_minutes = 1\npopup_minutes = 5\n\
+             [peers]\nsecret_file = {}\n\
+             [machine]\nslots_file = {}\n\
              [[device]]\nid = \"receipts\"\nkind = \"printer\"\nat = {}\nmodel = \"epson-tm-m30\"\n\
              drawers = [\"drawer\"]\n\
              [[device]]\nid = \"counter\"\nkind = \"scale\"\nat = {}\nmodel = \"toledo8217\"\n\
              [[device]]\nid = \"scanner\"\nkind = \"scanner\"\nat = {}\n",
+            at("site.secret"),
+            at("slots.json"),
             at("printer"),
             at("scale"),
             at("scanner"),
         );
+        fs::write(folder.path().join("slots.json"), SLOTS)?;
+        fs::write(folder.path().join("site.secret"), "a secret of this store only")?;
         let executable = Path::new(env!("CARGO_BIN_EXE_storebox-under-test"));
         let sim = PrinterSim::new(Profile::epson_m30(), Script::default());
         let printer = Simulated::plug_in(sim, PrinterSim::act, &folder.path().join("printer"))?;
@@ -166,15 +179,21 @@ impl Stage {
             "weigh" => self.put_on_plate(&text("kg"))?,
             "scan" => self.scanner.act(text("code")),
             "sell" => return self.sell(wish).await,
+            "call" => return self.call(wish).await,
+            "print" => return self.print(wish).await,
+            "people" => self.people().await?,
+            "control" => return Ok(self.boxes.store.control("GET", &text("path"), None).await?),
             "settle before" => self.settle_before(wish).await?,
             "knock" => return self.knock(&text("name")).await,
             "is in" => return self.is_in().await,
             "neighbour" => return self.open_neighbour().await,
+            "peer" => return self.know_neighbour(&text("address")).await,
             "add box" => return Ok(json!(self.boxes.main.ask(&["node", "add", &text("name")])?)),
             "change" => {
                 self.change(&text("lines"))?;
                 self.await_level().await?;
             }
+            "import" => self.change(&text("lines"))?,
             "status" => return Ok(self.boxes.store.control("GET", "/v1/status", None).await?),
             "ledger" => return Ok(self.boxes.main.control("GET", "/v1/ledger", None).await?),
             other => bail!("there is no wish {other:?}"),
@@ -202,6 +221,50 @@ impl Stage {
         Ok(request.send().await?.error_for_status()?.json().await?)
     }
 
+    /// A call of the till's channel.
+    async fn call(&self, wish: &Value) -> anyhow::Result<Value> {
+        let service = wish["service"].as_str().unwrap_or_default();
+        let url = format!("http://{}/v1/channel/{service}", self.boxes.store_address);
+        let request = self.client.post(url).json(&wish["body"]);
+        let request = request.bearer_auth(self.facts["till"].as_str().unwrap_or_default());
+        Ok(request.send().await?.json().await?)
+    }
+
+    /// A paper of the till.
+    async fn print(&self, wish: &Value) -> anyhow::Result<Value> {
+        let url = format!("http://{}/v1/printers/receipts/jobs?wait_s=5", self.boxes.store_address);
+        let body = json!({"key": wish["key"], "receiptline": wish["text"]});
+        let request = self.client.post(url).json(&body);
+        let request = request.bearer_auth(self.facts["till"].as_str().unwrap_or_default());
+        Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+
+    /// A cashier and a manager with the PIN 4711, and the channel of their till.
+    async fn people(&mut self) -> anyhow::Result<()> {
+        let plain = json!({"password": "4711"});
+        let hash = self.boxes.store.control("POST", "/v1/logins/hash", Some(&plain)).await?;
+        let hash = &hash["hash"];
+        let user = |id: &str, name: &str, role: &str| json!({"id": id, "searchKey": id, "name": name, "password": hash, "roles": [role]});
+        let (ann, bob) = (user("ann", "Ann", "cashier"), user("bob", "Bob", "manager"));
+        let role = |id: &str, rights: &[&str]| json!({"id": id, "rights": rights});
+        let cashier = role("cashier", &["sell", "print", "weigh"]);
+        let manager = role("manager", &["sell", "print", "weigh", "drawer", "manage"]);
+        let service = |id: &str| json!({"id": id, "channelId": "shop", "type": id});
+        let access = |id: &str, role: &str| json!({"id": id, "channelId": "shop", "roleId": role, "right": "write"});
+        self.import(&[
+            ("User", &format!("{ann}\n{bob}\n")),
+            ("Role", &format!("{cashier}\n{manager}\n")),
+            ("Channel", &json!({"id": "shop", "name": "Shop", "type": "pos"}).to_string()),
+            ("ChannelService", &format!("{}\n{}\n", service("query"), service("inventory"))),
+            ("Access", &format!("{}\n{}\n", access("a1", "cashier"), access("a2", "manager"))),
+            (
+                "Terminal",
+                &json!({"id": "till-1", "channelId": "shop", "roleId": "cashier"}).to_string(),
+            ),
+        ])?;
+        self.await_level().await
+    }
+
     /// Settles a sale at head office as an earlier life of the shop's box would have.
     async fn settle_before(&self, wish: &Value) -> anyhow::Result<()> {
         let token = fs::read_to_string(self.folder.path().join("store.token"))?;
@@ -222,9 +285,12 @@ impl Stage {
         let key = State::of(&self.boxes.main).await?.public_key;
         let settings = format!(
             "role = \"store\"\n[main]\nurl = \"http://{}\"\npublic_key = \"{key}\"\ntoken_file = {}\n\
-             [http]\nlisten = [\"127.0.0.1:0\"]\n",
+             [http]\nlisten = [\"127.0.0.1:0\"]\n\
+             [browser]\norigins = [\"http://{}\"]\n[peers]\nsecret_file = {}\n",
             self.boxes.main_address,
             json!(token_file.to_string_lossy()),
+            self.counter.address(),
+            json!(folder.join("site.secret").to_string_lossy()),
         );
         let mut neighbour = Process::lay_out(executable, folder, NEIGHBOUR, &settings)?;
         let address: SocketAddr = neighbour.start().await?;
@@ -235,6 +301,17 @@ impl Stage {
         .await?;
         self.neighbour = Some(neighbour);
         Ok(json!({"address": address, "till": till}))
+    }
+
+    /// The shop's box starts anew and knows the neighbour at this address.
+    async fn know_neighbour(&mut self, address: &str) -> anyhow::Result<Value> {
+        let file = self.boxes.store.data().with_file_name("storebox.toml");
+        let id = format!("peer-{NEIGHBOUR}");
+        let source =
+            format!("[[source]]\nid = \"{id}\"\nkind = \"peer\"\nurl = \"http://{address}\"\n");
+        fs::write(&file, format!("{}{source}", fs::read_to_string(&file)?))?;
+        self.boxes.store.stop();
+        self.start().await
     }
 
     fn import(&mut self, models: &[(&str, &str)]) -> anyhow::Result<()> {

@@ -56,6 +56,49 @@ async fn a_terminal_is_told_its_servers_and_a_broken_rule_is_refused_by_name() -
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_is_checked_before_it_is_rolled_out_and_can_be_rolled_back()
+-> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let site = Site::open(folder.path(), "").await?;
+    let version = |name: &str, servers: &str| -> anyhow::Result<String> {
+        let dir = folder.path().join(name);
+        std::fs::create_dir(&dir)?;
+        for (model, lines) in [
+            ("Preference", ENABLED),
+            ("Server", servers),
+            ("Organization", r#"{"id":"chain"}"#),
+            ("Terminal", r#"{"id":"t1","searchKey":"till-1","organizationId":"chain"}"#),
+            ("ServerOrganization", r#"{"id":"1","serverId":"s","organizationId":"chain"}"#),
+        ] {
+            std::fs::write(dir.join(format!("{model}.ndjson")), lines)?;
+        }
+        Ok(dir.to_string_lossy().into_owned())
+    };
+    let first = version("first", &format!("{MAIN}\n{SHOP}"))?;
+    let second = version("second", &format!("{MAIN}\n{}", SHOP.replace("//shop:", "//other:")))?;
+    let broken =
+        version("broken", &format!("{MAIN}\n{}\n{SHOP}", MAIN.replace("\"m\"", "\"m2\"")))?;
+    let main = &site.stage.main;
+    let servers = async || -> anyhow::Result<String> {
+        site.await_level().await?;
+        let (_, config) = told(site.get("/v1/terminal/config")).await?;
+        Ok(config["servers"].to_string())
+    };
+    main.ask(&["import", &first])?;
+    ensure!(servers().await?.contains("//shop:"));
+    let refused = main.ask(&["import", "--check", &broken]).unwrap_err().to_string();
+    ensure!(refused.contains("SRC-07"), "{refused}");
+    let checked = main.ask(&["import", "--check", &second])?;
+    ensure!(checked.contains("\"published\": []"), "{checked}");
+    ensure!(servers().await?.contains("//shop:"), "a check publishes nothing");
+    main.ask(&["import", &second])?;
+    ensure!(servers().await?.contains("//other:"));
+    main.ask(&["import", &first])?;
+    ensure!(servers().await?.contains("//shop:"), "what was in force before is in force again");
+    Ok(())
+}
+
 #[test]
 fn the_client_in_javascript_chooses_as_the_protocol_does() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

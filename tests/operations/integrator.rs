@@ -132,3 +132,52 @@ async fn a_back_office_in_another_language_feeds_a_box_and_settles_its_sales() -
     ensure!(status == 200);
     Ok(())
 }
+
+/// The block of code in the guide that begins like this, with something true in place of what it leaves open.
+fn example(begins: &str, filled: &[(&str, &str)]) -> String {
+    let guide = repository().join("appliance/docs/integrators.md");
+    let guide = std::fs::read_to_string(guide).expect("the guide is there");
+    let at = guide.find(begins).unwrap_or_else(|| panic!("no example begins with {begins}"));
+    let lines = guide[at..].lines();
+    let block: String = lines.take_while(|line| !line.trim().is_empty()).collect();
+    filled.iter().fold(block, |text, (open, value)| text.replace(open, value))
+}
+
+#[test]
+fn the_examples_of_the_guide_are_what_boxes_read() {
+    use storebox_proto::feed::Head;
+    use storebox_proto::ids::Hash32;
+    use storebox_proto::ticket::settle::KeyedAnswer;
+    use storebox_proto::ticket::{Answer, SettleRequest};
+    let hash = format!("\"{}\"", Hash32::of(b"guide"));
+    let head = example(
+        "{\"version\":1,\"feed\"",
+        &[
+            ("{\"revision\":42,…}", "{\"revision\":42,\"pages\":[]}"),
+            ("bytes\":…", "bytes\":7"),
+            ("…", &hash),
+        ],
+    );
+    let head: Head = serde_json::from_str(&head).unwrap();
+    assert_eq!((head.revision, head.runs.len(), head.models[0].count), (42, 2, 9000));
+    let uuid = format!("\"{}\"", key(1));
+    let time = "\"2026-11-22T10:02:00Z\"";
+    let known = [
+        ("[…]", "[]"),
+        ("{…}", "{}"),
+        ("\"occurredAt\":…", &format!("\"occurredAt\":{time}")),
+        ("…", &uuid),
+    ];
+    let batch: SettleRequest =
+        serde_json::from_str(&example("{\"node\":\"store-367\",\"envelopes\"", &known)).unwrap();
+    assert_eq!(batch.envelopes[0].check().err().map(|error| error.to_string()), None);
+    let problem =
+        r#"{"type":"about:blank","status":503,"code":"busy","detail":"later","retryable":true}"#;
+    for result in ["later", "refused"] {
+        let begins = format!("{{\"key\":…,\"result\":\"{result}\"");
+        let line = example(&begins, &[("{…}", problem), ("…", &uuid)]);
+        let line = line.split('`').next().unwrap();
+        let answer: KeyedAnswer = serde_json::from_str(line).unwrap();
+        assert!(!matches!(answer.answer, Answer::Taken { .. }), "{line}");
+    }
+}

@@ -180,3 +180,24 @@ fn scan(target: SocketAddr, folder: &Path) -> anyhow::Result<Option<Value>> {
     ensure!(result.is_object(), "{found}");
     Ok(Some(result.clone()))
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_without_papers_sells_with_the_line_to_an_https_head_office_down()
+-> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    let main = format!("[main]\nurl = \"https://127.0.0.1:9\"\npublic_key = \"{key}\"\n");
+    let listen = "[http]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nlisten = [\"127.0.0.1:0\"]\n";
+    let settings = format!("role = \"store\"\n{listen}{main}");
+    let mut store = Process::lay_out(executable(), folder.path(), "store-1", &settings)?;
+    let address = store.start().await?;
+    let token = store.ask(&["terminal", "add", "till-1"])?;
+    let sell = reqwest::Client::new()
+        .post(format!("http://{address}/v1/transactions"))
+        .bearer_auth(token)
+        .json(&sale(1, "1.00"));
+    ensure!(sell.send().await?.status() == 200);
+    let status = store.ask(&["status"])?;
+    ensure!(status.contains("was not adopted"), "{status}");
+    Ok(())
+}

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod problem;
 pub mod time;
 
+pub mod drill;
 pub mod estate;
 pub mod feed;
 pub mod query;

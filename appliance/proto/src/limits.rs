@@ -49,6 +49,11 @@ pub const CHANGES_ALWAYS_TAKEN: u64 = 10_000;
 /// Records on one page of an answer.
 pub const PAGE_RECORDS_MAX: usize = 1000;
 
+/// The longest that a drill may cut the line to head office.
+pub const DRILL_SECONDS_MAX: u32 = 4 * 3600;
+/// The longest name of who does so.
+pub const DRILL_NAME_CHARS_MAX: usize = 60;
+
 /// The body of one transaction.
 pub const ENVELOPE_BYTES_MAX: usize = 256 * 1024;
 /// Transactions that one transaction may wait for.

@@ -1,6 +1,6 @@
 // The console: one status that streams in, one page at a time that shows it.
 
-import { get, keepToken, listen, maybe, token } from "./lib/api.js";
+import { get, keepToken, listen, maybe, post, token } from "./lib/api.js";
 import { badge, h } from "./lib/dom.js";
 import { ago, localised, setClock, span } from "./lib/words.js";
 import { Overview } from "./views/overview.js";
@@ -30,7 +30,10 @@ const PAGES = [
 ];
 
 const element = (id) => document.getElementById(id);
-const context = { status: null, caller: { kind: "nobody" }, isOperator: () => context.caller.kind === "operator" };
+const context = { status: null, caller: { kind: "nobody" }, isOperator: () => context.caller.kind === "operator",
+  /** Whether the box would let this caller do what needs a right; a till without a person may do what it always could. */
+  may: (right) => context.isOperator() || (context.caller.kind === "terminal" && (context.caller.person?.rights.includes(right) ?? true)) };
+let renewal = null;
 let page = null;
 let heardAt = 0;
 let stream = null;
@@ -128,19 +131,45 @@ async function signIn(value) {
   keepToken(value);
   const caller = await get("/v1/whoami");
   if (caller.kind === "node") throw new Error("this is a box's token, not a person's");
+  if (caller.kind === "terminal") caller.person = await get("/v1/session").catch(() => null);
   context.caller = caller;
+  stayOn(caller.person?.lifeMs);
   changedCaller();
+}
+
+/** A person's token is renewed after half its life. */
+function stayOn(lifeMs) {
+  clearTimeout(renewal);
+  if (!lifeMs) return;
+  renewal = setTimeout(async () => {
+    try {
+      const session = await post("/v1/session/renew", {});
+      keepToken(session.token);
+      stayOn(session.lifeMs);
+    } catch (error) {
+      signOut(error.message);
+    }
+  }, lifeMs / 2);
+}
+
+/** Too many wrong PINs: nobody tries this name before the box would listen; another name may. */
+function lockOut(seconds, user = element("user").value) {
+  const isLocked = seconds > 0 && element("user").value === user;
+  element("sign-on").disabled = isLocked;
+  element("sign-on").textContent = isLocked ? `Locked for ${seconds} s` : "Sign on";
+  if (seconds > 0) setTimeout(() => lockOut(seconds - 1, user), 1000);
 }
 
 function signOut(why = "") {
   keepToken(null);
+  clearTimeout(renewal);
   context.caller = { kind: "nobody" };
   changedCaller();
   if (why) openSignIn(`You were signed out: ${why}`);
 }
 
 function changedCaller() {
-  element("sign").textContent = context.caller.kind === "nobody" ? "Sign in" : `Sign out (${context.caller.kind})`;
+  element("sign").textContent = context.caller.kind === "nobody" ? "Sign in" : `Sign out (${context.caller.person?.name ?? context.caller.kind})`;
   page?.view.end?.();
   page = null;
   follow();
@@ -148,7 +177,8 @@ function changedCaller() {
 
 function openSignIn(why = "") {
   element("sign-refused").textContent = why;
-  element("token").value = "";
+  for (const id of ["token", "till-token", "pin"]) element(id).value = "";
+  element("pin-refused").textContent = "";
   element("sign-in").showModal();
 }
 
@@ -162,6 +192,21 @@ element("sign-in").querySelector("form").addEventListener("submit", async (event
   } catch (error) {
     keepToken(null);
     element("sign-refused").textContent = `Not signed in: ${error.message}.`;
+  }
+});
+element("by-pin").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    keepToken(element("till-token").value.trim());
+    const { token: own } = await post("/v1/session", { user: element("user").value.trim(), password: element("pin").value });
+    await signIn(own);
+    element("sign-in").close();
+  } catch (error) {
+    keepToken(null);
+    element("pin-refused").textContent = `Not signed on: ${error.message}.`;
+    if (error.waitS) lockOut(error.waitS);
+  } finally {
+    element("pin").value = "";
   }
 });
 addEventListener("hashchange", turnTo);

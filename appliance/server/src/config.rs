@@ -20,8 +20,8 @@ pub use intake::{Intake, IntakeTable};
 pub use load::{ConfigError, Override, Place, load, parse};
 pub use secret::{Login, Seal, Secrets};
 pub use sections::{
-    Discovery, Http, InvalidKey, KeyText, Level, Log, Main, Masterdata, Mode, Outbox,
-    RequestLogging, Role, Sink, TerminalDefaults,
+    Discovery, Http, InvalidKey, KeyText, Level, Log, Machine, Main, Masterdata, Mode, Outbox,
+    RequestLogging, Role, Sink, TerminalDefaults, Traces,
 };
 pub use source::{Mirror, Peers, Publish, Require, Source};
 pub use trust::{Browser, Tls};
@@ -90,6 +90,10 @@ pub struct Config {
     pub devices: Vec<Device>,
     /// What is kept of calls of channels (role `store`).
     pub request_log: RequestLogging,
+    /// What is below the box.
+    pub machine: Machine,
+    /// Where it is told how sales travelled.
+    pub traces: Traces,
     /// What is logged.
     pub log: Log,
 }
@@ -120,6 +124,8 @@ impl Default for Config {
             terminal: TerminalDefaults::default(),
             devices: Vec::new(),
             request_log: RequestLogging::default(),
+            machine: Machine::default(),
+            traces: Traces::default(),
             log: Log::default(),
         }
     }

@@ -11,11 +11,16 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use storebox_proto::time::ClockConfidence;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+mod boxes;
+
+use crate::http::fleet::{BoxView, Fleet};
 use crate::http::traffic::Traffic;
-use crate::status::{DeliveryStatus, DeviceStatus, HookStatus, Panel, PushFigures, Status};
+use crate::spans;
+use crate::status::{DeliveryStatus, DeviceStatus, HookStatus, Level, Panel, PushFigures, Status};
 use crate::tiers::SourceStatus;
 
 /// The media type of the OpenMetrics text format.
@@ -26,6 +31,18 @@ const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=u
 pub struct Metrics {
     panel: Panel,
     traffic: Traffic,
+    chain: Chain,
+}
+
+/// What is known of the other boxes of the chain.
+#[derive(Debug, Clone)]
+pub enum Chain {
+    /// This is none of head office's.
+    Unknown,
+    /// They tell head office.
+    Live(Fleet),
+    /// They are these: for documents.
+    Fixed(Vec<BoxView>),
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -35,7 +52,13 @@ type Counters = Family<Labels, Counter>;
 impl Metrics {
     /// Numbers of this box.
     pub fn new(panel: Panel, traffic: Traffic) -> Self {
-        Self { panel, traffic }
+        Self { panel, traffic, chain: Chain::Unknown }
+    }
+
+    /// With those of all boxes of the chain, at head office.
+    #[must_use]
+    pub fn of(self, chain: Chain) -> Self {
+        Self { chain, ..self }
     }
 
     /// The route of this file.
@@ -48,6 +71,8 @@ impl Metrics {
         let status = self.panel.status().await;
         let mut registry = Registry::with_prefix("storebox");
         add_box(&mut registry, &status);
+        add_findings(&mut registry, &status);
+        add_machine(&mut registry, &status);
         add_feeds(&mut registry, &status);
         add_sources(&mut registry, &status);
         add_transactions(&mut registry, &status);
@@ -58,6 +83,12 @@ impl Metrics {
         add_tasks(&mut registry, &status);
         add_trust(&mut registry, &status);
         add_traffic(&mut registry, &self.traffic);
+        add_spans(&mut registry);
+        match &self.chain {
+            Chain::Unknown => {}
+            Chain::Live(fleet) => boxes::add(&mut registry, &fleet.boxes().await, status.now),
+            Chain::Fixed(known) => boxes::add(&mut registry, known, status.now),
+        }
         let mut text = String::new();
         encode(&mut text, &registry).expect("writing to a string never fails");
         text
@@ -107,12 +138,55 @@ fn add_box(registry: &mut Registry, status: &Status) {
     gauges(registry, "build", "What runs here", std::iter::once((labels, 1)));
 }
 
+fn add_findings(registry: &mut Registry, status: &Status) {
+    let level = |level: Level| match level {
+        Level::Good => "good",
+        Level::Notice => "notice",
+        Level::Bad => "bad",
+    };
+    let findings = status.findings.iter().map(|finding| {
+        (vec![("code", finding.code.clone()), ("level", level(finding.level).to_owned())], 1)
+    });
+    gauges(registry, "finding", "What is to be said of the box", findings);
+    let drill = u64::from(status.drill.is_some());
+    gauge(registry, "drill", "Whether the line to head office is cut on purpose", drill);
+    let is_wrong = u64::from(status.clock == ClockConfidence::Wrong);
+    gauge(registry, "clock_wrong", "Whether the clock is known to be wrong", is_wrong);
+}
+
+/// What the machine does not tell is not there.
+fn add_machine(registry: &mut Registry, status: &Status) {
+    let machine = &status.machine;
+    let mut known = |name: &str, help: &str, value: Option<u64>| {
+        if let Some(value) = value {
+            gauge(registry, name, help, value);
+        }
+    };
+    known("disk_free_bytes", "Free bytes of the data's disk", machine.disk_free_bytes);
+    known("disk_bytes", "Bytes of the data's disk", machine.disk_total_bytes);
+    known(
+        "disk_wear_percent",
+        "Used part of the flash's life",
+        machine.wear_percent.map(u64::from),
+    );
+    let degrees = machine.temperature_c.map(|degrees| u64::try_from(degrees).unwrap_or(0));
+    known("temperature_celsius", "The hottest sensor", degrees);
+    known("memory_bytes", "Memory of the service", machine.memory_bytes);
+    known("vault_locked", "Whether the vault does not open", Some(machine.vault_locked.into()));
+}
+
 fn add_feeds(registry: &mut Registry, status: &Status) {
     let of = |feed: &str| vec![("feed", feed.to_owned())];
     let revisions = status.feeds.iter().map(|feed| (of(&feed.feed), feed.revision));
     gauges(registry, "feed_revision", "Revision that readers see", revisions);
     let records = status.feeds.iter().map(|feed| (of(&feed.feed), feed.records));
     gauges(registry, "feed_records", "Records of a feed", records);
+    let published = status
+        .feeds
+        .iter()
+        .map(|feed| (of(&feed.feed), u64::try_from(feed.published.unix_ms() / 1000).unwrap_or(0)));
+    let help = "When the author published what readers see, in seconds since 1970";
+    gauges(registry, "feed_published_timestamp_seconds", help, published);
     let failed =
         status.feeds.iter().map(|feed| (of(&feed.feed), u64::from(feed.last_error.is_some())));
     gauges(registry, "feed_failed", "Whether the last refresh failed", failed);
@@ -157,6 +231,9 @@ fn add_devices(registry: &mut Registry, status: &Status) {
 fn add_transactions(registry: &mut Registry, status: &Status) {
     if let Some(outbox) = &status.outbox {
         gauge(registry, "outbox_waiting", "Transactions not yet settled", outbox.waiting);
+        gauge(registry, "outbox_room", "As many may wait", outbox.held_max);
+        let failed = u64::from(outbox.failed);
+        gauge(registry, "outbox_failed", "Whether the disk refuses transactions", failed);
         let oldest = outbox.oldest_s.unwrap_or(0);
         gauge(registry, "outbox_oldest_seconds", "Age of the oldest of them", oldest);
         let quarantined = outbox.quarantined;
@@ -240,6 +317,12 @@ fn add_trust(registry: &mut Registry, status: &Status) {
     gauge(registry, "enrolment_waiting", "Newcomers that wait for a person", waiting);
     counter(registry, "enrolment_enrolled", "Members that were let in", trust.enrolled);
     counter(registry, "enrolment_refused", "Newcomers that were refused", trust.refused);
+}
+
+fn add_spans(registry: &mut Registry) {
+    let counts = spans::counts();
+    counter(registry, "spans_sent", "Spans that the collector has", counts.sent);
+    counter(registry, "spans_dropped", "Spans that it did not take in time", counts.dropped);
 }
 
 fn add_traffic(registry: &mut Registry, traffic: &Traffic) {

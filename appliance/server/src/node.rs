@@ -11,30 +11,36 @@ use std::time::Duration;
 use axum::Router;
 use ed25519_dalek::SigningKey;
 use futures_util::FutureExt;
+use utoipa_axum::router::OpenApiRouter;
 use zeroize::Zeroizing;
 
 use crate::chronicle::Keeper;
-use crate::config::Config;
+use crate::config::{Config, Role};
+use crate::drill::Drills;
 use crate::http::live::Live;
 use crate::http::rate::Rates;
 use crate::http::sealed::Sealing;
 use crate::http::server::Server;
 use crate::http::traffic::Traffic;
-use crate::http::{admin, chronicle, health, log, openapi, page, persons, seals, session, whoami};
+use crate::http::{
+    admin, chronicle, drill, fleet, health, log, openapi, page, persons, seals, session, whoami,
+};
 use crate::key::{self, KeyError};
 use crate::logging;
 use crate::login::{self, Logins};
-use crate::metrics::Metrics;
+use crate::metrics::{Chain, Metrics};
 use crate::notify::Notifier;
 use crate::role::{self, Basics, RoleError};
 use crate::seal::{Seals, SealsError};
 use crate::secrets::{self, Vault, VaultError};
 use crate::signal::Wishes;
+use crate::spans;
 use crate::status::{self, Panel, PanelBuilder, Status};
 use crate::supervise::{Fatal, Supervisor};
 use crate::terminal::access::{Access, AccessError};
 use crate::trust::customer::Customer;
 use crate::trust::line::Lines;
+use crate::valve::Valve;
 
 mod beacon;
 mod premises;
@@ -74,6 +80,9 @@ pub enum NodeError {
     /// The chronicle's file cannot be used.
     #[error("open the chronicle")]
     Chronicle(#[source] io::Error),
+    /// The collector of traces cannot be addressed.
+    #[error("address the collector of traces")]
+    Traces(#[from] reqwest::Error),
     /// Signals cannot be heard.
     #[error("listen for signals")]
     Signals(#[source] io::Error),
@@ -147,6 +156,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let sealing = Sealing::new(seals.clone(), &config.seal);
     let lines = Lines::new(&config.data_dir, trust.house().cloned());
     let line = role::open_line(config, &lines)?;
+    let valve = Valve::default();
     let basics = Basics {
         config,
         key: &key,
@@ -156,6 +166,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         line: &line,
         lines: &lines,
         porch: trust.porch(),
+        valve: &valve,
         customer: customer.as_ref(),
         vault: &vault,
         supervisor,
@@ -163,19 +174,19 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let mut routers = role::start(&basics, &mut panel).await?;
     admin::report(&access, &mut panel);
     trust.report(config, &mut panel);
-    panel.add(status::report_machine(&config.data_dir));
+    panel.add(status::report_machine(&config.data_dir, &config.machine.slots_file));
     panel.add(move |status| status.machine.vault_locked = is_vault_locked);
+    let drills = drills(config, &valve, &mut panel);
     let (panel, traffic) = (panel.finish(), Traffic::default());
-    let metrics = Metrics::new(panel.clone(), traffic.clone());
-    let waits = traffic.waits().clone();
-    let (keeper, pages) =
-        Keeper::open(&config.data_dir, panel.clone(), waits).map_err(NodeError::Chronicle)?;
-    supervisor.spawn_owner("chronicle", |stop| keeper.run(stop));
-    routers.extend(role::start_fleet(&basics, &panel)?);
+    let fleet = role::start_fleet(&basics, &panel)?;
+    let chain = fleet.clone().map_or(Chain::Unknown, Chain::Live);
+    let metrics = Metrics::new(panel.clone(), traffic.clone()).of(chain);
+    routers.extend(fleet.map(fleet::routes));
+    routers.extend(drills.map(|drills| start_drills(drills, &panel, &traffic, supervisor)));
     let live = Live::new(panel.clone(), supervisor.root());
     supervisor.spawn_owner("live", |stop| live.clone().run(stop));
     routers.extend([
-        chronicle::routes(pages),
+        keep_chronicle(config, &panel, &traffic, supervisor)?,
         live.routes(),
         whoami::routes(),
         health::routes(panel.clone()),
@@ -204,12 +215,50 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     })
 }
 
+fn keep_chronicle(
+    config: &Config,
+    panel: &Panel,
+    traffic: &Traffic,
+    supervisor: &Supervisor,
+) -> Result<OpenApiRouter, NodeError> {
+    let waits = traffic.waits().clone();
+    let opened = Keeper::open(&config.data_dir, panel.clone(), waits);
+    let (keeper, pages) = opened.map_err(NodeError::Chronicle)?;
+    supervisor.spawn_owner("chronicle", |stop| keeper.run(stop));
+    Ok(chronicle::routes(pages))
+}
+
+/// A box with a line to head office can do without it on purpose.
+fn drills(config: &Config, valve: &Valve, panel: &mut PanelBuilder) -> Option<Drills> {
+    if config.role == Role::Main {
+        return None;
+    }
+    let drills = Drills::open(&config.data_dir, valve.clone());
+    panel.add(drills.report());
+    Some(drills)
+}
+
+fn start_drills(
+    drills: Drills,
+    panel: &Panel,
+    traffic: &Traffic,
+    supervisor: &Supervisor,
+) -> OpenApiRouter {
+    let counted = traffic.clone();
+    drills.look_at(panel.clone(), move || (counted.failures(), counted.waits().waits()));
+    supervisor.spawn_owner("drill", |stop| drills.clone().run(stop));
+    drill::routes(drills)
+}
+
 async fn serve(
     config: &Config,
     premises: &Premises,
     supervisor: &Supervisor,
     wishes: &mut Wishes,
 ) -> Result<(), NodeError> {
+    if let Some(exporter) = spans::start(&config.traces, &config.node, config.role.as_str())? {
+        supervisor.spawn_owner("spans", |stop| exporter.run(stop));
+    }
     let built = build(config, supervisor).await?;
     let Built { key, access, router, panel, traffic, sealing, logins, trust, customer, .. } = built;
     let network = premises.listen(&config.http.listen).await?;

@@ -23,7 +23,7 @@ use crate::env;
 use crate::supervise::Supervisor;
 use crate::tiers::SourceStatus;
 pub use channels::{ChannelsStatus, HookStatus, PushFigures};
-pub use machine::{MachineStatus, report as report_machine};
+pub use machine::{MachineStatus, SlotStatus, SlotsStatus, UpdateLine, report as report_machine};
 use memory::LineMemory;
 pub use sentence::{Finding, Level, findings};
 
@@ -63,6 +63,9 @@ pub struct Status {
     pub reasons: Vec<String>,
     /// Its masterdata.
     pub feeds: Vec<FeedStatus>,
+    /// The line to head office is cut on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<DrillStatus>,
     /// Transactions that wait for head office (role `store`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outbox: Option<OutboxStatus>,
@@ -123,6 +126,20 @@ pub struct FeedStatus {
     /// Why the last refresh failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+}
+
+/// A drill that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DrillStatus {
+    /// Who wanted it; for the operator only.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
+    /// Since when the line is cut.
+    #[schema(value_type = String)]
+    pub since: Timestamp,
+    /// When it comes back by itself.
+    #[schema(value_type = String)]
+    pub until: Timestamp,
 }
 
 /// The outbox of a box.
@@ -314,6 +331,8 @@ impl Status {
     pub fn summary(mut self) -> Self {
         self.clients.clear();
         self.trust = None;
+        self.machine.slots.iter_mut().for_each(|slots| slots.updates.clear());
+        self.drill.iter_mut().for_each(|drill| drill.by.clear());
         self.tasks.clear();
         if let Some(channels) = &mut self.channels {
             channels.hush();
@@ -429,6 +448,7 @@ impl Panel {
             ready: true,
             reasons: Vec::new(),
             feeds: Vec::new(),
+            drill: None,
             outbox: None,
             ledger: None,
             deliveries: Vec::new(),

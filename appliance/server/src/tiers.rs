@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::env;
+use crate::valve::Valve;
 
 /// What looks at a source: nothing is wrong with it, or this is.
 pub type Probe = Arc<dyn Fn(SourceId) -> BoxFuture<'static, Result<(), Fault>> + Send + Sync>;
@@ -230,6 +231,13 @@ impl Tiers {
                 () = sleep => self.act(Ladder::handle_timeout),
                 _ = changed.changed() => {}
             }
+        }
+    }
+
+    /// Looks at what is open as soon as a drill is over, until the box stops.
+    pub async fn follow(self, valve: Valve, stop: CancellationToken) {
+        while stop.run_until_cancelled(valve.reopened()).await.is_some() {
+            self.hurry();
         }
     }
 

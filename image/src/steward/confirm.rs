@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::history::{self, Event};
-use super::{Error, Places, announce, load_env, run, touch};
+use super::{Error, Places, announce, load_env, run, slots, touch};
 use crate::slot::rauc::running;
 use crate::slot::{Slot, State};
 
@@ -28,6 +28,8 @@ const SELF_TEST: &str = "storebox-selftest.service";
 const SERVICE: &str = "storebox.service";
 /// The exit code of a configuration that is refused: no restart mends it.
 const EXIT_CONFIG: &str = "78";
+/// A service that starts for so long was given up, whatever systemd calls it.
+const TRIES_S_MAX: u32 = 300;
 /// A confirmed machine that fails sooner is not restarted, or it would do nothing else.
 const UPTIME_MIN_S: u32 = 1200;
 const LOG_LINES: &str = "8";
@@ -50,6 +52,7 @@ pub fn confirm(places: &Places) -> Result<(), Error> {
     env.set_state(&state);
     file.store(&env)?;
     settle_history(places)?;
+    slots::publish(places);
     touch(&places.confirmed())
 }
 
@@ -92,8 +95,7 @@ pub fn deadline(places: &Places) -> Result<(), Error> {
 
 /// systemd gave the service up.
 pub fn failed(places: &Places) -> Result<(), Error> {
-    // systemd also asks between two tries of its own; there is nothing to decide yet.
-    if places.waiting().exists() || property("ActiveState") == "activating" {
+    if places.waiting().exists() || !is_given_up() {
         return Ok(());
     }
     let is_refused = property("ExecMainStatus") == EXIT_CONFIG;
@@ -119,6 +121,18 @@ pub fn failed(places: &Places) -> Result<(), Error> {
     }
     announce::on_console(places, "the service failed: restarting");
     restart()
+}
+
+/// Whether systemd has given the service up. It also asks between two tries of its own, and asks nobody who is busy
+/// already: so this waits until there are no tries left, or one of them works.
+fn is_given_up() -> bool {
+    for _ in 0..TRIES_S_MAX {
+        match property("ActiveState").as_str() {
+            "activating" | "deactivating" | "reloading" => thread::sleep(Duration::from_secs(1)),
+            state => return state != "active",
+        }
+    }
+    true
 }
 
 fn property(name: &str) -> String {

@@ -15,7 +15,9 @@ use std::path::Path;
 use nix::unistd::Group;
 
 use super::settings::{self, Setting};
-use super::{Error, Places, announce, io_error, load_env, papers, replace, sync_folder, touch};
+use super::{
+    Error, Places, announce, io_error, load_env, papers, replace, slots, sync_folder, touch,
+};
 use crate::provision::Provision;
 use crate::provision::stick::{self, StickError};
 use crate::provision::volume::{Volume, VolumeError, Window};
@@ -73,6 +75,7 @@ pub fn start(places: &Places) -> Result<Shop, Error> {
         Shop::TakenIn { .. } | Shop::Known => {}
     }
     apply(places, &current)?;
+    slots::publish(places);
     Ok(shop)
 }
 

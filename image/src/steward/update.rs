@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::history::{self, Event};
-use super::{Error, Places, announce, io_error, run};
+use super::{Error, Places, announce, io_error, run, slots};
 use crate::manifest::Version;
 
 const ENDING: &str = "raucb";
@@ -104,9 +104,11 @@ fn install(places: &Places, path: &Path, wish: Wish) -> Result<(), Error> {
     announce::on_console(places, &format!("installing release {version}"));
     if let Err(error) = run("rauc", &[Path::new("install"), path]) {
         history::note(places, Event::Failed, &info.version, &info.hash, &error.to_string())?;
+        slots::publish(places);
         return Err(error);
     }
     history::note(places, Event::Installed, &info.version, &info.hash, "")?;
+    slots::publish(places);
     announce::on_console(places, &format!("release {version} is installed and starts next"));
     Ok(())
 }

@@ -79,7 +79,7 @@ await page.keyboard.press("Enter");
 await page.locator('nav a[href="#sales"][aria-current="page"]').waitFor();
 // A token that nobody has is refused, and said so.
 await page.getByRole("button", { name: "Sign in" }).click();
-await page.getByLabel("Token").fill("sbo_wrong");
+await page.getByLabel("Token", { exact: true }).fill("sbo_wrong");
 await page.keyboard.press("Enter");
 await page.getByText(/Not signed in: nobody has this token/).waitFor();
 await check(page, "sign-in");

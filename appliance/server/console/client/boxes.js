@@ -27,9 +27,11 @@ export function correlate() {
 
 /** A refusal (RFC 9457): the box is well and says no. */
 export class Refusal extends Error {
-  constructor(status, problem, correlation = "") {
+  constructor(status, problem, correlation = "", waitS = 0) {
     super(problem?.detail ?? `the box answered ${status}`);
     this.status = status;
+    /** Seconds after which the box would listen again, if it said so. */
+    this.waitS = waitS;
     this.code = problem?.code ?? "unknown";
     this.retryable = problem?.retryable ?? status >= 500;
     /** What to tell whoever looks after the box: `storebox channel log --correlation …`. */
@@ -79,6 +81,8 @@ export class Boxes extends EventTarget {
     this.places = places.map((place) => ({ ...place, restUntil: 0, restMs: REST_FIRST_MS, up: null }));
     this.current = null;
     this.servers = null;
+    /** Whose token is shown instead of the till's own, at the box that gave it. @type {{place: object, token: string} | null} */
+    this.person = null;
   }
 
   /** Asks all boxes at once whether they are there, so that nobody waits for one that is not. */
@@ -161,14 +165,20 @@ export class Boxes extends EventTarget {
         continue;
       }
       this.found(place);
-      if (problem || !answer.ok) throw new Refusal(answer.status, problem, correlation);
+      if (answer.status === 401 && this.person?.place === place) {
+        this.person = null;
+        this.dispatchEvent(new CustomEvent("left", { detail: problem?.detail ?? "" }));
+        return this.ask(path, { method, body, timeoutMs });
+      }
+      if (problem || !answer.ok) throw new Refusal(answer.status, problem, correlation, Number(answer.headers.get("retry-after")) || 0);
       return answer.status === 204 ? null : answer.json();
     }
     throw new NoBox(correlation);
   }
 
   send(place, path, method, body, timeoutMs, correlation = correlate()) {
-    const headers = { authorization: `Bearer ${place.token}`, [CORRELATION]: correlation };
+    const token = this.person?.place === place ? this.person.token : place.token;
+    const headers = { authorization: `Bearer ${token}`, [CORRELATION]: correlation };
     if (body !== undefined) headers["content-type"] = "application/json";
     return fetch(place.url + path, { method, headers, cache: "no-store", signal: AbortSignal.timeout(timeoutMs),
       body: body === undefined ? undefined : JSON.stringify(body) });

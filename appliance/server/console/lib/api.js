@@ -6,9 +6,9 @@ const KEY = "storebox-operator";
 
 /** A refusal of the box (RFC 9457); act on `code`, show `message`. */
 export class Refusal extends Error {
-  constructor(status, problem) {
+  constructor(status, problem, waitS = 0) {
     super(problem?.detail ?? `the box answered ${status}`);
-    this.status = status;
+    [this.status, this.waitS] = [status, waitS];
     this.code = problem?.code ?? "unknown";
   }
 }
@@ -30,7 +30,7 @@ function headers(more = {}) {
 async function checked(answer) {
   if (answer.ok) return answer;
   const problem = await answer.json().catch(() => null);
-  throw new Refusal(answer.status, problem);
+  throw new Refusal(answer.status, problem, Number(answer.headers.get("retry-after")) || 0);
 }
 
 export async function get(path) {

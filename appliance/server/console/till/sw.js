@@ -2,7 +2,7 @@
 
 const SHELL = "till-2";
 const FILES = [
-  "/till/", "/till/till.js", "/till/ticket.js", "/till/refresh.js", "/till/till.css", "/till/till.webmanifest",
+  "/till/", "/till/till.js", "/till/ticket.js", "/till/refresh.js", "/till/person.js", "/till/till.css", "/till/till.webmanifest",
   "/console/style.css", "/console/icon.svg", "/console/lib/dom.js", "/console/lib/words.js",
   "/console/client/boxes.js", "/console/client/events.js", "/console/client/journal.js", "/console/client/shipper.js", "/console/client/masterdata.js",
   "/console/client/servers.js",

@@ -50,7 +50,7 @@ export class Ticket {
   }
 
   /** The envelope of the sale under a number of its till. */
-  envelope({ terminal, epoch, session }, sequence, now = new Date()) {
+  envelope({ terminal, epoch, session, cashier }, sequence, now = new Date()) {
     const key = mint(now.getTime());
     const payload = {
       id: key,
@@ -61,6 +61,7 @@ export class Ticket {
       })),
       payments: [{ paymentMethod: "cash", amount: decimal(this.total) }],
     };
+    if (cashier) payload.cashier = cashier;
     if (this.customer) payload.businessPartner = this.customer.id;
     if (this.coupon) payload.discounts = [{ discount: this.coupon.discount.id, coupon: this.coupon.code, amount: decimal(this.reduction) }];
     return {

@@ -6,6 +6,7 @@ import { Journal } from "/console/client/journal.js";
 import { Copy, decimal } from "/console/client/masterdata.js";
 import { Shipper } from "/console/client/shipper.js";
 import { badge, h, table } from "/console/lib/dom.js";
+import { Cashier } from "./person.js";
 import { Refresher } from "./refresh.js";
 import { Ticket } from "./ticket.js";
 
@@ -31,6 +32,7 @@ async function work() {
   till.boxes = new Boxes(till.places);
   till.boxes.addEventListener("change", showLink);
   till.copy = new Copy(till.boxes, till.journal);
+  till.cashier = new Cashier(till.boxes, showCashier);
   const hasCopy = await till.copy.open();
   till.profile = (await till.journal.fact("profile")) ?? null;
   till.session = (await till.journal.fact("session")) ?? crypto.getRandomValues(new Uint32Array(2)).join("-");
@@ -98,6 +100,39 @@ function showLink() {
   element("link").className = here ? "live on" : "live off";
   const scanners = [...till.scanners].map((name) => `, ${name}`).join("");
   element("place").textContent = here ? `${new URL(here.url || location.origin).host}${scanners}` : "what is sold is kept in this till";
+}
+
+function showCashier(session, why = "") {
+  element("who").textContent = `Cashier: ${session?.name ?? "nobody"}`;
+  if (why) say(`Signed off: ${why}.`);
+}
+
+function openPerson() {
+  element("pin").value = "";
+  element("person-refused").textContent = "";
+  element("sign-off").hidden = !till.cashier?.session;
+  element("person").showModal();
+}
+
+async function signOn() {
+  try {
+    await till.cashier.signOn(element("user").value.trim(), element("pin").value);
+    element("person").close();
+    say(`${till.cashier.session.name} is signed on.`);
+  } catch (error) {
+    element("person-refused").textContent = error instanceof NoBox ? "No box answers; the till sells without a cashier." : `Not signed on: ${error.message}.`;
+    if (error.waitS) lockOut(error.waitS);
+  } finally {
+    element("pin").value = "";
+  }
+}
+
+/** Too many wrong PINs: nobody tries this name before the box would listen; another name may. */
+function lockOut(seconds, user = element("user").value) {
+  const isLocked = seconds > 0 && element("user").value === user;
+  element("sign-on").disabled = isLocked;
+  element("sign-on").textContent = isLocked ? `Locked for ${seconds} s` : "Sign on";
+  if (seconds > 0) setTimeout(() => lockOut(seconds - 1, user), 1000);
 }
 
 function showTicket() {
@@ -214,7 +249,7 @@ async function pay() {
   const { ticket, profile } = till;
   if (ticket.isEmpty || !profile) return;
   till.ticket = new Ticket();
-  const about = { terminal: profile.terminal, epoch: profile.epoch, session: till.session };
+  const about = { terminal: profile.terminal, epoch: profile.epoch, session: till.session, cashier: till.cashier?.session?.user };
   const envelope = await till.journal.sell(profile.epoch, (sequence) => ticket.envelope(about, sequence));
   element("outcome").textContent = `Sold for ${envelope.payload.gross}.`;
   showTicket();
@@ -246,6 +281,13 @@ function openPlaces(why = "") {
 }
 
 element("settings").addEventListener("click", () => openPlaces());
+element("who").addEventListener("click", openPerson);
+element("person-close").addEventListener("click", () => element("person").close());
+element("sign-off").addEventListener("click", () => till.cashier.signOff().then(() => element("person").close()));
+element("person").querySelector("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  signOn();
+});
 element("places").querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const second = element("url-2").value.trim().replace(/\/$/, "");

@@ -2,11 +2,11 @@
 
 import { maybe } from "../lib/api.js";
 import { badge, Card, h, pairs, table } from "../lib/dom.js";
-import { ago, bytes, count, span } from "../lib/words.js";
+import { ago, bytes, count, micros, span } from "../lib/words.js";
 
 const LOOK_EVERY_MS = 5000;
-/** Parts that a box may or may not have, known by the paths of its own description. */
-const OPTIONAL = [[/^\/v1\/(update|slots)$/, "Update slots"], [/^\/v1\/(requests|calls|request-log|channel\/log)$/, "Request log"]];
+const CALLS = "/v1/requests?limit=30";
+const EVENTS = { installing: "notice", failed: "bad", installed: "notice", confirmed: "good", "fell-back": "bad", refused: "notice" };
 const CHANNELS = "/v1/models/Channel/records?limit=100";
 const SERVICES = "/v1/models/ChannelService/records?limit=500";
 
@@ -17,9 +17,10 @@ export class Box {
     this.machine = new Card("Machine");
     this.served = new Card("Served at", { wide: true });
     this.tasks = new Card("Tasks", { wide: true });
-    this.optional = OPTIONAL.map(([path, title]) => [path, new Card(title, { wide: true })]);
+    this.slots = new Card("Update slots", { wide: true });
     this.channels = new Card("Channels", { wide: true });
-    const cards = [this.about, this.machine, this.served, this.channels, ...this.optional.map(([, card]) => card), this.tasks];
+    this.calls = new Card("Request log", { wide: true });
+    const cards = [this.about, this.machine, this.served, this.slots, this.channels, this.calls, this.tasks];
     this.hint = h("p", { class: "quiet" });
     this.element = h("div", {}, this.hint, h("div", { class: "cards" }, cards.map((card) => card.element)));
     this.timer = setInterval(() => this.look(), LOOK_EVERY_MS);
@@ -28,12 +29,8 @@ export class Box {
 
   async look() {
     if (!this.context.isOperator()) return;
-    const paths = (this.paths ??= Object.keys((await maybe("/openapi.json").catch(() => null))?.paths ?? {}));
-    for (const [fits, card] of this.optional) {
-      const path = paths.find((one) => fits.test(one));
-      if (path) card.show(await maybe(path).catch(() => null), anything);
-    }
-    const [channels, services] = await Promise.all([maybe(CHANNELS), maybe(SERVICES)]).catch(() => [null, null]);
+    const [channels, services, log] = await Promise.all([maybe(CHANNELS), maybe(SERVICES), maybe(CALLS)]).catch(() => [null, null, null]);
+    this.calls.show(log?.calls.length ? log : null, drawCalls);
     this.channels.show(channels?.records?.length ? { channels: channels.records, services: services?.records ?? [] } : null, drawChannels);
   }
 
@@ -54,6 +51,7 @@ export class Box {
         ["Memory of the service", bytes(machine.memoryBytes)]]),
       used === null ? null : h("meter", { min: 0, max: 1, high: 0.9, value: used, "aria-label": "Disk in use" })];
     });
+    this.slots.show(machine.slots, drawSlots);
     this.served.show(status.listeners?.length ? status.listeners : null, (list) => table("Addresses", [
       ["Address", (one) => h("code", {}, one.address)],
       ["", (one) => (one.tls ? badge("TLS", "good")
@@ -81,16 +79,28 @@ function drawChannels({ channels, services }) {
   ], channels);
 }
 
-/** A list of records as a table of their plain fields, anything else as pairs. */
-function anything(facts) {
-  const list = Array.isArray(facts) ? facts : Object.values(facts).find(Array.isArray);
-  if (!list) return pairs(Object.entries(facts).map(([name, value]) => [name, plain(value)]));
-  const names = [...new Set(list.slice(0, 50).flatMap((row) => Object.keys(row)))].slice(0, 8);
-  return table("Entries", names.map((name) => [name, (row) => plain(row[name])]), list.slice(0, 50));
+/** Calls of channels, the newest first, each to be opened. */
+function drawCalls({ calls, missed }) {
+  return [table("Calls", [
+    ["When", (call) => ago(call.at)], ["Service", (call) => call.service],
+    ["Who", (call) => [call.channel, call.terminal, call.user].filter(Boolean).join(" / ")],
+    ["Took", (call) => micros(call.tookUs), "number"],
+    ["", (call) => badge(call.problem?.code ?? "served", call.problem ? "bad" : "good")],
+    ["Content", (call) => h("details", {}, h("summary", {}, call.correlation), h("pre", { class: "diff", tabIndex: 0 },
+      JSON.stringify({ request: call.request, response: call.response, problem: call.problem, hooks: call.steps }, null, 1)))],
+  ], calls), missed ? h("p", { class: "quiet" }, `${count(missed)} calls came too fast to be written down.`) : null];
 }
 
-function plain(value) {
-  if (value === null || value === undefined) return "–";
-  if (typeof value === "string" && /^\d{4}-\d\d-\d\dT/.test(value)) return ago(value);
-  return typeof value === "object" ? h("code", {}, JSON.stringify(value)) : String(value);
+/** Two slots, of which one runs, and what became of releases. */
+function drawSlots({ running, version, slots, updates }) {
+  const starts = slots.find((slot) => slot.first);
+  return [table("Slots", [
+    ["Slot", (slot) => h("strong", {}, slot.name)],
+    ["", (slot) => [slot.name === running ? badge(`runs ${version}`, "good") : null, slot === starts ? badge("starts next", "notice") : null]],
+    ["Release", (slot) => badge(slot.whole ? (slot.confirmed ? "proved itself" : "not proved yet") : "not whole", slot.whole ? "good" : "bad")],
+    ["Starts since", (slot) => count(slot.tries), "number"]], slots),
+  h("h3", {}, "Releases"), table("Releases, newest first", [
+    ["When", (line) => ago(new Date(line.at * 1000).toISOString())], ["Release", (line) => line.version],
+    ["What", (line) => badge(line.event.replace("-", " "), EVENTS[line.event] ?? "notice")], ["Why", (line) => line.why || "–"],
+  ], updates, "No release was tried yet.")];
 }

@@ -77,8 +77,9 @@ export class Devices {
       await this.look();
     };
     return h("div", { class: "doubt" }, h("p", {}, badge("Act", "bad"), ` Is paper ${job.code} of ${job.by} printed? Look at the printer.`),
-      h("div", { class: "row" }, action("It is printed", decide({ decision: "printed" }), "primary"),
-        action("Print a copy", decide({ decision: "reprint", key: `copy-${job.key}`.slice(0, 64) }))));
+      this.context.may("manage") ? h("div", { class: "row" }, action("It is printed", decide({ decision: "printed" }), "primary"),
+        action("Print a copy", decide({ decision: "reprint", key: `copy-${job.key}`.slice(0, 64) })))
+        : h("p", { class: "quiet" }, "Your roles do not let you decide this."));
   }
 
   openScale(id) {

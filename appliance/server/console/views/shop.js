@@ -3,6 +3,7 @@
 import { maybe } from "../lib/api.js";
 import { badge, Card, h, svg, table } from "../lib/dom.js";
 import { ago, count } from "../lib/words.js";
+import { Drills } from "./drill.js";
 
 const LOOK_EVERY_MS = 5000;
 const TILLS_MAX = 6;
@@ -15,15 +16,17 @@ export class Shop {
     this.map = new Card("Map", { wide: true });
     this.terminals = new Card(context.status.role === "main" ? "Boxes that may come in" : "Tills", { wide: true });
     this.lines = new Card("Lines to other servers", { wide: true });
+    this.drills = new Drills(context);
     this.hint = h("p", { class: "quiet" });
     this.element = h("div", {}, this.hint,
-      h("div", { class: "cards" }, this.map.element, this.terminals.element, this.lines.element));
+      h("div", { class: "cards" }, this.map.element, this.terminals.element, this.lines.element, this.drills.elements));
     this.timer = setInterval(() => this.look(), LOOK_EVERY_MS);
     this.look();
   }
 
   async look() {
     if (!this.context.isOperator()) return;
+    if (this.context.status.role === "store") this.drills.look();
     const history = await maybe("/v1/history?limit=500").catch(() => null);
     this.loaded = new Map();
     for (const entry of history ?? []) {
@@ -36,6 +39,7 @@ export class Shop {
   }
 
   update(status) {
+    this.drills.update(status);
     const clients = status.clients ?? [];
     const isPeer = (source, i, all) => source.kind === "peer" && all.findIndex((other) => other.id === source.id) === i;
     const peers = (status.sources ?? []).filter(isPeer).map((source) => ({ name: source.id, up: source.up }));

@@ -40,8 +40,8 @@ use crate::uplink::Outbox;
 
 use folder::Folder;
 
-/// What waits at most.
-const WAITING_MAX: usize = 20_000;
+/// What waits at most: a week of a shop that sells 7,000 times a day.
+const WAITING_MAX: usize = 50_000;
 /// Hooks that run at the same time, each of another definition.
 const AT_ONCE: usize = 4;
 /// How often a hook is tried that refuses or fails.
@@ -191,9 +191,9 @@ impl Afterwards {
         }
     }
 
-    /// Everything that waits, the oldest transaction first: blocking.
-    pub fn list(&self) -> Vec<Waiting> {
-        let ids: Vec<String> = self.slots().keys().cloned().collect();
+    /// The first of what waits, by transaction: blocking.
+    pub fn list(&self, count_max: usize) -> Vec<Waiting> {
+        let ids: Vec<String> = self.slots().keys().take(count_max).cloned().collect();
         let load = |id: String| Some(Waiting { errand: self.inner.folder.load(&id)?, id });
         ids.into_iter().filter_map(load).collect()
     }

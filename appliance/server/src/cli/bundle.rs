@@ -30,7 +30,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 const JOURNAL_LINES: &str = "2000";
 
 /// What the running box is asked for, and the file it becomes.
-const ASKED: [(&str, &str); 11] = [
+const ASKED: [(&str, &str); 13] = [
     ("/v1/status", "status.json"),
     ("/metrics", "metrics.txt"),
     ("/v1/devices", "devices.json"),
@@ -38,6 +38,8 @@ const ASKED: [(&str, &str); 11] = [
     ("/v1/history", "history.json"),
     ("/v1/outbox", "outbox.json"),
     ("/v1/outbox/audit", "audit.json"),
+    ("/v1/drill", "drills.json"),
+    ("/v1/boxes", "boxes.json"),
     ("/v1/terminals", "terminals.json"),
     ("/v1/nodes", "nodes.json"),
     ("/v1/log", "log-levels.json"),

@@ -4,6 +4,7 @@
 //! at from here, with the box's own configuration and token.
 //! It changes nothing, prints nothing on a receipt printer, and ends within [`ALL_MAX`] whatever hangs.
 
+mod known;
 mod lan;
 mod line;
 mod machine;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::client::Control;
+use super::paint::paint;
 use super::{CommandError, say};
 use crate::config::{self, Config};
 use crate::http::devices::DeviceList;
@@ -110,6 +112,10 @@ impl Report {
     fn running(&mut self, status: &Status, devices: &DeviceList) {
         self.add("box", status.findings.clone());
         self.add("clock", machine::clock(status));
+        self.add("sources", known::sources(&status.sources));
+        if let Some(trust) = &status.trust {
+            self.add("certificate", known::certificate(trust, status.now));
+        }
         let refused = devices.refused.iter().map(|refused| {
             let text = format!("Device {} is not used: {}", refused.id, refused.why);
             let advice = format!("Correct its definition ({}).", refused.from);
@@ -191,7 +197,8 @@ fn screen(report: &Report) -> String {
                 Level::Notice => "!",
                 Level::Bad => "!!",
             };
-            lines.push(format!("{name:<20} {mark:<2}  {}.", finding.text));
+            let mark = paint(finding.level, &format!("{mark:<2}"));
+            lines.push(format!("{name:<20} {mark}  {}.", finding.text));
             lines.extend(finding.advice.as_ref().map(|advice| format!("{:26}{advice}", "")));
         }
     }

@@ -17,6 +17,7 @@ use crate::replica::history::Entry;
 struct Import {
     dir: PathBuf,
     mode: &'static str,
+    check: bool,
 }
 
 #[derive(Serialize)]
@@ -27,12 +28,17 @@ struct Refresh {
 }
 
 /// Lets the running main server take a directory in.
-pub(super) async fn import(data_dir: &Path, dir: &Path, changes: bool) -> Result<(), CommandError> {
+pub(super) async fn import(
+    data_dir: &Path,
+    dir: &Path,
+    changes: bool,
+    check: bool,
+) -> Result<(), CommandError> {
     let absolute = std::path::absolute(dir)
         .map_err(|source| CommandError::File { path: dir.to_owned(), source })?;
     let mode = if changes { "changes" } else { "whole" };
     let answer: Value =
-        Control::open(data_dir)?.post("/v1/import", &Import { dir: absolute, mode }).await?;
+        Control::open(data_dir)?.post("/v1/import", &Import { dir: absolute, mode, check }).await?;
     say(&serde_json::to_string_pretty(&answer).expect("an answer is JSON"));
     Ok(())
 }

@@ -9,12 +9,15 @@ mod clients;
 mod device;
 mod discover;
 mod doctor;
+mod drill;
 mod enrol;
+mod keep;
 mod levels;
 mod login;
 mod manual;
 mod masterdata;
 mod outbox;
+mod paint;
 mod reference;
 mod seal;
 mod site;
@@ -31,7 +34,7 @@ use crate::trust::house::HouseError;
 use crate::trust::join::JoinError;
 use crate::trust::office::OfficeError;
 use crate::trust::paper::PaperError;
-use crate::{bench, demo, key, logging, node, selftest};
+use crate::{bench, demo, key, logging, node, role, selftest};
 
 use client::CallError;
 use storebox_proto::beacon::InvalidPointer;
@@ -62,6 +65,9 @@ pub enum CommandError {
     /// The running box refuses or does not answer.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// The outbox of a box that does not run cannot be read.
+    #[error(transparent)]
+    Role(#[from] role::RoleError),
     /// The list of clients cannot be changed.
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -140,6 +146,7 @@ pub fn main(args: Args) -> ExitCode {
                 | CommandError::Node(_)
                 | CommandError::Key(_) => ExitCode::from(EXIT_SOFTWARE),
                 CommandError::Call(_)
+                | CommandError::Role(_)
                 | CommandError::Access(_)
                 | CommandError::Premises(_)
                 | CommandError::Office(_)
@@ -188,6 +195,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         Command::SupportBundle { out } => {
             runtime.block_on(bundle::write(&args.config, args.data_dir.as_deref(), out))?;
         }
+        Command::Keep(ref what) => runtime.block_on(keep::run(&load(&args)?, what))?,
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { dir } => manual::pages(&dir)?,
         Command::Reference => runtime.block_on(reference::print()),
@@ -208,6 +216,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         Command::Status { .. }
         | Command::Key
         | Command::LogLevel { .. }
+        | Command::Drill(_)
         | Command::Import { .. }
         | Command::Publish { .. }
         | Command::Adopt { .. }
@@ -240,16 +249,20 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         | Command::Discover { .. }
         | Command::Doctor { .. }
         | Command::SupportBundle { .. }
+        | Command::Keep(_)
         | Command::Completions { .. }
         | Command::Man { .. }
         | Command::Reference => Ok(()),
         Command::LogLevel { settings, minutes } => levels::run(data_dir, settings, minutes).await,
+        Command::Drill(what) => drill::run(data_dir, what).await,
         Command::Status { json } => status::show(data_dir, json).await,
         Command::Key => {
             say(&key::public_text(&key::open(data_dir)?));
             Ok(())
         }
-        Command::Import { dir, changes } => masterdata::import(data_dir, &dir, changes).await,
+        Command::Import { dir, changes, check } => {
+            masterdata::import(data_dir, &dir, changes, check).await
+        }
         Command::Adopt { from } => masterdata::adopt(data_dir, from).await,
         Command::Publish { to, access } => masterdata::publish(data_dir, to, access).await,
         Command::Refresh { from: Some(from), access, .. } => {

@@ -8,12 +8,14 @@ use clap::CommandFactory;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use storebox_proto::problem::Code;
+use storebox_proto::time::Timestamp;
 
 use super::say;
 use crate::args::Args;
 use crate::config::{DEFAULT_TOML, Role};
+use crate::http::fleet::{BoxView, Lag};
 use crate::http::traffic::Traffic;
-use crate::metrics::Metrics;
+use crate::metrics::{Chain, Metrics};
 use crate::status::{
     ChannelsStatus, HookStatus, LedgerStatus, OutboxStatus, PanelBuilder, PushFigures,
 };
@@ -86,6 +88,8 @@ async fn metrics(out: &mut String) {
             .deliveries
             .push(example(json!({"id": "", "to": "", "position": 0, "behind": 0, "delivered": 0,
             "aside": 0})));
+        status.machine = example(json!({"diskFreeBytes": 0, "diskTotalBytes": 0, "wearPercent": 0,
+            "temperatureC": 0, "memoryBytes": 0}));
         status.tasks.push(example(json!({"name": "", "state": "", "restarts": 0})));
         status.channels = Some(ChannelsStatus {
             hooks: vec![HookStatus::default()],
@@ -93,7 +97,17 @@ async fn metrics(out: &mut String) {
             ..ChannelsStatus::default()
         });
     });
-    let told = Metrics::new(panel.finish(), Traffic::default()).text().await;
+    let chain = Chain::Fixed(vec![BoxView {
+        name: String::new(),
+        contact: "here",
+        last_contact: Some(Timestamp::default()),
+        said: Some(example(json!({"version": "", "now": "2026-11-22T10:02:00Z", "uptimeS": 0,
+            "feeds": [], "waiting": 0, "quarantined": 0, "level": "good", "sentence": ""}))),
+        feeds: vec![Lag { feed: String::new(), behind: Some(0) }],
+    }]);
+    let traffic = Traffic::default();
+    traffic.refused(Code::Busy, 0);
+    let told = Metrics::new(panel.finish(), traffic).of(chain).text().await;
     out.push_str("\n## Metrics\n\n`GET /metrics`, OpenMetrics text.\n\n| name | kind | what |\n|---|---|---|\n");
     let mut help = "";
     for told in told.lines() {

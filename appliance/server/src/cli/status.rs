@@ -5,6 +5,7 @@ use std::path::Path;
 use storebox_proto::time::ClockConfidence;
 
 use super::client::Control;
+use super::paint::paint;
 use super::{CommandError, say};
 use crate::status::{Level, Status};
 use crate::tiers::SourceStatus;
@@ -27,7 +28,7 @@ fn screen(status: &Status) -> String {
             duration(status.uptime_s),
             status.now,
             doubt(status.clock),
-            if status.ready { "ready" } else { "NOT READY" }
+            if status.ready { paint(Level::Good, "ready") } else { paint(Level::Bad, "NOT READY") }
         ),
     ];
     findings(status, &mut lines);
@@ -35,7 +36,7 @@ fn screen(status: &Status) -> String {
     transactions(status, &mut lines);
     channels(status, &mut lines);
     for line in &status.lines {
-        let word = if line.up { "up" } else { "DOWN" };
+        let word = if line.up { paint(Level::Good, "up") } else { paint(Level::Bad, "DOWN") };
         lines.push(format!("line {:<14} {word}  {}  {}", line.service, line.to, line.detail));
     }
     doors(status, &mut lines);
@@ -90,9 +91,10 @@ fn source(source: &SourceStatus) -> String {
     let word = match (&source.fault, source.chosen) {
         (Some(fault), _) => {
             let (down, again) = (source.down_s.unwrap_or(0), source.probe_in_s.unwrap_or(0));
-            format!("DOWN for {}: {fault}; tried again in {again} s", duration(down))
+            let down = paint(Level::Bad, &format!("DOWN for {}", duration(down)));
+            format!("{down}: {fault}; tried again in {again} s")
         }
-        (None, true) => "in use".to_owned(),
+        (None, true) => paint(Level::Good, "in use"),
         (None, false) => "ready".to_owned(),
     };
     let SourceStatus { id, kind, service, to, .. } = source;
@@ -107,7 +109,7 @@ fn findings(status: &Status, lines: &mut Vec<String>) {
             Level::Notice => "! ",
             Level::Bad => "!! ",
         };
-        lines.push(format!("{mark}{}.", finding.text));
+        lines.push(paint(finding.level, &format!("{mark}{}.", finding.text)));
         lines.extend(finding.advice.as_ref().map(|advice| format!("   {advice}")));
     }
 }

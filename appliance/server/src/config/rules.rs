@@ -50,6 +50,10 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
     within("login.token_minutes", config.login.token_minutes, 1..=1440)?;
     within("login.shift_hours", config.login.shift_hours, 1..=168)?;
     within("seal.max_age_s", config.seal.max_age_s, 0..=86_400)?;
+    within("traces.of_1000", config.traces.of_1000, 0..=1000)?;
+    if !config.traces.url.is_empty() {
+        check_url("traces.url", &config.traces.url)?;
+    }
     check_main(config)?;
     check_sources(config)?;
     check_publish(config)?;

@@ -330,6 +330,36 @@ impl Default for Log {
     }
 }
 
+/// What is below the box.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Machine {
+    /// What its steward tells of the update slots.
+    pub slots_file: PathBuf,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self { slots_file: PathBuf::from("/run/storebox-box/slots.json") }
+    }
+}
+
+/// Where it is told how sales travelled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Traces {
+    /// A collector that takes OTLP over HTTP; empty: nobody is told.
+    pub url: String,
+    /// Of a thousand sales, how many are told.
+    pub of_1000: u16,
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Self { url: String::new(), of_1000: 1000 }
+    }
+}
+
 /// What is kept of calls of channels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

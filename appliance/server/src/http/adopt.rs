@@ -64,7 +64,7 @@ async fn adopt(
     let failed = || Refusal::new(Code::SourceFailed, "the neighbour does not answer, or is none");
     let client =
         mirror::client().map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
-    let route = Route::straight(&order.from, heir.pass.clone());
+    let route = Route::near(order.from, heir.pass.clone());
     let at = format!("/sync/v1/mirror/{}", heir.node);
     let get = async |path: &str| {
         mirror::call::<serde_json::Value>(&client, &route, "GET", path, Default::default()).await

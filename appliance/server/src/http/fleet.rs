@@ -39,33 +39,33 @@ pub fn routes(fleet: Fleet) -> OpenApiRouter {
 }
 
 /// A box as head office knows it; what is not known is absent.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct BoxView {
+pub struct BoxView {
     /// Its name.
-    name: String,
+    pub name: String,
     /// `here`, `away` (it spoke, but not lately), `unknown` (it never spoke) or `revoked`.
-    contact: &'static str,
+    pub contact: &'static str,
     /// When it spoke last.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
-    last_contact: Option<Timestamp>,
+    pub last_contact: Option<Timestamp>,
     /// What it said then.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    said: Option<Heartbeat>,
+    pub said: Option<Heartbeat>,
     /// By how many revisions its feeds were behind; a feed of another life or one that it lacks is not listed.
-    feeds: Vec<Lag>,
+    pub feeds: Vec<Lag>,
 }
 
 /// How far a feed of a box is behind.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-struct Lag {
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Lag {
     /// The feed.
-    feed: String,
+    pub feed: String,
     /// Revisions behind; absent if nobody can tell.
     #[serde(skip_serializing_if = "Option::is_none")]
-    behind: Option<u64>,
+    pub behind: Option<u64>,
 }
 
 /// A box tells how it is.
@@ -88,14 +88,21 @@ async fn hear(
 #[utoipa::path(get, path = "/v1/boxes", tag = "boxes",
     responses((status = 200, description = "All boxes.", body = Vec<BoxView>)))]
 async fn list(State(fleet): State<Fleet>) -> Json<Vec<BoxView>> {
-    let feeds = fleet.panel.status().await.feeds;
-    let author: Vec<_> = feeds
-        .into_iter()
-        .map(|feed| (feed.feed, Position { epoch: feed.epoch, revision: feed.revision }))
-        .collect();
-    let now = env::timestamp();
-    let nodes = fleet.access.list(Kind::Node).into_iter();
-    Json(nodes.map(|node| view(&fleet.roll, node, &author, now)).collect())
+    Json(fleet.boxes().await)
+}
+
+impl Fleet {
+    /// All boxes of the chain by name.
+    pub async fn boxes(&self) -> Vec<BoxView> {
+        let feeds = self.panel.status().await.feeds;
+        let author: Vec<_> = feeds
+            .into_iter()
+            .map(|feed| (feed.feed, Position { epoch: feed.epoch, revision: feed.revision }))
+            .collect();
+        let now = env::timestamp();
+        let nodes = self.access.list(Kind::Node).into_iter();
+        nodes.map(|node| view(&self.roll, node, &author, now)).collect()
+    }
 }
 
 fn view(roll: &Roll, node: Listed, author: &[(String, Position)], now: Timestamp) -> BoxView {

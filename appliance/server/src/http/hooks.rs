@@ -19,6 +19,9 @@ use crate::channel::engine::{Chain, Facts, Runner};
 use crate::channel::{Afterwards, Channels};
 use crate::env;
 
+/// Hooks of one answer.
+const LISTED_MAX: usize = 1000;
+
 /// What the handlers need; cheap to clone.
 #[derive(Clone)]
 pub struct HookDesk {
@@ -44,9 +47,13 @@ pub fn routes(desk: HookDesk) -> OpenApiRouter {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct List {
-    /// The oldest transaction first.
+    /// The first thousand, the oldest transaction first.
     #[schema(value_type = Vec<Object>)]
     waiting: Vec<Waiting>,
+    /// How many wait.
+    total: usize,
+    /// How many of them wait for a person.
+    dead: usize,
     /// Hooks that could not be kept since the start.
     missed: u64,
 }
@@ -83,12 +90,12 @@ pub struct Tried {
 
 /// Hooks after the commit that have not succeeded yet.
 #[utoipa::path(get, path = "/v1/hooks", tag = "channels",
-    responses((status = 200, description = "All that wait.", body = List)))]
+    responses((status = 200, description = "What waits.", body = List)))]
 async fn list(State(desk): State<HookDesk>) -> Result<Json<List>, Refusal> {
-    let missed = desk.afterwards.missed();
-    let listed = tokio::task::spawn_blocking(move || desk.afterwards.list()).await;
+    let (missed, (total, dead)) = (desk.afterwards.missed(), desk.afterwards.count());
+    let listed = tokio::task::spawn_blocking(move || desk.afterwards.list(LISTED_MAX)).await;
     let waiting = listed.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
-    Ok(Json(List { waiting, missed }))
+    Ok(Json(List { waiting, total, dead, missed }))
 }
 
 /// Try a hook, or a script, on a sample; nothing is stored, but a webhook is called.

@@ -10,6 +10,7 @@ mod cursor;
 pub mod devices;
 pub mod displays;
 pub mod drawers;
+pub mod drill;
 pub mod enrol;
 pub mod enrolment;
 mod etag;

@@ -14,8 +14,9 @@ use utoipa_axum::routes;
 
 use super::identity::Identity;
 use super::problem::Refusal;
+use crate::spans;
 use crate::terminal::access::{Access, Kind};
-use crate::uplink::{Ledger, Objection, Signed, Signers, signers};
+use crate::uplink::{Ledger, Objection, Signed, Signers, signers, steps};
 
 /// A full batch with its frame.
 const BODY_BYTES_MAX: usize = BATCH_BYTES_MAX + ENVELOPE_BYTES_MAX;
@@ -72,7 +73,12 @@ async fn settle(
     let caller = node(identity)?;
     let request: SettleRequest = serde_json::from_slice(&body).map_err(not_understood)?;
     let judge = |origin: &Receipt| settling.judge(origin);
-    Ok(Json(settling.ledger.receive(&caller, request, judge).await?))
+    let begun = spans::begin_other();
+    let answer = settling.ledger.receive(&caller, request, judge).await?;
+    if let Some(begun) = begun {
+        steps::settled(begun, &caller, &answer);
+    }
+    Ok(Json(answer))
 }
 
 /// A key that a box shows.

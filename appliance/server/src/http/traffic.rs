@@ -57,7 +57,7 @@ impl Traffic {
     }
 
     /// Counts a refusal; tells whether it is to be logged, which a flood of them is not.
-    pub(super) fn refused(&self, code: Code, now_s: u64) -> bool {
+    pub fn refused(&self, code: Code, now_s: u64) -> bool {
         self.0.refused.count(code, now_s)
     }
 
@@ -89,6 +89,14 @@ impl Traffic {
     /// How long tills waited.
     pub fn waits(&self) -> &WaitClock {
         &self.0.waits
+    }
+
+    /// Requests that the box itself failed: answers of class `5xx`, but not to who only wants to wait longer.
+    pub fn failures(&self) -> u64 {
+        let counts = self.0.refused.counts();
+        let waited = counts.iter().find(|(code, _)| *code == Code::NotSettledYet);
+        let all = self.0.by_class[5].load(Ordering::Relaxed);
+        all.saturating_sub(waited.map_or(0, |(_, count)| *count))
     }
 
     /// Answers by class of status, `2xx` to `5xx`.

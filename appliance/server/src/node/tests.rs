@@ -60,6 +60,8 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/displays/{id}/lease", Door::Shop),
     ("/v1/documents/{kind}", Door::Shop),
     ("/v1/documents/{kind}/{id}", Door::Shop),
+    ("/v1/drill", Door::Operator),
+    ("/v1/drill/end", Door::Operator),
     ("/v1/drawers/{id}", Door::Shop),
     ("/v1/drawers/{id}/open", Door::Shop),
     ("/v1/enrolment/audit", Door::Operator),

@@ -18,6 +18,8 @@ use storebox_proto::sync::fetch::Mode;
 use storebox_proto::time::Timestamp;
 use tokio::sync::watch;
 
+use crate::spans::{self, Kind, Span};
+
 /// Entries that are kept.
 pub const ENTRIES_MAX: usize = 10_000;
 /// Entries in one report between boxes, and on one page of an answer.
@@ -141,6 +143,7 @@ impl History {
 
     /// Notes a refresh of this box or of one of its terminals.
     pub fn record(&self, refresh: Refresh) -> Entry {
+        tell(&refresh);
         let mut inner = self.lock();
         let number = inner.numbers.get(&inner.node).map_or(1, |number| number + 1);
         let entry = Entry { node: inner.node.clone(), number, refresh };
@@ -254,6 +257,20 @@ impl Inner {
         self.lines = self.entries.len();
         Ok(())
     }
+}
+
+/// A refresh is a trace of its own, as long as it took.
+fn tell(refresh: &Refresh) {
+    let Some(begun) = spans::begin_other() else { return };
+    let took = i64::try_from(refresh.took_ms).unwrap_or(i64::MAX);
+    let records: u64 = refresh.models.iter().map(|load| load.records).sum();
+    let span = Span::alone("refresh", Kind::Internal, begun);
+    let span = span.with("storebox.feed", &refresh.feed).with("storebox.records", records);
+    let by = refresh.terminal.as_ref().map(|terminal| terminal.as_str());
+    let span = by.into_iter().fold(span, |span, till| span.with("storebox.till", till));
+    spans::tell(
+        span.begun_at(refresh.at.unix_ms().saturating_sub(took)).failed(refresh.error.as_ref()),
+    );
 }
 
 fn note(entries: &mut VecDeque<Entry>, numbers: &mut BTreeMap<NodeId, u64>, entry: Entry) {

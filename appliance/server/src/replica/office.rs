@@ -30,6 +30,13 @@ pub enum Order {
     ChangeStream(Box<dyn BufRead + Send>, Weeks),
 }
 
+/// What an import is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Aim {
+    Check,
+    Publish,
+}
+
 /// Why nothing was published.
 #[derive(Debug, thiserror::Error)]
 pub enum OfficeError {
@@ -75,9 +82,19 @@ impl Office {
     ///
     /// Dropped at the await, the import goes on to its end.
     pub async fn import(&self, order: Order) -> Result<Imported, OfficeError> {
+        self.take(order, Aim::Publish).await
+    }
+
+    /// Checks an import as if it were to be published, and publishes nothing.
+    pub async fn check(&self, order: Order) -> Result<Imported, OfficeError> {
+        self.take(order, Aim::Check).await
+    }
+
+    async fn take(&self, order: Order, aim: Aim) -> Result<Imported, OfficeError> {
         let author = Arc::clone(&self.author).try_lock_owned().map_err(|_| OfficeError::Busy)?;
         let (spool_dir, limits) = (self.spool_dir.clone(), self.limits);
-        let work = tokio::task::spawn_blocking(move || publish(author, order, &spool_dir, limits));
+        let work =
+            tokio::task::spawn_blocking(move || publish(author, order, aim, &spool_dir, limits));
         work.await.expect("a panic ends the process before it gets here")
     }
 
@@ -99,6 +116,7 @@ impl Office {
 fn publish(
     mut author: OwnedMutexGuard<Author>,
     order: Order,
+    aim: Aim,
     spool_dir: &Path,
     limits: Limits,
 ) -> Result<Imported, OfficeError> {
@@ -110,6 +128,9 @@ fn publish(
         Order::ChangeStream(source, weeks) => importer.changes(source, weeks),
     }?;
     definitions::check(&author, &import)?;
-    let published = author.publish(&import, env::timestamp())?;
+    let published = match aim {
+        Aim::Check => Vec::new(),
+        Aim::Publish => author.publish(&import, env::timestamp())?,
+    };
     Ok(Imported { published, ignored: import.ignored, repeated: import.repeated })
 }

@@ -18,6 +18,7 @@ use storebox_proto::sync::ladder::Fault;
 
 use super::board::Board;
 use super::storage::{Storage, StorageError};
+use crate::valve::Valve;
 use crate::wire::WireError;
 
 pub use http::HttpSource;
@@ -100,6 +101,9 @@ pub enum SourceError {
         /// Its name.
         name: Hash32,
     },
+    /// The line is cut on purpose.
+    #[error("a drill cuts the line")]
+    Drill,
     /// The storage does not answer.
     #[error(transparent)]
     Storage(StorageError),
@@ -112,7 +116,7 @@ impl SourceError {
     /// What it says about the source; nothing if it may be as good as any other.
     pub fn fault(&self) -> Option<Fault> {
         match self {
-            Self::Unreachable { .. } => Some(Fault::Silent),
+            Self::Unreachable { .. } | Self::Drill => Some(Fault::Silent),
             Self::Storage(error) => Some(error.fault()),
             Self::Status { status: 401 | 403, .. } => Some(Fault::Forbidden),
             Self::Status { status, .. } => Some(Fault::Unable { status: *status }),
@@ -135,6 +139,7 @@ impl SourceError {
             | Self::Forged { .. }
             | Self::Stale { .. }
             | Self::Sealed { .. }
+            | Self::Drill
             | Self::Storage(_)
             | Self::Nowhere => false,
         }
@@ -201,8 +206,8 @@ impl Source {
     /// The signed head, or nothing if it is still this one.
     pub async fn head(&self, feed: &FeedId, wish: HeadWish) -> Result<Option<Bytes>, SourceError> {
         match self {
-            Self::Http(source) => source.head(feed, wish).await,
-            Self::Storage(storage) => storage.head(feed, wish).await,
+            Self::Http(source) => through(source.valve(), source.head(feed, wish)).await,
+            Self::Storage(storage) => through(storage.valve(), storage.head(feed, wish)).await,
             Self::Local(board) => {
                 let newer = board.newer(feed, wish.after, wish.wait).await;
                 Ok(newer.map(|posted| posted.bytes))
@@ -213,8 +218,10 @@ impl Source {
     /// An object of at most so many bytes.
     pub async fn object(&self, name: &Hash32, bytes_max: u32) -> Result<Bytes, SourceError> {
         match self {
-            Self::Http(source) => source.object(name, bytes_max).await,
-            Self::Storage(storage) => storage.object(name, bytes_max).await,
+            Self::Http(source) => through(source.valve(), source.object(name, bytes_max)).await,
+            Self::Storage(storage) => {
+                through(storage.valve(), storage.object(name, bytes_max)).await
+            }
             Self::Local(_) => Err(SourceError::Missing { name: *name }),
         }
     }
@@ -222,8 +229,8 @@ impl Source {
     /// Looks whether it would answer.
     pub async fn probe(&self) -> Result<(), SourceError> {
         match self {
-            Self::Http(source) => source.probe().await,
-            Self::Storage(storage) => storage.probe().await,
+            Self::Http(source) => through(source.valve(), source.probe()).await,
+            Self::Storage(storage) => through(storage.valve(), storage.probe()).await,
             Self::Local(_) => Ok(()),
         }
     }
@@ -236,4 +243,11 @@ impl Source {
             Self::Local(_) => "this box".to_owned(),
         }
     }
+}
+
+async fn through<T>(
+    valve: &Valve,
+    work: impl Future<Output = Result<T, SourceError>>,
+) -> Result<T, SourceError> {
+    valve.pass(work).await.unwrap_or(Err(SourceError::Drill))
 }

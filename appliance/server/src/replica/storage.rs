@@ -31,6 +31,8 @@ use storebox_proto::ids::{FeedId, Hash32, SiteId};
 use storebox_proto::seal::SealError;
 use storebox_proto::sync::ladder::Fault;
 
+use crate::valve::Valve;
+
 use super::source::{HeadWish, SIGNED_HEAD_BYTES_MAX, SourceError};
 use crate::trust::line::{Believed, Lines};
 
@@ -170,6 +172,7 @@ enum Way {
 pub struct Storage {
     way: Way,
     name: String,
+    valve: Valve,
     locker: Option<Locker>,
 }
 
@@ -187,7 +190,21 @@ impl Storage {
             Place::S3(bucket) => Way::S3(S3::new(line(&bucket.endpoint)?, bucket)?),
             Place::Ftp(server) => Way::Ftp(Ftp::new(server)),
         };
-        Ok(Self { way, name, locker: None })
+        Ok(Self { way, name, locker: None, valve: Valve::default() })
+    }
+
+    /// Read through this valve, unless it is on this machine.
+    #[must_use]
+    pub fn behind(self, valve: &Valve) -> Self {
+        match self.is_here() {
+            true => self,
+            false => Self { valve: valve.clone(), ..self },
+        }
+    }
+
+    /// What a drill shuts.
+    pub(super) fn valve(&self) -> &Valve {
+        &self.valve
     }
 
     /// The same, where everything is sealed by this.

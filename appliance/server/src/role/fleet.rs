@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use utoipa_axum::router::OpenApiRouter;
-
 use super::{Basics, RoleError, token, wire};
 use crate::config::Role;
 use crate::fleet::{Pulse, Roll};
-use crate::http::fleet::{self, Fleet};
+use crate::http::fleet::Fleet;
 use crate::pass::Pass;
 use crate::replica::source::HttpSource;
 use crate::status::Panel;
@@ -16,7 +14,7 @@ use crate::status::Panel;
 const ANSWER_MAX: Duration = Duration::from_secs(10);
 
 /// Starts what the role has to do with other boxes' state, once the panel is complete.
-pub fn start(basics: &Basics<'_>, panel: &Panel) -> Result<Option<OpenApiRouter>, RoleError> {
+pub fn start(basics: &Basics<'_>, panel: &Panel) -> Result<Option<Fleet>, RoleError> {
     let (config, supervisor) = (basics.config, basics.supervisor);
     match config.role {
         Role::Main => {
@@ -24,7 +22,7 @@ pub fn start(basics: &Basics<'_>, panel: &Panel) -> Result<Option<OpenApiRouter>
             let keeper = roll.clone();
             supervisor.spawn_owner("boxes", |stop| keeper.run(stop));
             let access = basics.access.clone();
-            Ok(Some(fleet::routes(Fleet { roll, access, panel: panel.clone() })))
+            Ok(Some(Fleet { roll, access, panel: panel.clone() }))
         }
         Role::Store if config.main.url.is_empty() => Ok(None),
         Role::Store => {
@@ -32,7 +30,8 @@ pub fn start(basics: &Basics<'_>, panel: &Panel) -> Result<Option<OpenApiRouter>
             let (line, token) = (basics.line, token(&main.token_file)?);
             let wire = wire(basics, main.sealed, line, &token)?;
             let pass = Pass::Token(token.reveal().to_owned());
-            let source = HttpSource::over(line, pass, ANSWER_MAX)?.sealed(wire);
+            let source = HttpSource::over(line, pass, ANSWER_MAX)?;
+            let source = source.sealed(wire).behind(basics.valve);
             let pulse = Pulse::new(panel.clone(), source);
             supervisor.spawn_owner("heartbeat", |stop| pulse.run(stop));
             Ok(None)

@@ -42,6 +42,7 @@ use crate::trust::customer::Customer;
 use crate::trust::line::{Believed, Line, LineError, Lines};
 use crate::trust::porch::Porch;
 use crate::uplink::{CopiesOpenError, LedgerOpenError, OutboxOpenError};
+use crate::valve::Valve;
 use crate::wire::Wire;
 
 /// Why a role does not start.
@@ -132,6 +133,8 @@ pub struct Basics<'a> {
     pub lines: &'a Lines,
     /// Its door, likewise.
     pub porch: Option<&'a Porch>,
+    /// What a drill shuts.
+    pub valve: &'a Valve,
     /// The customer's certificate, if the box has a name for it.
     pub customer: Option<&'a Customer>,
     /// Where secrets rest.
@@ -153,6 +156,7 @@ pub async fn start(
 
 pub use fleet::start as start_fleet;
 pub use peers::greeting;
+pub use transactions::held_by;
 
 /// Opens the line that `[main]` describes.
 ///

@@ -20,6 +20,7 @@ use crate::status::PanelBuilder;
 use crate::tiers::Tiers;
 use crate::trust::line::Line;
 use crate::uplink::{Route, Routes};
+use crate::valve::Valve;
 
 /// One object of a feed arrives within this, or is asked for again.
 const OBJECT_MAX: Duration = Duration::from_secs(30);
@@ -64,11 +65,11 @@ pub(super) fn define(
         let sealed = wire(basics, main_config.sealed, line, &token)?;
         let pass = Pass::Token(token.reveal().to_owned());
         let source = HttpSource::over(line, pass.clone(), OBJECT_MAX)?;
-        let source = source.sealed(sealed.clone());
+        let source = source.sealed(sealed.clone()).behind(basics.valve);
         let id: SourceId = MAIN.parse().expect("a literal that keeps the rule for sources");
         main = Some(source.clone());
         let route = Route::over(line.clone(), pass, sealed).map_err(RoleError::Client)?;
-        routes.put(id.clone(), route);
+        routes.put(id.clone(), route.behind(basics.valve));
         sources.put(Rung::new(id, Kind::Primary), &main_config.url, Source::Http(source));
     }
     for entry in &config.sources {
@@ -112,7 +113,9 @@ pub(super) fn keep(basics: &Basics<'_>, definition: &Definition, panel: &mut Pan
     ]);
     let tiers = sources.tiers().clone();
     let shown = tiers.clone();
+    let (looks, valve) = (tiers.clone(), basics.valve.clone());
     basics.supervisor.spawn_owner("sources", |stop| tiers.run(probes, stop));
+    basics.supervisor.spawn_owner("line", |stop| looks.follow(valve, stop));
     panel.add(move |status| status.sources = shown.statuses());
 }
 
@@ -125,7 +128,7 @@ fn route(
 ) -> Result<Route, RoleError> {
     let sealed = wire(basics, entry.sealed, line, &token_of(&entry.token_file)?)?;
     let route = Route::over(line.clone(), pass(entry, neighbour)?, sealed);
-    route.map_err(RoleError::Client)
+    Ok(route.map_err(RoleError::Client)?.behind(&valve_of(basics, entry)))
 }
 
 /// How feeds are read from a server.
@@ -137,7 +140,7 @@ fn server(
 ) -> Result<Source, RoleError> {
     let wire = wire(basics, entry.sealed, line, &token_of(&entry.token_file)?)?;
     let source = HttpSource::over(line, pass(entry, neighbour)?, OBJECT_MAX)?;
-    Ok(Source::Http(source.sealed(wire)))
+    Ok(Source::Http(source.sealed(wire).behind(&valve_of(basics, entry))))
 }
 
 fn storage(basics: &Basics<'_>, entry: &config::Source) -> Result<Source, RoleError> {
@@ -150,7 +153,18 @@ fn storage(basics: &Basics<'_>, entry: &config::Source) -> Result<Source, RoleEr
         ca_file: entry.ca_file.clone(),
     };
     let storage = Storage::open(settings, basics.lines)?;
-    Ok(Source::Storage(storage.locked(locker(basics, &entry.ring))))
+    let storage = storage.locked(locker(basics, &entry.ring));
+    Ok(Source::Storage(storage.behind(basics.valve)))
+}
+
+/// A drill cuts all that is beyond the shop; a neighbour is not.
+fn valve_of(basics: &Basics<'_>, entry: &config::Source) -> Valve {
+    match entry.kind {
+        Kind::Peer => Valve::default(),
+        Kind::Primary | Kind::Additional | Kind::Hosted | Kind::Storage | Kind::Local => {
+            basics.valve.clone()
+        }
+    }
 }
 
 /// A neighbour without a token of its own is shown the secret of the store.

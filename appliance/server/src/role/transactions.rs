@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use ed25519_dalek::SigningKey;
 use storebox_proto::ids::SinkId;
 use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
 use super::{Basics, RoleError, believed, deliveries, mirror, token, wire};
-use crate::config::Sink;
+use crate::config::{Config, Sink};
 use crate::http::settle::Settling;
 use crate::http::{ledger, outbox, relay, settle, transactions};
 use crate::journal;
@@ -33,7 +34,7 @@ pub(super) fn start_outbox(
     line_back: LineBack,
     panel: &mut PanelBuilder,
 ) -> Result<(Outbox, LocalDocuments, Vec<OpenApiRouter>), RoleError> {
-    let sinks = sinks(basics);
+    let sinks = sinks(basics.config);
     let defs =
         sinks.iter().map(|sink| SinkDef { id: sink.id.clone(), authoritative: sink.authoritative });
     let (node, key) = (basics.config.node.clone(), basics.key.clone());
@@ -70,10 +71,24 @@ pub(super) fn start_outbox(
     Ok((outbox, documents, routers))
 }
 
+/// How many transactions the outbox of a box that does not run still holds.
+pub async fn held_by(config: &Config, key: &SigningKey) -> Result<u64, RoleError> {
+    let of = |sink: Sink| SinkDef { id: sink.id, authoritative: sink.authoritative };
+    let defs = sinks(config).into_iter().map(of).collect();
+    let dir = config.data_dir.join("outbox");
+    let options = OutboxOptions::new(dir, defs, config.node.clone(), key.clone());
+    let OutboxOpened { outbox, thread, .. } = Outbox::open(options)?;
+    let figures = outbox.figures().await;
+    outbox.stop().await;
+    join("outbox", thread).await;
+    // An outbox that does not tell may hold anything.
+    Ok(figures.map_or(u64::MAX, |figures| figures.waiting))
+}
+
 /// Where transactions go; without any place they wait for one to be configured.
-fn sinks(basics: &Basics<'_>) -> Vec<Sink> {
-    let main = &basics.config.main;
-    let mut sinks = basics.config.sinks.clone();
+fn sinks(config: &Config) -> Vec<Sink> {
+    let main = &config.main;
+    let mut sinks = config.sinks.clone();
     if !main.url.is_empty() || sinks.is_empty() {
         let id: SinkId = MAIN.parse().expect("a literal that keeps the rule for sinks");
         let (token_file, public_key) = (main.token_file.clone(), main.public_key.clone());
@@ -90,7 +105,8 @@ fn single(basics: &Basics<'_>, sink: &Sink) -> Result<Routes, RoleError> {
     let line = basics.lines.open(&sink.url, believed(&sink.ca_file, site))?;
     let sealed = wire(basics, sink.sealed, &line, &secret)?;
     let pass = Pass::Token(secret.reveal().to_owned());
-    Ok(Routes::single(Route::over(line, pass, sealed).map_err(RoleError::Client)?))
+    let route = Route::over(line, pass, sealed).map_err(RoleError::Client)?;
+    Ok(Routes::single(route.behind(basics.valve)))
 }
 
 fn start_shipper(
@@ -117,7 +133,7 @@ fn start_shipper(
 }
 
 fn report_outbox(outbox: Outbox, basics: &Basics<'_>, panel: &mut PanelBuilder) {
-    let urls: Vec<_> = sinks(basics).into_iter().map(|sink| (sink.id, sink.url)).collect();
+    let urls: Vec<_> = sinks(basics.config).into_iter().map(|sink| (sink.id, sink.url)).collect();
     let held_max = u64::try_from(basics.config.outbox.entries_max).unwrap_or(u64::MAX);
     panel.ask(
         "the outbox does not answer",

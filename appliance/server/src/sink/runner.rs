@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::cursor::Shelf;
 use super::target::{Target, TargetError};
 use crate::pause::Pause;
+use crate::spans::{self, Begun, Kind, Span, Step};
 use crate::uplink::{Ledger, LedgerCursor, LedgerEntry, LedgerPage};
 
 /// Transactions in one batch.
@@ -159,14 +160,28 @@ impl Runner {
     }
 
     async fn attempt(&mut self, entries: Arc<[LedgerEntry]>) -> Result<(), TargetError> {
+        let (begun, told) = (spans::begin_other(), Arc::clone(&entries));
         let delivered = tokio::time::timeout(DELIVERY_MAX, self.target.deliver(entries)).await;
         let delivered = delivered.unwrap_or_else(|_| {
             Err(TargetError::Unavailable(format!("no answer within {DELIVERY_MAX:?}")))
         });
+        if let Some(begun) = begun {
+            self.tell(begun, &told, delivered.as_ref().err());
+        }
         if matches!(delivered, Err(TargetError::Unavailable(_))) {
             self.target.reset();
         }
         delivered
+    }
+
+    fn tell(&self, begun: Begun, entries: &[LedgerEntry], failed: Option<&TargetError>) {
+        let (Some(node), sink) = (spans::node(), self.options.id.as_str()) else { return };
+        for entry in entries.iter().filter(|entry| spans::begin(&entry.key).is_some()) {
+            let span = Span::of(&entry.key, Step::Deliver, sink, Kind::Client, begun);
+            let span = span.with("storebox.sink", sink).failed(failed);
+            let span = span.below(&entry.key, Step::Settle, node.as_str());
+            spans::tell(if failed.is_some() { span.again() } else { span });
+        }
     }
 
     fn keep(&mut self, cursor: LedgerCursor) -> Result<(), TargetError> {

@@ -11,6 +11,8 @@ use crate::env;
 
 /// What was read is believed for this long; nothing of it changes fast.
 const FRESH: Duration = Duration::from_secs(10);
+/// What the steward tells is a few kilobytes.
+const SLOTS_BYTES_MAX: u64 = 256 * 1024;
 /// The kernel's files, read as small texts.
 const SYS: &str = "/sys";
 
@@ -33,26 +35,73 @@ pub struct MachineStatus {
     /// Memory of this process in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// The two slots of an updatable disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slots: Option<SlotsStatus>,
     /// The vault does not open with its key.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub vault_locked: bool,
 }
 
+/// What runs, what would, and what became of releases, as the machine's own steward told it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SlotsStatus {
+    /// The slot that runs.
+    pub running: String,
+    /// The release in it.
+    pub version: String,
+    /// Both of them.
+    pub slots: Vec<SlotStatus>,
+    /// What became of releases, the newest first; for the operator only.
+    #[serde(default)]
+    pub updates: Vec<UpdateLine>,
+}
+
+/// One slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SlotStatus {
+    /// `A` or `B`.
+    pub name: String,
+    /// Whether it starts next.
+    pub first: bool,
+    /// Wholly written and not condemned.
+    pub whole: bool,
+    /// Its release proved itself once.
+    pub confirmed: bool,
+    /// Starts since.
+    pub tries: u8,
+}
+
+/// What became of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct UpdateLine {
+    /// Seconds since 1970.
+    pub at: u64,
+    /// `installing`, `failed`, `installed`, `confirmed`, `fell-back` or `refused`.
+    pub event: String,
+    /// Which release.
+    pub version: String,
+    /// Why.
+    #[serde(default)]
+    pub why: String,
+}
+
 /// Tells the panel about the machine, looking anew now and then.
-pub fn report(data_dir: &Path) -> impl Fn(&mut Status) + Send + Sync + 'static {
-    let data_dir = data_dir.to_owned();
+pub fn report(data_dir: &Path, slots_file: &Path) -> impl Fn(&mut Status) + Send + Sync + 'static {
+    let (data_dir, slots_file) = (data_dir.to_owned(), slots_file.to_owned());
     let seen: Mutex<Option<(Instant, MachineStatus)>> = Mutex::default();
     move |status| {
         let now = env::instant();
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = seen.take_if(|(at, _)| now.saturating_duration_since(*at) < FRESH);
-        let (at, machine) = fresh.unwrap_or_else(|| (now, look(&data_dir, Path::new(SYS))));
+        let (at, machine) =
+            fresh.unwrap_or_else(|| (now, look(&data_dir, &slots_file, Path::new(SYS))));
         status.machine = machine.clone();
         *seen = Some((at, machine));
     }
 }
 
-fn look(data_dir: &Path, sys: &Path) -> MachineStatus {
+fn look(data_dir: &Path, slots_file: &Path, sys: &Path) -> MachineStatus {
     let disk = nix::sys::statvfs::statvfs(data_dir).ok();
     let blocks =
         |count: u64, disk: &nix::sys::statvfs::Statvfs| count.checked_mul(disk.fragment_size());
@@ -62,9 +111,17 @@ fn look(data_dir: &Path, sys: &Path) -> MachineStatus {
         wear_percent: wear(sys),
         temperature_c: temperature(sys),
         memory_bytes: memory(),
+        slots: slots(slots_file),
         // Known to whoever opened it.
         vault_locked: false,
     }
+}
+
+/// A file that is missing, too long or not understood tells nothing.
+fn slots(file: &Path) -> Option<SlotsStatus> {
+    let is_short = std::fs::metadata(file).is_ok_and(|meta| meta.len() <= SLOTS_BYTES_MAX);
+    let text = is_short.then(|| std::fs::read(file).ok()).flatten()?;
+    serde_json::from_slice(&text).ok()
 }
 
 fn temperature(sys: &Path) -> Option<i32> {
@@ -114,10 +171,16 @@ mod tests {
     #[test]
     fn a_machine_that_does_not_tell_is_unknown() {
         let empty = tempfile::tempdir().unwrap();
-        let seen = look(empty.path(), empty.path());
+        let nothing = empty.path().join("slots.json");
+        let seen = look(empty.path(), &nothing, empty.path());
         assert!(seen.disk_total_bytes.unwrap() >= seen.disk_free_bytes.unwrap());
-        assert_eq!((seen.wear_percent, seen.temperature_c), (None, None));
-        assert_eq!(look(Path::new("/not/there"), empty.path()).disk_free_bytes, None);
+        assert_eq!((seen.wear_percent, seen.temperature_c, &seen.slots), (None, None, &None));
+        let odd = look(Path::new("/not/there"), &nothing, empty.path());
+        assert_eq!(odd.disk_free_bytes, None);
+        std::fs::write(&nothing, r#"{"running":"A","version":"1.0","slots":[]}"#).unwrap();
+        assert_eq!(slots(&nothing).unwrap().running, "A");
+        std::fs::write(&nothing, "{").unwrap();
+        assert_eq!(slots(&nothing), None);
     }
 
     #[test]

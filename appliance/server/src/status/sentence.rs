@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use storebox_proto::time::{ClockConfidence, Timestamp};
 
-use super::{DeviceStatus, LineStatus, OutboxStatus, Status};
+use super::{DeviceStatus, DrillStatus, LineStatus, OutboxStatus, Status};
 use crate::tiers::SourceStatus;
 
 mod channels;
@@ -86,6 +86,7 @@ pub fn findings(status: &Status) -> Vec<Finding> {
     readiness(status, &mut found);
     money(status, &mut found);
     found.extend(status.devices.iter().filter_map(devices::finding));
+    found.extend(status.drill.as_ref().map(|drill| drilled(status, drill)));
     lines(status, &mut found);
     ways(status, &mut found);
     channels::add(status, &mut found);
@@ -160,7 +161,8 @@ fn lines(status: &Status, found: &mut Vec<Finding>) {
     let head_office = head_office(status);
     let mut told: Vec<&str> = Vec::new();
     for line in status.lines.iter().filter(|line| !line.up) {
-        if told.contains(&line.to.as_str()) {
+        // What a drill cuts is told as such; a server that refuses this box did so before.
+        if told.contains(&line.to.as_str()) || (status.drill.is_some() && !line.is_refused) {
             continue;
         }
         told.push(&line.to);
@@ -195,6 +197,16 @@ fn ways(status: &Status, found: &mut Vec<Finding>) {
         let code = format!("detour_{}", cut(&down.service));
         found.push(Finding::new(Level::Notice, &code, text).advise(advice));
     }
+}
+
+/// The line is cut on purpose.
+fn drilled(status: &Status, drill: &DrillStatus) -> Finding {
+    let until = Moment { at: drill.until, now: status.now };
+    let (waiting, selling) = (waiting(status.outbox.as_ref()), continues(status));
+    let text = format!("A drill cuts the line to head office until {until}{waiting}{selling}");
+    let advice = "Nothing to do: the line comes back by itself. \
+                  `storebox drill end` or the page Shop brings it back sooner.";
+    Finding::new(Level::Notice, "drill", text).advise(advice).at(Some(drill.until))
 }
 
 /// Where head office is: what masterdata is replicated from, else where transactions go first.

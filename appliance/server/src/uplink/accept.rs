@@ -28,6 +28,7 @@ use super::keeper::{Keeper, read_envelope};
 use super::mirror::Mirror;
 use super::replay::{self, Recovered};
 use super::settled::SettledKeys;
+use super::steps::Arrival;
 use super::takeover::Hush;
 use crate::db::DiskError;
 use crate::env;
@@ -156,6 +157,20 @@ impl Outbox {
     }
 
     pub(super) async fn accept_as(
+        &self,
+        envelope: Envelope,
+        guest: Option<Receipt>,
+        adopted: bool,
+    ) -> Result<Receipt, Problem> {
+        let arrival = Arrival::of(&envelope, guest.as_ref());
+        let outcome = self.take(envelope, guest, adopted).await;
+        if let Some(arrival) = arrival {
+            arrival.end(&self.node, &outcome);
+        }
+        outcome
+    }
+
+    async fn take(
         &self,
         envelope: Envelope,
         guest: Option<Receipt>,

@@ -295,6 +295,13 @@ impl LocalDocuments {
         }
     }
 
+    /// What was kept so far survives whatever happens to the process: its place in the journal may go.
+    pub(super) fn commit(&self) {
+        if let Err(error) = self.kept.commit() {
+            tracing::warn!(%error, "settled documents are not kept safely");
+        }
+    }
+
     /// Lets the oldest kept documents go when there are too many; for when there is time.
     pub(super) fn prune(&self) {
         let mut ages = Vec::new();

@@ -70,7 +70,7 @@ pub(super) fn builder() -> ClientBuilder {
 pub(super) async fn answers(client: &Client, route: &Route) -> bool {
     let client = route.through.as_ref().unwrap_or(client);
     let request = client.get(address(route, "healthz")).timeout(PROBE_MAX);
-    request.send().await.is_ok()
+    route.valve.pass(request.send()).await.is_some_and(|answer| answer.is_ok())
 }
 
 impl Line {
@@ -180,6 +180,21 @@ impl Line {
 
     /// Asks and reads the answer, sealed if this sink is to be asked so.
     async fn exchange(
+        &self,
+        route: &Route,
+        method: Method,
+        path: String,
+        body: Bytes,
+    ) -> Result<(StatusCode, Vec<u8>), Failure> {
+        if route.valve.is_shut() {
+            return Err(Failure::Unreachable);
+        }
+        // What a drill interrupts may have arrived, like what a broken cable interrupts.
+        let exchanged = route.valve.pass(self.exchange_now(route, method, path, body)).await;
+        exchanged.unwrap_or(Err(Failure::Lost))
+    }
+
+    async fn exchange_now(
         &self,
         route: &Route,
         method: Method,

@@ -19,6 +19,7 @@ pub mod settle;
 pub mod settled;
 pub mod shipper;
 pub mod signers;
+pub mod steps;
 pub mod takeover;
 
 mod bookkeeper;

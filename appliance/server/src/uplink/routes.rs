@@ -14,6 +14,7 @@ use super::line;
 use crate::pass::Pass;
 use crate::tiers::{Probe, Tiers};
 use crate::trust::line::Line;
+use crate::valve::Valve;
 use crate::wire::Wire;
 
 const TRANSACTIONS: Service = Service::Transactions;
@@ -29,18 +30,27 @@ pub struct Route {
     pub(super) sealed: Option<Wire>,
     /// A client of its own, if the way leads through a socket of this box.
     pub(super) through: Option<reqwest::Client>,
+    /// What a drill shuts; that of a neighbour is always open.
+    pub(super) valve: Valve,
 }
 
 impl Route {
     /// A way over this line.
     pub fn over(line: Line, pass: Pass, sealed: Option<Wire>) -> Result<Self, reqwest::Error> {
         let through = line.socket().map(|_| line.client(line::builder())).transpose()?;
-        Ok(Self { line, pass, sealed, through })
+        Ok(Self { line, pass, sealed, through, valve: Valve::default() })
     }
 
-    /// A way in the open, such as to `http://box-2:8080`.
-    pub fn straight(url: &str, pass: Pass) -> Self {
-        Self { line: Line::straight(url), pass, sealed: None, through: None }
+    /// The way to a box on the LAN, in the open.
+    pub fn near(url: String, pass: Pass) -> Self {
+        let line = Line::straight(&url);
+        Self { line, pass, sealed: None, through: None, valve: Valve::default() }
+    }
+
+    /// The same, shut by this valve.
+    #[must_use]
+    pub fn behind(self, valve: &Valve) -> Self {
+        Self { valve: valve.clone(), ..self }
     }
 
     /// Where it begins.

@@ -21,7 +21,9 @@ use super::command::{Given, News};
 use super::keeper::read_envelope;
 use super::line::{Cargo, Heard, Line};
 use super::routes::Routes;
+use super::steps;
 use crate::journal::Location;
+use crate::spans;
 
 /// While the line is down, its return is looked for this often.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -162,7 +164,12 @@ impl Shipper {
         };
         let cargo = Cargo { node: &self.node, items, envelopes: &envelopes, guests: &guests };
         let vouch = |item: &Item| self.outbox.vouch(item);
-        match self.line.send(&cargo, &vouch).await {
+        let begun = spans::begin_other();
+        let outcome = self.line.send(&cargo, &vouch).await;
+        if let Some(begun) = begun {
+            steps::sent(begun, &self.node, &self.sink, items, &outcome);
+        }
+        match outcome {
             Ok(Heard { answers, receipts }) => {
                 self.keep(&receipts, items, envelopes).await;
                 tracing::debug!(sink = %self.sink, sent = items.len(), taken = receipts.len(), "batch");
@@ -204,9 +211,13 @@ impl Shipper {
         let taken = |item: &Item| receipts.iter().any(|(position, _)| *position == item.position);
         let settled = items.iter().zip(envelopes).filter(|(item, _)| taken(item));
         let settled: Vec<_> = settled.map(|(item, envelope)| (item.position, envelope)).collect();
+        if settled.is_empty() {
+            return;
+        }
         let documents = self.outbox.documents();
         let kept = tokio::task::spawn_blocking(move || {
             settled.iter().for_each(|(position, envelope)| documents.keep(*position, envelope));
+            documents.commit();
         });
         if let Err(error) = kept.await {
             tracing::warn!(%error, "settled documents cannot be kept");

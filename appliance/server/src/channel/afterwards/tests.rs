@@ -74,10 +74,10 @@ async fn a_hook_that_always_fails_waits_for_a_person_and_the_sale_stands() {
         "entity": "Customer", "implementation": "script", "script": "loop {}"});
     let shop = open(hook);
     shop.world.done("customer", json!({"name": "Ada"})).await;
-    let id = shop.afterwards.list()[0].id.clone();
+    let id = shop.afterwards.list(10)[0].id.clone();
     let supervisor = shop.start();
     shop.await_count((1, 1)).await;
-    let waiting = shop.afterwards.list().remove(0);
+    let waiting = shop.afterwards.list(10).remove(0);
     assert_eq!(waiting.errand.attempts, TRIES_MAX);
     assert!(waiting.errand.error.unwrap().starts_with("is stopped"));
     assert_eq!(shop.world.outbox.figures().await.unwrap().accepted, 1);

@@ -191,11 +191,30 @@ impl Store {
         after: u64,
         count_max: usize,
     ) -> Result<Vec<Record>, DiskError> {
+        self.between(push, after, u64::MAX, count_max)
+    }
+
+    /// What waits up to a number.
+    pub(super) fn up_to(&self, push: &str, number: u64) -> Result<Vec<Record>, DiskError> {
+        self.between(push, 0, number, usize::MAX)
+    }
+
+    fn between(
+        &self,
+        push: &str,
+        after: u64,
+        last: u64,
+        count_max: usize,
+    ) -> Result<Vec<Record>, DiskError> {
         let (prefix, start) = (key(push, &[]), key(push, &after.to_be_bytes()));
+        let end = key(push, &last.to_be_bytes());
         let mut ids = Vec::new();
-        self.keyed.scan(ORDER, &prefix, Some(&start), &mut |_, id| {
-            ids.push(id.to_vec());
-            ids.len() < count_max
+        self.keyed.scan(ORDER, &prefix, Some(&start), &mut |name, id| {
+            let is_wanted = name <= end.as_slice();
+            if is_wanted {
+                ids.push(id.to_vec());
+            }
+            is_wanted && ids.len() < count_max
         })?;
         let mut found = Vec::new();
         for id in ids {
@@ -203,12 +222,6 @@ impl Store {
             found.extend(record.as_deref().and_then(read::<Record>));
         }
         Ok(found)
-    }
-
-    /// What waits up to a number.
-    pub(super) fn up_to(&self, push: &str, number: u64) -> Result<Vec<Record>, DiskError> {
-        let waiting = self.waiting(push, 0, usize::MAX)?;
-        Ok(waiting.into_iter().filter(|record| record.number <= number).collect())
     }
 
     /// These were taken; one that has changed meanwhile stays.

@@ -184,11 +184,14 @@ async fn token(client: &Client, url: &Url, main: &Main, found: &mut Vec<Finding>
         }
         Ok(code) if code.is_success() => good("token", "Head office lets this box in"),
         Ok(code) => {
-            Finding::new(Level::Notice, "feeds_odd", format!("Head office answers {code} for its feeds"))
+            let text = format!("Head office answers {code} for its feeds");
+            let advice = "Look at head office's own log: the line, the key and the token are well.";
+            Finding::new(Level::Notice, "feeds_odd", text).advise(advice)
         }
         Err(error) => {
             let text = format!("The line broke while the token was tried: {}", logging::chain(&error.without_url()));
-            Finding::new(Level::Notice, "line_unsteady", text)
+            let advice = "Run this again; if it comes and goes, look for a bad cable or a full line.";
+            Finding::new(Level::Notice, "line_unsteady", text).advise(advice)
         }
     });
 }

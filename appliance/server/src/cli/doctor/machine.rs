@@ -52,7 +52,9 @@ pub(super) fn data_dir(dir: &Path) -> Vec<Finding> {
         }
         Err(error) => {
             let text = format!("The disk of {} does not tell its state: {error}", dir.display());
-            found.push(Finding::new(Level::Notice, "disk_unknown", text));
+            let advice =
+                "Look with `df` and in the kernel's log (journalctl -k) what is wrong with it.";
+            found.push(Finding::new(Level::Notice, "disk_unknown", text).advise(advice));
         }
     }
     found

@@ -87,6 +87,9 @@ pub struct ImportOrder {
     /// With changes: the last week that is taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_week: Option<u32>,
+    /// Only check it: nothing is published.
+    #[serde(default)]
+    pub check: bool,
 }
 
 /// Which weeks of streamed changes are taken.
@@ -119,11 +122,12 @@ async fn import(
     if !order.dir.is_absolute() {
         return Err(Refusal::new(Code::FieldInvalid, "field dir: must be an absolute path").into());
     }
+    let check = order.check;
     let order = match order.mode {
         ImportMode::Whole => Order::Whole(order.dir),
         ImportMode::Changes => Order::Changes(order.dir, weeks(order.first_week, order.last_week)),
     };
-    Ok(Json(office.import(order).await?))
+    Ok(Json(if check { office.check(order).await? } else { office.import(order).await? }))
 }
 
 /// Imports changes as they arrive, one JSON object a line: all of them, or nothing.

@@ -16,6 +16,7 @@ use crate::pass::Pass;
 
 use super::{HeadWish, SIGNED_HEAD_BYTES_MAX, SourceError, SourceRefused};
 use crate::trust::line::Line;
+use crate::valve::Valve;
 use crate::wire::{Ask, Wire, WireError};
 
 /// How long a connection may take to be made.
@@ -38,6 +39,7 @@ pub struct HttpSource {
     pass: Pass,
     page_timeout: Duration,
     wire: Option<Wire>,
+    valve: Valve,
 }
 
 impl HttpSource {
@@ -68,13 +70,25 @@ impl HttpSource {
             .tcp_keepalive_interval(KEEPALIVE_EVERY)
             .tcp_keepalive_retries(KEEPALIVE_MISSED_MAX);
         let client = line.client(client).map_err(SourceRefused::Client)?;
-        Ok(Self { client, base, _line: line.clone(), pass, page_timeout, wire: None })
+        let (wire, valve, line) = (None, Valve::default(), line.clone());
+        Ok(Self { client, base, _line: line, pass, page_timeout, wire, valve })
     }
 
     /// Asks everything over this sealed line, if there is one.
     #[must_use]
     pub fn sealed(self, wire: Option<Wire>) -> Self {
         Self { wire, ..self }
+    }
+
+    /// Asks everything through this valve.
+    #[must_use]
+    pub fn behind(self, valve: &Valve) -> Self {
+        Self { valve: valve.clone(), ..self }
+    }
+
+    /// What a drill shuts.
+    pub(super) fn valve(&self) -> &Valve {
+        &self.valve
     }
 
     /// Where it is.
@@ -158,6 +172,10 @@ impl HttpSource {
 
     /// Tells the other box something; what it answers does not matter beyond its status.
     pub async fn post(&self, path: &[&str], body: &impl Serialize) -> Result<(), SourceError> {
+        self.valve.pass(self.tell(path, body)).await.unwrap_or(Err(SourceError::Drill))
+    }
+
+    async fn tell(&self, path: &[&str], body: &impl Serialize) -> Result<(), SourceError> {
         let url = self.url(path);
         let body = serde_json::to_vec(body).unwrap_or_default();
         if let Some(wire) = &self.wire {

@@ -17,6 +17,13 @@ pub(super) fn add(status: &Status, found: &mut Vec<Finding>) {
         let advice = "Ask `storebox channel hooks` why, put the hook right, then retry or drop it.";
         found.push(Finding::new(Level::Notice, "hooks_dead", text).advise(advice));
     }
+    if channels.hooks_missed > 0 {
+        let hooks = Count(channels.hooks_missed, "hook after a sale", "hooks after sales");
+        let text = format!("{hooks} could not be kept; the sales themselves are safe");
+        let advice = "Too many wait: put right what `storebox channel hooks` lists, \
+                      then bring what was left out from the sales themselves.";
+        found.push(Finding::new(Level::Notice, "hooks_missed", text).advise(advice));
+    }
     for push in channels.pushes.iter().filter(|push| push.dead > 0).take(TARGETS_MAX) {
         let changes = Count(push.dead, "change", "changes");
         let text = format!("The target of push {} refused {changes}", cut(&push.id));

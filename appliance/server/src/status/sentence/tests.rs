@@ -26,6 +26,7 @@ fn status() -> Status {
         ready: true,
         reasons: Vec::new(),
         feeds: Vec::new(),
+        drill: None,
         outbox: Some(OutboxStatus { held_max: 1000, ..OutboxStatus::default() }),
         ledger: None,
         listeners: Vec::new(),
@@ -65,6 +66,22 @@ fn a_shop_without_trouble_sells_normally() {
     assert_eq!(said(&quiet), "Selling normally, 1 sale on the way to head office");
     (quiet.outbox, quiet.ledger) = (None, Some(LedgerStatus::default()));
     assert_eq!(said(&quiet), "Serving the shops normally");
+}
+
+#[test]
+fn a_drill_is_told_as_one_and_not_as_a_broken_line() {
+    let mut cut = status();
+    cut.lines = vec![line("masterdata", false), line("transactions", false)];
+    cut.outbox.as_mut().unwrap().waiting = 2;
+    let (since, until) = (at("2026-11-22T10:29:00Z"), at("2026-11-22T10:42:00Z"));
+    cut.drill = Some(crate::status::DrillStatus { by: "anna".to_owned(), since, until });
+    let found = findings(&cut);
+    let sentence =
+        "A drill cuts the line to head office until 10:42 UTC, 2 sales waiting, selling continues";
+    assert_eq!((found.len(), found[0].text.as_str(), found[0].at), (1, sentence, Some(until)));
+    cut.lines[1].is_refused = true;
+    assert_eq!(findings(&cut)[0].code, "line_refused");
+    assert_eq!(cut.summary().drill.unwrap().by, "", "a passer-by is not told who");
 }
 
 #[test]
@@ -162,6 +179,7 @@ fn the_chains_own_programs_are_told_of_and_a_target_that_was_only_restarted_is_n
     assert_eq!(said(&shop), "Selling normally");
     shop.channels = Some(ChannelsStatus {
         hooks_dead: 1,
+        hooks_missed: 2,
         hooks: vec![HookStatus { last_error: Some("no".to_owned()), ..HookStatus::default() }],
         pushes: vec![long],
         ..ChannelsStatus::default()
@@ -169,6 +187,7 @@ fn the_chains_own_programs_are_told_of_and_a_target_that_was_only_restarted_is_n
     let told: Vec<_> = findings(&shop).into_iter().map(|finding| finding.text).collect();
     let expected = [
         "1 hook after a sale failed for good; the sales themselves are safe",
+        "2 hooks after sales could not be kept; the sales themselves are safe",
         "The target of push prices refused 1 change",
         "The target of push prices is away since 10:00 UTC, 3 changes wait",
     ];
@@ -238,6 +257,7 @@ fn arb_machine() -> impl Strategy<Value = MachineStatus> {
             wear_percent,
             temperature_c,
             memory_bytes: None,
+            slots: None,
             vault_locked: false,
         },
     )

@@ -90,7 +90,7 @@ fn ship_to(outbox: &Outbox, url: String, trusted: u8, shutdown: &CancellationTok
     let options = ShipperOptions {
         sink: main_sink(),
         authoritative: true,
-        routes: Routes::single(Route::straight(&url, Pass::Token("secret".to_owned()))),
+        routes: Routes::single(Route::near(url, Pass::Token("secret".to_owned()))),
         node: store(),
         trusted: vec![signer(trusted).verifying_key()],
         line_back: std::sync::Arc::new(|| {}),

@@ -47,7 +47,7 @@ pub(super) async fn serve(routes: OpenApiRouter, caller: &str) -> SocketAddr {
 }
 
 fn route(address: SocketAddr) -> Route {
-    Route::straight(&format!("http://{address}"), Pass::Token("secret".to_owned()))
+    Route::near(format!("http://{address}"), Pass::Token("secret".to_owned()))
 }
 
 pub(super) fn open(home: &Path, name: &str) -> OutboxOpened {
