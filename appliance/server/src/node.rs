@@ -144,8 +144,7 @@ fn secrets_of(config: &Config, key: &SigningKey) -> Result<(Vault, Logins), Node
 
 async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeError> {
     let key = key::open(&config.data_dir)?;
-    let access = Access::open(&config.data_dir)?;
-    let trust = Trust::open(config)?;
+    let (access, trust) = (Access::open(&config.data_dir)?, Trust::open(config)?);
     let public_key = key::public_text(&key);
     let mut panel =
         PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
@@ -154,9 +153,8 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let customer = trust::customer(config, supervisor);
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
     let sealing = Sealing::new(seals.clone(), &config.seal);
-    let lines = Lines::new(&config.data_dir, trust.house().cloned());
+    let (lines, valve) = (Lines::new(&config.data_dir, trust.house().cloned()), Valve::default());
     let line = role::open_line(config, &lines)?;
-    let valve = Valve::default();
     let basics = Basics {
         config,
         key: &key,

@@ -1,6 +1,7 @@
 //! `discover`: which boxes announce themselves on the LAN, and which are found by other hints, side by side.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use storebox_proto::beacon::{Pointer, Sweep};
@@ -9,7 +10,7 @@ use storebox_proto::sync::book::BoxKey;
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, say};
-use crate::config::Discovery;
+use crate::config::{self, Discovery};
 use crate::discovery::{
     self, BrowseConfig, DaemonError, Found, Greeting, Interfaces, SeekConfig, Seeker, Service,
 };
@@ -21,6 +22,15 @@ pub(super) struct Look {
     pub(super) at: Vec<String>,
     pub(super) domain: Vec<String>,
     pub(super) seconds: u64,
+}
+
+impl Look {
+    /// What the configuration knows, if there is one, and what is named besides.
+    pub(super) fn of(file: &Path, at: Vec<String>, domain: Vec<String>, seconds: u64) -> Self {
+        // A technician's laptop has no configuration, and needs none.
+        let discovery = config::load(file).unwrap_or_default().discovery;
+        Self { discovery, at, domain, seconds }
+    }
 }
 
 /// A box that answers at an address that nobody announced.

@@ -203,9 +203,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
             runtime.block_on(discover::sweep(network, port, json));
         }
         Command::Discover { seconds, json, at, domain, .. } => {
-            // A technician's laptop has no configuration, and needs none.
-            let config = config::load(&args.config).unwrap_or_default();
-            let look = discover::Look { discovery: config.discovery, at, domain, seconds };
+            let look = discover::Look::of(&args.config, at, domain, seconds);
             runtime.block_on(discover::show(look, json))?
         }
         Command::Selftest(options) => {
