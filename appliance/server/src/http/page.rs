@@ -96,7 +96,7 @@ mod tests {
     /// The whole of what a phone loads, console and till together.
     const WEIGHT_MAX: usize = 200_000;
     /// For programs of others: no page of ours loads them.
-    const OF_OTHERS: [&str; 2] = ["client/storebox.js", "client/servers.js"];
+    const OF_OTHERS: [&str; 1] = ["client/storebox.js"];
 
     #[test]
     fn the_whole_console_weighs_no_more_than_200_kilobytes() {
