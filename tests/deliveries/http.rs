@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::json;
+use storebox_tests::company::{Certified, Company};
 use storebox_tests::{skip, wait};
 
 use crate::office::{Office, key};
@@ -17,28 +18,29 @@ const SECRET: &str = "a shared secret";
 struct Receiver {
     database: PathBuf,
     port: u16,
+    certified: Option<Certified>,
     child: Option<Child>,
 }
 
 impl Receiver {
-    fn open(folder: &Path) -> anyhow::Result<Option<Self>> {
+    fn open(folder: &Path, certified: Option<Certified>) -> anyhow::Result<Option<Self>> {
         if Command::new("python3").args(["-c", "import sqlite3"]).output().is_err() {
             return Ok(skip("python3 is not installed"));
         }
         let database = folder.join("received.sqlite");
-        let mut receiver = Self { database, port: 0, child: None };
+        let mut receiver = Self { database, port: 0, certified, child: None };
         receiver.start(SECRET)?;
         Ok(Some(receiver))
     }
 
     fn start(&mut self, secret: &str) -> anyhow::Result<()> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deliveries/receiver.py");
-        let mut child = Command::new("python3")
-            .arg(script)
-            .arg(&self.database)
-            .args([self.port.to_string().as_str(), secret])
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut command = Command::new("python3");
+        command.arg(script).arg(&self.database).args([self.port.to_string().as_str(), secret]);
+        if let Some(Certified { certificate, key }) = &self.certified {
+            command.arg(certificate).arg(key);
+        }
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
         let output = child.stdout.take().context("piped above")?;
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
@@ -82,8 +84,9 @@ impl Drop for Receiver {
 fn delivery(folder: &Path, receiver: &Receiver) -> anyhow::Result<String> {
     let secret = folder.join("erp.secret");
     fs::write(&secret, format!("{SECRET}\n"))?;
+    let scheme = if receiver.certified.is_some() { "https" } else { "http" };
     Ok(format!(
-        "[[deliver]]\nid = \"erp\"\nto = \"http\"\nurl = \"http://127.0.0.1:{}/sales\"\nsecret_file = {:?}\n",
+        "[[deliver]]\nid = \"erp\"\nto = \"http\"\nurl = \"{scheme}://127.0.0.1:{}/sales\"\nsecret_file = {:?}\n",
         receiver.port,
         secret.to_string_lossy()
     ))
@@ -92,7 +95,7 @@ fn delivery(folder: &Path, receiver: &Receiver) -> anyhow::Result<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_settled_transaction_has_its_effect_once_whoever_is_killed() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let Some(mut receiver) = Receiver::open(folder.path())? else { return Ok(()) };
+    let Some(mut receiver) = Receiver::open(folder.path(), None)? else { return Ok(()) };
     let mut office = Office::open(folder.path(), &delivery(folder.path(), &receiver)?).await?;
     office.settle(1..301).await?;
     office.await_level().await?;
@@ -132,7 +135,7 @@ async fn every_settled_transaction_has_its_effect_once_whoever_is_killed() -> an
 #[tokio::test(flavor = "multi_thread")]
 async fn one_transaction_that_a_receiver_refuses_stops_no_other() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let Some(receiver) = Receiver::open(folder.path())? else { return Ok(()) };
+    let Some(receiver) = Receiver::open(folder.path(), None)? else { return Ok(()) };
     let office = Office::open(folder.path(), &delivery(folder.path(), &receiver)?).await?;
     let poison = json!({
         "key": key(500), "kind": "Order", "terminal": "till-1", "epoch": 1, "sequence": 500,
@@ -146,4 +149,24 @@ async fn one_transaction_that_a_receiver_refuses_stops_no_other() -> anyhow::Res
     receiver.check(1..11)?;
     ensure!(office.delivery().await?["aside"] == 1);
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_a_receiver_is_believed_by_its_authority_only() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let company = Company::found(&folder.path().join("company"))?;
+    let other = Company::found(&folder.path().join("other"))?;
+    let receiver = Receiver::open(folder.path(), Some(company.certify()?))?;
+    let Some(receiver) = receiver else { return Ok(()) };
+    let believing = |authority: PathBuf| -> anyhow::Result<String> {
+        Ok(format!("{}ca_file = {authority:?}\n", delivery(folder.path(), &receiver)?))
+    };
+    let office = Office::open(&folder.path().join("a"), &believing(other.authority())?).await?;
+    office.settle(1..5).await?;
+    office.await_failing().await?;
+    receiver.check(1..1)?;
+    let office = Office::open(&folder.path().join("b"), &believing(company.authority())?).await?;
+    office.settle(1..30).await?;
+    office.await_level().await?;
+    receiver.check(1..30)
 }

@@ -1,9 +1,11 @@
 //! PostgreSQL: rows by key, tables by kind.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::ensure;
 use serde_json::json;
+use storebox_tests::company::Company;
 use storebox_tests::postgres::Postgres;
 use storebox_tests::wait;
 
@@ -85,5 +87,34 @@ async fn what_a_database_cannot_hold_is_set_aside_and_named_and_the_rest_goes_on
     ensure!(state["aside"] == 1 && state["position"] == 20, "{state}");
     let aside = std::fs::read_to_string(office.main.data().join("deliver/erp.aside.ndjson"))?;
     ensure!(aside.contains(&key(77)) && aside.contains("position"), "{aside}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_a_database_is_believed_by_its_authority_only() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let company = Company::found(&folder.path().join("company"))?;
+    let other = Company::found(&folder.path().join("other"))?;
+    let server = Postgres::open_secure(folder.path(), &company.certify()?).await?;
+    let Some(server) = server else { return Ok(()) };
+    let delivery = |authority: PathBuf| {
+        let url = server.secure_url();
+        format!(
+            "[[deliver]]\nid = \"erp\"\nto = \"postgres\"\nurl = {url:?}\nca_file = {authority:?}\n"
+        )
+    };
+    let office = Office::open(&folder.path().join("a"), &delivery(other.authority())).await?;
+    office.settle(1..5).await?;
+    office.await_failing().await?;
+    let failing = office.delivery().await?["failing"].to_string();
+    ensure!(failing.contains("certificate"), "{failing}");
+    let office = Office::open(&folder.path().join("b"), &delivery(company.authority())).await?;
+    office.settle(1..30).await?;
+    office.await_level().await?;
+    check(&server, 1..30)?;
+    let lines = "select ssl, version from pg_stat_ssl join pg_stat_activity using (pid)
+        where application_name = 'storebox'";
+    let lines = server.query(lines)?;
+    ensure!(lines == "t|TLSv1.3", "{lines}");
     Ok(())
 }

@@ -1,6 +1,6 @@
 """A receiver of signed requests that keeps what it gets in SQLite; made from the specification alone.
 
-receiver.py DATABASE PORT SECRET PUBLIC_KEY_OR_EMPTY: prints its port when it listens.
+receiver.py DATABASE PORT SECRET [CERTIFICATE KEY]: prints its port when it listens.
 """
 
 import base64
@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import sqlite3
+import ssl
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -63,5 +64,9 @@ class Server(HTTPServer):
 
 
 server = Server(("127.0.0.1", port), Receiver)
+if len(sys.argv) > 4:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[4], sys.argv[5])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 print(server.server_address[1], flush=True)
 server.serve_forever()

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use crate::site::{PATIENCE, Site};
 
 /// The module and what it imports, as the box serves them.
-const MODULES: [&str; 4] = ["storebox.js", "boxes.js", "journal.js", "shipper.js"];
+const MODULES: [&str; 5] = ["storebox.js", "boxes.js", "journal.js", "servers.js", "shipper.js"];
 /// The program.
 const PROGRAM: &str = include_str!("clients.mjs");
 

@@ -117,3 +117,24 @@ fn the_client_in_javascript_chooses_as_the_protocol_does() {
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     assert_eq!(String::from_utf8_lossy(&run.stdout).trim(), "13");
 }
+
+#[test]
+fn the_client_in_javascript_moves_between_servers_by_the_definitions_of_its_terminal() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    if Command::new("node").arg("--version").output().is_err() {
+        return skip("node is not installed").unwrap_or_default();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for module in ["boxes.js", "servers.js"] {
+        let client = root.join("appliance/server/console/client").join(module);
+        std::fs::copy(client, folder.path().join(module)).unwrap();
+    }
+    std::fs::write(folder.path().join("package.json"), "{\"type\":\"module\"}").unwrap();
+    let run = Command::new("node")
+        .arg(root.join("tests/operations/boxes.mjs"))
+        .arg(folder.path().join("boxes.js"))
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(String::from_utf8_lossy(&run.stdout).trim(), "moved");
+}

@@ -14,6 +14,8 @@ mod hooks;
 mod integrator;
 mod keeping;
 mod landscapes;
+mod lines;
+mod neighbours;
 mod observability;
 mod package;
 mod pushes;

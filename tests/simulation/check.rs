@@ -8,11 +8,15 @@ use crate::world::World;
 impl World {
     /// After every step: what a till was told to be held is on a disk, somewhere.
     pub(crate) fn check(&mut self) -> Result<(), String> {
+        self.check_mirrors()?;
         for (number, store) in self.stores.iter_mut().enumerate() {
             if !store.sales.take_changed() {
                 continue;
             }
-            let safe = |key: &&TxKey| store.sales.holds(key) || self.ledger.holds(key);
+            // What burned is with its mirror until it is back.
+            let safe = |key: &&TxKey| {
+                store.sales.holds(key) || self.ledger.holds(key) || store.mirrored.contains(key)
+            };
             if let Some(lost) = store.confirmed.iter().find(|key| !safe(key)) {
                 return Err(format!("store {number} confirmed {lost} and has lost it"));
             }
@@ -66,7 +70,8 @@ impl World {
             if let Some(lost) = store.confirmed.iter().find(|key| !self.ledger.holds(key)) {
                 return Err(format!("{lost} was confirmed by store {number} and never settled"));
             }
-            if let Some(missing) = store.confirmed.iter().find(|key| !store.sales.archived(key)) {
+            let told = |key: &&TxKey| store.sales.archived(key) || store.burnt.contains(*key);
+            if let Some(missing) = store.confirmed.iter().find(|key| !told(key)) {
                 return Err(format!("{missing} never reached the second sink of store {number}"));
             }
             let generation = store.disk.generation.as_ref().expect("it is settled");

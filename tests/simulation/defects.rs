@@ -16,4 +16,12 @@ pub(crate) enum Defect {
     Unverified,
     /// A box forgets the order of its transactions and sends them as they lie there.
     NoOrder,
+    /// A box sells in its own name what it passes on for a neighbour.
+    ClaimsGuests,
+    /// A mirror says that it has a copy and has not kept it.
+    ForgetsCopies,
+    /// A till waits for a lost mirror until it is back.
+    WaitsForMirror,
+    /// A box that took the place of another lets its mirror forget what it does not know itself.
+    LetsGoUnknown,
 }

@@ -17,13 +17,14 @@ pub(crate) enum Fault {
     SilentRot { store: usize },
     NewTill { store: usize },
     NewEpoch,
+    Fire { store: usize },
     Compaction { store: usize },
 }
 
 /// Lets one thing happen.
 pub(crate) fn happen(world: &mut World) {
     let store = world.rng.random_range(0..world.stores.len());
-    let fault = match world.rng.random_range(0..22u32) {
+    let fault = match world.rng.random_range(0..24u32) {
         0..6 => Fault::Line { store },
         6..8 => Fault::Main,
         8..13 => Fault::Crash { store },
@@ -35,6 +36,7 @@ pub(crate) fn happen(world: &mut World) {
         18 => Fault::NewTill { store },
         19 => Fault::NewEpoch,
         20 => Fault::Lan { store },
+        21 | 22 => Fault::Fire { store },
         _ => Fault::Compaction { store },
     };
     world.suffer(&fault);
@@ -48,6 +50,12 @@ pub(crate) fn happen(world: &mut World) {
         Fault::Main => {
             world.net.toggle_main();
             world.forget_polls();
+        }
+        // It takes the line first, so that there is something to lose.
+        Fault::Fire { store } => {
+            world.net.cut(store);
+            let burns: Ms = world.rng.random_range(1000..9000);
+            world.queue.after(burns, Event::Burn { store });
         }
         Fault::Crash { store } => crash(world, store),
         Fault::Clock { store, by_ms } => world.stores[store].step_clock(by_ms),

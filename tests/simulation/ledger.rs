@@ -59,16 +59,20 @@ impl Ledger {
     }
 
     /// Settles a batch in order, or says which invariant was broken.
-    pub(crate) fn settle(&mut self, batch: &[Envelope]) -> Result<Vec<KeyedAnswer>, String> {
+    pub(crate) fn settle(
+        &mut self,
+        batch: &[Envelope],
+        origins: &[usize],
+    ) -> Result<Vec<KeyedAnswer>, String> {
         let mut stopped: Vec<&Envelope> = Vec::new();
         let mut answers = Vec::new();
-        for envelope in batch {
+        for (envelope, origin) in batch.iter().zip(origins) {
             let held_back = self.defect != Defect::NoStop
-                && stopped.iter().any(|before| must_follow(envelope, before));
+                && stopped.iter().any(|before| envelope.waits_for(before));
             let answer = if held_back {
                 later("something before it in the batch was not taken")
             } else {
-                self.settle_one(envelope)?
+                self.settle_one(envelope, *origin)?
             };
             if !matches!(answer, Answer::Taken { .. }) {
                 stopped.push(envelope);
@@ -89,7 +93,7 @@ impl Ledger {
         Ok(answers)
     }
 
-    fn settle_one(&mut self, envelope: &Envelope) -> Result<Answer, String> {
+    fn settle_one(&mut self, envelope: &Envelope, origin: usize) -> Result<Answer, String> {
         let digest = envelope.digest();
         if let Some((place, known)) = self.places.get(&envelope.key).copied()
             && self.defect != Defect::NoDedupe
@@ -111,13 +115,16 @@ impl Ledger {
         self.taken += 1;
         let place = self.entries.len();
         if self.defect != Defect::Forgetful || !self.taken.is_multiple_of(7) {
-            self.append(envelope, digest)?;
+            self.append(envelope, digest, origin)?;
         }
         Ok(Answer::Taken { receipt: self.receipt(envelope.key, digest, place) })
     }
 
-    fn append(&mut self, envelope: &Envelope, digest: Hash32) -> Result<(), String> {
+    fn append(&mut self, envelope: &Envelope, digest: Hash32, origin: usize) -> Result<(), String> {
         let key = envelope.key;
+        if !envelope.terminal.as_str().starts_with(&format!("store-{origin}-")) {
+            return Err(format!("{key} was settled in the name of another box, store {origin}"));
+        }
         if self.places.insert(key, (self.entries.len(), digest)).is_some() {
             return Err(format!("{key} was settled twice"));
         }
@@ -146,15 +153,8 @@ impl Ledger {
         let at = Timestamp::from_unix_ms(0);
         let position = u64::try_from(place).unwrap();
         let (node, signature) = (self.node.clone(), String::new());
-        Receipt { key, digest, grade: Grade::Settled, node, position, at, signature }
+        Receipt { key, digest, grade: Grade::Settled, node, position, at, clock: None, signature }
     }
-}
-
-/// Whether one transaction has to come behind another.
-fn must_follow(envelope: &Envelope, before: &Envelope) -> bool {
-    envelope.lane == before.lane
-        || envelope.depends_on.contains(&before.key)
-        || (envelope.kind.as_str() == CASH_UP && envelope.session == before.session)
 }
 
 fn later(why: &str) -> Answer {

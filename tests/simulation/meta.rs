@@ -16,16 +16,23 @@ fn one_seed_twice_gives_the_same_trace() {
 
 #[test]
 fn every_defect_is_caught_and_named() {
-    let defects: [(Defect, &[&str]); 6] = [
+    let defects: [(Defect, &[&str]); 10] = [
         (Defect::NoDedupe, &["settled twice"]),
         (Defect::Forgetful, &["for settled, it is not", "came out of order", "came before"]),
         (Defect::NoStop, &["came out of order", "came behind"]),
         (Defect::ConfirmsEarly, &["has lost it"]),
         (Defect::Unverified, &["differs from the author"]),
         (Defect::NoOrder, &["came out of order", "came behind"]),
+        (Defect::ClaimsGuests, &["in the name of another box"]),
+        (Defect::ForgetsCopies, &["was mirrored and is on"]),
+        (Defect::WaitsForMirror, &["waits for its mirror"]),
+        (Defect::LetsGoUnknown, &["was mirrored and is on", "has lost it"]),
     ];
     for (defect, names) in defects {
-        let failure = seeds::run_all(0..400, defect).expect_err("the defect was not noticed");
+        let Err(failure) = seeds::run_all(0..2000, defect) else {
+            panic!("{defect:?} was not noticed");
+        };
+        eprintln!("{defect:?}: seed={} {}", failure.seed, failure.broken);
         let named = names.iter().any(|name| failure.broken.contains(name));
         assert!(named, "{defect:?}: seed={} found {}", failure.seed, failure.broken);
     }

@@ -20,19 +20,58 @@ pub(crate) enum Place {
     Storage,
 }
 
-/// What is said between a store and the main server.
+/// What is said between boxes, and between them and the main server.
 #[derive(Clone)]
 pub(crate) enum Message {
-    AskHead { after: Option<Position>, wait: bool, whole: bool },
+    AskHead {
+        after: Option<Position>,
+        wait: bool,
+        whole: bool,
+    },
     Probe,
     Alive,
-    Head { bytes: Option<Bytes> },
-    AskObject { name: Hash32 },
-    Object { name: Hash32, bytes: Option<Bytes> },
-    Settle { batch: u64, envelopes: Vec<Envelope> },
-    Settled { batch: u64, answers: Vec<KeyedAnswer> },
-    AskKeys { batch: u64, keys: Vec<TxKey> },
-    Known { batch: u64, receipts: Vec<Receipt> },
+    Head {
+        bytes: Option<Bytes>,
+    },
+    AskObject {
+        name: Hash32,
+    },
+    Object {
+        name: Hash32,
+        bytes: Option<Bytes>,
+    },
+    /// Transactions, each with the box that accepted it.
+    Settle {
+        batch: u64,
+        envelopes: Vec<Envelope>,
+        origins: Vec<usize>,
+    },
+    Settled {
+        batch: u64,
+        answers: Vec<KeyedAnswer>,
+    },
+    AskKeys {
+        batch: u64,
+        keys: Vec<TxKey>,
+    },
+    Known {
+        batch: u64,
+        receipts: Vec<Receipt>,
+    },
+    /// Between a box and its mirror.
+    Hold {
+        copies: Vec<Envelope>,
+    },
+    Holds {
+        keys: Vec<TxKey>,
+    },
+    AskCopies,
+    Copies {
+        copies: Vec<Envelope>,
+    },
+    LetGo {
+        keys: Vec<TxKey>,
+    },
 }
 
 impl fmt::Debug for Message {
@@ -51,7 +90,7 @@ impl fmt::Debug for Message {
             Self::Object { name, bytes } => {
                 write!(f, "object {name:?} {:?}", bytes.as_ref().map(|b| Hash32::of(b)))
             }
-            Self::Settle { batch, envelopes } => {
+            Self::Settle { batch, envelopes, .. } => {
                 let keys: Vec<&TxKey> = envelopes.iter().map(|envelope| &envelope.key).collect();
                 write!(f, "settle batch {batch} {keys:?}")
             }
@@ -63,6 +102,11 @@ impl fmt::Debug for Message {
                 };
                 write!(f, "settled batch {batch} {}", answers.iter().map(taken).collect::<String>())
             }
+            Self::Hold { copies } => write!(f, "hold {} copies", copies.len()),
+            Self::Holds { keys } => write!(f, "holds {keys:?}"),
+            Self::AskCopies => f.write_str("which copies?"),
+            Self::Copies { copies } => write!(f, "{} copies", copies.len()),
+            Self::LetGo { keys } => write!(f, "let go {keys:?}"),
             Self::AskKeys { batch, keys } => write!(f, "question {batch}: have {keys:?}?"),
             Self::Known { batch, receipts } => {
                 let keys: Vec<&TxKey> = receipts.iter().map(|receipt| &receipt.key).collect();
@@ -105,6 +149,11 @@ impl Net {
     pub(crate) fn toggle(&mut self, store: usize) -> bool {
         self.up[store] = !self.up[store];
         self.up[store]
+    }
+
+    /// Cuts a line, whether it was up or not.
+    pub(crate) fn cut(&mut self, store: usize) {
+        self.up[store] = false;
     }
 
     /// Pulls a box out of the shop's own network or plugs it in again.

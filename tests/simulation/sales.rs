@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use storebox_proto::ids::{SinkId, TxKey};
+use storebox_proto::ids::{Hash32, SinkId, TxKey};
+use storebox_proto::problem::Problem;
 use storebox_proto::sync::outbox::{
     Admission, Batch, By, Failure, Item, Limits, Meta, Outbox, Record, SinkDef, Verdict, Work,
 };
@@ -39,6 +40,8 @@ struct Sent {
 
 /// The sales side of one box.
 pub(crate) struct Sales {
+    /// The box's number.
+    pub(crate) number: usize,
     main: SinkId,
     archive: SinkId,
     /// Durable.
@@ -49,25 +52,30 @@ pub(crate) struct Sales {
     tail: Vec<Vec<u8>>,
     /// Tills that wait for the flush.
     waiting: Vec<TxKey>,
-    outbox: Outbox,
-    envelopes: BTreeMap<u64, Envelope>,
+    pub(crate) outbox: Outbox,
+    pub(crate) envelopes: BTreeMap<u64, Envelope>,
     sent: Option<Sent>,
     numbers: u64,
     waits_until: Option<Instant>,
     /// What the best-effort sink has got.
-    archived: BTreeSet<TxKey>,
+    pub(crate) archived: BTreeSet<TxKey>,
     /// What this box takes for settled.
-    settled: BTreeSet<TxKey>,
-    changed: bool,
-    defect: Defect,
+    pub(crate) settled: BTreeMap<TxKey, Hash32>,
+    /// Guests that the main server refused, for the boxes that ask again.
+    pub(crate) returned: BTreeMap<TxKey, (Hash32, Problem)>,
+    /// Nothing is offered while something is taken back.
+    pub(crate) hushed: bool,
+    pub(crate) changed: bool,
+    pub(crate) defect: Defect,
 }
 
 impl Sales {
-    pub(crate) fn start(defect: Defect) -> Self {
+    pub(crate) fn start(number: usize, defect: Defect) -> Self {
         let (main, archive): (SinkId, SinkId) =
             ("main".parse().unwrap(), "archive".parse().unwrap());
         Self {
             outbox: empty_outbox(&main, &archive),
+            number,
             main,
             archive,
             journal: vec![],
@@ -79,7 +87,9 @@ impl Sales {
             numbers: 0,
             waits_until: None,
             archived: BTreeSet::new(),
-            settled: BTreeSet::new(),
+            settled: BTreeMap::new(),
+            returned: BTreeMap::new(),
+            hushed: false,
             changed: false,
             defect,
         }
@@ -112,6 +122,9 @@ impl Sales {
     /// What is to be sent now.
     pub(crate) fn requests(&mut self, now: Instant, rng: &mut ChaCha8Rng) -> Vec<Message> {
         self.archive_some(now, rng);
+        if self.hushed {
+            return vec![];
+        }
         let main = self.main.clone();
         let mut work = self.outbox.poll(&main, now);
         while let Work::Stuck(record) = work {
@@ -132,7 +145,8 @@ impl Sales {
                 }
                 let envelope = |item: &Item| self.envelopes[&item.position].clone();
                 let envelopes = items.iter().map(envelope).collect();
-                (items, Message::Settle { batch, envelopes })
+                let origins = items.iter().map(|item| self.origin(item.position)).collect();
+                (items, Message::Settle { batch, envelopes, origins })
             }
             Work::Ask(items) => {
                 let keys = items.iter().map(|item| item.key).collect();
@@ -161,7 +175,15 @@ impl Sales {
         let taken = |item: &&Item| {
             verdicts.iter().any(|(at, verdict)| *at == item.position && *verdict == Verdict::Taken)
         };
-        self.settled.extend(sent.items.iter().filter(taken).map(|item| item.key));
+        self.settled.extend(sent.items.iter().filter(taken).map(|item| (item.key, item.digest)));
+        for (position, verdict) in &verdicts {
+            let item = sent.items.iter().find(|item| item.position == *position);
+            if let (Verdict::Refused(problem), Some(item), Some(_)) =
+                (verdict, item, self.outbox.guest(*position))
+            {
+                self.returned.insert(item.key, (item.digest, problem.clone()));
+            }
+        }
         let records = self.outbox.handle_answers(&self.main, &verdicts, now, rng);
         self.write_all(&records);
     }
@@ -173,7 +195,7 @@ impl Sales {
             receipts.iter().any(|receipt| receipt.key == item.key && receipt.digest == item.digest)
         };
         let known: Vec<Item> = sent.items.iter().filter(has).copied().collect();
-        self.settled.extend(known.iter().map(|item| item.key));
+        self.settled.extend(known.iter().map(|item| (item.key, item.digest)));
         let positions: Vec<u64> = known.iter().map(|item| item.position).collect();
         let records = self.outbox.handle_known(&self.main, &positions);
         self.write_all(&records);
@@ -240,6 +262,8 @@ impl Sales {
             self.keep(bytes);
         }
         self.waiting.clear();
+        self.returned.clear();
+        self.hushed = false;
         self.sent = None;
         self.waits_until = None;
         self.changed = true;
@@ -277,7 +301,7 @@ impl Sales {
     }
 
     pub(crate) fn settled(&self) -> impl Iterator<Item = &TxKey> {
-        self.settled.iter()
+        self.settled.keys()
     }
 
     /// Whether every sink has everything.
@@ -323,7 +347,7 @@ impl Sales {
     }
 
     /// Applies a record and writes it behind the others.
-    fn write(&mut self, record: &Record) {
+    pub(crate) fn write(&mut self, record: &Record) {
         self.outbox.apply(record);
         let mut bytes = record.event.encode_head();
         if let Some(meta) = &record.meta {

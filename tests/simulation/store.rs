@@ -1,6 +1,6 @@
 //! A box in a shop with its tills: what survives a crash and what does not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use rand::RngExt;
@@ -9,12 +9,15 @@ use storebox_proto::feed::position::Position;
 use storebox_proto::ids::{FeedId, TxKey};
 use storebox_proto::sync::deferral::IdleReason;
 use storebox_proto::sync::fetch::Wish;
+use storebox_proto::ticket::Envelope;
 use storebox_proto::time::Timestamp;
 
 use crate::defects::Defect;
 use crate::desk::Desk;
+use crate::mirror::Mirror;
 use crate::net::Message;
 use crate::queue::Ms;
+use crate::relay::Passed;
 use crate::replica::{Disk, Replica};
 use crate::sales::Sales;
 use crate::tiers::Tiers;
@@ -34,14 +37,25 @@ pub(crate) struct Store {
     pub(crate) tiers: Tiers,
     stores: usize,
     pub(crate) sales: Sales,
+    pub(crate) mirror: Mirror,
+    /// Copies of what others hold; durable.
+    pub(crate) copies: BTreeMap<(usize, TxKey), Envelope>,
+    /// Batches of neighbours that wait for the flush.
+    pub(crate) passed: Vec<Passed>,
     pub(crate) desk: Desk,
     /// What tills were told to be held.
     pub(crate) confirmed: BTreeSet<TxKey>,
+    /// What tills were told to be on two boxes, and is not settled.
+    pub(crate) mirrored: BTreeSet<TxKey>,
+    /// Begun with nothing in the place of one that burned: tills are let in when its copies are back.
+    pub(crate) is_new: bool,
+    /// What nobody can expect at the best-effort sink: the box burned that had it.
+    pub(crate) burnt: BTreeSet<TxKey>,
     /// The highest position that was ever in service.
     pub(crate) highest: Option<Position>,
     pub(crate) woken_at: Option<Instant>,
     clock_off_ms: i64,
-    defect: Defect,
+    pub(crate) defect: Defect,
 }
 
 impl Store {
@@ -55,6 +69,7 @@ impl Store {
         let disk = Disk::default();
         let count = rng.random_range(1..=3);
         let desk = Desk::new(rng);
+        let peer = (stores > 1 && rng.random_ratio(2, 3)).then_some((number + 1) % stores);
         let till = |till| {
             let id = format!("store-{number}-till-{till}").parse().unwrap();
             Till::new(id, rng.random_range(2..14))
@@ -68,9 +83,15 @@ impl Store {
             disk,
             tiers: Tiers::new(number, stores),
             stores,
-            sales: Sales::start(defect),
+            sales: Sales::start(number, defect),
+            mirror: Mirror::new(peer),
+            copies: BTreeMap::new(),
+            passed: Vec::new(),
             desk,
             confirmed: BTreeSet::new(),
+            mirrored: BTreeSet::new(),
+            is_new: false,
+            burnt: BTreeSet::new(),
             highest: None,
             woken_at: None,
             clock_off_ms: 0,
@@ -101,27 +122,19 @@ impl Store {
         let Some(envelope) = waiting.or_else(|| self.tills[till].sell(rng, clock)) else {
             return (false, false);
         };
-        if self.up {
+        let takes = self.up && !self.is_new;
+        if takes {
             let key = envelope.key;
             self.sales.append(envelope, clock);
             if self.defect == Defect::ConfirmsEarly {
                 self.confirm(key);
             }
         }
-        (self.up, true)
+        (takes, true)
     }
 
-    /// The flush is done: tills hear of it, unless the answer is lost.
-    pub(crate) fn flushed(&mut self, rng: &mut ChaCha8Rng) {
-        for key in self.sales.flushed() {
-            if rng.random_ratio(1, 20) {
-                continue;
-            }
-            self.confirm(key);
-        }
-    }
-
-    fn confirm(&mut self, key: TxKey) {
+    /// A till has heard that its transaction is taken.
+    pub(crate) fn confirm(&mut self, key: TxKey) {
         self.confirmed.insert(key);
         for till in &mut self.tills {
             till.pending.take_if(|pending| pending.key == key);
@@ -147,7 +160,12 @@ impl Store {
             | Message::AskHead { .. }
             | Message::AskObject { .. }
             | Message::Settle { .. }
-            | Message::AskKeys { .. } => {}
+            | Message::AskKeys { .. }
+            | Message::Hold { .. }
+            | Message::Holds { .. }
+            | Message::AskCopies
+            | Message::Copies { .. }
+            | Message::LetGo { .. } => {}
         }
         let flipped = self.replica.load(&mut self.disk, self.defect, now);
         self.desk.observe(&self.replica.events(), clock);
@@ -208,6 +226,20 @@ impl Store {
     pub(crate) fn crash(&mut self, rng: &mut ChaCha8Rng) {
         self.up = false;
         self.sales.crash(rng);
+        self.mirror.crash();
+        self.passed.clear();
+    }
+
+    /// All that was on the box is gone; the next one begins with nothing.
+    pub(crate) fn burn(&mut self, feed: &FeedId, rng: &mut ChaCha8Rng) {
+        self.crash(rng);
+        self.disk = Disk::default();
+        self.replica = Replica::start(feed, self.number as u64, self.desk.follows, &self.disk);
+        self.sales.burn();
+        self.copies.clear();
+        self.highest = None;
+        self.is_new = true;
+        self.burnt = self.confirmed.clone();
     }
 
     pub(crate) fn restart(&mut self, feed: &FeedId) {

@@ -190,7 +190,12 @@ impl World {
             | Message::Settle { .. }
             | Message::Settled { .. }
             | Message::AskKeys { .. }
-            | Message::Known { .. } => {}
+            | Message::Known { .. }
+            | Message::Hold { .. }
+            | Message::Holds { .. }
+            | Message::AskCopies
+            | Message::Copies { .. }
+            | Message::LetGo { .. } => {}
         }
     }
 
@@ -305,7 +310,12 @@ impl World {
             | Message::Settle { .. }
             | Message::Settled { .. }
             | Message::AskKeys { .. }
-            | Message::Known { .. } => {}
+            | Message::Known { .. }
+            | Message::Hold { .. }
+            | Message::Holds { .. }
+            | Message::AskCopies
+            | Message::Copies { .. }
+            | Message::LetGo { .. } => {}
         }
         true
     }

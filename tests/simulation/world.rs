@@ -45,6 +45,19 @@ pub(crate) enum Event {
     },
     /// The timers of all tills.
     Tick,
+    /// Tills have waited for their mirror long enough.
+    MirrorWaits {
+        store: usize,
+        life: u32,
+    },
+    /// A box and its mirror compare what they have.
+    Compare {
+        store: usize,
+        life: u32,
+    },
+    Burn {
+        store: usize,
+    },
     /// The journal's flush is done.
     Flushed {
         store: usize,
@@ -90,6 +103,8 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     pub(crate) stores: Vec<Store>,
     pub(crate) storage: Storage,
+    /// The box that burned.
+    pub(crate) burned: Option<usize>,
     polls: Vec<Poll>,
     polls_made: u64,
     quiet: bool,
@@ -114,6 +129,7 @@ impl World {
             ledger: Ledger::new(defect),
             stores,
             storage: Storage::default(),
+            burned: None,
             polls: vec![],
             polls_made: 0,
             quiet: false,
@@ -150,6 +166,7 @@ impl World {
             }
             let clock = self.stores[store].clock(0);
             self.stores[store].login(clock);
+            self.compare(store);
             self.serve(store);
         }
         self.queue.after(TICK_MS, Event::Tick);
@@ -165,6 +182,17 @@ impl World {
             Event::Arrive { to, from, message } => self.arrive(to, from, message)?,
             Event::Till { store, till } => self.till(store, till),
             Event::Flushed { store, life } => self.flushed(store, life)?,
+            Event::MirrorWaits { store, life } => {
+                if self.stores[store].is_up(life) {
+                    self.mirror_is_late(store, self.stores[store].defect);
+                }
+            }
+            Event::Burn { store } => self.burn(store),
+            Event::Compare { store, life } => {
+                if self.stores[store].is_up(life) {
+                    self.compare(store);
+                }
+            }
             Event::Tick => self.tick()?,
             Event::Wake { store, life } => self.wake(store, life),
             Event::PollEnds { poll } => self.end_poll(poll),
@@ -194,7 +222,10 @@ impl World {
         match to {
             Place::Main { .. } => self.serve_main(from, message),
             Place::Store { number, life } => {
-                if self.stores[number].is_up(life) && !self.serve_feed(to, from, &message) {
+                if self.stores[number].is_up(life)
+                    && !self.serve_feed(to, from, &message)
+                    && !self.serve_neighbour(number, from, &message)
+                {
                     self.hear_tiers(number, &from, &message);
                     let now = self.now();
                     let clock = self.stores[number].clock(self.queue.now());
@@ -227,8 +258,8 @@ impl World {
                 self.head_after(after)
             }
             Message::AskObject { name } => Message::Object { name, bytes: self.file(&name) },
-            Message::Settle { batch, envelopes } => {
-                let answers = self.ledger.settle(&envelopes)?;
+            Message::Settle { batch, envelopes, origins } => {
+                let answers = self.ledger.settle(&envelopes, &origins)?;
                 Message::Settled { batch, answers }
             }
             Message::AskKeys { batch, keys } => {
@@ -238,7 +269,12 @@ impl World {
             | Message::Object { .. }
             | Message::Settled { .. }
             | Message::Alive
-            | Message::Known { .. } => return Ok(()),
+            | Message::Known { .. }
+            | Message::Hold { .. }
+            | Message::Holds { .. }
+            | Message::AskCopies
+            | Message::Copies { .. }
+            | Message::LetGo { .. } => return Ok(()),
         };
         self.send(self.net.main(), from, answer);
         Ok(())
@@ -301,9 +337,8 @@ impl World {
     fn till(&mut self, store: usize, till: usize) {
         let clock = self.stores[store].clock(self.queue.now());
         let (flush, again) = self.stores[store].sell(till, &mut self.rng, clock);
-        let life = self.stores[store].life;
         if flush {
-            self.queue.after(self.rng.random_range(1..15), Event::Flushed { store, life });
+            self.flush_soon(store);
         }
         if again {
             let delay = self.rng.random_range(100..3000);
@@ -311,11 +346,20 @@ impl World {
         }
     }
 
+    /// What was written is on the disk soon.
+    pub(crate) fn flush_soon(&mut self, store: usize) {
+        let life = self.stores[store].life;
+        self.queue.after(self.rng.random_range(1..15), Event::Flushed { store, life });
+    }
+
     fn flushed(&mut self, store: usize, life: u32) -> Result<(), String> {
         if !self.stores[store].is_up(life) {
             return Ok(());
         }
-        self.stores[store].flushed(&mut self.rng);
+        let keys = self.stores[store].sales.flushed();
+        self.tell_tills(store, keys);
+        self.answer_passed(store);
+        self.take_back(store);
         self.note(format_args!("store {store} flushed"));
         // Most flushes are in the middle of a ticket.
         if self.rng.random_ratio(1, 12) {
@@ -364,12 +408,13 @@ impl World {
         let requests: Vec<Message> = store.sales.requests(now, &mut self.rng).into_iter().collect();
         let from = Place::Store { number, life: store.life };
         for request in requests {
-            let refused = matches!(request, Message::Settle { .. } | Message::AskKeys { .. })
-                && !self.net.is_up(&from, &self.net.main());
-            if refused {
-                self.stores[number].sales.unreachable(now, &mut self.rng);
+            let main = self.net.main();
+            let to =
+                if self.net.is_up(&from, &main) { Some(main) } else { self.way_around(number) };
+            match to {
+                Some(to) => self.send(from, to, request),
+                None => self.stores[number].sales.unreachable(now, &mut self.rng),
             }
-            self.send(from, self.net.main(), request);
         }
         let (life, wakes_at) = (self.stores[number].life, self.stores[number].wakes_at());
         if let Some(at) = wakes_at {
@@ -400,6 +445,7 @@ impl World {
             let clock = self.stores[store].clock(self.queue.now());
             self.stores[store].login(clock);
             self.note(format_args!("store {store} restarts"));
+            self.compare(store);
             self.serve(store);
         }
     }

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub mod chain;
+pub mod company;
 pub mod postgres;
 pub mod shop;
 pub mod wait;

@@ -1,6 +1,7 @@
 //! A PostgreSQL of a test's own: Debian's programs, a folder that goes away, and no port.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
+use crate::company::Certified;
 use crate::{skip, wait};
 
 /// Where Debian keeps what is not in the path.
@@ -25,12 +27,26 @@ pub struct Postgres {
     folder: PathBuf,
     programs: PathBuf,
     user: Option<(u32, u32)>,
+    /// Where it is reached over TLS; 0: not at all.
+    port: u16,
     child: Option<Child>,
 }
 
 impl Postgres {
     /// A running one below this folder; nothing if it is not installed.
     pub async fn open(folder: &Path) -> anyhow::Result<Option<Self>> {
+        Self::open_with(folder, None).await
+    }
+
+    /// One that is also reached over the network, and then over TLS only.
+    pub async fn open_secure(folder: &Path, certified: &Certified) -> anyhow::Result<Option<Self>> {
+        Self::open_with(folder, Some(certified)).await
+    }
+
+    async fn open_with(
+        folder: &Path,
+        certified: Option<&Certified>,
+    ) -> anyhow::Result<Option<Self>> {
         let Some(programs) = programs() else {
             return Ok(skip("postgresql is not installed"));
         };
@@ -48,7 +64,7 @@ impl Postgres {
             let open = std::os::unix::fs::PermissionsExt::from_mode(0o711);
             fs::set_permissions(parent, open)?;
         }
-        let mut server = Self { folder, programs, user, child: None };
+        let mut server = Self { folder, programs, user, port: 0, child: None };
         let data = server.folder.join("data");
         let made = server
             .program("initdb")
@@ -56,6 +72,9 @@ impl Postgres {
             .arg(&data)
             .output()?;
         ensure!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        if let Some(certified) = certified {
+            server.secure(certified)?;
+        }
         server.start().await?;
         Ok(Some(server))
     }
@@ -63,6 +82,29 @@ impl Postgres {
     /// Its address.
     pub fn url(&self) -> String {
         format!("host={} user={USER} dbname=postgres", self.folder.display())
+    }
+
+    /// Its address on the network, which says nothing of TLS.
+    pub fn secure_url(&self) -> String {
+        format!("postgresql://{USER}@127.0.0.1:{}/postgres?sslmode=require", self.port)
+    }
+
+    /// Its certificate, as it likes it, and a rule that lets nobody in from the network in the open.
+    fn secure(&mut self, certified: &Certified) -> anyhow::Result<()> {
+        let data = self.folder.join("data");
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        for (from, name) in [(&certified.certificate, "server.crt"), (&certified.key, "server.key")]
+        {
+            fs::copy(from, data.join(name))?;
+            fs::set_permissions(data.join(name), std::clone::Clone::clone(&private))?;
+            if let Some((uid, gid)) = self.user {
+                chown(data.join(name), Some(uid), Some(gid))?;
+            }
+        }
+        let rules = "local all all trust\nhostssl all all 127.0.0.1/32 trust\n";
+        fs::write(data.join("pg_hba.conf"), rules)?;
+        self.port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        Ok(())
     }
 
     /// Starts it, after a crash too.
@@ -96,6 +138,7 @@ impl Postgres {
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", USER, "-d", "postgres"])
             .arg("-h")
             .arg(&self.folder)
+            .args(["-p", &if self.port == 0 { 5432 } else { self.port }.to_string()])
             .args(["-c", statement])
             .stdin(Stdio::null())
             .output()?;
@@ -111,12 +154,23 @@ impl Postgres {
             .arg(self.folder.join("data"))
             .arg("-k")
             .arg(&self.folder)
-            .args(["-c", "listen_addresses=", "-c", "shared_buffers=16MB"])
+            .args(["-c", "shared_buffers=16MB"])
+            .args(self.network())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
         Ok(child)
+    }
+
+    fn network(&self) -> Vec<String> {
+        match self.port {
+            0 => vec!["-c".to_owned(), "listen_addresses=".to_owned()],
+            port => ["listen_addresses=127.0.0.1", "ssl=on", &format!("port={port}")]
+                .iter()
+                .flat_map(|setting| ["-c".to_owned(), (*setting).to_owned()])
+                .collect(),
+        }
     }
 
     fn program(&self, name: &str) -> Command {

@@ -4,4 +4,5 @@ mod chain;
 mod hostile;
 mod reading;
 mod sealed;
+mod secure;
 mod servers;

@@ -9,15 +9,17 @@ use crate::chain::Chain;
 use crate::servers::{self, PASSWORD, USER};
 
 /// Storage as options of a command and as lines of the configuration.
-struct Place {
-    to: String,
-    user: &'static str,
-    secret: &'static str,
-    endpoint: String,
+pub(crate) struct Place {
+    pub(crate) to: String,
+    pub(crate) user: &'static str,
+    pub(crate) secret: &'static str,
+    pub(crate) endpoint: String,
+    /// Who vouches for the server, over TLS.
+    pub(crate) authority: String,
 }
 
 /// Publishes, lets a box read, publishes a change, lets the box read that, and a further box by command.
-async fn round_trip(folder: &Path, to: &Place, from: &Place) -> anyhow::Result<()> {
+pub(crate) async fn round_trip(folder: &Path, to: &Place, from: &Place) -> anyhow::Result<()> {
     let chain = Chain::open(folder, "").await?;
     let first = publish(&chain, to)?;
     ensure!(first["objects"].as_u64() > Some(1), "{first}");
@@ -25,8 +27,8 @@ async fn round_trip(folder: &Path, to: &Place, from: &Place) -> anyhow::Result<(
     let secret = chain.secret(from.secret)?;
     let source = format!(
         "[[source]]\nid = \"bucket\"\nkind = \"storage\"\nurl = {:?}\nuser = {:?}\n\
-         secret_file = {secret:?}\nendpoint = {:?}\n",
-        from.to, from.user, from.endpoint
+         secret_file = {secret:?}\nendpoint = {:?}\nca_file = {:?}\n",
+        from.to, from.user, from.endpoint, from.authority
     );
     let store = chain.store("store-1", &source).await?;
     chain.await_level(&store).await?;
@@ -39,19 +41,22 @@ async fn round_trip(folder: &Path, to: &Place, from: &Place) -> anyhow::Result<(
     let lent = chain.store("store-2", "").await?;
     let secret = secret.to_string_lossy().into_owned();
     let order = ["refresh", "--from", &from.to, "--user", from.user, "--secret-file", &secret];
-    lent.ask(&[&order[..], &["--endpoint", &from.endpoint]].concat())?;
+    let rest = ["--endpoint", &from.endpoint, "--ca-file", &from.authority];
+    lent.ask(&[&order[..], &rest].concat())?;
     chain.await_level(&lent).await
 }
 
-fn publish(chain: &Chain, to: &Place) -> anyhow::Result<Value> {
+pub(crate) fn publish(chain: &Chain, to: &Place) -> anyhow::Result<Value> {
     let secret = chain.secret(to.secret)?.to_string_lossy().into_owned();
     let order = ["publish", "--to", &to.to, "--user", to.user, "--secret-file", &secret];
-    let said = chain.main.ask(&[&order[..], &["--endpoint", &to.endpoint]].concat())?;
+    let rest = ["--endpoint", &to.endpoint, "--ca-file", &to.authority];
+    let said = chain.main.ask(&[&order[..], &rest].concat())?;
     Ok(serde_json::from_str(&said)?)
 }
 
-fn place(to: String) -> Place {
-    Place { to, user: USER, secret: PASSWORD, endpoint: String::new() }
+pub(crate) fn place(to: String) -> Place {
+    let (endpoint, authority) = (String::new(), String::new());
+    Place { to, user: USER, secret: PASSWORD, endpoint, authority }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,10 +71,10 @@ async fn a_folder_or_a_stick() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_of_an_s3_compatible_service() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
-    let Some(server) = servers::s3(&folder.path().join("bucket")) else { return Ok(()) };
+    let Some(server) = servers::s3(&folder.path().join("bucket"), None) else { return Ok(()) };
     let endpoint = format!("http://127.0.0.1:{}", server.port);
     let to = "s3://feeds/chain/7".to_owned();
-    let place = Place { to, user: "S3RVER", secret: "S3RVER", endpoint };
+    let place = Place { user: "S3RVER", secret: "S3RVER", endpoint, ..place(to) };
     round_trip(folder.path(), &place, &place).await
 }
 

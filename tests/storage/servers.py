@@ -1,6 +1,7 @@
-"""A storage server on a free port of loopback: servers.py dav|ftp|web FOLDER; prints its port and serves."""
+"""A storage server on a free port of loopback: servers.py dav|ftp|web FOLDER [CERTIFICATE KEY]; prints its port."""
 
 import logging
+import ssl
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ def say(port):
     print(port, flush=True)
 
 
-def dav(folder):
+def dav(folder, *certified):
     from cheroot import wsgi
     from wsgidav.wsgidav_app import WsgiDAVApp
 
@@ -23,6 +24,10 @@ def dav(folder):
         "verbose": 0,
     })
     server = wsgi.Server(("127.0.0.1", 0), app, numthreads=4)
+    if certified:
+        from cheroot.ssl.builtin import BuiltinSSLAdapter
+
+        server.ssl_adapter = BuiltinSSLAdapter(*certified)
     server.prepare()
     say(server.bind_addr[1])
     server.serve()
@@ -41,14 +46,18 @@ def ftp(folder):
     server.serve_forever()
 
 
-def web(folder):
+def web(folder, *certified):
     from functools import partial
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
+    if certified:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certified)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     say(server.server_port)
     server.serve_forever()
 
 
 if __name__ == "__main__":
-    {"dav": dav, "ftp": ftp, "web": web}[sys.argv[1]](Path(sys.argv[2]))
+    {"dav": dav, "ftp": ftp, "web": web}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

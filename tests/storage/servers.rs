@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use storebox_tests::company::Certified;
+
 /// What opens every server of these tests.
 pub(crate) const USER: &str = "box";
 pub(crate) const PASSWORD: &str = "sesame";
@@ -55,15 +57,30 @@ fn start(mut command: Command) -> Option<Server> {
 
 /// `dav`, `ftp` or `web`.
 pub(crate) fn python(kind: &str, folder: &Path) -> Option<Server> {
+    secure_python(kind, folder, None)
+}
+
+/// The same over TLS, for all but `ftp`.
+pub(crate) fn secure_python(
+    kind: &str,
+    folder: &Path,
+    certified: Option<&Certified>,
+) -> Option<Server> {
     let mut command = Command::new(installed(peers().join("python/bin/python"))?);
-    command.arg(here("servers.py")).arg(kind).arg(folder);
+    command.arg(here("servers.py")).arg(kind).arg(folder).args(shown(certified));
     start(command)
 }
 
+fn shown(certified: Option<&Certified>) -> Vec<&Path> {
+    let files = certified.map(|Certified { certificate, key }| [certificate, key]);
+    files.into_iter().flatten().map(PathBuf::as_path).collect()
+}
+
 /// An S3-compatible service with a bucket `feeds`, whose key is `S3RVER` and secret the same.
-pub(crate) fn s3(folder: &Path) -> Option<Server> {
+pub(crate) fn s3(folder: &Path, certified: Option<&Certified>) -> Option<Server> {
     let module = installed(peers().join("node/node_modules/s3rver"))?;
     let mut command = Command::new("node");
     command.arg(here("s3.js")).arg(std::path::absolute(module).expect("a folder")).arg(folder);
+    command.args(shown(certified));
     start(command)
 }

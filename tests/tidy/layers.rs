@@ -8,6 +8,7 @@ const SERVER: &[(&str, u8, Siblings)] = &[
     ("files", 0, Siblings::Apart),
     ("http::identity", 0, Siblings::Apart),
     ("pass", 1, Siblings::Apart),
+    ("pause", 1, Siblings::Apart),
     ("valve", 1, Siblings::Apart),
     ("config", 1, Siblings::Together),
     ("key", 1, Siblings::Together),

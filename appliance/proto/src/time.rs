@@ -80,6 +80,17 @@ pub enum ClockConfidence {
     Wrong,
 }
 
+impl ClockConfidence {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Synchronised => "synchronised",
+            Self::Plausible => "plausible",
+            Self::Wrong => "wrong",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

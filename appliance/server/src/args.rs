@@ -178,6 +178,12 @@ pub enum Command {
         /// The port that is asked there.
         #[arg(long, default_value_t = 8080, requires = "sweep")]
         port: u16,
+        /// Ask here as well: an address or a name, or the text of a label.
+        #[arg(long, value_name = "PLACE")]
+        at: Vec<String>,
+        /// Ask the DNS of this domain as well.
+        #[arg(long, value_name = "DOMAIN")]
+        domain: Vec<String>,
         /// Seconds to look.
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
         seconds: u64,
@@ -208,6 +214,9 @@ pub struct StorageAccess {
     /// For a bucket: the service's region.
     #[arg(long, default_value = "")]
     pub region: String,
+    /// For TLS: a file with the authorities that vouch for the server; the running box reads it.
+    #[arg(long, value_name = "FILE", default_value = "")]
+    pub ca_file: String,
     /// The site whose ring seals everything there.
     #[arg(long, value_name = "SITE", default_value = "")]
     pub ring: String,

@@ -26,6 +26,7 @@ pub mod metrics;
 pub mod node;
 pub mod notify;
 pub mod pass;
+pub mod pause;
 pub mod replica;
 pub mod role;
 pub mod seal;

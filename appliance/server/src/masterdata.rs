@@ -1,8 +1,10 @@
 //! All masterdata of the box as readers see it: each model in the generation that its feed is in.
 //!
+//! A terminal with an assortment loads the products of that one.
 //! A listing goes on in the generation that it began in, for as long as that is kept; the number of kept
 //! generations and the time are bounded, because each holds its indexes in memory.
 
+mod assortment;
 mod definitions;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +20,7 @@ use crate::env;
 use crate::replica::readers::Readers;
 use crate::replica::refresher::Handle;
 
+pub use assortment::Assortment;
 pub use definitions::Definitions;
 
 /// Generations that are kept for listings, besides the current ones.

@@ -39,6 +39,7 @@ use crate::status::{self, Panel, PanelBuilder, Status};
 use crate::supervise::{Fatal, Supervisor};
 use crate::terminal::access::{Access, AccessError};
 use crate::trust::customer::Customer;
+use crate::trust::line::Lines;
 use crate::valve::Valve;
 
 mod beacon;
@@ -143,8 +144,7 @@ fn secrets_of(config: &Config, key: &SigningKey) -> Result<(Vault, Logins), Node
 
 async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeError> {
     let key = key::open(&config.data_dir)?;
-    let access = Access::open(&config.data_dir)?;
-    let trust = Trust::open(config)?;
+    let (access, trust) = (Access::open(&config.data_dir)?, Trust::open(config)?);
     let public_key = key::public_text(&key);
     let mut panel =
         PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
@@ -153,16 +153,17 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let customer = trust::customer(config, supervisor);
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
     let sealing = Sealing::new(seals.clone(), &config.seal);
-    let line = role::open_line(config, trust.house(), supervisor)?;
-    let (line, porch, valve) = (&line, trust.porch(), Valve::default());
+    let (lines, valve) = (Lines::new(&config.data_dir, trust.house().cloned()), Valve::default());
+    let line = role::open_line(config, &lines)?;
     let basics = Basics {
         config,
         key: &key,
         access: &access,
         seals: &seals,
         logins: &logins,
-        line,
-        porch,
+        line: &line,
+        lines: &lines,
+        porch: trust.porch(),
         valve: &valve,
         customer: customer.as_ref(),
         vault: &vault,

@@ -75,6 +75,9 @@ pub struct Status {
     /// Where settled transactions go (role `main`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deliveries: Vec<DeliveryStatus>,
+    /// Rules that the replicated definitions of servers and services break.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub broken_rules: Vec<String>,
     /// Hooks and pushes of the chain (role `store`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<ChannelsStatus>,
@@ -453,6 +456,7 @@ impl Panel {
             lines: Vec::new(),
             listeners: Vec::new(),
             trust: None,
+            broken_rules: Vec::new(),
             sources: Vec::new(),
             devices: Vec::new(),
             machine: MachineStatus::default(),

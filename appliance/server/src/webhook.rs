@@ -14,7 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer, SigningKey};
 use hmac::{Hmac, KeyInit, Mac};
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect};
 use serde_json::Value;
 use sha2::Sha256;
 use storebox_proto::estate::channel::Webhook;
@@ -90,7 +90,7 @@ pub struct Webhooks {
 impl Webhooks {
     /// Calls signed by this key, with shared secrets out of this directory.
     pub fn new(signer: SigningKey, secrets: PathBuf) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: client(4)?, signer, secrets })
+        Ok(Self { client: builder(4).build()?, signer, secrets })
     }
 
     /// Tells something and reads the answer: JSON, or null if it is empty.
@@ -128,13 +128,12 @@ impl Webhooks {
 }
 
 /// A client that follows nobody elsewhere.
-pub fn client(idle_max: usize) -> Result<Client, reqwest::Error> {
+pub fn builder(idle_max: usize) -> ClientBuilder {
     Client::builder()
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_MAX)
         .pool_max_idle_per_host(idle_max)
         .no_proxy()
-        .build()
 }
 
 /// The bytes of a shared secret.

@@ -4,7 +4,6 @@
 //! A sealed line never falls back: an answer in the open is refused, whatever it says.
 //! Reads carry no token, so that a cache may answer them; everything else is sealed with the token inside.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,6 +18,7 @@ use storebox_proto::seal::{Keys, Scope, SealError};
 use crate::env;
 use crate::seal::Seals;
 use crate::secrets::SecretText;
+use crate::trust::line::Line;
 
 /// The media type of everything sealed.
 pub const MEDIA_TYPE: &str = "application/vnd.storebox.sealed";
@@ -101,6 +101,7 @@ struct Inner {
     seals: Seals,
     scope: Scope,
     base: String,
+    _line: Line,
     token: SecretText,
     life: AtomicU64,
     counter: AtomicU64,
@@ -121,13 +122,12 @@ impl Wire {
         seals: Seals,
         scope: Scope,
     ) -> Result<Self, reqwest::Error> {
-        Self::through(None, address, token, seals, scope)
+        Self::over(&Line::straight(address), token, seals, scope)
     }
 
-    /// The same, through a socket on this machine that leads there.
-    pub fn through(
-        socket: Option<&Path>,
-        address: &str,
+    /// The same over this line.
+    pub fn over(
+        line: &Line,
         token: SecretText,
         seals: Seals,
         scope: Scope,
@@ -136,18 +136,15 @@ impl Wire {
             .redirect(redirect::Policy::none())
             .no_proxy()
             .connect_timeout(CONNECT_MAX);
-        let client = match socket {
-            Some(socket) => client.unix_socket(socket),
-            None => client,
-        };
-        let client = client.build()?;
+        let client = line.client(client)?;
         // Above whatever an earlier process counted, unless a clock went back: then the other box says where it is.
         let now = u64::try_from(env::believable().unix_ms()).unwrap_or(0);
         let inner = Inner {
             client,
             seals,
             scope,
-            base: address.trim_end_matches('/').to_owned(),
+            base: line.url().trim_end_matches('/').to_owned(),
+            _line: line.clone(),
             token,
             life: AtomicU64::new(0),
             counter: AtomicU64::new(now << 10),

@@ -8,7 +8,8 @@
 //!    └───────────────────────────────── it works ──────────────────────┘
 //! ```
 //!
-//! One definition says which sources there are and in which order: by priority, then by kind, then by name.
+//! One definition says which sources there are and in which order: by priority, then by kind, then by lot among those
+//! that share the boxes of a chain by weight, then by name.
 //! Health is per source and service, so that a server which settles no sales may still feed masterdata.
 //! There is no mode of the whole box: each request takes the best rung that holds at that moment, and the last
 //! rung, the box's own copy, always does.
@@ -35,6 +36,9 @@ use breaker::Health;
 
 pub use breaker::{Breaker, DISTRUST, Fault, PROBE_FIRST, PROBE_LIMIT, PROBE_MAX, SLOW_MAX};
 pub use view::RungView;
+
+/// Shares that one source can have.
+pub const WEIGHT_MAX: u16 = 1000;
 
 /// What a source is; the order is that of sources with the same priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -127,6 +131,9 @@ pub struct Rung {
     pub found: bool,
     /// Reading it costs no line: objects are taken from here first.
     pub near: bool,
+    /// Its share of the boxes among sources of the same priority and kind that have a share too; 0: it has none, and
+    /// stands behind those by its name.
+    pub weight: u16,
 }
 
 impl Rung {
@@ -135,11 +142,24 @@ impl Rung {
         let services = Service::ALL.into_iter().filter(|service| kind.can_serve(*service));
         let (priority, services) = (kind.usual_priority(), services.collect());
         let near = matches!(kind, Kind::Peer | Kind::Local);
-        Self { id, kind, priority, services, found: false, near }
+        Self { id, kind, priority, services, found: false, near, weight: 0 }
     }
 
-    fn rank(&self) -> (u16, Kind, &SourceId) {
-        (self.priority, self.kind, &self.id)
+    fn rank(&self, seed: u64) -> (u16, Kind, u64, &SourceId) {
+        (self.priority, self.kind, self.lot(seed), &self.id)
+    }
+
+    /// What this box draws for the source, the lowest first: of as many tickets as it has shares, the best.
+    fn lot(&self, seed: u64) -> u64 {
+        let mut lots = blake3::Hasher::new();
+        lots.update(&seed.to_le_bytes()).update(self.id.as_str().as_bytes());
+        let mut lots = lots.finalize_xof();
+        let draw = |_| {
+            let mut lot = [0; 8];
+            lots.fill(&mut lot);
+            u64::from_le_bytes(lot)
+        };
+        (0..self.weight.min(WEIGHT_MAX)).map(draw).min().unwrap_or(u64::MAX)
     }
 }
 
@@ -187,7 +207,7 @@ pub struct Ladder {
     /// In order.
     steps: Vec<Step>,
     chosen: BTreeMap<Service, Option<SourceId>>,
-    /// Spreads the probes of many boxes; any number that differs between them.
+    /// Spreads probes and shares over many boxes; any number that differs between them and stays.
     seed: u64,
     events: VecDeque<Event>,
 }
@@ -220,7 +240,8 @@ impl Ladder {
             .map(|service| (*service, health.get(service).cloned().unwrap_or_default()))
             .collect();
         self.steps.push(Step { rung, health });
-        self.steps.sort_by(|a, b| a.rung.rank().cmp(&b.rung.rank()));
+        let seed = self.seed;
+        self.steps.sort_by(|a, b| a.rung.rank(seed).cmp(&b.rung.rank(seed)));
         self.choose_again();
         true
     }

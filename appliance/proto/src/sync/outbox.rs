@@ -18,6 +18,7 @@
 //! - Nothing is offered while something that it depends on is held here, not taken and not in the same batch
 //!   before it.
 //! - A cash-up is offered only when nothing else of its session is held here and its terminal has no gap below it.
+//! - Kinds that are urgent go before others, but never before what they have to follow.
 //! - What waits in a circle goes to quarantine, so that somebody looks at it.
 //! - A quarantined entry stops what has to come after it, and nothing else.
 //! - One key has one content; what contradicts is kept for a person and changes nothing.
@@ -48,7 +49,7 @@ pub use sequences::{Have, Range};
 pub use ship::{Batch, Item, Verdict, Work};
 pub use sink::{Failure, Link, SinkDef, SinkStatus};
 
-use crate::ids::{Hash32, SinkId, TerminalId, TxKey};
+use crate::ids::{Hash32, SinkId, TerminalId, TxKey, TxKind};
 use crate::limits;
 use crate::problem::Problem;
 use crate::ticket::Receipt;
@@ -162,6 +163,8 @@ pub struct Outbox {
     given_up: BTreeSet<u64>,
     given_up_total: u64,
     terminals: BTreeMap<TerminalId, BTreeMap<u32, Epoch>>,
+    /// Kinds that go before others, as far as order allows.
+    urgent: Vec<TxKind>,
     /// The authoritative one first.
     sinks: Vec<Sink>,
     conflicts: BTreeMap<u64, Conflict>,
@@ -195,12 +198,19 @@ impl Outbox {
             given_up: BTreeSet::new(),
             given_up_total: 0,
             terminals: BTreeMap::new(),
+            urgent: Vec::new(),
             sinks,
             conflicts: BTreeMap::new(),
             next_conflict: 1,
             audit: VecDeque::new(),
             released: Vec::new(),
         })
+    }
+
+    /// Lets these kinds go before others to the authoritative sink, as far as order allows.
+    #[must_use]
+    pub fn with_urgent(self, urgent: Vec<TxKind>) -> Self {
+        Self { urgent, ..self }
     }
 
     /// Makes a record part of the state; the only way in which lasting state changes.

@@ -112,6 +112,14 @@ impl Envelope {
     pub fn digest(&self) -> Hash32 {
         Hash32::of(&self.canonical())
     }
+
+    /// Whether this has to wait for another one that was accepted before it.
+    pub fn waits_for(&self, earlier: &Self) -> bool {
+        let closes_its_session = self.kind.as_str() == CASH_UP
+            && self.session.is_some()
+            && self.session == earlier.session;
+        self.lane == earlier.lane || closes_its_session || self.depends_on.contains(&earlier.key)
+    }
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 //!
 //! The signature (Ed25519, RFC 8032) is over the text of [`Receipt::signed_text`], which names every field;
 //! `node` tells whose key verifies it.
+//! A box in a shop says how far its clock may be believed; head office, whose clock is set, does not.
 
 use ed25519_dalek::{Signature, Signer, SigningKey, Verifier, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Hash32, NodeId, TxKey};
-use crate::time::Timestamp;
+use crate::time::{ClockConfidence, Timestamp};
 
 /// How safe a transaction is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -51,6 +52,9 @@ pub struct Receipt {
     pub position: u64,
     /// When the node took it, by its own clock.
     pub at: Timestamp,
+    /// How far that clock may be believed; nothing: the node says nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockConfidence>,
     /// Ed25519 over [`Receipt::signed_text`], 128 hexadecimal digits.
     pub signature: String,
 }
@@ -67,9 +71,18 @@ impl Receipt {
         signer: &SigningKey,
     ) -> Self {
         let node = node.clone();
-        let mut receipt = Self { key, digest, grade, node, position, at, signature: String::new() };
-        receipt.signature = hex::encode(signer.sign(receipt.signed_text().as_bytes()).to_bytes());
-        receipt
+        let (clock, signature) = (None, String::new());
+        Self { key, digest, grade, node, position, at, clock, signature }.signed_by(signer)
+    }
+
+    /// The same by a clock that may be believed so far, signed again.
+    pub fn by_clock(self, clock: ClockConfidence, signer: &SigningKey) -> Self {
+        Self { clock: Some(clock), ..self }.signed_by(signer)
+    }
+
+    fn signed_by(mut self, signer: &SigningKey) -> Self {
+        self.signature = hex::encode(signer.sign(self.signed_text().as_bytes()).to_bytes());
+        self
     }
 
     /// Whether this key signed exactly these fields.
@@ -81,9 +94,13 @@ impl Receipt {
 
     /// The text that is signed.
     pub fn signed_text(&self) -> String {
-        let Self { key, digest, grade, node, position, at, signature: _ } = self;
+        let Self { key, digest, grade, node, position, at, clock, signature: _ } = self;
         let grade = grade.as_str();
-        format!("storebox-receipt-v1\n{key}\n{digest}\n{grade}\n{node}\n{position}\n{at}\n")
+        let fields = format!("{key}\n{digest}\n{grade}\n{node}\n{position}\n{at}\n");
+        match clock {
+            None => format!("storebox-receipt-v1\n{fields}"),
+            Some(clock) => format!("storebox-receipt-v2\n{fields}{}\n", clock.as_str()),
+        }
     }
 }
 
@@ -102,8 +119,14 @@ mod tests {
         let mut forged = receipt.clone();
         forged.grade = Grade::Settled;
         assert!(!forged.is_signed_by(&signer.verifying_key()));
-        let mut cut = receipt;
+        let mut cut = receipt.clone();
         cut.signature.pop();
         assert!(!cut.is_signed_by(&signer.verifying_key()));
+        let doubtful = receipt.by_clock(ClockConfidence::Wrong, &signer);
+        assert!(doubtful.is_signed_by(&signer.verifying_key()));
+        let sure = Receipt { clock: Some(ClockConfidence::Synchronised), ..doubtful.clone() };
+        assert!(!sure.is_signed_by(&signer.verifying_key()));
+        let silent = Receipt { clock: None, ..doubtful };
+        assert!(!silent.is_signed_by(&signer.verifying_key()));
     }
 }

@@ -1,11 +1,20 @@
 // The way from a till to its boxes: the one that answered last, else the next; every write may be repeated, because
 // whoever sold minted its key.
+// Where the configuration of the terminal defines servers, they are used by its rules (`servers.js`).
+
+import { Servers } from "./servers.js";
 
 /** How long a box may take before the next one is asked. */
 const ANSWER_MS = 4000;
 /** A box that did not answer is not asked again for so long, doubled each time. */
 const REST_FIRST_MS = 1000;
 const REST_MAX_MS = 30000;
+/** Whether a box is there is asked for no longer than this, of all boxes at once. */
+const MEET_MS = 1500;
+/** How often servers that are silent are looked at, when their time has come. */
+const LOOK_MS = 500;
+/** The port of an address that names none. */
+const PORT = 8080;
 
 /** By which the box finds everything about one request: in its log, its journal and its answers. */
 const CORRELATION = "storebox-correlation";
@@ -40,6 +49,30 @@ export class NoBox extends Error {
 
 /** @typedef {{url: string, token: string}} Place */
 
+/** The addresses in what somebody typed or scanned: `10.0.0.5 storebox.local:8080` or `SBX1 host=10.0.0.5 port=8080`. */
+export function addresses(text) {
+  const words = text.trim().split(/[\s,]+/).filter(Boolean);
+  if (words[0] !== "SBX1") return words.map((word) => address(word, PORT));
+  const fields = text.trim().split(/\s+/).map((word) => word.split("="));
+  const port = fields.find(([name]) => name === "port")?.[1] ?? PORT;
+  return fields.filter(([name]) => name === "host").flatMap(([, hosts]) => hosts.split(",").map((host) => address(host, port)));
+}
+
+function address(word, port) {
+  if (/^https?:\/\//.test(word)) return word.replace(/\/+$/, "");
+  return /:\d+$/.test(word) ? `http://${word}` : `http://${word}:${port}`;
+}
+
+/** Those of these addresses where a box answers, the quickest first; all are asked at once. */
+export async function seek(urls) {
+  const found = [];
+  await Promise.all(urls.map(async (url) => {
+    const answer = await fetch(`${url}/healthz`, { cache: "no-store", signal: AbortSignal.timeout(MEET_MS) }).catch(() => null);
+    if (answer?.ok) found.push(url);
+  }));
+  return found;
+}
+
 /** The boxes of a shop, the preferred one first. */
 export class Boxes extends EventTarget {
   /** @param {Place[]} places */
@@ -47,8 +80,58 @@ export class Boxes extends EventTarget {
     super();
     this.places = places.map((place) => ({ ...place, restUntil: 0, restMs: REST_FIRST_MS, up: null }));
     this.current = null;
+    this.servers = null;
     /** Whose token is shown instead of the till's own, at the box that gave it. @type {{place: object, token: string} | null} */
     this.person = null;
+  }
+
+  /** Asks all boxes at once whether they are there, so that nobody waits for one that is not. */
+  async meet() {
+    const found = await seek(this.places.map((place) => place.url));
+    for (const place of this.places) if (!found.includes(place.url)) this.lost(place);
+    return found.length;
+  }
+
+  /** From now on requests go by these definitions (`servers` of the terminal's configuration); nothing: box by box. */
+  follow(view) {
+    clearInterval(this.looking);
+    this.servers = view ? new Servers(view) : null;
+    if (!this.servers) return;
+    this.looking = setInterval(() => this.look(), LOOK_MS);
+    // A program of Node is not kept alive by it.
+    this.looking.unref?.();
+  }
+
+  /** Asks silent servers whose time has come. */
+  look() {
+    return Promise.all(this.servers.due(Date.now()).map(async ([name, service]) => {
+      const place = this.placeOf(name);
+      if (!place) return;
+      const there = (await seek([place.url])).length > 0;
+      if (there) this.servers.answered(name, service);
+      else this.servers.failed(name, service, Date.now());
+    }));
+  }
+
+  placeOf(name) {
+    const url = this.servers.address(name)?.replace(/\/+$/, "");
+    return this.places.find((place) => (place.url || globalThis.location?.origin) === url);
+  }
+
+  /** Where a request goes: places in order with the servers they are, how long each may take, and who is told as well. */
+  ways(path, timeoutMs) {
+    if (this.servers) {
+      const route = this.servers.route(path, timeoutMs);
+      const placed = (names) => names.map((name) => ({ name, place: this.placeOf(name) })).filter(({ place }) => place);
+      const ways = placed(route.servers);
+      const told = [...(route.routing === "Broadcast" ? ways.slice(1) : []), ...placed(route.copies ?? [])];
+      // A token that does not fit the definitions is better than none.
+      if (ways.length > 0) return { ways, told, service: route.service, timeoutMs: route.timeoutMs ?? timeoutMs };
+    }
+    const now = Date.now();
+    const fit = this.places.filter((place) => place.restUntil <= now);
+    const ways = (fit.length > 0 ? fit : this.places).map((place) => ({ name: null, place }));
+    return { ways, told: [], service: null, timeoutMs };
   }
 
   /** The box that is used now, if any answers. */
@@ -62,19 +145,22 @@ export class Boxes extends EventTarget {
    * @param {{method?: string, body?: unknown, timeoutMs?: number, correlation?: string}} [how]
    */
   async ask(path, { method = "GET", body = undefined, timeoutMs = ANSWER_MS, correlation = correlate() } = {}) {
-    const now = Date.now();
-    const fit = this.places.filter((place) => place.restUntil <= now);
-    for (const place of fit.length > 0 ? fit : this.places) {
+    const route = this.ways(path, timeoutMs);
+    for (const { place } of route.told) this.send(place, path, method, body, route.timeoutMs, correlation).catch(() => {});
+    for (const { name, place } of route.ways) {
       let answer;
       try {
-        answer = await this.send(place, path, method, body, timeoutMs, correlation);
+        answer = await this.send(place, path, method, body, route.timeoutMs, correlation);
       } catch {
+        if (name) this.servers.failed(name, route.service, Date.now());
         this.lost(place);
         continue;
       }
+      if (name) this.servers.answered(name, route.service);
       const problem = answer.ok ? null : await answer.json().catch(() => null);
       // A box that stops, or that cannot keep anything, is as good as away.
       if (problem && ["stopping", "storage_failed", "storage_full"].includes(problem.code)) {
+        if (name) this.servers.failed(name, route.service, Date.now());
         this.lost(place);
         continue;
       }

@@ -91,8 +91,10 @@ export class Storebox {
    * @param {{cacheLost?: boolean}} [how]
    * @returns {Promise<Record<string, any>>}
    */
-  login({ cacheLost = false } = {}) {
-    return this.boxes.ask("/v1/terminal/login", { method: "POST", body: { cacheLost } });
+  async login({ cacheLost = false } = {}) {
+    const answer = await this.boxes.ask("/v1/terminal/login", { method: "POST", body: { cacheLost } });
+    this.boxes.follow(answer.profile?.servers ?? null);
+    return answer;
   }
 
   /** @param {string} model @param {string} id @returns {Promise<Record<string, any> | null>} nothing if there is none */

@@ -5,6 +5,7 @@ const FILES = [
   "/till/", "/till/till.js", "/till/ticket.js", "/till/refresh.js", "/till/person.js", "/till/till.css", "/till/till.webmanifest",
   "/console/style.css", "/console/icon.svg", "/console/lib/dom.js", "/console/lib/words.js",
   "/console/client/boxes.js", "/console/client/events.js", "/console/client/journal.js", "/console/client/shipper.js", "/console/client/masterdata.js",
+  "/console/client/servers.js",
 ];
 /** A box that is slower than this is not waited for; what is kept here does as well. */
 const PATIENCE_MS = 3000;

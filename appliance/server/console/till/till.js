@@ -40,8 +40,10 @@ async function work() {
   till.refresher = new Refresher(till.boxes, till.copy, till.journal, face);
   till.shipper = new Shipper(till.boxes, till.journal);
   till.shipper.addEventListener("change", showSold);
-  till.shipper.run();
   showTicket();
+  await till.boxes.meet();
+  till.boxes.follow(till.profile?.servers ?? null);
+  till.shipper.run();
   await logIn(hasCopy);
 }
 
@@ -49,6 +51,7 @@ async function logIn(hasCopy) {
   try {
     const answer = await till.boxes.ask("/v1/terminal/login", { method: "POST", body: { cacheLost: !hasCopy } });
     till.profile = answer.profile;
+    till.boxes.follow(till.profile.servers ?? null);
     await till.journal.keepFact("profile", till.profile);
     showName();
     await till.refresher.begin(answer, hasCopy);

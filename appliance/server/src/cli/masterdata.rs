@@ -93,10 +93,11 @@ fn named(url: String, access: StorageAccess) -> Result<Named, CommandError> {
         Ok(found) => Ok(found.to_string_lossy().into_owned()),
         Err(source) => Err(CommandError::File { path: path.into(), source }),
     };
-    let StorageAccess { user, secret_file, endpoint, region, ring } = access;
+    let StorageAccess { user, secret_file, endpoint, region, ca_file, ring } = access;
     let url = if url.contains(':') { url } else { absolute(url)? };
     let secret_file = if secret_file.is_empty() { secret_file } else { absolute(secret_file)? };
-    Ok(Named { url, user, secret_file, endpoint, region, ring })
+    let ca_file = if ca_file.is_empty() { ca_file } else { absolute(ca_file)? };
+    Ok(Named { url, user, secret_file, endpoint, region, ca_file, ring })
 }
 
 /// Shows who refreshed what.

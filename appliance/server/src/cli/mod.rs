@@ -37,6 +37,7 @@ use crate::trust::paper::PaperError;
 use crate::{bench, demo, key, logging, node, role, selftest};
 
 use client::CallError;
+use storebox_proto::beacon::InvalidPointer;
 use storebox_proto::trust::slip::InvalidSlip;
 
 pub use levels::Setting;
@@ -97,6 +98,9 @@ pub enum CommandError {
     /// The LAN cannot be searched.
     #[error(transparent)]
     Discover(#[from] DaemonError),
+    /// A place that was named leads nowhere.
+    #[error(transparent)]
+    Place(#[from] InvalidPointer),
     /// The demo stopped early.
     #[error(transparent)]
     Demo(#[from] demo::Error),
@@ -152,6 +156,7 @@ pub fn main(args: Args) -> ExitCode {
                 | CommandError::Slip(_)
                 | CommandError::Declined(_)
                 | CommandError::Discover(_)
+                | CommandError::Place(_)
                 | CommandError::Demo(_)
                 | CommandError::Selftest(_)
                 | CommandError::Bench(_)
@@ -197,8 +202,9 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         Command::Discover { sweep: Some(network), port, json, .. } => {
             runtime.block_on(discover::sweep(network, port, json));
         }
-        Command::Discover { seconds, json, .. } => {
-            runtime.block_on(discover::show(seconds, json))?
+        Command::Discover { seconds, json, at, domain, .. } => {
+            let look = discover::Look::of(&args.config, at, domain, seconds);
+            runtime.block_on(discover::show(look, json))?
         }
         Command::Selftest(options) => {
             runtime.block_on(selftest::run(&options))?;

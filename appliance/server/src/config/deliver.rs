@@ -31,6 +31,9 @@ pub struct Deliver {
     /// Holds a password, a token or a shared secret.
     #[serde(default)]
     pub secret_file: PathBuf,
+    /// Holds the authorities that vouch for its certificate; empty: those of this machine.
+    #[serde(default)]
+    pub ca_file: PathBuf,
     /// The kinds of transactions; none are all.
     #[serde(default)]
     pub kinds: Vec<String>,

@@ -17,6 +17,9 @@ pub struct Intake {
     /// Holds the password.
     #[serde(default)]
     pub secret_file: PathBuf,
+    /// Holds the authorities that vouch for its certificate; empty: those of this machine.
+    #[serde(default)]
+    pub ca_file: PathBuf,
     /// Seconds between two looks for changes.
     #[serde(default = "every_s")]
     pub every_s: u64,

@@ -3,9 +3,10 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use storebox_proto::beacon::Pointer;
 use storebox_proto::ids::{SinkId, SiteId, SourceId, TxKind};
 use storebox_proto::limits;
-use storebox_proto::sync::ladder::Kind;
+use storebox_proto::sync::ladder::{Kind, WEIGHT_MAX};
 
 use super::{Config, DeliverTo, Role};
 
@@ -33,6 +34,7 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
     within("masterdata.scrub_hours", config.masterdata.scrub_hours, 0..=8760)?;
     within("masterdata.line_kb_per_s", config.masterdata.line_kb_per_s, 0..=10_000_000)?;
     within("outbox.entries_max", config.outbox.entries_max, 1..=10_000_000)?;
+    within("outbox.urgent", config.outbox.urgent.len(), 0..=16)?;
     within("outbox.reserve_bytes", config.outbox.reserve_bytes, 1 << 20..=1 << 40)?;
     let page_max = u32::try_from(limits::PAGE_RECORDS_MAX).expect("a page is far below 4 billion");
     within("terminal.batch_size", config.terminal.batch_size, 1..=page_max)?;
@@ -44,6 +46,7 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
         within(key, minutes, 0..=527_040)?;
     }
     within("discovery.name", config.discovery.name.len(), 0..=limits::BEACON_NAME_BYTES_MAX)?;
+    check_hints(config)?;
     within("login.token_minutes", config.login.token_minutes, 1..=1440)?;
     within("login.shift_hours", config.login.shift_hours, 1..=168)?;
     within("seal.max_age_s", config.seal.max_age_s, 0..=86_400)?;
@@ -58,6 +61,22 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
     check_sinks(config)?;
     check_deliveries(config)?;
     check_intakes(config)
+}
+
+/// What cannot lead to a box is refused at the start, not passed over in silence later.
+fn check_hints(config: &Config) -> Result<(), Broken> {
+    let discovery = &config.discovery;
+    let (boxes, names) = (&discovery.boxes, &discovery.names);
+    for (key, texts) in [("discovery.boxes", boxes), ("discovery.names", names)] {
+        within(key, texts.len(), 0..=limits::POINTER_PLACES_MAX)?;
+        for text in texts {
+            let pointer = Pointer::parse(text, discovery.port);
+            pointer.map_err(|error| Broken::new(key, error.to_string()))?;
+        }
+    }
+    within("discovery.domains", discovery.domains.len(), 0..=limits::POINTER_PLACES_MAX)?;
+    within("discovery.name_servers", discovery.name_servers.len(), 0..=4)?;
+    within("discovery.port", discovery.port, 1..=u16::MAX)
 }
 
 fn check_http(config: &Config) -> Result<(), Broken> {
@@ -128,16 +147,15 @@ fn check_main(config: &Config) -> Result<(), Broken> {
     if config.role == Role::Main {
         return Err(Broken::new("main.url", "a box of role \"main\" has no main server"));
     }
-    let is_tls = main.url.starts_with("https://");
-    if !is_tls {
-        check_url("main.url", &main.url)?;
-    }
+    check_url("main.url", &main.url)?;
+    // Whoever shows a certificate of the chain needs no token; an authority of the company knows no boxes.
+    let is_known = main.url.starts_with("https://") && main.ca_file.as_os_str().is_empty();
     if main.public_key.0.is_none() {
         let reason = "needed with main.url: `storebox key` prints it on the main server";
         return Err(Broken::new("main.public_key", reason));
     }
-    if main.token_file.as_os_str().is_empty() && !is_tls {
-        let reason = "needed with an http main.url: holds what `storebox node add` printed there";
+    if main.token_file.as_os_str().is_empty() && !is_known {
+        let reason = "needed unless main.url is https without ca_file: holds what `storebox node add` printed there";
         return Err(Broken::new("main.token_file", reason));
     }
     Ok(())
@@ -169,7 +187,7 @@ fn check_deliveries(config: &Config) -> Result<(), Broken> {
         let starts: &[&str] = match deliver.to {
             DeliverTo::Postgres => &["postgresql://", "postgres://", "host="],
             DeliverTo::Nats => &["nats://", "tls://"],
-            DeliverTo::Http => &["http://"],
+            DeliverTo::Http => &["https://", "http://"],
             DeliverTo::Files => &["/"],
         };
         if !starts.iter().any(|start| deliver.url.starts_with(start)) {
@@ -253,6 +271,7 @@ fn check_sources(config: &Config) -> Result<(), Broken> {
             let (kind, service) = (source.kind.as_str(), service.as_str());
             return broken(format!("{id}: a source of kind {kind:?} cannot serve {service:?}"));
         }
+        within("source.weight", source.weight, 0..=WEIGHT_MAX)?;
         if source.kind != Kind::Storage {
             check_url("source", &source.url)?;
         }
@@ -313,8 +332,8 @@ fn check_ring(key: &'static str, ring: &str) -> Result<(), Broken> {
 }
 
 fn check_url(key: &'static str, url: &str) -> Result<(), Broken> {
-    if url.starts_with("http://") {
+    if url.starts_with("http://") || url.starts_with("https://") {
         return Ok(());
     }
-    Err(Broken::new(key, format!("{url:?} does not start with http://")))
+    Err(Broken::new(key, format!("{url:?} does not start with http:// or https://")))
 }

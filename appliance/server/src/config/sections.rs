@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ed25519_dalek::VerifyingKey;
 use serde::{Deserialize, Serialize};
-use storebox_proto::ids::{SinkId, SiteId};
+use storebox_proto::ids::{SinkId, SiteId, TxKind};
 use storebox_proto::limits;
 use storebox_proto::sync::pace::Window;
 
@@ -155,6 +155,8 @@ pub struct Main {
     pub url: String,
     /// The site that it is certified for, which is what an https URL is believed by.
     pub site: SiteId,
+    /// Holds the authorities by which an https URL is believed instead.
+    pub ca_file: PathBuf,
     /// Who signs its masterdata.
     pub public_key: KeyText,
     /// Holds the token that it gave this box.
@@ -168,6 +170,7 @@ impl Default for Main {
         Self {
             url: String::new(),
             site: "head-office".parse().expect("a literal that keeps the rule for sites"),
+            ca_file: PathBuf::new(),
             public_key: KeyText::default(),
             token_file: PathBuf::new(),
             sealed: false,
@@ -195,6 +198,12 @@ pub struct Sink {
     /// Whether everything goes there sealed.
     #[serde(default)]
     pub sealed: bool,
+    /// The site that it is certified for, for an https URL; nothing: that of the main server.
+    #[serde(default)]
+    pub site: Option<SiteId>,
+    /// Holds the authorities by which an https URL is believed instead.
+    #[serde(default)]
+    pub ca_file: PathBuf,
 }
 
 /// When a replica follows its author.
@@ -246,13 +255,15 @@ impl Default for Masterdata {
 pub struct Outbox {
     /// How many may wait.
     pub entries_max: usize,
+    /// Kinds that go before others when many wait.
+    pub urgent: Vec<TxKind>,
     /// Disk space kept free for them.
     pub reserve_bytes: u64,
 }
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self { entries_max: limits::HELD_MAX, reserve_bytes: 16 * 1024 * 1024 }
+        Self { entries_max: limits::HELD_MAX, urgent: Vec::new(), reserve_bytes: 16 * 1024 * 1024 }
     }
 }
 
@@ -383,6 +394,18 @@ pub struct Discovery {
     pub name: String,
     /// Network interfaces that take part; none: all but loopback.
     pub interfaces: Vec<String>,
+    /// Where boxes are that no announcement reaches: typed addresses and names, or what a label says.
+    pub boxes: Vec<String>,
+    /// Names to ask for.
+    pub names: Vec<String>,
+    /// Domains whose DNS names boxes, besides those that the system searches.
+    pub domains: Vec<String>,
+    /// Who is asked about them; none: the system's servers.
+    pub name_servers: Vec<SocketAddr>,
+    /// Where the DHCP client puts what it was given; empty: nowhere.
+    pub dhcp_file: PathBuf,
+    /// The port of whatever names none.
+    pub port: u16,
 }
 
 impl Default for Discovery {
@@ -393,6 +416,12 @@ impl Default for Discovery {
             priority: 10,
             name: String::new(),
             interfaces: Vec::new(),
+            boxes: Vec::new(),
+            names: Vec::new(),
+            domains: Vec::new(),
+            name_servers: Vec::new(),
+            dhcp_file: PathBuf::new(),
+            port: 8080,
         }
     }
 }

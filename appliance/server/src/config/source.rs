@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use storebox_proto::ids::SourceId;
+use storebox_proto::ids::{SiteId, SourceId};
 use storebox_proto::sync::ladder::{Kind, Service};
 
 use super::KeyText;
@@ -22,6 +22,9 @@ pub struct Source {
     /// Lower is asked first; nothing: as usual for its kind.
     #[serde(default)]
     pub priority: Option<u16>,
+    /// Its share of the boxes among sources of the same priority and kind; 0: none.
+    #[serde(default)]
+    pub weight: u16,
     /// What it is used for; nothing: all that its kind can do.
     #[serde(default)]
     pub services: Vec<Service>,
@@ -46,6 +49,12 @@ pub struct Source {
     /// Whether everything goes there sealed.
     #[serde(default)]
     pub sealed: bool,
+    /// For a server with an https URL: the site that it is certified for; nothing: that of the main server.
+    #[serde(default)]
+    pub site: Option<SiteId>,
+    /// Holds the authorities by which an https URL is believed instead; for storage, empty: those of this machine.
+    #[serde(default)]
+    pub ca_file: PathBuf,
     /// For storage: the site whose ring seals all of it; empty: it lies there as it is.
     #[serde(default)]
     pub ring: String,
@@ -71,6 +80,9 @@ pub struct Publish {
     /// For a bucket: the service's region.
     #[serde(default)]
     pub region: String,
+    /// Holds the authorities by which an https URL is believed; empty: those of this machine.
+    #[serde(default)]
+    pub ca_file: PathBuf,
     /// The site whose ring seals all of it; empty: it lies there as it is.
     #[serde(default)]
     pub ring: String,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use storebox_proto::beacon::Place;
+use storebox_proto::beacon::{Place, Pointer};
 use storebox_proto::ids::SiteId;
 use storebox_proto::sync::book::{
     Action, Book, BoxView, Choice, Claim, Event as BookEvent, Hint, Outcome, PROBE_LIMIT, Source,
@@ -20,12 +20,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::advertise::AnnouncerHandle;
 use super::browse::{BrowseConfig, Browser, Found, Sighting};
-use super::daemon::DaemonError;
+use super::daemon::{DaemonError, Interfaces, Service};
 use super::memory::Memory;
 use super::probe::{Connection, Connections, probe};
 use super::resolve::{RESOLVE_MAX, by_dns, by_mdns, from_file, hints};
 use super::tongue::{Greeting, Tongue, Tongues};
 use super::unicast::Resolver;
+use crate::config::Discovery;
 use crate::env;
 
 /// Reports of real requests that wait to be taken; more say nothing new.
@@ -58,6 +59,31 @@ pub struct SeekConfig {
     pub probe_path: String,
     /// Whom to believe over TLS; nothing: boxes are asked in the open only.
     pub greeting: Option<Greeting>,
+}
+
+impl SeekConfig {
+    /// What the configuration knows, for boxes that announce themselves as this.
+    pub fn of(discovery: &Discovery, services: Vec<Service>, memory: Option<PathBuf>) -> Self {
+        let places = |texts: &[String]| {
+            let pointers =
+                texts.iter().filter_map(|text| Pointer::parse(text, discovery.port).ok());
+            pointers.flat_map(|pointer| pointer.places).collect()
+        };
+        let interfaces = Interfaces::only(discovery.interfaces.clone());
+        Self {
+            browse: BrowseConfig { services, interfaces },
+            site: Some(discovery.site.clone()),
+            typed: places(&discovery.boxes),
+            fixed: places(&discovery.names),
+            domains: discovery.domains.clone(),
+            name_servers: discovery.name_servers.clone(),
+            dhcp: Some(discovery.dhcp_file.clone()).filter(|file| !file.as_os_str().is_empty()),
+            port: discovery.port,
+            memory,
+            probe_path: "/healthz".to_owned(),
+            greeting: None,
+        }
+    }
 }
 
 /// What is known now.

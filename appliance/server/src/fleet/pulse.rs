@@ -1,7 +1,8 @@
-//! A box tells head office how it is.
+//! A box tells head office how it is, and first of all by which key it signs its receipts.
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use storebox_proto::feed::Position;
 use storebox_proto::heartbeat::{FeedAt, Heartbeat, TEXT_CHARS_MAX};
 use storebox_proto::limits::DEVICES_MAX;
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::env;
 use crate::replica::refresher::chain;
-use crate::replica::source::HttpSource;
+use crate::replica::source::{HttpSource, SourceError};
 use crate::status::{Level, Panel, Status};
 
 /// Between two heartbeats of a box of which nothing else is to be said.
@@ -36,8 +37,11 @@ impl Pulse {
 
     async fn beat_for_ever(&self) {
         let mut heard: Option<(Instant, Heartbeat)> = None;
+        let mut has_shown = false;
         loop {
-            let heartbeat = heartbeat(&self.panel.status().await);
+            let status = self.panel.status().await;
+            has_shown = has_shown || self.show_key(&status.public_key).await;
+            let heartbeat = heartbeat(&status);
             let now = env::instant();
             let is_due = heard.as_ref().is_none_or(|(at, last)| {
                 now.saturating_duration_since(*at) >= EVERY || differs(last, &heartbeat)
@@ -52,6 +56,18 @@ impl Pulse {
                 }
             }
             tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Whether head office knows the key, or is too old to ask for it.
+    async fn show_key(&self, public_key: &str) -> bool {
+        let shown = json!({ "publicKey": public_key });
+        match self.source.post(&["sync", "v1", "receipt-key"], &shown).await {
+            Ok(()) | Err(SourceError::Status { status: 404, .. }) => true,
+            Err(error) => {
+                tracing::debug!(error = %chain(&error), "head office does not know this box's key yet");
+                false
+            }
         }
     }
 }

@@ -78,6 +78,8 @@ async fn adopt(
         terminals: entered.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?,
         transactions: 0,
     };
+    // Nothing is sent before all of it is here: what belongs together goes in its order.
+    let _hush = heir.outbox.hush();
     let mut after = String::new();
     loop {
         let page = get(&format!("{at}/copies{after}")).await.ok_or_else(failed)?;

@@ -3,11 +3,11 @@
 //! Records leave as the bytes that are stored; nothing is parsed or formatted on the way.
 //! Each answer names the feed and the revision of the one generation that it comes from.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use serde::Serialize;
 use storebox_proto::feed::{IndexDef, Record, Scope};
@@ -19,9 +19,10 @@ use utoipa_axum::routes;
 
 use super::cursor::Cursor;
 use super::etag::{self, Known};
+use super::identity::Identity;
 use super::problem::Refusal;
 use crate::db::{Generation, ReadError};
-use crate::masterdata::{Masterdata, NotReadable, View, position_of};
+use crate::masterdata::{Assortment, Masterdata, NotReadable, View, position_of};
 
 /// Records of an answer when the caller does not say.
 const LIMIT_DEFAULT: usize = 100;
@@ -162,6 +163,7 @@ async fn record(
               (status = 304, description = "The caller has it.")))]
 async fn records(
     State(masterdata): State<Masterdata>,
+    Extension(identity): Extension<Identity>,
     path: Result<Path<String>, PathRejection>,
     RawQuery(query): RawQuery,
     known: Known,
@@ -216,7 +218,11 @@ async fn records(
             .await
         }
         Search { field: None, value: None, prefix: None, fuzzy: None, after, .. } => {
-            list(masterdata, &model, after, limit, known).await
+            let assortment = match identity {
+                Identity::Terminal(terminal) => masterdata.assortment_of(&terminal),
+                Identity::Node(_) | Identity::Operator => None,
+            };
+            list(masterdata, &model, (after, limit), assortment, known).await
         }
         Search { .. } => Err(parameter(
             "give `field` with one of `value`, `prefix` and `fuzzy`, or neither and optionally `after`",
@@ -227,8 +233,8 @@ async fn records(
 async fn list(
     masterdata: Masterdata,
     model: &str,
-    after: Option<String>,
-    limit: usize,
+    (after, limit): (Option<String>, usize),
+    assortment: Option<Assortment>,
     known: Known,
 ) -> Result<Response<Body>, Refusal> {
     let cursor: Option<Cursor> = match after {
@@ -243,12 +249,21 @@ async fn list(
     let keeper = masterdata.clone();
     aside(masterdata, view, known, move |View { model, generation }| {
         let after = cursor.as_ref().map(|cursor| &cursor.last);
-        let found = generation.list(model, after, limit)?;
+        let mut found = generation.list(model, after, limit)?;
         let goes_on = found.len() == limit;
         let last = found.last().filter(|_| goes_on).map(|record| record.id.clone());
         let next = last.map(|last| Cursor { position: position_of(generation), last });
         if next.is_some() {
             keeper.keep(generation);
+        }
+        if let Some(assortment) = &assortment {
+            let mut taken = Vec::with_capacity(found.len());
+            for record in found {
+                if assortment.takes(model, &record)? {
+                    taken.push(record);
+                }
+            }
+            found = taken;
         }
         Ok(page(&found, next.as_ref()))
     })

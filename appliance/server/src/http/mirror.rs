@@ -8,6 +8,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::{Extension, Json};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use storebox_proto::ids::{Hash32, NodeId, TxKey};
 use storebox_proto::limits::{BATCH_BYTES_MAX, ENVELOPE_BYTES_MAX};
 use storebox_proto::problem::{Code, Problem};
@@ -73,8 +74,7 @@ async fn hold(
     Path(node): Path<String>,
     body: Bytes,
 ) -> Result<Json<u64>, Refusal> {
-    let node = own(&identity, &node, claim.as_deref(), &body)?;
-    let copies: Vec<Copy> = serde_json::from_slice(&body).map_err(not_understood)?;
+    let (node, copies) = own_list::<Copy>(&identity, &node, claim.as_deref(), &body)?;
     let count = copies.len() as u64;
     shelf.copies.hold(node, copies).await?;
     Ok(Json(count))
@@ -106,8 +106,7 @@ async fn release(
     Path(node): Path<String>,
     body: Bytes,
 ) -> Result<Json<u64>, Refusal> {
-    let node = own(&identity, &node, claim.as_deref(), &body)?;
-    let keys: Vec<TxKey> = serde_json::from_slice(&body).map_err(not_understood)?;
+    let (node, keys) = own_list::<TxKey>(&identity, &node, claim.as_deref(), &body)?;
     let count = keys.len() as u64;
     shelf.copies.release(node, keys).await?;
     Ok(Json(count))
@@ -170,6 +169,17 @@ async fn terminals(
         read.ok().and_then(Result::ok).and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let unknown = || Refusal::new(Code::TerminalUnknown, "no terminals of this box are known here");
     known.map(Json).ok_or_else(unknown)
+}
+
+/// The same with the list in the body.
+fn own_list<T: DeserializeOwned>(
+    identity: &Identity,
+    node: &str,
+    claim: Option<&Claim>,
+    body: &[u8],
+) -> Result<(NodeId, Vec<T>), Refusal> {
+    let node = own(identity, node, claim, body)?;
+    Ok((node, serde_json::from_slice(body).map_err(not_understood)?))
 }
 
 /// Whose copies these are: the caller's own, and the body is the one that it signed.

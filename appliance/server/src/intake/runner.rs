@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use storebox_proto::time::Timestamp;
-use tokio_postgres::Config;
 use tokio_util::sync::CancellationToken;
 
 use super::reader::{Found, IntakeError, Table};
 use crate::config::Intake;
-use crate::database::Session;
+use crate::database::{Database, Session};
 use crate::env;
 use crate::logging;
+use crate::pause::Pause;
 use crate::replica::import::Weeks;
 use crate::replica::office::{Office, OfficeError, Order};
 
@@ -42,7 +42,7 @@ pub struct RunnerOptions {
     /// Its definition.
     pub intake: Intake,
     /// Where the database is.
-    pub database: Config,
+    pub database: Database,
     /// Where it keeps what was seen.
     pub dir: PathBuf,
 }
@@ -50,12 +50,12 @@ pub struct RunnerOptions {
 /// The task of one intake.
 pub struct Runner {
     intake: Intake,
-    database: Config,
+    database: Database,
     tables: Vec<Table>,
     office: Office,
     session: Option<Session>,
     figures: Arc<Mutex<Figures>>,
-    retry: Duration,
+    pause: Pause,
 }
 
 impl Runner {
@@ -65,8 +65,8 @@ impl Runner {
         let tables = intake.tables.iter().cloned();
         let tables =
             tables.map(|table| Table::open(&dir, table)).collect::<io::Result<Vec<_>>>()?;
-        let figures = Arc::default();
-        Ok(Self { intake, database, tables, office, session: None, figures, retry: RETRY_MIN })
+        let (figures, pause) = (Arc::default(), Pause::new(RETRY_MIN, RETRY_MAX));
+        Ok(Self { intake, database, tables, office, session: None, figures, pause })
     }
 
     /// What the status reads.
@@ -84,7 +84,7 @@ impl Runner {
         loop {
             let wait = match self.look_at_all().await {
                 Ok(()) => {
-                    self.retry = RETRY_MIN;
+                    self.pause.reset();
                     Duration::from_secs(self.intake.every_s)
                 }
                 Err(error) => self.failed(&error),
@@ -172,10 +172,7 @@ impl Runner {
         self.note(|figures| figures.failing = Some(text));
         self.session = None;
         self.tables.iter_mut().for_each(Table::forget);
-        let spread = f64::from(env::random::<1>()[0]) / 512.0;
-        let wait = self.retry.mul_f64(0.5 + spread);
-        self.retry = (self.retry * 2).min(RETRY_MAX);
-        wait
+        self.pause.after_failure()
     }
 
     fn note(&self, change: impl FnOnce(&mut Figures)) {

@@ -11,6 +11,9 @@ use storebox_proto::ids::{FeedId, ModelName};
 use super::{Masterdata, position_of};
 use crate::db::{Generation, ReadError};
 
+/// Broken rules that are shown; whoever mends one sees the next.
+const BROKEN_RULES_MAX: usize = 20;
+
 /// What the definitions of one generation say.
 #[derive(Debug)]
 pub struct Definitions {
@@ -43,6 +46,13 @@ impl Masterdata {
         }
         *known = Some(Arc::clone(&read));
         Some(read)
+    }
+
+    /// Rules that they break, in words.
+    pub fn broken_rules(&self) -> Vec<String> {
+        let definitions = self.definitions();
+        let findings = definitions.iter().flat_map(|known| &known.findings);
+        findings.take(BROKEN_RULES_MAX).map(ToString::to_string).collect()
     }
 
     /// What a terminal of this organisation is told about servers.

@@ -28,6 +28,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/sync/v1/feeds", Door::Node),
     ("/sync/v1/feeds/{feed}/head", Door::Node),
     ("/sync/v1/heartbeat", Door::Node),
+    ("/sync/v1/receipt-key", Door::Node),
     ("/sync/v1/history", Door::Node),
     ("/sync/v1/objects/{name}", Door::Node),
     ("/sync/v1/mirror/{node}/copies", Door::Node),

@@ -25,6 +25,7 @@ mod web;
 use std::time::Duration;
 
 use bytes::Bytes;
+use reqwest::Url;
 use storebox_proto::feed::{Position, SignedHead};
 use storebox_proto::ids::{FeedId, Hash32, SiteId};
 use storebox_proto::seal::SealError;
@@ -33,6 +34,7 @@ use storebox_proto::sync::ladder::Fault;
 use crate::valve::Valve;
 
 use super::source::{HeadWish, SIGNED_HEAD_BYTES_MAX, SourceError};
+use crate::trust::line::{Believed, Lines};
 
 pub use locker::Locker;
 pub use place::{Place, PlaceError, Settings};
@@ -176,14 +178,16 @@ pub struct Storage {
 
 impl Storage {
     /// The storage at this place.
-    pub fn open(settings: Settings) -> Result<Self, PlaceError> {
+    pub fn open(settings: Settings, lines: &Lines) -> Result<Self, PlaceError> {
+        let ca_file = settings.ca_file.clone();
+        let line = |url: &Url| lines.open(url.as_str(), Believed::Authorities(&ca_file));
         let place = Place::parse(settings)?;
         let name = place.to_string();
         let way = match place {
             Place::Folder(root) => Way::Folder(Folder::new(root)),
-            Place::Web { url } => Way::Web(Web::plain(url)?),
-            Place::Dav { url, user, secret } => Way::Web(Web::dav(url, user, secret)?),
-            Place::S3(bucket) => Way::S3(S3::new(bucket)?),
+            Place::Web { url } => Way::Web(Web::plain(line(&url)?, url)?),
+            Place::Dav { url, user, secret } => Way::Web(Web::dav(line(&url)?, url, user, secret)?),
+            Place::S3(bucket) => Way::S3(S3::new(line(&bucket.endpoint)?, bucket)?),
             Place::Ftp(server) => Way::Ftp(Ftp::new(server)),
         };
         Ok(Self { way, name, locker: None, valve: Valve::default() })

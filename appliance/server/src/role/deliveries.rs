@@ -18,7 +18,7 @@ pub(super) fn start(
     let config = basics.config;
     for deliver in &config.deliveries {
         let id = deliver.id.clone();
-        let target = Target::new(deliver, &config.node, basics.key)
+        let target = Target::new(deliver, &config.node, basics.key, basics.lines)
             .map_err(|source| RoleError::Delivery { id: id.to_string(), source })?;
         let dir = path(basics, "deliver");
         let options =

@@ -29,8 +29,8 @@ pub fn start(basics: &Basics<'_>, panel: &Panel) -> Result<Option<Fleet>, RoleEr
             let main = &config.main;
             let (line, token) = (basics.line, token(&main.token_file)?);
             let wire = wire(basics, main.sealed, line, &token)?;
-            let (socket, pass) = (line.socket.as_deref(), Pass::Token(token.reveal().to_owned()));
-            let source = HttpSource::through(socket, &line.url, pass, ANSWER_MAX)?;
+            let pass = Pass::Token(token.reveal().to_owned());
+            let source = HttpSource::over(line, pass, ANSWER_MAX)?;
             let source = source.sealed(wire).behind(basics.valve);
             let pulse = Pulse::new(panel.clone(), source);
             supervisor.spawn_owner("heartbeat", |stop| pulse.run(stop));

@@ -2,7 +2,7 @@
 
 use super::replica::path;
 use super::{Basics, RoleError, token};
-use crate::database;
+use crate::database::Database;
 use crate::intake::{Figures, Runner, RunnerOptions};
 use crate::replica::office::Office;
 use crate::status::{LineStatus, PanelBuilder};
@@ -19,7 +19,7 @@ pub(super) fn start(
             true => None,
             false => Some(token(&intake.secret_file)?.reveal().to_owned()),
         };
-        let database = database::config(&intake.url, secret)
+        let database = Database::at(&intake.url, secret, &intake.ca_file)
             .map_err(|reason| RoleError::Intake { id: id.to_string(), reason })?;
         let dir = path(basics, "intake").join(id.as_str());
         let options = RunnerOptions { intake: intake.clone(), database, dir: dir.clone() };

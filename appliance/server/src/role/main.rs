@@ -49,6 +49,7 @@ pub(super) async fn start(
         board: authored.clone(),
         segments: ground.segments.clone(),
         keys: vec![basics.key.verifying_key()],
+        lines: basics.lines.clone(),
         seals: basics.seals.clone(),
     };
     let Ground { segments, history, .. } = ground;

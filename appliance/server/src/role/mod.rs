@@ -7,7 +7,6 @@ mod devices;
 mod fleet;
 mod giving_way;
 mod intakes;
-mod line;
 mod main;
 mod mirror;
 mod peers;
@@ -23,6 +22,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
+use storebox_proto::ids::SiteId;
 use storebox_proto::seal::Scope;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -38,8 +38,8 @@ use crate::secrets::{self, SecretError, SecretText, Vault};
 use crate::status::PanelBuilder;
 use crate::supervise::Supervisor;
 use crate::terminal::access::Access;
-use crate::trust::bridge::BridgeError;
 use crate::trust::customer::Customer;
+use crate::trust::line::{Believed, Line, LineError, Lines};
 use crate::trust::porch::Porch;
 use crate::uplink::{CopiesOpenError, LedgerOpenError, OutboxOpenError};
 use crate::valve::Valve;
@@ -104,9 +104,9 @@ pub enum RoleError {
     /// A token cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The main server cannot be reached over TLS.
-    #[error("reach the main server over TLS")]
-    Bridge(#[from] BridgeError),
+    /// A server cannot be reached over TLS.
+    #[error(transparent)]
+    Line(#[from] LineError),
     /// The records of pushes cannot be used.
     #[error("open the records of pushes")]
     Pushes(#[source] crate::db::DiskError),
@@ -129,6 +129,8 @@ pub struct Basics<'a> {
     pub seals: &'a Seals,
     /// The line to the main server.
     pub line: &'a Line,
+    /// Who opens lines to others.
+    pub lines: &'a Lines,
     /// Its door, likewise.
     pub porch: Option<&'a Porch>,
     /// What a drill shuts.
@@ -153,9 +155,33 @@ pub async fn start(
 }
 
 pub use fleet::start as start_fleet;
-pub use line::{Line, open as open_line};
 pub use peers::greeting;
 pub use transactions::held_by;
+
+/// Opens the line that `[main]` describes.
+///
+/// A box without papers has no bridge; its line is down, as it is when the cable is cut. The shop sells all the same.
+pub fn open_line(config: &Config, lines: &Lines) -> Result<Line, RoleError> {
+    let main = &config.main;
+    match lines.open(&main.url, believed(&main.ca_file, &main.site)) {
+        Err(LineError::NotAdopted(url)) => {
+            tracing::warn!(
+                url,
+                "main.url is https, but this box was not adopted by head office: the line stays down"
+            );
+            Ok(lines.closed(&url))
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// A server of the chain is believed by head office's word, unless the configuration names others.
+fn believed<'a>(ca_file: &'a Path, site: &'a SiteId) -> Believed<'a> {
+    match ca_file.as_os_str().is_empty() {
+        true => Believed::Site(site),
+        false => Believed::Authorities(ca_file),
+    }
+}
 
 /// The token in a file or credential; none where a certificate takes its place.
 fn token(file: &Path) -> Result<SecretText, RoleError> {
@@ -172,7 +198,7 @@ fn wire(
     line: &Line,
     token: &SecretText,
 ) -> Result<Option<Wire>, RoleError> {
-    let (socket, seals) = (line.socket.as_deref(), basics.seals.clone());
-    let open = || Wire::through(socket, &line.url, token.clone(), seals, Scope::Boxes);
+    let seals = basics.seals.clone();
+    let open = || Wire::over(line, token.clone(), seals, Scope::Boxes);
     sealed.then(open).transpose().map_err(RoleError::Client)
 }

@@ -1,6 +1,7 @@
 //! The other boxes of the store: found on the LAN, read from and gone through.
 //!
-//! An announcement is a hint: whoever is behind it must prove that it knows the secret of the store before anything is
+//! They announce themselves, or are typed, remembered, given by DHCP or named by the store's DNS: all at once.
+//! Each of these is a hint: whoever is behind it must prove that it knows the secret of the store before anything is
 //! sent to it, and what is read from it is signed by head office or named by its hash.
 
 use std::collections::BTreeMap;
@@ -9,21 +10,16 @@ use std::time::Duration;
 use storebox_proto::ids::{NodeId, SourceId};
 use storebox_proto::sync::book::BoxKey;
 use storebox_proto::sync::ladder::{Kind, Rung};
-use tokio_util::sync::DropGuard;
 
-use super::sources::straight;
-use super::{Basics, Line, RoleError, token};
-use crate::discovery::{
-    BrowseConfig, Greeting, Interfaces, SeekConfig, Seeker, SeekerHandle, Service,
-};
+use super::{Basics, RoleError, token};
+use crate::discovery::{Greeting, SeekConfig, Seeker, SeekerHandle, Service};
 use crate::pass::{Pass, SiteSecret};
 use crate::replica::source::{HttpSource, Source};
 use crate::replica::sources::Sources;
-use crate::supervise::{Policy, Supervisor};
-use crate::trust::bridge::BridgeError;
+use crate::supervise::Policy;
+use crate::trust::line::{Believed, Lines};
 use crate::trust::porch::Porch;
-use crate::uplink::{Route, Routes, client_through};
-use crate::valve::Valve;
+use crate::uplink::{Route, Routes};
 
 /// One object of a feed arrives from a neighbour within this.
 const OBJECT_MAX: Duration = Duration::from_secs(20);
@@ -50,23 +46,11 @@ pub(super) fn pass(basics: &Basics<'_>) -> Result<Option<Pass>, RoleError> {
 pub(super) fn seek(basics: &Basics<'_>, pass: Option<Pass>, sources: &Sources, routes: &Routes) {
     let config = basics.config;
     let (true, Some(pass)) = (config.peers.discover, pass) else { return };
-    let seek = SeekConfig {
-        browse: BrowseConfig {
-            services: vec![Service::Peers],
-            interfaces: Interfaces::only(config.discovery.interfaces.clone()),
-        },
-        site: Some(config.discovery.site.clone()),
-        typed: Vec::new(),
-        fixed: Vec::new(),
-        domains: Vec::new(),
-        name_servers: Vec::new(),
-        dhcp: None,
-        port: 0,
-        memory: Some(config.data_dir.join("peers.json")),
-        probe_path: "/healthz".to_owned(),
-        greeting: basics.porch.and_then(greeting),
-    };
-    let (porch, supervisor) = (basics.porch.cloned(), basics.supervisor.clone());
+    let memory = Some(config.data_dir.join("peers.json"));
+    let greeting = basics.porch.and_then(greeting);
+    let seek = SeekConfig::of(&config.discovery, vec![Service::Peers], memory);
+    let seek = SeekConfig { greeting, ..seek };
+    let lines = basics.lines.clone();
     let (sources, routes, own) = (sources.clone(), routes.clone(), config.node.clone());
     basics.supervisor.spawn("neighbours", Policy::Restart, move |stop| {
         let neighbours = Neighbours {
@@ -74,8 +58,7 @@ pub(super) fn seek(basics: &Basics<'_>, pass: Option<Pass>, sources: &Sources, r
             pass: pass.clone(),
             sources: sources.clone(),
             routes: routes.clone(),
-            porch: porch.clone(),
-            supervisor: supervisor.clone(),
+            lines: lines.clone(),
             known: BTreeMap::new(),
         };
         let seek = seek.clone();
@@ -95,22 +78,14 @@ pub fn greeting(porch: &Porch) -> Option<Greeting> {
     Some(Greeting::new(way.config(None).ok()?, way.server_name()))
 }
 
-/// A neighbour that is in use.
-struct Known {
-    url: String,
-    /// Ends the bridge that leads there, where one does.
-    _bridge: Option<DropGuard>,
-}
-
 /// Keeps sources and routes in step with who is there.
 struct Neighbours {
     own: NodeId,
     pass: Pass,
     sources: Sources,
     routes: Routes,
-    porch: Option<Porch>,
-    supervisor: Supervisor,
-    known: BTreeMap<SourceId, Known>,
+    lines: Lines,
+    known: BTreeMap<SourceId, String>,
 }
 
 impl Neighbours {
@@ -144,42 +119,31 @@ impl Neighbours {
             self.known.remove(&id);
         }
         for (id, url) in there {
-            if self.known.get(&id).is_none_or(|known| known.url != url) {
+            if self.known.get(&id).is_none_or(|known| *known != url) {
                 self.enter(id, url);
             }
         }
     }
 
     fn enter(&mut self, id: SourceId, url: String) {
-        // The bridge to where it was before goes first: both would have one socket.
-        self.known.remove(&id);
-        let Ok((line, bridge)) = self.line(&id, &url) else { return };
-        let socket = line.socket.as_deref();
-        let source = HttpSource::through(socket, &line.url, self.pass.clone(), OBJECT_MAX);
-        let (Ok(source), Ok(through)) = (source, socket.map(client_through).transpose()) else {
-            return;
+        // To one that speaks nothing else the way leads through TLS.
+        let line = match self.lines.open(&url, Believed::Home) {
+            Ok(line) => line,
+            Err(error) => {
+                tracing::warn!(tier = %id, %error, "neighbour cannot be reached");
+                return;
+            }
         };
-        let pass = self.pass.clone();
-        let route = Route { url: line.url, pass, sealed: None, through, valve: Valve::default() };
+        let source = HttpSource::over(&line, self.pass.clone(), OBJECT_MAX);
+        let route = Route::over(line, self.pass.clone(), None);
+        let (Ok(source), Ok(route)) = (source, route) else { return };
         self.routes.put(id.clone(), route);
         let rung = Rung { found: true, ..Rung::new(id.clone(), Kind::Peer) };
         if self.sources.put(rung, &url, Source::Http(source)) {
             tracing::info!(tier = %id, url, "neighbour found");
-            self.known.insert(id, Known { url, _bridge: bridge });
+            self.known.insert(id, url);
         } else {
             self.routes.remove(&id);
         }
-    }
-
-    /// The way to a neighbour: straight, or through TLS to one that speaks nothing else.
-    fn line(&self, id: &SourceId, url: &str) -> Result<(Line, Option<DropGuard>), BridgeError> {
-        let (Some(rest), Some(porch)) = (url.strip_prefix("https://"), &self.porch) else {
-            return Ok((straight(url), None));
-        };
-        let bridge = porch.bridge(id.as_str(), url)?;
-        let socket = Some(bridge.socket().to_owned());
-        let stop = self.supervisor.root().child_token();
-        self.supervisor.spawn_short(bridge.run(stop.clone()));
-        Ok((Line { url: format!("http://{rest}"), socket }, Some(stop.drop_guard())))
     }
 }

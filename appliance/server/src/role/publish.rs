@@ -16,14 +16,16 @@ pub(super) fn start(
     panel: &mut PanelBuilder,
 ) -> Result<(), RoleError> {
     for entry in &basics.config.publish {
-        let storage = Storage::open(Settings {
+        let settings = Settings {
             url: entry.url.clone(),
             user: entry.user.clone(),
             secret: secret(&entry.secret_file)?,
             endpoint: entry.endpoint.clone(),
             region: entry.region.clone(),
-        })?
-        .locked(locker(basics, &entry.ring));
+            ca_file: entry.ca_file.clone(),
+        };
+        let storage = Storage::open(settings, basics.lines)?;
+        let storage = storage.locked(locker(basics, &entry.ring));
         let to = storage.name().to_owned();
         let keys = vec![basics.key.verifying_key()];
         let memory = path(basics, &format!("published-{}", entry.id));

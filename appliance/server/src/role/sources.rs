@@ -8,9 +8,8 @@ use storebox_proto::feed::Registry;
 use storebox_proto::ids::SourceId;
 use storebox_proto::sync::ladder::{Kind, Rung, Service};
 
-use super::{Basics, Line, RoleError, token, wire};
+use super::{Basics, RoleError, believed, token, wire};
 use crate::config;
-use crate::env;
 use crate::pass::Pass;
 use crate::replica::board::Board;
 use crate::replica::source::{HttpSource, Source};
@@ -19,7 +18,8 @@ use crate::replica::storage::{Locker, Settings, Storage};
 use crate::secrets::SecretText;
 use crate::status::PanelBuilder;
 use crate::tiers::Tiers;
-use crate::uplink::{Route, Routes, client_through};
+use crate::trust::line::Line;
+use crate::uplink::{Route, Routes};
 use crate::valve::Valve;
 
 /// One object of a feed arrives within this, or is asked for again.
@@ -43,7 +43,10 @@ pub(super) fn define(
     neighbour: Option<&Pass>,
 ) -> Result<Definition, RoleError> {
     let config = basics.config;
-    let tiers = Tiers::new(u64::from_le_bytes(env::random()));
+    // The lot of a box stays over restarts, so that its sources keep knowing it.
+    let lot =
+        *blake3::hash(config.node.as_str().as_bytes()).as_bytes().first_chunk().expect("32 bytes");
+    let tiers = Tiers::new(u64::from_le_bytes(lot));
     let keys: Vec<_> = config.main.public_key.0.into_iter().collect();
     let routes = Routes::new(tiers.clone());
     let masterdata = &config.masterdata;
@@ -60,15 +63,13 @@ pub(super) fn define(
         let (main_config, line) = (&config.main, basics.line);
         let token = token(&main_config.token_file)?;
         let sealed = wire(basics, main_config.sealed, line, &token)?;
-        let socket = line.socket.as_deref();
         let pass = Pass::Token(token.reveal().to_owned());
-        let source = HttpSource::through(socket, &line.url, pass.clone(), OBJECT_MAX)?;
+        let source = HttpSource::over(line, pass.clone(), OBJECT_MAX)?;
         let source = source.sealed(sealed.clone()).behind(basics.valve);
         let id: SourceId = MAIN.parse().expect("a literal that keeps the rule for sources");
         main = Some(source.clone());
-        let through = socket.map(client_through).transpose().map_err(RoleError::Client)?;
-        let (url, valve) = (line.url.clone(), basics.valve.clone());
-        routes.put(id.clone(), Route { url, pass, sealed, through, valve });
+        let route = Route::over(line.clone(), pass, sealed).map_err(RoleError::Client)?;
+        routes.put(id.clone(), route.behind(basics.valve));
         sources.put(Rung::new(id, Kind::Primary), &main_config.url, Source::Http(source));
     }
     for entry in &config.sources {
@@ -76,17 +77,28 @@ pub(super) fn define(
         let priority = entry.priority.unwrap_or(usual.priority);
         let services =
             if entry.services.is_empty() { usual.services } else { entry.services.clone() };
-        if services.contains(&Service::Transactions) {
-            let token_of = token_of(&entry.token_file)?;
-            let sealed = wire(basics, entry.sealed, &straight(&entry.url), &token_of)?;
-            let pass = pass(entry, neighbour)?;
-            let (url, valve) = (entry.url.clone(), valve_of(basics, entry));
-            routes.put(entry.id.clone(), Route { url, pass, sealed, through: None, valve });
-        }
-        let source = source(basics, entry, neighbour)?;
+        let source = if entry.kind == Kind::Storage {
+            storage(basics, entry)?
+        } else {
+            let site = entry.site.as_ref().unwrap_or(&config.main.site);
+            let line = basics.lines.open(&entry.url, believed(&entry.ca_file, site))?;
+            if services.contains(&Service::Transactions) {
+                routes.put(entry.id.clone(), route(basics, entry, &line, neighbour)?);
+            }
+            server(basics, entry, &line, neighbour)?
+        };
         let near = usual.near || matches!(&source, Source::Storage(storage) if storage.is_here());
-        let rung = Rung { priority, services, near, ..Rung::new(entry.id.clone(), entry.kind) };
-        let name = source.name();
+        let rung = Rung {
+            priority,
+            services,
+            near,
+            weight: entry.weight,
+            ..Rung::new(entry.id.clone(), entry.kind)
+        };
+        let name = match &source {
+            Source::Storage(_) => source.name(),
+            Source::Http(_) | Source::Local(_) => entry.url.clone(),
+        };
         sources.put(rung, &name, source);
     }
     Ok(Definition { sources, routes, main })
@@ -107,27 +119,42 @@ pub(super) fn keep(basics: &Basics<'_>, definition: &Definition, panel: &mut Pan
     panel.add(move |status| status.sources = shown.statuses());
 }
 
-fn source(
+/// How transactions go to a server.
+fn route(
     basics: &Basics<'_>,
     entry: &config::Source,
+    line: &Line,
+    neighbour: Option<&Pass>,
+) -> Result<Route, RoleError> {
+    let sealed = wire(basics, entry.sealed, line, &token_of(&entry.token_file)?)?;
+    let route = Route::over(line.clone(), pass(entry, neighbour)?, sealed);
+    Ok(route.map_err(RoleError::Client)?.behind(&valve_of(basics, entry)))
+}
+
+/// How feeds are read from a server.
+fn server(
+    basics: &Basics<'_>,
+    entry: &config::Source,
+    line: &Line,
     neighbour: Option<&Pass>,
 ) -> Result<Source, RoleError> {
-    if entry.kind != Kind::Storage {
-        let pass = pass(entry, neighbour)?;
-        let wire =
-            wire(basics, entry.sealed, &straight(&entry.url), &token_of(&entry.token_file)?)?;
-        let source = HttpSource::with(&entry.url, pass, OBJECT_MAX)?.sealed(wire);
-        return Ok(Source::Http(source.behind(&valve_of(basics, entry))));
-    }
+    let wire = wire(basics, entry.sealed, line, &token_of(&entry.token_file)?)?;
+    let source = HttpSource::over(line, pass(entry, neighbour)?, OBJECT_MAX)?;
+    Ok(Source::Http(source.sealed(wire).behind(&valve_of(basics, entry))))
+}
+
+fn storage(basics: &Basics<'_>, entry: &config::Source) -> Result<Source, RoleError> {
     let settings = Settings {
         url: entry.url.clone(),
         user: entry.user.clone(),
         secret: secret(&entry.secret_file)?,
         endpoint: entry.endpoint.clone(),
         region: entry.region.clone(),
+        ca_file: entry.ca_file.clone(),
     };
-    let locker = locker(basics, &entry.ring);
-    Ok(Source::Storage(Storage::open(settings)?.locked(locker).behind(basics.valve)))
+    let storage = Storage::open(settings, basics.lines)?;
+    let storage = storage.locked(locker(basics, &entry.ring));
+    Ok(Source::Storage(storage.behind(basics.valve)))
 }
 
 /// A drill cuts all that is beyond the shop; a neighbour is not.
@@ -148,11 +175,6 @@ fn pass(entry: &config::Source, neighbour: Option<&Pass>) -> Result<Pass, RoleEr
         }
         Some(_) | None => Ok(Pass::Token(token(&entry.token_file)?.reveal().to_owned())),
     }
-}
-
-/// The way to a box that needs no bridge.
-pub(super) fn straight(url: &str) -> Line {
-    Line { url: url.to_owned(), socket: None }
 }
 
 /// A token that may be missing where the secret of the store takes its place.

@@ -36,10 +36,13 @@ pub(super) async fn start(
     };
     let Started { masterdata, refresher, nudge, mut routers } =
         replica::start(basics, &ground, feeding, panel)?;
+    let checked = masterdata.clone();
+    panel.add(move |status| status.broken_rules = checked.broken_rules());
     let Ground { segments, board, history } = ground;
     routers.push(storage::lend_routes(Lending {
         sources: lent,
         refresher,
+        lines: basics.lines.clone(),
         seals: basics.seals.clone(),
     }));
     let refresh = nudge.clone();

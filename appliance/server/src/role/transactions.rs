@@ -8,8 +8,7 @@ use storebox_proto::sync::outbox::{Limits, Link, SinkDef, SinkStatus};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
-use super::sources::straight;
-use super::{Basics, RoleError, deliveries, mirror, token, wire};
+use super::{Basics, RoleError, believed, deliveries, mirror, token, wire};
 use crate::config::{Config, Sink};
 use crate::http::settle::Settling;
 use crate::http::{ledger, outbox, relay, settle, transactions};
@@ -19,7 +18,7 @@ use crate::status::{LedgerStatus, LineStatus, OutboxStatus, PanelBuilder};
 use crate::uplink::shipper::LineBack;
 use crate::uplink::{
     Ledger, LedgerOpened, LedgerOptions, LocalDocuments, Outbox, OutboxFigures, OutboxOpened,
-    OutboxOptions, Relay, Route, Routes, Shipper, ShipperOptions,
+    OutboxOptions, Relay, Route, Routes, Shipper, ShipperOptions, Signers,
 };
 
 /// The sink that `[main]` is.
@@ -42,6 +41,7 @@ pub(super) fn start_outbox(
     let mut options = OutboxOptions::new(path(basics, "outbox"), defs.collect(), node, key);
     let settings = &basics.config.outbox;
     options.limits = Limits { held_max: settings.entries_max, ..Limits::default() };
+    options.urgent = settings.urgent.clone();
     let segment = options.journal.segment_bytes;
     let spares = usize::try_from(settings.reserve_bytes / segment).unwrap_or(usize::MAX);
     options.journal = journal::Options { spares_max: spares.max(1), ..options.journal };
@@ -92,18 +92,21 @@ fn sinks(config: &Config) -> Vec<Sink> {
     if !main.url.is_empty() || sinks.is_empty() {
         let id: SinkId = MAIN.parse().expect("a literal that keeps the rule for sinks");
         let (token_file, public_key) = (main.token_file.clone(), main.public_key.clone());
-        let (url, sealed) = (main.url.clone(), main.sealed);
-        sinks.push(Sink { id, url, authoritative: true, token_file, public_key, sealed });
+        let (url, sealed, ca_file) = (main.url.clone(), main.sealed, main.ca_file.clone());
+        let (authoritative, site) = (true, None);
+        sinks.push(Sink { id, url, authoritative, token_file, public_key, sealed, site, ca_file });
     }
     sinks
 }
 
 fn single(basics: &Basics<'_>, sink: &Sink) -> Result<Routes, RoleError> {
     let secret = token(&sink.token_file)?;
-    let sealed = wire(basics, sink.sealed, &straight(&sink.url), &secret)?;
+    let site = sink.site.as_ref().unwrap_or(&basics.config.main.site);
+    let line = basics.lines.open(&sink.url, believed(&sink.ca_file, site))?;
+    let sealed = wire(basics, sink.sealed, &line, &secret)?;
     let pass = Pass::Token(secret.reveal().to_owned());
-    let (url, valve) = (sink.url.clone(), basics.valve.clone());
-    Ok(Routes::single(Route { url, pass, sealed, through: None, valve }))
+    let route = Route::over(line, pass, sealed).map_err(RoleError::Client)?;
+    Ok(Routes::single(route.behind(basics.valve)))
 }
 
 fn start_shipper(
@@ -211,10 +214,12 @@ pub(super) fn start_ledger(
         },
     );
     deliveries::start(basics, &ledger, panel)?;
-    Ok(vec![
-        settle::routes(Settling { ledger: ledger.clone(), access: basics.access.clone() }),
-        ledger::routes(ledger),
-    ])
+    let folder = &basics.config.data_dir;
+    let signers = Signers::open(folder)
+        .map_err(|source| RoleError::File { path: folder.join("receipt-keys.json"), source })?;
+    let (books, access) = (ledger.clone(), basics.access.clone());
+    let settling = Settling { ledger: books, access, signers };
+    Ok(vec![settle::routes(settling), ledger::routes(ledger)])
 }
 
 fn tell(incidents: &[String], of: &str) {

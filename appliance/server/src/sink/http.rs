@@ -16,13 +16,14 @@ use super::target::{TargetError, TargetSetUpError};
 use crate::config::Deliver;
 use crate::env;
 use crate::logging;
+use crate::trust::line::{Believed, Line, Lines};
 use crate::uplink::LedgerEntry;
 use crate::webhook;
 
 /// A receiver.
 pub struct Http {
     client: Client,
-    url: String,
+    line: Line,
     ledger: NodeId,
     signer: SigningKey,
     secret: Option<Vec<u8>>,
@@ -48,12 +49,14 @@ impl Http {
         ledger: &NodeId,
         signer: SigningKey,
         secret: Option<String>,
+        lines: &Lines,
     ) -> Result<Self, TargetSetUpError> {
-        let client = webhook::client(1);
+        let line = lines.open(&deliver.url, Believed::Authorities(&deliver.ca_file))?;
+        let client = line.client(webhook::builder(1));
         let client = client.map_err(|error| TargetSetUpError::Address(logging::chain(&error)))?;
         let secret = secret.map(|text| webhook::shared(&text)).transpose();
         let secret = secret.map_err(|error| TargetSetUpError::Address(error.to_string()))?;
-        Ok(Self { client, url: deliver.url.clone(), ledger: ledger.clone(), signer, secret })
+        Ok(Self { client, line, ledger: ledger.clone(), signer, secret })
     }
 
     pub(super) async fn deliver(&mut self, batch: &[LedgerEntry]) -> Result<(), TargetError> {
@@ -69,7 +72,7 @@ impl Http {
         let signature = webhook::sign(&self.signer, self.secret.as_deref(), &id, now, &body);
         let request = self
             .client
-            .post(&self.url)
+            .post(self.line.url())
             .header("content-type", "application/json")
             .header("webhook-id", id)
             .header("webhook-timestamp", now)

@@ -7,6 +7,7 @@
 //! How safe an acknowledged message is, is the server's setting (`sync_interval`, replicas).
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_nats::jetstream::context::ContextBuilder;
@@ -39,6 +40,7 @@ pub struct Nats {
     prefix: String,
     ledger: NodeId,
     secret: Option<String>,
+    ca_file: PathBuf,
     open: Option<Open>,
 }
 
@@ -57,6 +59,7 @@ impl Nats {
             prefix: deliver.prefix.clone(),
             ledger: ledger.clone(),
             secret,
+            ca_file: deliver.ca_file.clone(),
             open: None,
         }
     }
@@ -106,6 +109,11 @@ impl Nats {
             }
             Some((token, None)) => options.token(token.clone()),
         };
+        let options = match self.ca_file.as_os_str().is_empty() {
+            true => options,
+            false => options.add_root_certificates(self.ca_file.clone()),
+        };
+        let options = options.require_tls(self.url.starts_with("tls://"));
         let client = options.connect(&self.url).await.map_err(|error| lost(&error))?;
         let context = ContextBuilder::new().timeout(ANSWER_MAX).build(client.clone());
         let config = Config {

@@ -8,10 +8,11 @@
 use std::collections::BTreeSet;
 
 use storebox_proto::ids::Hash32;
-use tokio_postgres::{Client, Config, Transaction};
+use tokio_postgres::{Client, Transaction};
 
 use super::target::{TargetError, TargetSetUpError};
-use crate::database::{self, Session, SessionError};
+use crate::config::Deliver;
+use crate::database::{Database, Session, SessionError};
 use crate::uplink::LedgerEntry;
 
 /// Applied once each, in this order; a released one never changes.
@@ -48,7 +49,7 @@ const MIGRATION_LOCK: i64 = 0x5354_4f52_4542_4f58;
 
 /// A database.
 pub struct Postgres {
-    config: Config,
+    database: Database,
     open: Option<Open>,
 }
 
@@ -60,11 +61,12 @@ struct Open {
 
 impl Postgres {
     /// A database at `postgresql://user@host/name`; its password comes from a file.
-    pub(super) fn new(url: &str, password: Option<String>) -> Result<Self, TargetSetUpError> {
-        Ok(Self {
-            config: database::config(url, password).map_err(TargetSetUpError::Address)?,
-            open: None,
-        })
+    pub(super) fn new(
+        deliver: &Deliver,
+        password: Option<String>,
+    ) -> Result<Self, TargetSetUpError> {
+        let database = Database::at(&deliver.url, password, &deliver.ca_file);
+        Ok(Self { database: database.map_err(TargetSetUpError::Address)?, open: None })
     }
 
     pub(super) fn reset(&mut self) {
@@ -74,7 +76,7 @@ impl Postgres {
     pub(super) async fn deliver(&mut self, batch: &[LedgerEntry]) -> Result<(), TargetError> {
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => Open::connect(&self.config).await?,
+            None => Open::connect(&self.database).await?,
         };
         let Open { session: Session { client, line }, kinds } = &mut open;
         let delivered = line.drive(write(client, kinds, batch)).await;
@@ -87,9 +89,9 @@ impl Postgres {
 }
 
 impl Open {
-    async fn connect(config: &Config) -> Result<Self, TargetError> {
+    async fn connect(database: &Database) -> Result<Self, TargetError> {
         let lost = |error: SessionError| TargetError::Unavailable(error.to_string());
-        let mut session = Session::open(config).await.map_err(lost)?;
+        let mut session = Session::open(database).await.map_err(lost)?;
         let Session { client, line } = &mut session;
         line.drive(migrate(client)).await.map_err(lost)?;
         Ok(Self { session, kinds: BTreeSet::new() })

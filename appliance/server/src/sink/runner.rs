@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cursor::Shelf;
 use super::target::{Target, TargetError};
-use crate::env;
+use crate::pause::Pause;
 use crate::spans::{self, Begun, Kind, Span, Step};
 use crate::uplink::{Ledger, LedgerCursor, LedgerEntry, LedgerPage};
 
@@ -61,7 +61,7 @@ pub struct Runner {
     cursor: LedgerCursor,
     figures: Arc<Mutex<Figures>>,
     news: watch::Receiver<u64>,
-    retry: Duration,
+    pause: Pause,
 }
 
 impl Runner {
@@ -75,8 +75,8 @@ impl Runner {
         let position = kept.cursor.position;
         let figures = Figures { position, aside: kept.aside, ..Figures::default() };
         let (figures, news) = (Arc::new(Mutex::new(figures)), ledger.news());
-        let (cursor, retry) = (kept.cursor, RETRY_MIN);
-        Ok(Self { options, ledger, target, shelf, cursor, figures, news, retry })
+        let (cursor, pause) = (kept.cursor, Pause::new(RETRY_MIN, RETRY_MAX));
+        Ok(Self { options, ledger, target, shelf, cursor, figures, news, pause })
     }
 
     /// What the status reads.
@@ -132,7 +132,7 @@ impl Runner {
             }
         }
         self.keep(cursor)?;
-        self.retry = RETRY_MIN;
+        self.pause.reset();
         self.note(|figures| {
             figures.delivered += entries.len() as u64 - aside;
             figures.aside += aside;
@@ -195,12 +195,10 @@ impl Runner {
     }
 
     async fn wait_after(&mut self, error: &TargetError) {
-        let sink = &self.options.id;
-        tracing::warn!(%sink, %error, wait_s = self.retry.as_secs(), "transactions wait for their sink");
+        let (sink, wait) = (&self.options.id, self.pause.after_failure());
+        tracing::warn!(%sink, %error, wait_s = wait.as_secs(), "transactions wait for their sink");
         self.note(|figures| figures.failing = Some(error.to_string()));
-        let spread = f64::from(env::random::<1>()[0]) / 512.0;
-        tokio::time::sleep(self.retry.mul_f64(0.5 + spread)).await;
-        self.retry = (self.retry * 2).min(RETRY_MAX);
+        tokio::time::sleep(wait).await;
     }
 
     fn note(&self, change: impl FnOnce(&mut Figures)) {

@@ -11,6 +11,7 @@ use super::http::Http;
 use super::nats::Nats;
 use super::postgres::Postgres;
 use crate::config::{Deliver, DeliverTo};
+use crate::trust::line::{LineError, Lines};
 use crate::uplink::LedgerEntry;
 
 /// Secrets are short; a file with much more is not one.
@@ -42,6 +43,9 @@ pub enum TargetSetUpError {
     /// The address is not understood.
     #[error("{0}")]
     Address(String),
+    /// It cannot be reached over TLS.
+    #[error(transparent)]
+    Line(#[from] LineError),
 }
 
 /// A system of the company.
@@ -62,13 +66,14 @@ impl Target {
         deliver: &Deliver,
         ledger: &NodeId,
         signer: &SigningKey,
+        lines: &Lines,
     ) -> Result<Self, TargetSetUpError> {
         let secret = secret(deliver)?;
         Ok(match deliver.to {
-            DeliverTo::Postgres => Self::Postgres(Box::new(Postgres::new(&deliver.url, secret)?)),
+            DeliverTo::Postgres => Self::Postgres(Box::new(Postgres::new(deliver, secret)?)),
             DeliverTo::Nats => Self::Nats(Box::new(Nats::new(deliver, ledger, secret))),
             DeliverTo::Http => {
-                Self::Http(Box::new(Http::new(deliver, ledger, signer.clone(), secret)?))
+                Self::Http(Box::new(Http::new(deliver, ledger, signer.clone(), secret, lines)?))
             }
             DeliverTo::Files => Self::Files(Files::new(deliver)),
         })

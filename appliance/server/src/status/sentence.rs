@@ -319,6 +319,15 @@ fn masterdata(status: &Status, found: &mut Vec<Finding>) {
             "Nothing to do in the shop: the last good data stays in use and the box tries again.";
         found.push(Finding::new(Level::Notice, "refresh_failed", text).advise(advice));
     }
+    if let Some(rule) = status.broken_rules.first() {
+        let more = match status.broken_rules.len() {
+            1 => String::new(),
+            count => format!(", and {} more", Count(count as u64 - 1, "rule", "rules")),
+        };
+        let text = format!("The definitions of servers break a rule: {}{more}", cut(rule));
+        let advice = "Head office corrects them and imports them again; sales are kept meanwhile.";
+        found.push(Finding::new(Level::Notice, "definitions", text).advise(advice));
+    }
 }
 
 fn normal(status: &Status) -> Finding {

@@ -9,13 +9,15 @@
 //! - Secret keys are files of mode 0600 and are not kept in memory longer than the signer needs them.
 
 pub mod audit;
-pub mod bridge;
+pub mod authorities;
+mod bridge;
 pub mod call;
 pub mod client;
 pub mod customer;
 pub mod house;
 pub mod join;
 pub mod judge;
+pub mod line;
 pub mod mint;
 pub mod office;
 pub mod paper;

@@ -20,7 +20,6 @@ use storebox_proto::trust::{
 };
 
 use super::audit::{Audit, Line};
-use super::bridge::{Bridge, BridgeError};
 use super::client::Way;
 use super::house::House;
 use super::judge::Known;
@@ -91,12 +90,6 @@ impl Porch {
     /// How the other boxes of this site are believed.
     pub fn way_home(&self) -> Way {
         self.inner.house.way_to(self.site().clone()).0
-    }
-
-    /// Opens a way to another box of this site, on which this one shows its certificate.
-    pub fn bridge(&self, name: &str, url: &str) -> Result<Bridge, BridgeError> {
-        let Inner { house, folder, .. } = &*self.inner;
-        Bridge::open(house, folder, name, url, self.site().clone())
     }
 
     /// Whether somebody may come in now with a slip or a code that was opened.

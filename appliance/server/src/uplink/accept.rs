@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -9,10 +10,12 @@ use ed25519_dalek::SigningKey;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value};
-use storebox_proto::ids::{NodeId, SinkId, TerminalId, TxKey};
+use storebox_proto::ids::{NodeId, SinkId, TerminalId, TxKey, TxKind};
 use storebox_proto::limits::ENVELOPE_BYTES_MAX;
 use storebox_proto::problem::{Code, Problem};
-use storebox_proto::sync::outbox::{self, By, Have, Limits, Meta, SinkDef, SinksError, Summary};
+use storebox_proto::sync::outbox::{
+    self, By, Have, Limits, Meta, SinkDef, SinksError, Summary, Work,
+};
 use storebox_proto::ticket::{Envelope, EnvelopeError, Grade, Receipt};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -26,6 +29,7 @@ use super::mirror::Mirror;
 use super::replay::{self, Recovered};
 use super::settled::SettledKeys;
 use super::steps::Arrival;
+use super::takeover::Hush;
 use crate::db::DiskError;
 use crate::env;
 use crate::journal::{self, Disk, Location, Reader, RealDisk};
@@ -43,6 +47,8 @@ pub struct OutboxOptions {
     pub limits: Limits,
     /// Where it all goes; exactly one is authoritative.
     pub sinks: Vec<SinkDef>,
+    /// Kinds that go before others.
+    pub urgent: Vec<TxKind>,
     /// Who signs receipts.
     pub node: NodeId,
     /// With which key.
@@ -53,7 +59,8 @@ impl OutboxOptions {
     /// The usual sizes, on the real disk.
     pub fn new(dir: PathBuf, sinks: Vec<SinkDef>, node: NodeId, signer: SigningKey) -> Self {
         let (journal, limits) = (journal::Options::default(), Limits::default());
-        Self { dir, disk: Arc::new(RealDisk), journal, limits, sinks, node, signer }
+        let (disk, urgent) = (Arc::new(RealDisk), Vec::new());
+        Self { dir, disk, journal, limits, sinks, urgent, node, signer }
     }
 }
 
@@ -90,7 +97,9 @@ pub struct OutboxOpened {
 #[derive(Clone)]
 pub struct Outbox {
     sender: mpsc::Sender<Command>,
-    wake: watch::Receiver<u64>,
+    wake: watch::Sender<u64>,
+    /// How many have asked that nothing is offered.
+    hushed: Arc<AtomicUsize>,
     reader: Reader,
     documents: LocalDocuments,
     node: NodeId,
@@ -101,8 +110,8 @@ pub struct Outbox {
 impl Outbox {
     /// Opens the outbox and starts its thread.
     pub fn open(options: OutboxOptions) -> Result<OutboxOpened, OutboxOpenError> {
-        let OutboxOptions { dir, disk, journal, limits, sinks, node, signer } = options;
-        let machine = outbox::Outbox::new(limits, sinks)?;
+        let OutboxOptions { dir, disk, journal, limits, sinks, urgent, node, signer } = options;
+        let machine = outbox::Outbox::new(limits, sinks)?.with_urgent(urgent);
         let (settled, forgotten) = SettledKeys::open(&dir.join("settled"))?;
         let Recovered { machine, locations, documents: ids, conflicts, mut journal, mut incidents } =
             replay::recover(disk, &dir.join("journal"), journal, machine)?;
@@ -115,13 +124,21 @@ impl Outbox {
         let lost = [forgotten, lost].into_iter().flatten();
         incidents.extend(lost.map(|error| format!("a memory was begun anew: {error}")));
         keeper.find(locations, ids, conflicts, &mut journal);
-        let wake = keeper.wake.subscribe();
+        let (wake, hushed) = (keeper.wake.clone(), Arc::default());
         let (sender, thread) =
             journal::start("outbox", keeper, journal).map_err(OutboxOpenError::Thread)?;
         documents.prune();
         let signer = Arc::new(signer);
-        let outbox =
-            Self { sender, wake, reader, documents: documents.clone(), node, signer, mirror: None };
+        let outbox = Self {
+            sender,
+            wake,
+            hushed,
+            reader,
+            documents: documents.clone(),
+            node,
+            signer,
+            mirror: None,
+        };
         Ok(OutboxOpened { outbox, documents, incidents, thread })
     }
 
@@ -139,7 +156,7 @@ impl Outbox {
         self.accept_as(envelope, Some(receipt), false).await
     }
 
-    async fn accept_as(
+    pub(super) async fn accept_as(
         &self,
         envelope: Envelope,
         guest: Option<Receipt>,
@@ -186,11 +203,6 @@ impl Outbox {
     pub fn mirrored_by(mut self, mirror: Mirror) -> Self {
         self.mirror = Some(mirror);
         self
-    }
-
-    /// Takes over what a box of this name had accepted before it was replaced.
-    pub async fn adopt(&self, envelope: Envelope) -> Result<Receipt, Problem> {
-        self.accept_as(envelope, None, true).await
     }
 
     /// What is held of this box's own, with its word for each and where it is.
@@ -379,7 +391,7 @@ impl Outbox {
 
     /// Moves with everything that changes the outbox.
     pub fn wake(&self) -> watch::Receiver<u64> {
-        self.wake.clone()
+        self.wake.subscribe()
     }
 
     pub(super) fn reader(&self) -> Reader {
@@ -390,7 +402,15 @@ impl Outbox {
         self.documents.clone()
     }
 
+    /// Offers no sink anything as long as this is held.
+    pub fn hush(&self) -> Hush {
+        Hush::begin(&self.hushed, &self.wake)
+    }
+
     pub(super) async fn poll(&self, sink: &SinkId) -> Result<Given, Problem> {
+        if self.hushed.load(Ordering::SeqCst) > 0 {
+            return Ok(Given { work: Work::Nothing, locations: Vec::new(), guests: Vec::new() });
+        }
         let (sink, now) = (sink.clone(), env::instant());
         self.ask(|answer| Command::Poll { sink, now, answer }).await
     }
@@ -404,7 +424,7 @@ impl Outbox {
         self.ask(|answer| Command::Act { act, by, answer }).await?
     }
 
-    async fn look<T: Send + 'static>(
+    pub(super) async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Keeper) -> T + Send + 'static,
     ) -> Result<T, Problem> {
@@ -430,6 +450,7 @@ impl Outbox {
     fn sign_as(&self, taken: &Taken, grade: Grade) -> Receipt {
         let Taken { key, digest, position, at } = *taken;
         Receipt::sign(key, digest, grade, &self.node, position, at, &self.signer)
+            .by_clock(env::clock_confidence(), &self.signer)
     }
 }
 

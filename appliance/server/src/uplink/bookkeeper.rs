@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use storebox_proto::ids::{Hash32, LaneId, NodeId, TxKey};
+use storebox_proto::ids::{Hash32, NodeId, TxKey};
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::ticket::Envelope;
-use storebox_proto::ticket::envelope::CASH_UP;
 use storebox_proto::time::Timestamp;
 use tokio::sync::{oneshot, watch};
 
 use super::index::{Index, Line, RefusalLine, TakenLine};
 use super::refusals::not_stored;
+use super::settle::Objection;
 use crate::db::DiskError;
 use crate::journal::{CommitError, Group, Journal, Location, Owner, Usage};
 
@@ -64,8 +64,8 @@ pub(super) struct Candidate {
     pub(super) digest: Hash32,
     /// Who accepted it, if that was not who sends it.
     pub(super) origin: Option<NodeId>,
-    /// What the rules of the payload say, asked before.
-    pub(super) objection: Option<Problem>,
+    /// What the rules of the payload say, or whoever judges origins; asked before.
+    pub(super) objection: Option<Objection>,
 }
 
 /// What a receipt for a settled transaction says.
@@ -186,7 +186,8 @@ impl Bookkeeper {
             return Ok(Decision::Later(Problem::new(Code::DependencyMissing, detail)));
         }
         Ok(match objection {
-            Some(problem) => Decision::Refused(problem.clone()),
+            Some(Objection::Never(problem)) => Decision::Refused(problem.clone()),
+            Some(Objection::NotYet(problem)) => Decision::Later(problem.clone()),
             None => Decision::New,
         })
     }
@@ -289,16 +290,10 @@ enum Decision {
 
 /// What stands before this envelope in its batch, has to be settled before it, and was not.
 fn untaken_before(envelope: &Envelope, batch: &[Candidate], outcomes: &[Outcome]) -> Option<TxKey> {
-    let same_session = |other: &Envelope| {
-        envelope.kind.as_str() == CASH_UP
-            && envelope.session.is_some()
-            && other.session == envelope.session
-    };
-    let same_lane = |lane: &LaneId| *lane == envelope.lane;
     let earlier = batch.iter().zip(outcomes);
     let untaken = earlier.filter(|(_, outcome)| !matches!(outcome, Outcome::Taken(_)));
     let mut untaken = untaken.map(|(candidate, _)| &candidate.envelope);
-    untaken.find(|other| same_lane(&other.lane) || same_session(other)).map(|other| other.key)
+    untaken.find(|other| envelope.waits_for(other)).map(|other| other.key)
 }
 
 fn index_failed() -> Problem {

@@ -217,6 +217,11 @@ impl Keeper {
         }
     }
 
+    /// Whether exactly this was refused when it was passed on for a neighbour.
+    pub(super) fn has_returned(&self, key: &TxKey, digest: &Hash32) -> bool {
+        self.returned.get(key).is_some_and(|(known, _)| known == digest)
+    }
+
     /// Remembers why neighbours' transactions were refused, until they ask again.
     fn note_returned(&mut self, answers: &[(u64, Verdict)]) {
         for (position, verdict) in answers {

@@ -16,7 +16,7 @@ use super::bookkeeper::{
     Bookkeeper, CONFLICT, Candidate, Checkpoint, Command, Head, Outcome, REFUSED, Settlement, TAKEN,
 };
 use super::index::{Index, Line, Mark, RefusalLine, TakenLine};
-use super::settle::Rules;
+use super::settle::{Objection, Rules};
 use crate::db::DiskError;
 use crate::env;
 use crate::journal::{self, Disk, Journal, Location, Reader, RealDisk, Usage, record::CHECKPOINT};
@@ -365,12 +365,12 @@ impl Candidate {
     pub(super) fn new(envelope: Envelope, rules: &Rules) -> Self {
         let bytes = envelope.canonical();
         let digest = Hash32::of(&bytes);
-        let objection = rules.check(&envelope, bytes.len()).err();
+        let objection = rules.check(&envelope, bytes.len()).err().map(Objection::Never);
         Self { envelope, bytes, digest, origin: None, objection }
     }
 
     /// The same, accepted by another box than the one that sends it.
-    pub(super) fn of(mut self, origin: NodeId, objection: Option<Problem>) -> Self {
+    pub(super) fn of(mut self, origin: NodeId, objection: Option<Objection>) -> Self {
         self.origin = Some(origin);
         self.objection = objection.or(self.objection);
         self

@@ -2,7 +2,6 @@
 //!
 //! Nothing that comes back is believed before it is checked: size, count, order, keys, digests, signatures.
 
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,12 +56,7 @@ pub(super) fn client() -> Result<Client, reqwest::Error> {
     builder().build()
 }
 
-/// The same through a socket of this box that leads to the other one.
-pub fn client_through(socket: &Path) -> Result<Client, reqwest::Error> {
-    builder().unix_socket(socket).build()
-}
-
-fn builder() -> ClientBuilder {
+pub(super) fn builder() -> ClientBuilder {
     Client::builder()
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_MAX)
@@ -292,7 +286,7 @@ impl Line {
 }
 
 fn address(route: &Route, path: &str) -> String {
-    format!("{}/{path}", route.url.trim_end_matches('/'))
+    format!("{}/{path}", route.url().trim_end_matches('/'))
 }
 
 fn secret(header: &str) -> HeaderValue {
@@ -311,6 +305,7 @@ fn proves(response: &Response, shown: &Shown) -> bool {
 /// Whether a neighbour would pass transactions on; nothing is sent to one that does not prove that it is one.
 pub(super) async fn passes_on(client: &Client, route: &Route) -> Result<(), Fault> {
     let shown = route.pass.show("GET", "/sync/v1/relay", &[]);
+    let client = route.through.as_ref().unwrap_or(client);
     let request = client.get(address(route, "sync/v1/relay")).timeout(RELAY_PROBE_MAX);
     let request = request.header("authorization", secret(&shown.header));
     let response = request.send().await.map_err(|_| Fault::Silent)?;
@@ -334,6 +329,7 @@ pub(super) async fn ask_neighbour(
 ) -> Option<Vec<u8>> {
     let shown = route.pass.show(method, path, &body);
     let url = address(route, path.trim_start_matches('/'));
+    let client = route.through.as_ref().unwrap_or(client);
     let request = client.request(method.parse().ok()?, url).body(body);
     let request = request.header("authorization", secret(&shown.header));
     let request = request.header("content-type", "application/json");

@@ -3,6 +3,8 @@
 //! The mirror never stops a sale: when it does not answer in its time, the receipt says `held` instead of `mirrored`,
 //! the status says that the mirror is lost, and what was missed is sent when it is back.
 //! Both sides are compared by key again and again: what the mirror lacks is sent, what is settled is let go.
+//! What the mirror has and this box knows nothing of is not let go but taken back: then it is this box that lost it, or
+//! that took the place of one that burned.
 //!
 //! Dropped at an await, it has forgotten who waits for it; they are answered with `held`.
 
@@ -34,6 +36,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(3);
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
 /// How often a lost mirror is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a box without terminals would say; it must not make the mirror forget those of the box before it.
+const NO_TERMINALS: &[u8] = b"[]";
 
 /// How the mirror is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -185,16 +190,20 @@ impl MirrorTask {
 
     async fn try_compare(&mut self) -> Option<u64> {
         let terminals = (self.terminals)();
-        if terminals != self.told {
+        if terminals != self.told && terminals != NO_TERMINALS {
             self.put_terminals(&terminals).await?;
             self.told = terminals;
         }
         let there = self.keys_there().await?;
         let here = self.outbox.open_entries().await.ok()?;
         let keys: BTreeSet<TxKey> = here.iter().map(|(receipt, _)| receipt.key).collect();
-        let surplus: Vec<TxKey> = there.difference(&keys).copied().collect();
-        for keys in surplus.chunks(KEYS_MAX) {
+        let surplus = there.difference(&keys).copied().collect();
+        let (done, lost) = self.outbox.sort_out(surplus).await.ok()?;
+        for keys in done.chunks(KEYS_MAX) {
             self.release(keys).await?;
+        }
+        if !lost.is_empty() {
+            self.take_back(&lost).await?;
         }
         let missing: Vec<_> =
             here.into_iter().filter(|(receipt, _)| !there.contains(&receipt.key)).collect();
@@ -205,6 +214,30 @@ impl MirrorTask {
             }
         }
         Some(0)
+    }
+
+    /// Takes back copies of what this box does not know; nothing of it is sent before all of it is here.
+    async fn take_back(&self, lost: &BTreeSet<TxKey>) -> Option<()> {
+        let _hush = self.outbox.hush();
+        let (mut after, mut count) = (String::new(), 0_u64);
+        loop {
+            let path = format!("/sync/v1/mirror/{}/copies{after}", self.node());
+            let page: Vec<Copy> = self.call("GET", &path, Bytes::new()).await?;
+            let Some(last) = page.last() else { break };
+            after = format!("?after={}", last.envelope.key);
+            for copy in page.into_iter().filter(|copy| lost.contains(&copy.envelope.key)) {
+                let key = copy.envelope.key;
+                match self.outbox.adopt(copy.envelope).await {
+                    Ok(_) => count += 1,
+                    Err(problem) if problem.retryable => return None,
+                    Err(problem) => {
+                        tracing::error!(ticket = %key, %problem, "a copy contradicts what is here");
+                    }
+                }
+            }
+        }
+        tracing::warn!(count, tier = %self.peer, "transactions were missing here and taken back");
+        Some(())
     }
 
     async fn keys_there(&self) -> Option<BTreeSet<TxKey>> {

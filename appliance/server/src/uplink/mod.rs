@@ -18,7 +18,9 @@ pub mod routes;
 pub mod settle;
 pub mod settled;
 pub mod shipper;
+pub mod signers;
 pub mod steps;
+pub mod takeover;
 
 mod bookkeeper;
 mod command;
@@ -41,9 +43,9 @@ pub use follow::{LedgerCursor, LedgerPage};
 pub use ledger::{
     Ledger, LedgerEntry, LedgerFigures, LedgerOpenError, LedgerOpened, LedgerOptions, Refusal,
 };
-pub use line::client_through;
 pub use mirror::{Mirror, MirrorState};
 pub use relay::Relay;
 pub use routes::{Route, Routes};
-pub use settle::Rules;
+pub use settle::{Objection, Rules};
 pub use shipper::{Shipper, ShipperOptions};
+pub use signers::{Signed, Signers};

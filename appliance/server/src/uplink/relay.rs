@@ -64,7 +64,17 @@ impl Relay {
         }
         let origins: BTreeMap<TxKey, Receipt> =
             origins.into_iter().map(|origin| (origin.key, origin)).collect();
-        let taken = envelopes.into_iter().map(|envelope| self.take(envelope, &origins));
+        let stopped = self.stopped(&envelopes).await?;
+        let origins = &origins;
+        let taken = envelopes.into_iter().zip(stopped).map(|(envelope, before)| async move {
+            match before {
+                Some(before) => {
+                    let detail = format!("transaction {before} has to be settled first");
+                    (envelope.key, Err(Problem::new(Code::DependencyMissing, detail)))
+                }
+                None => self.take(envelope, origins).await,
+            }
+        });
         let taken: Vec<(TxKey, Result<(), Problem>)> = join_all(taken).await;
         let answers = taken.into_iter().map(|(key, taken)| self.answer(key, taken));
         Ok(SettleAnswer { answers: join_all(answers).await })
@@ -73,6 +83,25 @@ impl Relay {
     /// The main server's receipt, if it came this way.
     pub async fn receipt(&self, key: TxKey) -> Result<Option<Receipt>, Problem> {
         Ok(self.outbox.known(key).await?.settled.map(|settled| settled.receipt))
+    }
+
+    /// For each of a batch, what stands before it, has to be settled before it, and was refused.
+    async fn stopped(&self, envelopes: &[Envelope]) -> Result<Vec<Option<TxKey>>, Problem> {
+        let named: Vec<_> = envelopes.iter().map(|one| (one.key, one.digest())).collect();
+        let refused = self.outbox.look(move |keeper| {
+            named.iter().map(|(key, digest)| keeper.has_returned(key, digest)).collect::<Vec<_>>()
+        });
+        let refused = refused.await?;
+        let mut untaken: Vec<&Envelope> = Vec::new();
+        let stopped = envelopes.iter().zip(refused).map(|(envelope, is_refused)| {
+            let before = untaken.iter().find(|before| envelope.waits_for(before));
+            let before = before.map(|before| before.key);
+            if is_refused || before.is_some() {
+                untaken.push(envelope);
+            }
+            before
+        });
+        Ok(stopped.collect())
     }
 
     async fn take(

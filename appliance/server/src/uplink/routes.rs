@@ -13,6 +13,7 @@ use storebox_proto::sync::ladder::{Fault, Kind, Service};
 use super::line;
 use crate::pass::Pass;
 use crate::tiers::{Probe, Tiers};
+use crate::trust::line::Line;
 use crate::valve::Valve;
 use crate::wire::Wire;
 
@@ -21,22 +22,40 @@ const TRANSACTIONS: Service = Service::Transactions;
 /// One way.
 #[derive(Debug, Clone)]
 pub struct Route {
-    /// Where it begins, such as `http://main:8080`.
-    pub url: String,
+    /// How it begins.
+    line: Line,
     /// What this box is known by there.
-    pub pass: Pass,
+    pub(super) pass: Pass,
     /// Everything goes there sealed, if it is to.
-    pub sealed: Option<Wire>,
+    pub(super) sealed: Option<Wire>,
     /// A client of its own, if the way leads through a socket of this box.
-    pub through: Option<reqwest::Client>,
+    pub(super) through: Option<reqwest::Client>,
     /// What a drill shuts; that of a neighbour is always open.
-    pub valve: Valve,
+    pub(super) valve: Valve,
 }
 
 impl Route {
+    /// A way over this line.
+    pub fn over(line: Line, pass: Pass, sealed: Option<Wire>) -> Result<Self, reqwest::Error> {
+        let through = line.socket().map(|_| line.client(line::builder())).transpose()?;
+        Ok(Self { line, pass, sealed, through, valve: Valve::default() })
+    }
+
     /// The way to a box on the LAN, in the open.
     pub fn near(url: String, pass: Pass) -> Self {
-        Self { url, pass, sealed: None, through: None, valve: Valve::default() }
+        let line = Line::straight(&url);
+        Self { line, pass, sealed: None, through: None, valve: Valve::default() }
+    }
+
+    /// The same, shut by this valve.
+    #[must_use]
+    pub fn behind(self, valve: &Valve) -> Self {
+        Self { valve: valve.clone(), ..self }
+    }
+
+    /// Where it begins.
+    pub(super) fn url(&self) -> &str {
+        self.line.url()
     }
 }
 
@@ -56,7 +75,7 @@ impl Routes {
     /// The one way.
     pub fn single(route: Route) -> Self {
         let id: SourceId = "main".parse().expect("a literal that keeps the rule for sources");
-        let routes = Self::new(Tiers::single(id.clone(), Kind::Primary, &route.url));
+        let routes = Self::new(Tiers::single(id.clone(), Kind::Primary, route.url()));
         routes.put(id, route);
         routes
     }

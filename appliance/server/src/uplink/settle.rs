@@ -43,24 +43,27 @@ impl Rules {
     }
 }
 
+/// What stands against settling something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Objection {
+    /// It will never be settled as it is.
+    Never(Problem),
+    /// It may be later.
+    NotYet(Problem),
+}
+
 /// Gives each candidate to the box whose receipt came with it.
 fn attributed(
     batch: Vec<Candidate>,
     origins: &[Receipt],
     sender: &NodeId,
-    known: impl Fn(&NodeId) -> bool,
+    judge: impl Fn(&Receipt) -> Option<Objection>,
 ) -> Vec<Candidate> {
     let origins: BTreeMap<_, _> =
-        origins.iter().map(|origin| ((origin.key, origin.digest), &origin.node)).collect();
+        origins.iter().map(|origin| ((origin.key, origin.digest), origin)).collect();
     let give = |candidate: Candidate| match origins.get(&(candidate.envelope.key, candidate.digest))
     {
-        Some(origin) if *origin != sender => {
-            let objection = (!known(origin)).then(|| {
-                let detail = format!("box {origin}, which accepted it, is not let in here");
-                Problem::new(Code::Forbidden, detail)
-            });
-            candidate.of((*origin).clone(), objection)
-        }
+        Some(origin) if origin.node != *sender => candidate.of(origin.node.clone(), judge(origin)),
         Some(_) | None => candidate,
     };
     batch.into_iter().map(give).collect()
@@ -69,12 +72,12 @@ fn attributed(
 impl Ledger {
     /// Settles what an authenticated box sends, with an answer for each envelope in the order of the request.
     ///
-    /// What it passes on for a neighbour is settled in the name of that one, if it is `known` and not struck off.
+    /// What it passes on for a neighbour is settled in the name of that one, unless `judge` objects to its receipt.
     pub async fn receive(
         &self,
         caller: &NodeId,
         request: SettleRequest,
-        known: impl Fn(&NodeId) -> bool,
+        judge: impl Fn(&Receipt) -> Option<Objection>,
     ) -> Result<SettleAnswer, Problem> {
         let SettleRequest { node, envelopes, origins } = request;
         if node != *caller {
@@ -90,7 +93,7 @@ impl Ledger {
         let keys: Vec<_> = envelopes.iter().map(|envelope| envelope.key).collect();
         let batch: Vec<_> =
             envelopes.into_iter().map(|envelope| Candidate::new(envelope, &self.rules)).collect();
-        let batch = attributed(batch, &origins, &node, known);
+        let batch = attributed(batch, &origins, &node, judge);
         let bytes: usize = batch.iter().map(|candidate| candidate.bytes.len()).sum();
         if bytes > BATCH_BYTES_MAX + ENVELOPE_BYTES_MAX {
             let detail = format!("batch is {bytes} bytes, the limit is {BATCH_BYTES_MAX}");

@@ -3,6 +3,7 @@
 mod following;
 mod hop;
 mod long_life;
+mod mirror;
 mod power_loss;
 mod relay;
 mod routes;

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -249,4 +251,24 @@ fn check(ladder: &Ladder, now: Instant) {
             assert!(*until <= now + DISTRUST, "it comes back");
         }
     }
+}
+
+#[test]
+fn boxes_spread_over_equal_sources_by_their_shares_and_each_keeps_to_its_lot() {
+    let share = |name: &str, weight| Rung { weight, ..rung(name, Kind::Additional) };
+    let rungs = || [share("one", 1), share("three", 3), share("none", 0)];
+    let now = start();
+    let mut first: BTreeMap<String, u32> = BTreeMap::new();
+    for seed in 0..4000 {
+        let order = Ladder::new(rungs(), seed).order(Service::Feeds, now);
+        assert_eq!(order, Ladder::new(rungs(), seed).order(Service::Feeds, now));
+        assert_eq!(order[2], id("none"), "who has no share comes last");
+        *first.entry(order[0].to_string()).or_default() += 1;
+    }
+    let three = first["three"];
+    assert!((2850..3150).contains(&three), "three of four: {first:?}");
+    let mut ladder = Ladder::new(rungs(), 7);
+    let best = ladder.best(Service::Feeds).cloned().unwrap();
+    ladder.handle_fault(&best, Service::Feeds, Fault::Silent, now);
+    assert_ne!(ladder.best(Service::Feeds), Some(&best), "and the other takes over");
 }

@@ -56,6 +56,14 @@ impl Order {
         dependents.chain(next.map(|(_, _, position)| *position)).collect()
     }
 
+    /// What comes behind an entry in its lane, and what depends on it.
+    fn behind(&self, position: u64, rank: u64, meta: &Meta) -> impl Iterator<Item = u64> + '_ {
+        let place = (rank, meta.sequence, position);
+        let lane = self.lanes.get(&meta.lane).into_iter();
+        let lane = lane.flat_map(move |lane| lane.range(place..)).map(|(_, _, other)| *other);
+        lane.chain(self.dependents.get(&meta.key).into_iter().flatten().copied())
+    }
+
     pub(super) fn unsettled_positions(&self) -> impl Iterator<Item = u64> + '_ {
         self.lanes.values().flatten().map(|(_, _, position)| *position)
     }
@@ -112,6 +120,25 @@ impl Outbox {
             }
         }
         if meta.kind.as_str() == CASH_UP { self.session_blocker(position, batch) } else { None }
+    }
+
+    /// A neighbour's entry, and those of its neighbours that have to come behind it and have not been taken.
+    pub(super) fn guests_behind(&self, first: u64) -> BTreeSet<u64> {
+        let (mut found, mut open) = (BTreeSet::from([first]), vec![first]);
+        while let Some(position) = open.pop() {
+            let Some(entry) = self.entries.get(&position) else { continue };
+            let session = entry.meta.session.as_ref();
+            let session = session.and_then(|session| self.order.sessions.get(session));
+            let closes = |position: &u64| {
+                let other = self.entries.get(position);
+                other.is_some_and(|other| other.meta.kind.as_str() == CASH_UP)
+            };
+            let closing = session.into_iter().flatten().copied().filter(closes);
+            let behind = self.order.behind(position, entry.rank, &entry.meta).chain(closing);
+            let guests = behind.filter(|next| self.guest(*next).is_some());
+            open.extend(guests.filter(|next| found.insert(*next)));
+        }
+        found
     }
 
     fn session_blocker(&self, position: u64, batch: &BTreeSet<u64>) -> Option<Blocker> {

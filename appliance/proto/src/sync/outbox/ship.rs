@@ -250,7 +250,7 @@ impl Outbox {
         let mut look = Look::default();
         let mut chosen = BTreeSet::new();
         let mut bytes = 0;
-        for position in &self.open {
+        for position in self.by_urgency() {
             let Some(entry) = self.entries.get(position) else { continue };
             match self.blocker(*position, &chosen) {
                 Some(blocker) if self.is_parking(blocker) => look.parked.push(*position),
@@ -272,6 +272,17 @@ impl Outbox {
             }
         }
         look
+    }
+
+    /// Open entries: what is urgent, then the rest, each in the order of acceptance.
+    fn by_urgency(&self) -> impl Iterator<Item = &u64> {
+        let is_urgent = |position: &&u64| {
+            let entry = self.entries.get(position);
+            entry.is_some_and(|entry| self.urgent.contains(&entry.meta.kind))
+        };
+        let sorts = !self.urgent.is_empty();
+        let urgent = sorts.then(|| self.open.iter().filter(is_urgent)).into_iter().flatten();
+        urgent.chain(self.open.iter().filter(move |position| !sorts || !is_urgent(position)))
     }
 
     fn is_parking(&self, blocker: Blocker) -> bool {
@@ -307,13 +318,14 @@ impl Outbox {
         rng: &mut impl Rng,
     ) -> Vec<Record> {
         let mut taken = Vec::new();
+        let mut returned = BTreeSet::new();
         let mut records = Vec::new();
         let mut sink_is_busy = false;
         for position in asked {
             match said(*position) {
                 Some(Verdict::Taken) => taken.push(*position),
                 Some(Verdict::Refused(_)) if self.guest(*position).is_some() => {
-                    records.push(Record::plain(Event::Returned { positions: vec![*position] }));
+                    returned.extend(self.guests_behind(*position));
                 }
                 Some(Verdict::Refused(problem)) if !self.follows_refused(*position, problem) => {
                     let (position, problem) = (*position, problem.clone());
@@ -334,6 +346,12 @@ impl Outbox {
         }
         if sink_is_busy {
             self.sinks[index].wait(false, now, rng);
+        }
+        // What has to come behind a refused one is its own box's to offer again.
+        returned.retain(|position| !taken.contains(position));
+        if !returned.is_empty() {
+            let positions = returned.into_iter().collect();
+            records.push(Record::plain(Event::Returned { positions }));
         }
         if !taken.is_empty() {
             records.insert(0, Record::plain(Event::Settled { positions: taken }));

@@ -79,6 +79,66 @@ fn refused() -> Verdict {
 }
 
 #[test]
+fn what_is_urgent_goes_first_but_never_before_what_it_has_to_follow() {
+    let mut outbox = outbox(Limits { batch_envelopes_max: 2, ..Limits::default() }, &[])
+        .with_urgent(vec!["Order".parse().unwrap()]);
+    let mut rest = |number: u64, lane: &str, kind: &str| {
+        let meta = Meta { kind: kind.parse().unwrap(), ..meta(number, "till-1", number, lane) };
+        accept(&mut outbox, &meta)
+    };
+    rest(1, "stock:1", "StockCount");
+    rest(2, "customer:1", "Customer");
+    rest(3, "ticket:3", "Order");
+    rest(4, "customer:1", "Order");
+    rest(5, "ticket:5", "Order");
+    let now = start();
+    assert_eq!(sent(outbox.poll(&sink("main"), now)), [3, 5], "4 has to follow the customer");
+    answer(&mut outbox, &[(3, Verdict::Taken), (5, Verdict::Taken)], now);
+    assert_eq!(sent(outbox.poll(&sink("main"), now)), [1, 2]);
+    answer(&mut outbox, &[(1, Verdict::Taken), (2, Verdict::Taken)], now);
+    assert_eq!(sent(outbox.poll(&sink("main"), now)), [4]);
+}
+
+#[test]
+fn a_guest_that_is_refused_takes_what_follows_it_back_to_its_box() {
+    let mut outbox = outbox(Limits::default(), &[]);
+    let now = start();
+    let closing = Meta { kind: CASH_UP.parse().unwrap(), ..meta(3, "till-1", 3, "session:1") };
+    let in_session = |meta: Meta| Meta { session: Some("1".to_owned()), ..meta };
+    let mut needing = meta(4, "till-1", 4, "ticket:4");
+    needing.depends_on = vec![key(2)];
+    let guests = [
+        in_session(meta(1, "till-1", 1, "ticket:1")),
+        in_session(meta(2, "till-1", 2, "ticket:1")),
+        in_session(closing),
+        needing,
+        meta(5, "till-2", 1, "ticket:5"),
+    ];
+    for guest in &guests {
+        let receipt = Receipt {
+            key: guest.key,
+            digest: guest.digest,
+            grade: crate::ticket::Grade::Held,
+            node: "far".parse().unwrap(),
+            position: 1,
+            at: at(0),
+            clock: None,
+            signature: String::new(),
+        };
+        let Admission::New { record, .. } = outbox.admit_guest(guest, receipt, at(0)) else {
+            panic!("it is new");
+        };
+        outbox.apply(&record);
+    }
+    assert_eq!(sent(outbox.poll(&sink("main"), now)), [1, 2, 3, 4, 5]);
+    let later = Verdict::Later(Problem::new(Code::DependencyMissing, "ticket first"));
+    let answers =
+        [(1, refused()), (2, later.clone()), (3, later.clone()), (4, later), (5, Verdict::Taken)];
+    answer(&mut outbox, &answers, now);
+    assert_eq!(outbox.positions().count(), 0, "its box offers all of it again, in its order");
+}
+
+#[test]
 fn a_refused_entry_stops_its_descendants_and_nothing_else_until_it_is_repaired() {
     let mut outbox = outbox(Limits::default(), &[]);
     let now = start();

@@ -22,6 +22,7 @@ use crate::replica::source::Source;
 use crate::replica::sources::Sources;
 use crate::replica::storage::{Locker, Settings, Storage};
 use crate::seal::Seals;
+use crate::trust::line::Lines;
 
 /// The source that a person names for one refresh, until another is named.
 const LENT: &str = "lent";
@@ -45,6 +46,9 @@ pub struct Named {
     /// The service's region.
     #[serde(default)]
     pub region: String,
+    /// For TLS: a file with the authorities that vouch for the server; empty: those of this machine.
+    #[serde(default)]
+    pub ca_file: String,
     /// The site whose ring seals all of it; empty: it lies there as it is.
     #[serde(default)]
     pub ring: String,
@@ -54,9 +58,9 @@ pub struct Named {
 const SECRET_FILE_MAX: u64 = 4096;
 
 impl Named {
-    fn open(self, seals: &Seals) -> Result<Storage, Refusal> {
+    fn open(self, seals: &Seals, lines: &Lines) -> Result<Storage, Refusal> {
         let refuse = |detail: String| Refusal::new(Code::FieldInvalid, detail);
-        let Self { url, user, secret_file, endpoint, region, ring } = self;
+        let Self { url, user, secret_file, endpoint, region, ring, ca_file } = self;
         let mut locker = None;
         if !ring.is_empty() {
             let site = ring.parse().map_err(|error| refuse(format!("field ring: {error}")))?;
@@ -70,8 +74,9 @@ impl Named {
             }
             secret = std::fs::read_to_string(&secret_file).map_err(fail)?.trim().to_owned();
         }
-        let settings = Settings { url, user, secret, endpoint, region };
-        let opened = Storage::open(settings);
+        let ca_file = ca_file.into();
+        let settings = Settings { url, user, secret, endpoint, region, ca_file };
+        let opened = Storage::open(settings, lines);
         let opened = opened.map_err(|error| refuse(format!("field url: {}", chain(&error))))?;
         Ok(opened.locked(locker))
     }
@@ -86,6 +91,8 @@ pub struct Shelf {
     pub segments: SegmentStore,
     /// Who signs them.
     pub keys: Vec<VerifyingKey>,
+    /// Who opens lines to storage.
+    pub lines: Lines,
     /// What seals them, where a ring is named.
     pub seals: Seals,
 }
@@ -102,6 +109,8 @@ pub struct Lending {
     pub sources: Sources,
     /// Its refresher.
     pub refresher: Handle,
+    /// Who opens lines to storage.
+    pub lines: Lines,
     /// What opens them, where a ring is named.
     pub seals: Seals,
 }
@@ -123,7 +132,7 @@ async fn publish(
     Json(named): Json<Named>,
 ) -> Result<Json<Publication>, Refusal> {
     operator_only(&identity)?;
-    let storage = named.open(&shelf.seals)?;
+    let storage = named.open(&shelf.seals, &shelf.lines)?;
     let mut publisher = Publisher::new(storage, shelf.board, shelf.segments, shelf.keys);
     let published = publisher.publish().await.map_err(|error| {
         let code = match &error {
@@ -149,7 +158,7 @@ async fn refresh_from(
     Json(named): Json<Named>,
 ) -> Result<StatusCode, Refusal> {
     operator_only(&identity)?;
-    let source = Source::Storage(named.open(&lending.seals)?);
+    let source = Source::Storage(named.open(&lending.seals, &lending.lines)?);
     let failed = |error| Refusal::new(Code::SourceFailed, chain(&error));
     source.probe().await.map_err(failed)?;
     let id: SourceId = LENT.parse().expect("a literal that keeps the rule for sources");

@@ -63,6 +63,37 @@ async fn a_listing_goes_on_in_the_generation_it_began_in() {
 }
 
 #[tokio::test]
+async fn a_terminal_with_an_assortment_loads_its_products_and_finds_any() {
+    let mut plan = Site::plan(30, Http::default());
+    plan.estate = vec![
+        ("Terminal", json!({"id": "till-1", "organizationId": "shop"})),
+        ("Organization", json!({"id": "shop", "parentId": "region"})),
+        ("Organization", json!({"id": "region", "assortmentId": "small"})),
+    ];
+    plan.assortment = vec![
+        json!({"id": "1", "assortmentId": "small", "productId": "P00004"}),
+        json!({"id": "2", "assortmentId": "small", "productId": "P00021"}),
+        json!({"id": "3", "assortmentId": "large", "productId": "P00007"}),
+    ];
+    let site = plan.open().await;
+    let mut path = "/v1/models/Product/records?limit=10".to_owned();
+    let mut loaded = Vec::new();
+    loop {
+        let (_, answer) = site.get(&path).await;
+        let records = answer["records"].as_array().unwrap();
+        loaded.extend(records.iter().map(|record| record["id"].as_str().unwrap().to_owned()));
+        let Some(next) = answer["next"].as_str() else { break };
+        path = format!("/v1/models/Product/records?limit=10&after={next}");
+    }
+    assert_eq!(loaded, ["P00004", "P00021"]);
+    let (_, entries) = site.get("/v1/models/AssortmentProduct/records").await;
+    assert_eq!(entries["records"].as_array().unwrap().len(), 2);
+    let (status, other) = site.get("/v1/models/Product/records/P00007").await;
+    assert_eq!((status, other["id"].as_str()), (200, Some("P00007")), "for what comes back");
+    site.close().await;
+}
+
+#[tokio::test]
 async fn a_cursor_of_a_forgotten_generation_is_gone() {
     let mut site = Site::open(20, Http::default()).await;
     let (_, answer) = site.get("/v1/models/Product/records?limit=10").await;

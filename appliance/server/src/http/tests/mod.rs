@@ -76,8 +76,14 @@ impl Site {
     /// A box that is not open yet.
     fn plan(products: usize, limits: Http) -> Plan {
         let (seal, login) = (config::Seal::default(), config::Login::default());
-        Plan { products, limits, seal, login, estate: Vec::new() }
+        let (estate, assortment) = (Vec::new(), Vec::new());
+        Plan { products, limits, seal, login, estate, assortment }
     }
+}
+
+fn described(value: &Value) -> Record {
+    let id = value["id"].as_str().unwrap().parse().unwrap();
+    Record { id, body: Bytes::from(serde_json::to_vec(value).unwrap()) }
 }
 
 /// What a box is to be like.
@@ -87,6 +93,8 @@ struct Plan {
     seal: config::Seal,
     login: config::Login,
     estate: Vec<(&'static str, Value)>,
+    /// Records of `AssortmentProduct`.
+    assortment: Vec<Value>,
 }
 
 /// Who logs in at a box with this name.
@@ -128,21 +136,21 @@ impl Plan {
     async fn open(self) -> Site {
         let dir = tempfile::tempdir().unwrap();
         let count = self.products;
-        let products = |model: &str| {
-            let count = if model == "Product" { count } else { 0 };
-            (0..count).map(|number| product(number, &format!("Apple {number}"))).collect()
+        let assortment = self.assortment.clone();
+        let products = |model: &str| match model {
+            "Product" => {
+                (0..count).map(|number| product(number, &format!("Apple {number}"))).collect()
+            }
+            "AssortmentProduct" => assortment.iter().map(described).collect(),
+            _ => Vec::new(),
         };
         let store = feed_of(dir.path(), "catalogue", &products);
         let estate = self.estate.clone();
-        let described = |model: &str| {
+        let of_estate = |model: &str| {
             let of = estate.iter().filter(|(name, _)| *name == model);
-            let record = |(_, value): &(&str, Value)| Record {
-                id: value["id"].as_str().unwrap().parse().unwrap(),
-                body: Bytes::from(serde_json::to_vec(value).unwrap()),
-            };
-            of.map(record).collect()
+            of.map(|(_, value)| described(value)).collect()
         };
-        let estate = feed_of(dir.path(), "estate", &described);
+        let estate = feed_of(dir.path(), "estate", &of_estate);
         let readers = Readers::new();
         readers.add("catalogue".parse().unwrap(), store.reader());
         if !self.estate.is_empty() {

@@ -1,6 +1,5 @@
 //! Another box, by HTTP.
 
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,6 +15,7 @@ use storebox_proto::seal::answer::Answer;
 use crate::pass::Pass;
 
 use super::{HeadWish, SIGNED_HEAD_BYTES_MAX, SourceError, SourceRefused};
+use crate::trust::line::Line;
 use crate::valve::Valve;
 use crate::wire::{Ask, Wire, WireError};
 
@@ -35,6 +35,7 @@ const TARGET_CHARS_MAX: usize = 200;
 pub struct HttpSource {
     client: Client,
     base: Url,
+    _line: Line,
     pass: Pass,
     page_timeout: Duration,
     wire: Option<Wire>,
@@ -50,19 +51,15 @@ impl HttpSource {
 
     /// A source at this address, to which this node shows this.
     pub fn with(address: &str, pass: Pass, page_timeout: Duration) -> Result<Self, SourceRefused> {
-        Self::through(None, address, pass, page_timeout)
+        Self::over(&Line::straight(address), pass, page_timeout)
     }
 
-    /// The same, reached through a socket of this box that leads there.
-    pub fn through(
-        socket: Option<&Path>,
-        address: &str,
-        pass: Pass,
-        page_timeout: Duration,
-    ) -> Result<Self, SourceRefused> {
+    /// The same over this line.
+    pub fn over(line: &Line, pass: Pass, page_timeout: Duration) -> Result<Self, SourceRefused> {
+        let address = line.url();
         let refuse = || SourceRefused::Address { address: address.to_owned() };
         let base = Url::parse(address).map_err(|_| refuse())?;
-        if base.cannot_be_a_base() || !matches!(base.scheme(), "http" | "https") {
+        if base.cannot_be_a_base() || base.scheme() != "http" {
             return Err(refuse());
         }
         let client = Client::builder()
@@ -72,13 +69,9 @@ impl HttpSource {
             .tcp_keepalive(KEEPALIVE_AFTER)
             .tcp_keepalive_interval(KEEPALIVE_EVERY)
             .tcp_keepalive_retries(KEEPALIVE_MISSED_MAX);
-        let client = match socket {
-            Some(socket) => client.unix_socket(socket),
-            None => client,
-        };
-        let client = client.build().map_err(SourceRefused::Client)?;
-        let (wire, valve) = (None, Valve::default());
-        Ok(Self { client, base, pass, page_timeout, wire, valve })
+        let client = line.client(client).map_err(SourceRefused::Client)?;
+        let (wire, valve, line) = (None, Valve::default(), line.clone());
+        Ok(Self { client, base, _line: line, pass, page_timeout, wire, valve })
     }
 
     /// Asks everything over this sealed line, if there is one.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
+use crate::trust::line::LineError;
+
 /// An address with what belongs to it, as it is configured.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -18,6 +20,8 @@ pub struct Settings {
     pub endpoint: String,
     /// The service's region.
     pub region: String,
+    /// For TLS: who vouches for the server; empty: the authorities of this machine.
+    pub ca_file: PathBuf,
 }
 
 impl fmt::Debug for Settings {
@@ -60,6 +64,9 @@ pub enum PlaceError {
     /// The HTTP client does not start.
     #[error("start the HTTP client")]
     Client(#[source] reqwest::Error),
+    /// Its server cannot be reached over TLS.
+    #[error(transparent)]
+    Line(#[from] LineError),
 }
 
 /// Storage of one kind.

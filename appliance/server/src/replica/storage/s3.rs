@@ -14,16 +14,19 @@ use super::place::Bucket;
 use super::web::{self, accept, body, length, send};
 use super::{PlaceError, StorageError};
 use crate::env;
+use crate::trust::line::Line;
 
 #[derive(Clone)]
 pub(super) struct S3 {
     client: Client,
     bucket: Bucket,
+    _line: Line,
 }
 
 impl S3 {
-    pub(super) fn new(bucket: Bucket) -> Result<Self, PlaceError> {
-        Ok(Self { client: web::client()?, bucket })
+    pub(super) fn new(line: Line, bucket: Bucket) -> Result<Self, PlaceError> {
+        let bucket = Bucket { endpoint: web::root(&line)?, ..bucket };
+        Ok(Self { client: web::client(&line)?, bucket, _line: line })
     }
 
     pub(super) async fn read(

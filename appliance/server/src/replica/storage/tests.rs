@@ -3,7 +3,7 @@ use super::*;
 fn settings(url: &str) -> Settings {
     let (user, secret) = ("key".to_owned(), "sesame".to_owned());
     let endpoint = "https://s3.example".to_owned();
-    Settings { url: url.to_owned(), user, secret, endpoint, region: String::new() }
+    Settings { url: url.to_owned(), user, secret, endpoint, ..Settings::default() }
 }
 
 #[test]
@@ -36,7 +36,8 @@ async fn a_folder_keeps_what_is_written_and_says_when_the_stick_is_gone() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("stick");
     std::fs::create_dir(&root).unwrap();
-    let storage = Storage::open(settings(root.to_str().unwrap())).unwrap();
+    let lines = Lines::new(dir.path(), None);
+    let storage = Storage::open(settings(root.to_str().unwrap()), &lines).unwrap();
     let path = "v1/heads/catalogue";
     assert_eq!(storage.read(path, 10).await.unwrap(), None);
     storage.write(path, &Bytes::from_static(b"head")).await.unwrap();

@@ -5,6 +5,7 @@ use reqwest::header::{CONTENT_LENGTH, LOCATION};
 use reqwest::{Client, Method, Request, Response, StatusCode, Url};
 
 use super::{CONNECT_MAX, PlaceError, StorageError};
+use crate::trust::line::Line;
 
 /// What of a redirect's target is repeated.
 const TARGET_CHARS_MAX: usize = 200;
@@ -12,30 +13,43 @@ const TARGET_CHARS_MAX: usize = 200;
 const PART: &str = ".part";
 
 /// A client that follows nobody anywhere.
-pub(super) fn client() -> Result<Client, PlaceError> {
-    let client = Client::builder()
+pub(super) fn client(line: &Line) -> Result<Client, PlaceError> {
+    let builder = Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
-        .connect_timeout(CONNECT_MAX)
-        .build();
-    client.map_err(PlaceError::Client)
+        .connect_timeout(CONNECT_MAX);
+    line.client(builder).map_err(PlaceError::Client)
+}
+
+/// The address of storage as clients use it.
+pub(super) fn root(line: &Line) -> Result<Url, PlaceError> {
+    Url::parse(line.url()).map_err(|_| PlaceError::Address { url: line.url().to_owned() })
 }
 
 #[derive(Clone)]
 pub(super) struct Web {
     client: Client,
     root: Url,
+    /// As the server knows itself, which is over TLS where the line is.
+    outer: Url,
+    _line: Line,
     /// Who writes; nothing: nobody.
     writer: Option<(String, String)>,
 }
 
 impl Web {
-    pub(super) fn plain(root: Url) -> Result<Self, PlaceError> {
-        Ok(Self { client: client()?, root, writer: None })
+    pub(super) fn plain(line: Line, outer: Url) -> Result<Self, PlaceError> {
+        let (client, root) = (client(&line)?, root(&line)?);
+        Ok(Self { client, root, outer, _line: line, writer: None })
     }
 
-    pub(super) fn dav(root: Url, user: String, secret: String) -> Result<Self, PlaceError> {
-        Ok(Self { client: client()?, root, writer: Some((user, secret)) })
+    pub(super) fn dav(
+        line: Line,
+        outer: Url,
+        user: String,
+        secret: String,
+    ) -> Result<Self, PlaceError> {
+        Ok(Self { writer: Some((user, secret)), ..Self::plain(line, outer)? })
     }
 
     pub(super) async fn read(
@@ -65,7 +79,8 @@ impl Web {
         }
         accept(&response)?;
         let mut rename = self.request(method(b"MOVE"), &part);
-        let destination = self.url(path).as_str().parse().expect("a URL is printable ASCII");
+        let destination =
+            below(&self.outer, path).as_str().parse().expect("a URL is printable ASCII");
         rename.headers_mut().insert("destination", destination);
         rename.headers_mut().insert("overwrite", "T".parse().expect("a letter"));
         accept(&send(&self.client, rename).await?)
@@ -110,12 +125,16 @@ impl Web {
     }
 
     fn url(&self, path: &str) -> Url {
-        let mut url = self.root.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path.split('/').filter(|part| !part.is_empty()));
-        }
-        url
+        below(&self.root, path)
     }
+}
+
+fn below(root: &Url, path: &str) -> Url {
+    let mut url = root.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path.split('/').filter(|part| !part.is_empty()));
+    }
+    url
 }
 
 fn method(name: &[u8]) -> Method {

@@ -34,6 +34,7 @@ fn status() -> Status {
         deliveries: Vec::new(),
         channels: None,
         lines: vec![line("masterdata", true), line("transactions", true)],
+        broken_rules: Vec::new(),
         sources: Vec::new(),
         devices: Vec::new(),
         machine: MachineStatus::default(),

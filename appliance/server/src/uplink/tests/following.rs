@@ -13,7 +13,7 @@ fn store() -> storebox_proto::ids::NodeId {
 async fn settle(ledger: &Ledger, numbers: std::ops::Range<u64>) {
     let envelopes = numbers.map(|n| sale(n, 1, n, 200)).collect();
     let request = SettleRequest { node: store(), envelopes, origins: Vec::new() };
-    ledger.receive(&store(), request, |_| true).await.unwrap();
+    ledger.receive(&store(), request, |_| None).await.unwrap();
 }
 
 #[tokio::test]

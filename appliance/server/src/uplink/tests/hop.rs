@@ -27,6 +27,7 @@ use crate::pass::Pass;
 use crate::terminal::access::Access;
 use crate::uplink::{
     Ledger, LedgerOpened, Outbox, OutboxOpened, Route, Routes, Rules, Shipper, ShipperOptions,
+    Signers,
 };
 
 /// Whether the main server lets the line be used.
@@ -54,8 +55,10 @@ async fn serve(ledger: Ledger, line: Line) -> SocketAddr {
         let up = line.load(Ordering::SeqCst);
         async move { if up { next.run(request).await } else { cut() } }
     });
-    let access = Access::open(tempfile::tempdir().unwrap().path()).unwrap();
-    let (router, _) = settle::routes(settle::Settling { ledger, access }).split_for_parts();
+    let dir = tempfile::tempdir().unwrap();
+    let (access, signers) = (Access::open(dir.path()).unwrap(), Signers::open(dir.path()).unwrap());
+    let settling = settle::Settling { ledger, access, signers };
+    let (router, _) = settle::routes(settling).split_for_parts();
     let router = router
         .route("/healthz", get(|| async { "ok" }))
         .layer(Extension(Identity::Node(store())))
@@ -193,7 +196,7 @@ async fn a_sale_that_contradicts_the_ledger_is_given_up_and_seen_on_both_sides()
     let main = open_main(home.path(), Rules::default());
     let request =
         SettleRequest { node: store(), envelopes: vec![sale(1, 1, 1, 50)], origins: Vec::new() };
-    main.ledger.receive(&store(), request, |_| true).await.unwrap();
+    main.ledger.receive(&store(), request, |_| None).await.unwrap();
     let address = serve(main.ledger.clone(), Arc::new(AtomicBool::new(true))).await;
     let first = open_store(home.path());
     let mut payment = sale(2, 1, 2, 100);
@@ -311,7 +314,7 @@ async fn a_ledger_answers_each_envelope_of_a_batch_for_itself() {
     after_first.depends_on = vec![key(1)];
     let envelopes = vec![sale(1, 1, 1, 10), bad, after_bad, too_early, after_first];
     let request = SettleRequest { node: store(), envelopes, origins: Vec::new() };
-    let answer = main.ledger.receive(&store(), request.clone(), |_| true).await.unwrap();
+    let answer = main.ledger.receive(&store(), request.clone(), |_| None).await.unwrap();
     let said = |answer: &storebox_proto::ticket::SettleAnswer| {
         let word = |answer: &Answer| match answer {
             Answer::Taken { .. } => "taken".to_owned(),
@@ -328,7 +331,7 @@ async fn a_ledger_answers_each_envelope_of_a_batch_for_itself() {
         "taken",
     ];
     assert_eq!(said(&answer), expected);
-    let again = main.ledger.receive(&store(), request, |_| true).await.unwrap();
+    let again = main.ledger.receive(&store(), request, |_| None).await.unwrap();
     assert_eq!(said(&again), expected);
     assert_eq!(again.answers[0], answer.answers[0], "the first receipt again");
     let mut needs_bad = sale(6, 1, 6, 10);
@@ -337,7 +340,7 @@ async fn a_ledger_answers_each_envelope_of_a_batch_for_itself() {
     let answer = main
         .ledger
         .receive(&store(), SettleRequest { node: store(), envelopes, origins: Vec::new() }, |_| {
-            true
+            None
         })
         .await;
     let expected = ["refused dependency_refused", "refused key_conflict"];
@@ -345,7 +348,7 @@ async fn a_ledger_answers_each_envelope_of_a_batch_for_itself() {
     let other = "store-2".parse().unwrap();
     let request = SettleRequest { node: store(), envelopes: Vec::new(), origins: Vec::new() };
     assert_eq!(
-        main.ledger.receive(&other, request, |_| true).await.unwrap_err().code,
+        main.ledger.receive(&other, request, |_| None).await.unwrap_err().code,
         Code::Forbidden
     );
     assert_eq!(main.ledger.figures().await.unwrap().settled, 2);
@@ -362,8 +365,8 @@ async fn an_index_that_is_gone_or_wrong_is_built_anew_and_still_knows_every_key(
         assert_eq!(opened.incidents.len(), usize::from(round == 2), "{:?}", opened.incidents);
         let envelopes = (1..=20).map(|number| sale(number, 1, number, 400)).collect();
         let request = SettleRequest { node: store(), envelopes, origins: Vec::new() };
-        opened.ledger.receive(&store(), request.clone(), |_| true).await.unwrap();
-        opened.ledger.receive(&store(), request, |_| true).await.unwrap();
+        opened.ledger.receive(&store(), request.clone(), |_| None).await.unwrap();
+        opened.ledger.receive(&store(), request, |_| None).await.unwrap();
         assert_eq!(opened.ledger.figures().await.unwrap().settled, 20);
         opened.ledger.stop().await;
         tokio::task::spawn_blocking(|| opened.thread.join().unwrap()).await.unwrap();

@@ -22,20 +22,20 @@ use crate::terminal::access::{Access, Kind as Client};
 use crate::tiers::Tiers;
 use crate::uplink::{
     Ledger, LedgerOptions, Outbox, OutboxOpened, OutboxOptions, Relay, Route, Routes, Rules,
-    Shipper, ShipperOptions,
+    Shipper, ShipperOptions, Signers,
 };
 
 #[expect(clippy::disallowed_methods, reason = "the test's own tasks")]
-fn start(task: impl Future<Output = ()> + Send + 'static) {
+pub(super) fn start(task: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(task);
 }
 
-fn node(name: &str) -> NodeId {
+pub(super) fn node(name: &str) -> NodeId {
     name.parse().unwrap()
 }
 
 /// Serves these routes to one box.
-async fn serve(routes: OpenApiRouter, caller: &str) -> SocketAddr {
+pub(super) async fn serve(routes: OpenApiRouter, caller: &str) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (router, _) = routes.split_for_parts();
@@ -50,12 +50,12 @@ fn route(address: SocketAddr) -> Route {
     Route::near(format!("http://{address}"), Pass::Token("secret".to_owned()))
 }
 
-fn open(home: &Path, name: &str) -> OutboxOpened {
+pub(super) fn open(home: &Path, name: &str) -> OutboxOpened {
     let options = store_options(&home.join(name));
     Outbox::open(OutboxOptions { node: node(name), ..options }).unwrap()
 }
 
-fn ship(outbox: &Outbox, name: &str, routes: Routes, shutdown: &CancellationToken) {
+pub(super) fn ship(outbox: &Outbox, name: &str, routes: Routes, shutdown: &CancellationToken) {
     let options = ShipperOptions {
         sink: main_sink(),
         authoritative: true,
@@ -67,7 +67,7 @@ fn ship(outbox: &Outbox, name: &str, routes: Routes, shutdown: &CancellationToke
     start(Shipper::new(outbox.clone(), options).unwrap().run(shutdown.clone()));
 }
 
-fn ways(ways: &[(&str, Kind, SocketAddr)]) -> Routes {
+pub(super) fn ways(ways: &[(&str, Kind, SocketAddr)]) -> Routes {
     let tiers = Tiers::new(0);
     let routes = Routes::new(tiers.clone());
     for (name, kind, address) in ways {
@@ -84,6 +84,7 @@ struct Shop {
     near: Outbox,
     far: Outbox,
     access: Access,
+    signers: Signers,
     shutdown: CancellationToken,
     _home: tempfile::TempDir,
 }
@@ -94,7 +95,9 @@ async fn shop(rules: Rules) -> Shop {
     let ledger = Ledger::open(options).unwrap().ledger;
     let access = Access::open(home.path()).unwrap();
     access.add(Client::Node, "far", [1; 32], crate::env::timestamp()).unwrap();
-    let settling = settle::Settling { ledger: ledger.clone(), access: access.clone() };
+    let signers = Signers::open(home.path()).unwrap();
+    let (books, shown) = (ledger.clone(), signers.clone());
+    let settling = settle::Settling { ledger: books, access: access.clone(), signers: shown };
     let main = serve(settle::routes(settling), "near").await;
     let cut = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let (near, far) = (open(home.path(), "near").outbox, open(home.path(), "far").outbox);
@@ -104,7 +107,7 @@ async fn shop(rules: Rules) -> Shop {
     ship(&near, "near", direct, &shutdown);
     let around = ways(&[("main", Kind::Primary, cut), ("near", Kind::Peer, neighbour)]);
     ship(&far, "far", around, &shutdown);
-    Shop { ledger, near, far, access, shutdown, _home: home }
+    Shop { ledger, near, far, access, signers, shutdown, _home: home }
 }
 
 impl Drop for Shop {
@@ -113,7 +116,7 @@ impl Drop for Shop {
     }
 }
 
-async fn eventually<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
+pub(super) async fn eventually<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
     let mut tick = tokio::time::interval(Duration::from_millis(5));
     for _ in 0..4000 {
         if holds().await {
@@ -158,4 +161,21 @@ async fn a_box_that_was_struck_off_gets_nothing_in_through_a_neighbour() {
     let problem = serde_json::to_value(&held[0]).unwrap().to_string();
     assert!(problem.contains(Code::Forbidden.as_str()), "{problem}");
     assert_eq!(shop.ledger.figures().await.unwrap().settled, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_that_its_box_has_not_signed_settles_nothing_until_the_box_shows_its_key() {
+    let shop = shop(Rules::default()).await;
+    shop.signers.learn(&node("far"), &signer(9).verifying_key()).unwrap();
+    shop.far.accept(sale(1, 1, 1, 100)).await.unwrap();
+    eventually(|| async { shop.near.figures().await.unwrap().guests == 1 }).await;
+    let refused = async {
+        let held = shop.near.list(0, false, 10).await.unwrap();
+        serde_json::to_string(&held).unwrap()
+    };
+    assert!(!refused.await.contains("quarantined"), "nobody has to look at it");
+    assert_eq!(shop.ledger.figures().await.unwrap().settled, 0);
+    shop.signers.learn(&node("far"), &signer(1).verifying_key()).unwrap();
+    shop.far.settled(key(1)).await.unwrap();
+    assert_eq!(shop.ledger.list(None, 10).await.unwrap()[0].node, node("far"));
 }

@@ -1,0 +1,80 @@
+// A till among servers that come and go: it finds who is there, and moves by the definitions of its terminal.
+
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { pathToFileURL } from "node:url";
+
+const { Boxes, NoBox, addresses, seek } = await import(pathToFileURL(process.argv[2]));
+
+/** A server that says its name, on a port that it keeps. */
+class Shop {
+  constructor(name) {
+    this.name = name;
+    this.heard = [];
+    this.port = 0;
+  }
+
+  async open() {
+    this.server = createServer((request, response) => {
+      this.heard.push(request.url);
+      response.setHeader("content-type", "application/json");
+      response.end(JSON.stringify({ name: this.name }));
+    });
+    await new Promise((resolve) => this.server.listen(this.port, "127.0.0.1", resolve));
+    this.port = this.server.address().port;
+    this.url = `http://127.0.0.1:${this.port}`;
+  }
+
+  async close() {
+    this.server.closeAllConnections();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+}
+
+const [store, main, archive] = ["store", "main", "archive"].map((name) => new Shop(name));
+for (const shop of [store, main, archive]) await shop.open();
+const boxes = new Boxes([main, store, archive].map(({ url }) => ({ url, token: "token" })));
+const who = async (path, how) => (await boxes.ask(path, how)).name;
+const until = async (holds) => {
+  for (const end = Date.now() + 20000; !(await holds());) {
+    assert.ok(Date.now() < end, "it did not happen within its time");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+};
+
+assert.equal(await who("/v1/models/Product"), "main", "without definitions box by box");
+boxes.follow({
+  servers: [
+    { name: "store", address: store.url, priority: 5, services: ["v1/models"] },
+    { name: "main", address: main.url, priority: 10, allServices: true, mainServer: true },
+    { name: "archive", address: archive.url, priority: 20, services: ["v1/transactions"], copies: true },
+  ],
+  services: [
+    { name: "v1/models", routing: "Failover", timeout: 1000 },
+    { name: "v1/transactions", routing: "Transaction" },
+  ],
+});
+assert.equal(await who("/v1/models/Product"), "store", "the first of the definition");
+assert.equal(await who("/v1/transactions", { method: "POST", body: {} }), "main", "another service, another server");
+await until(() => archive.heard.includes("/v1/transactions"));
+
+await store.close();
+const begun = Date.now();
+assert.equal(await who("/v1/models/Product"), "main", "the next one while the first is away");
+assert.ok(Date.now() - begun < 1000, "nobody waits for a closed door");
+await store.open();
+await until(async () => (await who("/v1/models/Product")) === "store");
+
+await store.close();
+await main.close();
+await assert.rejects(who("/v1/models/Product"), NoBox);
+boxes.follow(null);
+assert.equal(await boxes.meet(), 1);
+assert.equal(await who("/v1/anything"), "archive", "whoever is there is asked first");
+assert.deepEqual(await seek([store.url, archive.url]), [archive.url]);
+assert.deepEqual(addresses("10.0.0.5 box.shop:81"), ["http://10.0.0.5:8080", "http://box.shop:81"]);
+assert.deepEqual(addresses("SBX1 host=10.0.0.5,storebox.local port=8443 ca=5f"),
+  ["http://10.0.0.5:8443", "http://storebox.local:8443"]);
+await archive.close();
+console.log("moved");
+process.exit(0);
