@@ -7,11 +7,12 @@ use clap::Parser;
 use super::Args;
 
 /// What stands for a value in documents, and a value.
-const STANDS_FOR: [(&str, &str); 8] = [
+const STANDS_FOR: [(&str, &str); 9] = [
     ("KEY", "0192d3a4-5b6c-7d8e-9f00-112233445566"),
     ("MODULE=debug", "storebox::http=debug"),
     ("…", "http://10.0.0.12:8080"),
     ("<its name>", "store-1"),
+    ("SITE", "store-1"),
     ("NAME", "anna"),
     ("WHY", "because"),
     ("SAMPLE", "sample.json"),
@@ -49,9 +50,13 @@ fn commands(text: &str) -> Vec<String> {
     let alone = text.lines().filter_map(|line| line.strip_prefix("    "));
     let all = quoted.chain(alone).map(str::trim);
     let ours = all.filter_map(|command| command.strip_prefix("storebox "));
-    ours.map(|rest| rest.split(" | ").next().unwrap_or(rest))
-        .map(|rest| rest.split(" > ").next().unwrap_or(rest).trim().to_owned())
-        .collect()
+    // Neither what a shell does with the answer nor a remark behind it is the program's.
+    let own = |rest: &str| {
+        [" | ", " > ", " #"].iter().fold(rest.to_owned(), |text, end| {
+            text.split(end).next().unwrap_or_default().trim().to_owned()
+        })
+    };
+    ours.map(own).collect()
 }
 
 #[test]
