@@ -6,13 +6,16 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::ensure;
+use serde_json::json;
 use storebox::demo::process::Process;
 use storebox::demo::state::State;
 use storebox_tests::chain::{Chain, LISTEN, secure};
 use storebox_tests::company::Company;
 use storebox_tests::{skip, wait};
 
-use crate::site::{PATIENCE, executable, log_of, sale, told};
+use crate::pushes::figure;
+use crate::site::{PATIENCE, Site, executable, log_of, sale, told};
+use crate::target::Target;
 
 /// A load balancer that ends TLS with a certificate of the company.
 struct Balancer {
@@ -37,7 +40,7 @@ impl Balancer {
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
         let temporary = temporary.map(|kind| format!("{kind}_temp_path {home}/{kind};\n")).concat();
         let text = format!(
-            "daemon off;\npid {home}/pid;\nerror_log {home}/log;\nuser root;\nevents {{}}\n\
+            "daemon off;\nmaster_process off;\npid {home}/pid;\nerror_log {home}/log;\nuser root;\nevents {{}}\n\
              http {{\naccess_log off;\n{temporary}server {{\nlisten {address} ssl;\nssl_protocols TLSv1.3;\n\
              ssl_certificate {certificate};\nssl_certificate_key {key};\n\
              location / {{ proxy_pass http://{to}; proxy_read_timeout 90s; }}\n}}\n}}\n"
@@ -138,4 +141,38 @@ async fn a_server_behind_a_balancer_is_believed_by_the_companys_authority_only()
     let mut believing = store("store-2", &company)?;
     let address = believing.start().await?;
     works(&main, &believing, address).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_behind_tls_is_told_what_changes_if_its_authority_is_believed()
+-> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let company = Company::found(&folder.path().join("company"))?;
+    let other = Company::found(&folder.path().join("other"))?;
+    let target = Target::open().await?;
+    let balancer = Balancer::open(&folder.path().join("nginx"), &company, target.address()).await?;
+    let Some(balancer) = balancer else { return Ok(()) };
+    let url = format!("https://{}/told", balancer.address);
+    let open = async |name: &str, authority: &Company| -> anyhow::Result<Site> {
+        let settings = format!("[webhooks]\nca_file = {:?}\n", authority.authority());
+        let site = Site::open(&folder.path().join(name), &settings).await?;
+        let push = json!({"id": "erp", "channelId": "web", "entity": "Product",
+            "delivery": "webhook", "webhook": {"url": url}});
+        site.import(&[
+            ("Product", "{\"id\":\"1\",\"name\":\"Tea\"}\n"),
+            ("Channel", "{\"id\":\"web\",\"name\":\"Web\",\"type\":\"web-shop\"}\n"),
+            ("PushDefinition", &format!("{push}\n")),
+        ])?;
+        Ok(site)
+    };
+    let wary = open("a", &other).await?;
+    wait::until("the push fails", PATIENCE, || async {
+        Ok(figure(&wary, "erp").await.is_ok_and(|erp| !erp["failingSince"].is_null()))
+    })
+    .await?;
+    ensure!(target.more(std::time::Duration::ZERO).await.is_none(), "nothing went there");
+    let _believing = open("b", &company).await?;
+    let event = target.told().await?;
+    ensure!(event.to_string().contains("reset"), "{event}");
+    Ok(())
 }

@@ -107,7 +107,8 @@ async fn listened(site: &Site, after: u64, until: &str) -> anyhow::Result<Vec<Va
     anyhow::bail!("the stream ended: {events:?}")
 }
 
-async fn figure(site: &Site, push: &str) -> anyhow::Result<Value> {
+/// What the status says of a push.
+pub(crate) async fn figure(site: &Site, push: &str) -> anyhow::Result<Value> {
     let status = site.stage.store.control("GET", "/v1/status", None).await?;
     let pushes = status["channels"]["pushes"].as_array().cloned().unwrap_or_default();
     pushes.into_iter().find(|one| one["id"] == push).context("a figure")

@@ -39,6 +39,10 @@ impl Target {
         Ok(Self { address, status, told: Mutex::new(receiver), serving })
     }
 
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}/told", self.address)
     }

@@ -21,7 +21,7 @@ pub use load::{ConfigError, Override, Place, load, parse};
 pub use secret::{Login, Seal, Secrets};
 pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Machine, Main, Masterdata, Mode, Outbox,
-    RequestLogging, Role, Sink, TerminalDefaults, Traces,
+    RequestLogging, Role, Sink, TerminalDefaults, Traces, Webhooks,
 };
 pub use source::{Mirror, Peers, Publish, Require, Source};
 pub use trust::{Browser, Tls};
@@ -90,6 +90,8 @@ pub struct Config {
     pub devices: Vec<Device>,
     /// What is kept of calls of channels (role `store`).
     pub request_log: RequestLogging,
+    /// How hooks and pushes reach other programs (role `store`).
+    pub webhooks: Webhooks,
     /// What is below the box.
     pub machine: Machine,
     /// Where it is told how sales travelled.
@@ -124,6 +126,7 @@ impl Default for Config {
             terminal: TerminalDefaults::default(),
             devices: Vec::new(),
             request_log: RequestLogging::default(),
+            webhooks: Webhooks::default(),
             machine: Machine::default(),
             traces: Traces::default(),
             log: Log::default(),

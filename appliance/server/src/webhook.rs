@@ -5,9 +5,12 @@
 //! box (`storebox key` prints the public key) and, if there is a shared secret, `v1,` with an HMAC-SHA256.
 //!
 //! Masterdata names the file that holds a secret; the secret is on the box alone, and neither log nor error shows it.
+//! A program behind an https address is believed by authorities, as the configuration names them.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
@@ -21,6 +24,7 @@ use storebox_proto::estate::channel::Webhook;
 
 use crate::env;
 use crate::logging;
+use crate::trust::line::{Believed, Line, Lines};
 
 /// The folder of the data directory that holds shared secrets, a file each.
 pub const SECRETS: &str = "secrets";
@@ -28,6 +32,8 @@ pub const SECRETS: &str = "secrets";
 const SECRET_PREFIX: &str = "whsec_";
 /// Time to connect.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// Programs behind https addresses to which the way is kept.
+const WAYS_MAX: usize = 64;
 /// Of a refusal, so much is shown.
 const ANSWER_SHOWN_MAX: usize = 300;
 /// The longest answer that is read.
@@ -85,12 +91,62 @@ pub struct Webhooks {
     client: Client,
     signer: SigningKey,
     secrets: PathBuf,
+    ways: Option<Arc<Ways>>,
+}
+
+/// The ways to programs behind https addresses.
+struct Ways {
+    lines: Lines,
+    authorities: PathBuf,
+    known: Mutex<BTreeMap<String, Way>>,
+}
+
+/// A client and the line that it goes over; neither is of use without the other.
+#[derive(Clone)]
+struct Way {
+    client: Client,
+    line: Line,
+}
+
+impl Ways {
+    /// The way to this origin, which is opened when it is asked for first.
+    fn to(&self, origin: &str) -> Result<Way, CallFault> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(way) = known.get(origin) {
+            return Ok(way.clone());
+        }
+        let line = self.lines.open(origin, Believed::Authorities(&self.authorities));
+        let line = line.map_err(|error| CallFault::Unavailable(logging::chain(&error)))?;
+        let client = line.client(builder(4));
+        let client = client.map_err(|error| CallFault::Unavailable(logging::chain(&error)))?;
+        if known.len() >= WAYS_MAX {
+            known.clear();
+        }
+        let way = Way { client, line };
+        known.insert(origin.to_owned(), way.clone());
+        Ok(way)
+    }
+}
+
+/// Scheme, host and port of an https address, and what follows.
+fn split(url: &str) -> Option<(&str, &str)> {
+    let begin = "https://".len();
+    let rest = url.strip_prefix("https://")?;
+    let end = begin + rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    Some(url.split_at(end))
 }
 
 impl Webhooks {
     /// Calls signed by this key, with shared secrets out of this directory.
     pub fn new(signer: SigningKey, secrets: PathBuf) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: builder(4).build()?, signer, secrets })
+        Ok(Self { client: builder(4).build()?, signer, secrets, ways: None })
+    }
+
+    /// Reaches https addresses over these lines, believing these authorities (an empty name: those of the machine).
+    #[must_use]
+    pub fn over(self, lines: Lines, authorities: PathBuf) -> Self {
+        let ways = Ways { lines, authorities, known: Mutex::default() };
+        Self { ways: Some(Arc::new(ways)), ..self }
     }
 
     /// Tells something and reads the answer: JSON, or null if it is empty.
@@ -101,9 +157,15 @@ impl Webhooks {
         let body = serde_json::to_vec(told).expect("a JSON value has string keys");
         let now = env::timestamp().unix_ms() / 1000;
         let signature = sign(&self.signer, secret.as_deref(), id, now, &body);
-        let request = self
-            .client
-            .post(&to.url)
+        let way = match (split(&to.url), &self.ways) {
+            (Some((origin, rest)), Some(ways)) => Some((ways.to(origin)?, rest)),
+            (Some(_), None) | (None, _) => None,
+        };
+        let request = match &way {
+            Some((way, rest)) => way.client.post(format!("{}{rest}", way.line.url())),
+            None => self.client.post(&to.url),
+        };
+        let request = request
             .header("content-type", "application/json")
             .header("webhook-id", id)
             .header("webhook-timestamp", now)
@@ -208,6 +270,14 @@ mod tests {
     use ed25519_dalek::Verifier;
 
     use super::*;
+
+    #[test]
+    fn what_follows_the_origin_of_an_address_is_kept() {
+        assert_eq!(split("https://erp:8443/told?x=1"), Some(("https://erp:8443", "/told?x=1")));
+        assert_eq!(split("https://erp"), Some(("https://erp", "")));
+        assert_eq!(split("https://erp?x=1"), Some(("https://erp", "?x=1")));
+        assert_eq!(split("http://erp/told"), None);
+    }
 
     /// The example of the specification of Standard Webhooks.
     #[test]

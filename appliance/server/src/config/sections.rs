@@ -380,6 +380,14 @@ impl Default for RequestLogging {
     }
 }
 
+/// How other programs are called for channels.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Webhooks {
+    /// Holds the authorities that vouch for programs behind https addresses; empty: those of this machine.
+    pub ca_file: PathBuf,
+}
+
 /// How the box is found on the LAN.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

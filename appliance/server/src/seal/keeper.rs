@@ -1,5 +1,6 @@
 //! The rings of this box, kept in its vault, and the keys that count now.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -129,16 +130,23 @@ impl Seals {
 
     /// Begins a generation with a key that nobody has yet; older ones open for two more days.
     pub fn begin(&self, site: &SiteId, scope: Scope, now: Timestamp) -> Result<(), SealsError> {
+        self.change(|keyring| begin_in(keyring, site, scope, now))
+    }
+
+    /// Does so for every site and scope that is here, because somebody may know their keys who should not.
+    pub fn begin_all(&self, now: Timestamp) -> Result<usize, SealsError> {
+        let all: BTreeSet<(SiteId, Scope)> = {
+            let keyring = self.lock();
+            let states = keyring.rings().iter().map(Ring::state);
+            states.map(|state| (state.site.clone(), state.scope)).collect()
+        };
+        if all.is_empty() {
+            return Ok(0);
+        }
         self.change(|keyring| {
-            let newest = keyring.newest(site, scope).map_or(0, |ring| ring.state().generation);
-            let key = SiteKey::new(env::random());
-            let generation = newest.saturating_add(1);
-            let ring = Ring::begin(&key, site.clone(), scope, generation, now);
-            let until = Timestamp::from_unix_ms(now.unix_ms() + OVERLAP_MS);
-            let added = keyring.add(ring);
-            keyring.retire_older(site, scope, until);
-            added.then_some(()).ok_or(SealsError::Full)
-        })
+            all.iter().try_for_each(|(site, scope)| begin_in(keyring, site, *scope, now))
+        })?;
+        Ok(all.len())
     }
 
     /// Takes a ring that another box handed over.
@@ -255,6 +263,22 @@ impl Seals {
     }
 }
 
+fn begin_in(
+    keyring: &mut Keyring,
+    site: &SiteId,
+    scope: Scope,
+    now: Timestamp,
+) -> Result<(), SealsError> {
+    let newest = keyring.newest(site, scope).map_or(0, |ring| ring.state().generation);
+    let key = SiteKey::new(env::random());
+    let generation = newest.saturating_add(1);
+    let ring = Ring::begin(&key, site.clone(), scope, generation, now);
+    let until = Timestamp::from_unix_ms(now.unix_ms() + OVERLAP_MS);
+    let added = keyring.add(ring);
+    keyring.retire_older(site, scope, until);
+    added.then_some(()).ok_or(SealsError::Full)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,6 +345,25 @@ mod tests {
         let listed: Vec<_> = shop.list(later).iter().map(|ring| ring.until.is_some()).collect();
         assert_eq!(listed, [true, false], "the former one has an end");
         assert_eq!(shop.storage(&site, Scope::Boxes).len(), 2);
+    }
+
+    #[test]
+    fn when_somebody_was_struck_off_every_ring_begins_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = env::believable();
+        let seals = open(dir.path());
+        assert_eq!(seals.begin_all(now).unwrap(), 0);
+        let sites: [SiteId; 2] = ["store-7", "store-8"].map(|site| site.parse().unwrap());
+        for site in &sites {
+            seals.begin(site, Scope::Boxes, now).unwrap();
+        }
+        seals.begin(&sites[0], Scope::Tills, now).unwrap();
+        assert_eq!(seals.begin_all(now).unwrap(), 3);
+        for (site, scope) in [(0, Scope::Boxes), (1, Scope::Boxes), (0, Scope::Tills)] {
+            let states = seals.share(&sites[site], scope, now);
+            assert_eq!(states.iter().map(|state| state.generation).collect::<Vec<_>>(), [2, 1]);
+            assert!(states[1].until.is_some(), "the one that may be known ends");
+        }
     }
 
     #[test]
