@@ -102,7 +102,7 @@ fn addresses() -> Vec<Ipv4Addr> {
 pub(super) fn on_console(places: &Places, text: &str) {
     let active = places.at("sys/class/tty/console/active");
     for name in fs::read_to_string(active).unwrap_or_default().split_whitespace() {
-        if let Ok(mut console) = OpenOptions::new().write(true).open(places.at("dev").join(name)) {
+        if let Ok(mut console) = OpenOptions::new().append(true).open(places.at("dev").join(name)) {
             let _ = write!(console, "\r\n{}\r\n", text.trim_end().replace('\n', "\r\n"));
         }
     }
