@@ -44,6 +44,7 @@ async fn a_shop_works_with_head_office_over_tls_and_hears_what_was_stolen() -> a
         Ok(State::of(&store).await?.outbox.waiting == 0)
     })
     .await?;
+    main.ask(&["seal", "new", "--site", "0007", "--scope", "boxes"])?;
     // A second box of the shop is stolen: one act at head office.
     let second = Process::lay_out(executable(), folder.path(), "store-2", "role = \"store\"\n")?;
     chain.adopt(&second, "store-2", "0007")?;
@@ -58,7 +59,15 @@ async fn a_shop_works_with_head_office_over_tls_and_hears_what_was_stolen() -> a
     })
     .await?;
     eprintln!("struck off in the shop {:?} after the import at head office", begun.elapsed());
-    Ok(())
+    // The thief may know the ring, so there is a new one.
+    wait::until("the ring begins anew", PATIENCE, || async {
+        let rings = main.control("GET", "/v1/seals", None).await?;
+        let rings = rings.as_array().cloned().unwrap_or_default();
+        let mut generations: Vec<_> = rings.iter().map(|ring| ring["generation"].clone()).collect();
+        generations.sort_by_key(Value::as_u64);
+        Ok(generations == [json!(1), json!(2)])
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use storebox_proto::feed::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::{self, Feeding, Ground, path};
-use super::{Basics, RoleError, intakes, publish, transactions};
+use super::{Basics, RoleError, intakes, publish, strikes, transactions};
 use crate::channel::script;
 use crate::env;
 use crate::http::feeds::{self, operator, storage};
@@ -36,6 +36,12 @@ pub(super) async fn start(
     let office = Office::new(author, &spool, limits);
     basics.supervisor.spawn_owner("author", |stop| office.clone().run(stop));
     intakes::start(basics, &office, panel)?;
+    if let Some(porch) = basics.porch {
+        let (porch, rings) = (porch.clone(), basics.seals.clone());
+        basics
+            .supervisor
+            .spawn_owner("renewal of rings", |stop| strikes::renew(porch, rings, stop));
+    }
     let feeding = Feeding {
         sources: Sources::local(authored.clone()),
         address: None,

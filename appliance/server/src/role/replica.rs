@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::certificates::Certificates;
 use super::{Basics, RoleError, strikes};
-use crate::config::{Mode, Role, TerminalDefaults};
+use crate::config::{Mode, TerminalDefaults};
 use crate::db::{self, BlockCache, SegmentStore};
 use crate::env;
 use crate::http::feeds::operator;
@@ -113,8 +113,7 @@ pub(super) fn start(
     supervisor.spawn_owner("listings", |stop| masterdata.clone().run(stop));
     if let Some(porch) = basics.porch {
         let (porch, estate) = (porch.clone(), masterdata.clone());
-        let rings = (basics.config.role == Role::Main).then(|| basics.seals.clone());
-        supervisor.spawn_owner("strike list", |stop| strikes::follow(porch, estate, rings, stop));
+        supervisor.spawn_owner("strike list", |stop| strikes::follow(porch, estate, stop));
     }
     if let Some(certificates) = Certificates::open(basics, &masterdata) {
         supervisor.spawn_owner("sent certificate", |stop| certificates.run(stop));

@@ -18,6 +18,8 @@ use crate::secrets::{Vault, VaultError};
 
 /// Its name within the vault.
 const NAME: &str = "seal.rings";
+/// The last list of what was struck off for which rings began anew.
+const RENEWED: &str = "seal.renewed_for";
 /// A generation that was replaced opens this long: every box and till has fetched the new one by then.
 const OVERLAP_MS: i64 = 48 * 60 * 60 * 1000;
 /// Generations that are handed over at once: the newest, and those that still open.
@@ -133,19 +135,22 @@ impl Seals {
         self.change(|keyring| begin_in(keyring, site, scope, now))
     }
 
-    /// Does so for every site and scope that is here, because somebody may know their keys who should not.
-    pub fn begin_all(&self, now: Timestamp) -> Result<usize, SealsError> {
+    /// Does so for every site and scope, unless it was done for this list of what was struck off: those may know keys.
+    pub fn renew_for(&self, list: u64, now: Timestamp) -> Result<usize, SealsError> {
+        let done = self.inner.vault.get(RENEWED).and_then(|text| text.parse().ok()).unwrap_or(0);
+        if list <= done {
+            return Ok(0);
+        }
         let all: BTreeSet<(SiteId, Scope)> = {
             let keyring = self.lock();
             let states = keyring.rings().iter().map(Ring::state);
             states.map(|state| (state.site.clone(), state.scope)).collect()
         };
-        if all.is_empty() {
-            return Ok(0);
-        }
         self.change(|keyring| {
             all.iter().try_for_each(|(site, scope)| begin_in(keyring, site, *scope, now))
         })?;
+        // After the rings: a box that ends in between does it once more, which harms nobody.
+        self.inner.vault.put(RENEWED, Zeroizing::new(list.to_string()))?;
         Ok(all.len())
     }
 
@@ -348,22 +353,24 @@ mod tests {
     }
 
     #[test]
-    fn when_somebody_was_struck_off_every_ring_begins_anew() {
+    fn when_somebody_was_struck_off_every_ring_begins_anew_once() {
         let dir = tempfile::tempdir().unwrap();
         let now = env::believable();
-        let seals = open(dir.path());
-        assert_eq!(seals.begin_all(now).unwrap(), 0);
         let sites: [SiteId; 2] = ["store-7", "store-8"].map(|site| site.parse().unwrap());
+        let seals = open(dir.path());
         for site in &sites {
             seals.begin(site, Scope::Boxes, now).unwrap();
         }
         seals.begin(&sites[0], Scope::Tills, now).unwrap();
-        assert_eq!(seals.begin_all(now).unwrap(), 3);
+        assert_eq!(seals.renew_for(2, now).unwrap(), 3);
+        let again = open(dir.path());
+        assert_eq!(again.renew_for(2, now).unwrap(), 0, "also after a restart");
         for (site, scope) in [(0, Scope::Boxes), (1, Scope::Boxes), (0, Scope::Tills)] {
-            let states = seals.share(&sites[site], scope, now);
+            let states = again.share(&sites[site], scope, now);
             assert_eq!(states.iter().map(|state| state.generation).collect::<Vec<_>>(), [2, 1]);
             assert!(states[1].until.is_some(), "the one that may be known ends");
         }
+        assert_eq!(again.renew_for(3, now).unwrap(), 3);
     }
 
     #[test]
