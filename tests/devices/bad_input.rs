@@ -4,8 +4,13 @@ use anyhow::ensure;
 use base64::Engine as _;
 use reqwest::Method;
 use serde_json::json;
+use storebox::demo::device::Simulated;
+use storebox_peripherals::printer::Profile;
 use storebox_peripherals::receipt::Bitmap;
-use storebox_peripherals::sim::printer::Act;
+use storebox_peripherals::scale::Model;
+use storebox_peripherals::sim::printer::{Act, PrinterSim};
+use storebox_peripherals::sim::scale::{Act as PlateAct, ScaleSim};
+use storebox_peripherals::sim::script::Script;
 use storebox_tests::wait;
 
 use crate::counter::{Counter, PATIENCE};
@@ -126,14 +131,39 @@ async fn a_printer_that_falls_silent_is_in_trouble_and_disturbs_nobody() -> anyh
     let body = json!({"key": "waits", "receiptline": "waits|1\n="});
     let (status, job) = counter.ask(Method::POST, JOBS, Some(body)).await?;
     ensure!(status == 201 && job["state"] == "queued", "{job}");
-    counter
-        .scale
-        .as_ref()
-        .expect("it is plugged in")
-        .act(storebox_peripherals::sim::scale::Act::Put(300));
+    counter.scale.as_ref().expect("it is plugged in").act(PlateAct::Put(300));
     wait::until("the scale weighs", PATIENCE, || async {
         let (_, answer) = counter.ask(Method::GET, "/v1/scales/scale/weight", None).await?;
         Ok(answer["weight"] == "0.300")
     })
     .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_devices_whose_cables_were_crossed_print_nothing_and_weigh_nothing()
+-> anyhow::Result<()> {
+    let mut counter = Counter::open("").await?;
+    counter.await_link("printer", "open").await?;
+    (counter.printer, counter.scale) = (None, None);
+    let scale = ScaleSim::new(Model::Toledo8217, Script::default());
+    let scale = Simulated::plug_in(scale, ScaleSim::act, &counter.place("printer"))?;
+    let paper = PrinterSim::new(Profile::epson_m30(), Script::default());
+    let paper = Simulated::plug_in(paper, PrinterSim::act, &counter.place("scale"))?;
+    scale.act(PlateAct::Put(1250));
+    counter.await_link("scale", "open").await?;
+    let body = json!({"key": "crossed", "receiptline": "crossed|1\n="});
+    let (status, job) = counter.ask(Method::POST, JOBS, Some(body)).await?;
+    ensure!(status == 201 && job["state"] == "queued", "{job}");
+    wait::until("the printer is said to be silent", PATIENCE, || async {
+        Ok(counter.get("/v1/printers/printer").await?["trouble"] == "silent")
+    })
+    .await?;
+    let refused = counter.refusal(Method::GET, "/v1/scales/scale/weight", None).await?;
+    ensure!(refused == "scale_fault", "{refused}");
+    drop((scale, paper));
+    counter.plug_printer()?;
+    let job = counter.get(&format!("{JOBS}/crossed?wait_s=30")).await?;
+    ensure!(job["state"] == "printed", "{job}");
+    ensure!(counter.read_paper().matches("crossed").count() == 1);
+    Ok(())
 }
