@@ -19,6 +19,7 @@ pub mod feed;
 pub mod query;
 pub mod rings;
 pub mod seal;
+pub mod settings;
 pub mod sync;
 pub mod ticket;
 pub mod token;

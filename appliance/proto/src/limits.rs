@@ -161,6 +161,9 @@ pub const ROLLOUT_RINGS_MAX: usize = 64;
 /// Sites and boxes that one of them names; rings of one order have their turn together, for larger groups.
 pub const RING_MEMBERS_MAX: usize = 1500;
 
+/// Values that one record of settings carries.
+pub const SETTINGS_VALUES_MAX: usize = 64;
+
 /// The TXT record of a box, so that its whole announcement fits one packet with room for addresses.
 pub const BEACON_BYTES_MAX: usize = 400;
 /// Entries of a TXT record that are looked at.

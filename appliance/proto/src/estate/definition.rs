@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::channel;
-use crate::rings::{self, Ring};
+use crate::rings::{self, Fault, Ring};
+use crate::settings::{self, BoxSettings};
 
 /// What is wrong with a definition, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,12 +23,17 @@ impl DefinitionFault {
     }
 }
 
+impl From<Fault> for DefinitionFault {
+    fn from(Fault { field, rule }: Fault) -> Self {
+        Self::new(field, rule)
+    }
+}
+
 /// Checks a record of any model; models that define nothing here are fine as they are.
 pub fn check(model: &str, fields: &Map<String, Value>) -> Result<(), DefinitionFault> {
     match model {
-        rings::MODEL => Ring::read(fields)
-            .map(drop)
-            .map_err(|fault| DefinitionFault::new(fault.field, fault.rule)),
+        rings::MODEL => Ring::read(fields).map(drop).map_err(DefinitionFault::from),
+        settings::MODEL => BoxSettings::read(fields).map(drop).map_err(DefinitionFault::from),
         _ => channel::check(model, fields),
     }
 }

@@ -157,7 +157,7 @@ pub(super) const ESTATE_OWN: [Row; 24] = [
     ("Preference", ESTATE, &[("property", Exact)]),
     ("StrikeList", ESTATE, &[]),
     ("Ring", ESTATE, &[]),
-    ("BoxConfiguration", ESTATE, &[]),
+    ("BoxSettings", ESTATE, &[]),
     ("BrowserCertificate", ESTATE, &[]),
     ("Role", ESTATE, NAMED),
     ("User", ESTATE, KEYED),
