@@ -6,6 +6,7 @@
 //! Screenshots are left under target/browser/shots.
 
 mod door;
+mod machine;
 mod scenario;
 mod stage;
 
@@ -82,6 +83,12 @@ async fn the_line_is_cut_and_mended_in_a_drill_from_the_console() -> anyhow::Res
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happens_in_the_shop_is_on_its_page_as_it_happens() -> anyhow::Result<()> {
     scenario::play("facts.mjs", Stage::open().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_office_sets_visits_and_the_box_shows_a_real_refresh_day_and_machine()
+-> anyhow::Result<()> {
+    scenario::play("care.mjs", Stage::open().await?).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

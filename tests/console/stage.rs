@@ -24,6 +24,7 @@ use storebox_tests::wait;
 use tempfile::TempDir;
 
 use crate::door::Waiting;
+use crate::machine;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The box beside the shop's.
@@ -48,13 +49,6 @@ const DISCOUNTS: &str = r#"{"id":"D1","name":"Spring coupon","discount":"10"}
 const COUPONS: &str = r#"{"id":"K1","searchKey":"SPRING10","discountId":"D1"}
 "#;
 
-/// What `storebox-image box` tells of the disk's two slots.
-const SLOTS: &str = r#"{"running":"A","version":"1.4.0","slots":[
-{"name":"A","first":true,"whole":true,"confirmed":true,"tries":0},
-{"name":"B","first":false,"whole":true,"confirmed":true,"tries":2}],"updates":[
-{"at":1795255200,"event":"confirmed","version":"1.4.0","manifest":"aa","why":""},
-{"at":1795168800,"event":"fell-back","version":"1.3.9","manifest":"bb","why":"it did not start"}]}"#;
-
 pub(crate) struct Stage {
     boxes: Boxes,
     /// The address by which browsers know the box, whatever its port is after a restart.
@@ -78,18 +72,18 @@ impl Stage {
         let settings = format!(
             "[terminal]\nincremental_minutes = 1\npopup_minutes = 5\n\
              [peers]\nsecret_file = {}\n\
-             [machine]\nslots_file = {}\n\
+             [machine]\nslots_file = {}\nsys_dir = {}\n\
              [[device]]\nid = \"receipts\"\nkind = \"printer\"\nat = {}\nmodel = \"epson-tm-m30\"\n\
              drawers = [\"drawer\"]\n\
              [[device]]\nid = \"counter\"\nkind = \"scale\"\nat = {}\nmodel = \"toledo8217\"\n\
              [[device]]\nid = \"scanner\"\nkind = \"scanner\"\nat = {}\n",
             at("site.secret"),
-            at("slots.json"),
+            json!(machine::tell_slots(folder.path())?.to_string_lossy()),
+            json!(machine::tell_sensors(folder.path())?.to_string_lossy()),
             at("printer"),
             at("scale"),
             at("scanner"),
         );
-        fs::write(folder.path().join("slots.json"), SLOTS)?;
         fs::write(folder.path().join("site.secret"), "a secret of this store only")?;
         let executable = Path::new(env!("CARGO_BIN_EXE_storebox-under-test"));
         let sim = PrinterSim::new(Profile::epson_m30(), Script::default());
@@ -188,6 +182,10 @@ impl Stage {
             "is in" => return self.is_in().await,
             "neighbour" => return self.open_neighbour().await,
             "peer" => return self.know_neighbour(&text("address")).await,
+            "office" => return Ok(json!(self.boxes.main.ask(&words(&wish["say"]))?)),
+            "day" => return self.live_through_a_day().await,
+            "find" => self.find()?,
+            "catalogue" => self.change(&catalogue(wish["records"].as_u64().unwrap_or_default()))?,
             "add box" => return Ok(json!(self.boxes.main.ask(&["node", "add", &text("name")])?)),
             "change" => {
                 self.change(&text("lines"))?;
@@ -206,6 +204,21 @@ impl Stage {
         self.boxes.store_address = address;
         self.counter.set_target(address);
         Ok(json!(address))
+    }
+
+    /// The box begins again with a day behind it.
+    async fn live_through_a_day(&mut self) -> anyhow::Result<Value> {
+        self.boxes.store.stop();
+        machine::remember_day(&self.boxes.store.data(), storebox::env::timestamp())?;
+        self.start().await
+    }
+
+    /// A box that began again by itself has another port.
+    fn find(&mut self) -> anyhow::Result<()> {
+        let address = fs::read_to_string(self.boxes.store.data().join("http.addr"))?;
+        self.boxes.store_address = address.trim().parse()?;
+        self.counter.set_target(self.boxes.store_address);
+        Ok(())
     }
 
     fn put_on_plate(&self, kg: &str) -> anyhow::Result<()> {
@@ -344,6 +357,22 @@ impl Stage {
         })
         .await
     }
+}
+
+fn words(say: &Value) -> Vec<&str> {
+    say.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// Changes that bring so many products, each unlike the others, so that they take their time on a slow line.
+fn catalogue(records: u64) -> String {
+    let product = |number: u64| {
+        let name: String =
+            storebox::env::random::<200>().iter().map(|byte| format!("{byte:02x}")).collect();
+        let record =
+            json!({"id": format!("N{number}"), "name": name, "searchKey": format!("n{number}")});
+        json!({"model": "Product", "record": record}).to_string()
+    };
+    (0..records).map(product).collect::<Vec<_>>().join("\n")
 }
 
 /// A sale whose content follows from its number and its amount.

@@ -6,7 +6,9 @@ use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use storebox_tests::wait;
 
+use crate::pushes;
 use crate::site::{PATIENCE, Site, executable, sale, told};
+use crate::target::Target;
 
 async fn reports(site: &Site) -> anyhow::Result<Vec<Value>> {
     let answer = site.stage.store.control("GET", "/v1/drill", None).await?;
@@ -77,6 +79,35 @@ async fn a_shop_sells_through_a_drill_and_the_report_says_what_worked() -> anyho
     let listed = site.stage.store.ask(&["drill", "list"])?;
     ensure!(listed.contains("drill of anna") && listed.contains("ended by itself"), "{listed}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_cuts_pushes_and_storage_that_a_person_names_too() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let site = Site::open(folder.path(), "").await?;
+    let target = Target::open().await?;
+    pushes::import(&site, &target).await?;
+    site.await_level().await?;
+    pushes::heard(&target, &pushes::BEGIN).await?;
+    begin(&site, 600).await?;
+    let ticket = json!({"documentNo": "W/1", "lines": [{"productId": "1", "quantity": 1}]});
+    let (sold, made) = told(site.post("/v1/channel/ticket", &ticket)).await?;
+    ensure!(sold == 200, "the shop sells: {made}");
+    wait::until("the push waits", PATIENCE, || async {
+        let push = pushes::figure(&site, "tickets").await?;
+        let error = push["error"].as_str().unwrap_or_default();
+        Ok(push["waiting"] == 1 && error.contains("a drill cuts the line"))
+    })
+    .await?;
+    let from = json!({"url": "http://127.0.0.1:9/feeds"});
+    let refused = site.stage.store.control("POST", "/v1/refresh/from", Some(&from)).await;
+    let refused = refused.unwrap_err().to_string();
+    ensure!(refused.contains("a drill cuts the line"), "{refused}");
+    site.stage.store.ask(&["drill", "end", "--by", "ben"])?;
+    wait::until("the push has arrived", PATIENCE, || async {
+        Ok(pushes::figure(&site, "tickets").await?["waiting"] == 0)
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use crate::site::{PATIENCE, Site, at, told};
 use crate::target::Target;
 
 /// Two programs of one channel: one is called, one listens; both about products, the first about tickets too.
-async fn import(site: &Site, target: &Target) -> anyhow::Result<()> {
+pub(crate) async fn import(site: &Site, target: &Target) -> anyhow::Result<()> {
     let lines = |records: &[Value]| records.iter().map(|record| format!("{record}\n")).collect();
     let models: [(&str, String); 7] = [
         (
@@ -62,10 +62,10 @@ async fn import(site: &Site, target: &Target) -> anyhow::Result<()> {
     site.import(estate)
 }
 
-type Heard = BTreeMap<String, Vec<String>>;
+pub(crate) type Heard = BTreeMap<String, Vec<String>>;
 
 /// Events by definition that the target takes until it has these, as `event id`.
-async fn heard(target: &Target, wanted: &[(&str, &str)]) -> anyhow::Result<Heard> {
+pub(crate) async fn heard(target: &Target, wanted: &[(&str, &str)]) -> anyhow::Result<Heard> {
     let mut found = Heard::new();
     let has = |found: &Heard, push: &str, event: &str| {
         found.get(push).is_some_and(|events| events.iter().any(|one| one == event))
@@ -84,7 +84,7 @@ async fn heard(target: &Target, wanted: &[(&str, &str)]) -> anyhow::Result<Heard
     Ok(found)
 }
 
-const BEGIN: [(&str, &str); 2] = [("erp", "reset "), ("tickets", "reset ")];
+pub(crate) const BEGIN: [(&str, &str); 2] = [("erp", "reset "), ("tickets", "reset ")];
 
 /// Server-sent events behind a number until one fits.
 async fn listened(site: &Site, after: u64, until: &str) -> anyhow::Result<Vec<Value>> {

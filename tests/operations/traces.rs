@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, ensure};
 use serde_json::Value;
 use storebox::demo::process::Process;
+use storebox_tests::company::Company;
 use storebox_tests::wait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::lines::Balancer;
 use crate::site::{PATIENCE, Site, at, executable, key, sale, told};
 
 /// A collector of OTLP over HTTP: keeps what it is posted, and fails as often as it is told to.
@@ -158,11 +160,29 @@ async fn without_a_collector_that_answers_selling_goes_on_as_fast() -> anyhow::R
         site.sell(&sale(number, "1.00")).await?;
     }
     site.await_settled(20).await?;
-    let refused = "[traces]\nurl = \"https://collector.example\"\n";
+    let refused = "[traces]\nurl = \"ftp://collector.example\"\n";
     let broken = Site::open(&folder.path().join("other"), refused).await;
     let said = broken.err().map(|error| format!("{error:#}")).unwrap_or_default();
     ensure!(said.contains("traces.url"), "{said}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_behind_tls_is_believed_by_the_companys_authority() -> anyhow::Result<()> {
+    let (collector, address) = Collector::open(0).await?;
+    let folder = tempfile::tempdir()?;
+    let company = Company::found(&folder.path().join("company"))?;
+    let balancer = Balancer::open(&folder.path().join("nginx"), &company, address).await?;
+    let Some(balancer) = balancer else { return Ok(()) };
+    let (url, authority) = (balancer.address, company.authority());
+    let extra = format!("[traces]\nurl = \"https://{url}\"\nca_file = {authority:?}\n");
+    let site = Site::open(folder.path(), &extra).await?;
+    site.sell(&sale(1, "12.30")).await?;
+    site.await_settled(1).await?;
+    wait::until("the sale is told", PATIENCE, || async {
+        Ok(collector.spans().iter().any(|(_, span)| text(&span["name"]) == "settle"))
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,6 +39,8 @@ const SERVER: &[(&str, u8, Siblings)] = &[
     ("devices", 6, Siblings::Apart),
     ("channel", 6, Siblings::Apart),
     ("drill", 6, Siblings::Apart),
+    ("settings", 6, Siblings::Apart),
+    ("visit", 6, Siblings::Apart),
     ("fleet", 6, Siblings::Apart),
     ("http", 7, Siblings::Apart),
     ("metrics", 8, Siblings::Apart),
@@ -74,6 +76,7 @@ const PROTO: &[(&str, u8, Siblings)] = &[
     ("settings", 1, Siblings::Together),
     ("sync", 2, Siblings::Apart),
     ("trust", 2, Siblings::Apart),
+    ("visit", 2, Siblings::Apart),
     ("lib", 3, Siblings::Apart),
 ];
 

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::feed::Position;
-use crate::ids::FeedId;
+use crate::ids::{FeedId, SiteId};
 use crate::limits::{DEVICES_MAX, FEEDS_MAX};
 use crate::time::Timestamp;
 
@@ -37,6 +37,15 @@ pub struct Heartbeat {
     /// Devices that do not work.
     #[serde(default)]
     pub troubled: Vec<String>,
+    /// Its site.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<SiteId>,
+    /// What head office sets on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<SettingsAt>,
+    /// Until when head office may look at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visit_until: Option<Timestamp>,
     /// How grave its gravest finding is: `good`, `notice` or `bad`.
     pub level: String,
     /// That finding in words.
@@ -50,6 +59,23 @@ pub struct FeedAt {
     pub feed: FeedId,
     /// Where it stands.
     pub position: Position,
+}
+
+/// Where the settings of a box stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsAt {
+    /// The revision that is in force; 0: none.
+    pub revision: u64,
+    /// `none`, `trial` or `proven`.
+    pub state: String,
+    /// The rollout ring that the box is in.
+    pub ring: String,
+    /// The revision that it does not run with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<u64>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
 }
 
 /// A heartbeat that nobody should show.
@@ -72,6 +98,11 @@ impl Heartbeat {
             if !is_fit(text) {
                 return Err(Unfit { field, rule: long });
             }
+        }
+        let settings = self.settings.iter();
+        let mut texts = settings.flat_map(|at| [&at.state, &at.ring, &at.why]);
+        if !texts.all(|text| is_fit(text)) {
+            return Err(Unfit { field: "settings", rule: long });
         }
         if self.feeds.len() > FEEDS_MAX {
             return Err(Unfit { field: "feeds", rule: "has more feeds than there may be" });
@@ -108,6 +139,9 @@ mod tests {
             oldest_s: None,
             quarantined: None,
             troubled: vec!["till-3".to_owned()],
+            site: None,
+            settings: None,
+            visit_until: None,
             level: "good".to_owned(),
             sentence: "Selling normally".to_owned(),
         }

@@ -24,3 +24,4 @@ pub mod sync;
 pub mod ticket;
 pub mod token;
 pub mod trust;
+pub mod visit;

@@ -164,6 +164,13 @@ pub const RING_MEMBERS_MAX: usize = 1500;
 /// Values that one record of settings carries.
 pub const SETTINGS_VALUES_MAX: usize = 64;
 
+/// The longest visit of head office.
+pub const VISIT_MINUTES_MAX: u32 = 240;
+/// The name of a person in its audit.
+pub const VISIT_NAME_CHARS_MAX: usize = 60;
+/// The longest thing that is shown.
+pub const VISIT_BODY_BYTES_MAX: usize = 512 * 1024;
+
 /// The TXT record of a box, so that its whole announcement fits one packet with room for addresses.
 pub const BEACON_BYTES_MAX: usize = 400;
 /// Entries of a TXT record that are looked at.

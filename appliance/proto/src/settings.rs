@@ -68,7 +68,7 @@ pub struct BoxSettings {
 }
 
 /// What head office wants of one box.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Wanted {
     /// The highest number of the records that it was joined from; 0: nothing is set.
@@ -78,6 +78,12 @@ pub struct Wanted {
     /// Seconds that it has to be well.
     #[serde(default = "prove_s")]
     pub prove_s: u32,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { revision: 0, values: BTreeMap::new(), prove_s: prove_s() }
+    }
 }
 
 /// Settings on trial.
@@ -181,13 +187,20 @@ impl Wanted {
         let mut found: Vec<_> =
             records.iter().filter(|record| record.is_for(seat)).filter(has_turn).collect();
         found.sort_by(|a, b| (a.number, &a.id).cmp(&(b.number, &b.id)));
-        let mut wanted = Self { prove_s: prove_s(), ..Self::default() };
+        let mut wanted = Self::default();
         for record in found {
             (wanted.revision, wanted.prove_s) = (record.number, record.prove_s);
             let values = record.values.iter().map(|(key, value)| (key.clone(), value.clone()));
             wanted.values.extend(values);
         }
         wanted
+    }
+}
+
+impl Wanted {
+    /// Whether both are one and the same, however long they have to be tried.
+    pub fn is_as(&self, other: &Self) -> bool {
+        (self.revision, &self.values) == (other.revision, &other.values)
     }
 }
 
@@ -199,8 +212,13 @@ impl Book {
 
     /// Whether something is to be tried; what is in force and what has failed is not.
     pub fn is_new(&self, wanted: &Wanted) -> bool {
-        let has_failed = self.refused.as_ref().is_some_and(|refused| refused.wanted == *wanted);
-        wanted != self.in_force() && !has_failed
+        let has_failed = self.refused.as_ref().is_some_and(|refused| refused.wanted.is_as(wanted));
+        !wanted.is_as(self.in_force()) && !has_failed
+    }
+
+    /// Head office wants what is in force: what it wanted before is no matter any more. True if that changes the book.
+    pub fn agree(&mut self, wanted: &Wanted) -> bool {
+        self.trial.is_none() && wanted.is_as(&self.proven) && self.refused.take().is_some()
     }
 
     /// The box cannot run with it; what is in force stays.
@@ -242,13 +260,27 @@ impl Book {
         true
     }
 
+    /// What is in force does not go with the box; the ones behind it are in force, at last none. False if none are.
+    pub fn fall_back(&mut self, why: &str, at: Timestamp) -> bool {
+        if self.trial.is_some() {
+            return self.roll_back(why, at);
+        }
+        if self.proven.values.is_empty() {
+            return false;
+        }
+        let given_up = std::mem::take(&mut self.proven);
+        self.step(given_up.revision, "rolled-back", why, at);
+        self.refused = Some(Refused { wanted: given_up, why: bounded(why) });
+        true
+    }
+
     /// A person wants the ones before; false if there are none.
     pub fn take_back(&mut self, by: &str, at: Timestamp) -> bool {
         let why = format!("{by} took them back at the box");
         if self.trial.is_some() {
             return self.roll_back(&why, at);
         }
-        if self.proven == self.before {
+        if self.proven.is_as(&self.before) {
             return false;
         }
         let given_up = std::mem::replace(&mut self.proven, self.before.clone());

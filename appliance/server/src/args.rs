@@ -5,14 +5,18 @@ mod documents;
 mod drill;
 mod keep;
 mod seal;
+mod settings;
 mod trust;
+mod visit;
 
 use std::path::PathBuf;
 
 pub use drill::Drill;
 pub use keep::Keep;
 pub use seal::{Login, Seal, SealScope};
+pub use settings::Settings;
 pub use trust::{Enrol, Join, JoinWay, Opening, Site, Whom};
+pub use visit::Visit;
 
 use clap::{Parser, Subcommand};
 use storebox_proto::beacon::Sweep;
@@ -69,6 +73,12 @@ pub enum Command {
     /// Cut the line to head office on purpose for some minutes, and report what worked without it (role store).
     #[command(subcommand)]
     Drill(Drill),
+    /// What head office sets in the configuration of its boxes.
+    #[command(subcommand)]
+    Settings(Settings),
+    /// Head office looks at a box, while somebody at the store lets it.
+    #[command(subcommand)]
+    Visit(Visit),
     /// What a box keeps, as a whole.
     #[command(flatten)]
     Keep(Keep),

@@ -8,6 +8,7 @@ mod deliver;
 mod device;
 mod intake;
 mod load;
+mod remote;
 mod rules;
 mod secret;
 mod sections;
@@ -18,10 +19,11 @@ pub use deliver::{Deliver, DeliverTo};
 pub use device::Device;
 pub use intake::{Intake, IntakeTable};
 pub use load::{ConfigError, Override, Place, load, parse};
+pub use remote::{KEYS as REMOTE_KEYS, Origin, Unfit, Values, check as check_remote};
 pub use secret::{Login, Seal, Secrets};
 pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Machine, Main, Masterdata, Mode, Outbox,
-    RequestLogging, Role, Sink, TerminalDefaults, Traces, Webhooks,
+    RequestLogging, Role, Sink, TerminalDefaults, Traces, Visits, Webhooks,
 };
 pub use source::{Mirror, Peers, Publish, Require, Source};
 pub use trust::{Browser, Tls};
@@ -94,6 +96,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// What is below the box.
     pub machine: Machine,
+    /// Whether head office may look at it.
+    pub visits: Visits,
     /// Where it is told how sales travelled.
     pub traces: Traces,
     /// What is logged.
@@ -128,6 +132,7 @@ impl Default for Config {
             request_log: RequestLogging::default(),
             webhooks: Webhooks::default(),
             machine: Machine::default(),
+            visits: Visits::default(),
             traces: Traces::default(),
             log: Log::default(),
         }

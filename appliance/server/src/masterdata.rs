@@ -6,6 +6,7 @@
 
 mod assortment;
 mod definitions;
+mod rollout;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use zeroize::Zeroizing;
 
 use crate::chronicle::Keeper;
-use crate::config::{Config, Role};
+use crate::config::{Config, Origin, Role};
 use crate::drill::Drills;
 use crate::http::live::Live;
 use crate::http::rate::Rates;
@@ -23,16 +23,19 @@ use crate::http::sealed::Sealing;
 use crate::http::server::Server;
 use crate::http::traffic::Traffic;
 use crate::http::{
-    admin, chronicle, drill, fleet, health, log, openapi, page, persons, seals, session, whoami,
+    admin, chronicle, drill, fleet, health, log, openapi, page, persons, seals, session, settings,
+    visit as visits, whoami,
 };
 use crate::key::{self, KeyError};
 use crate::logging;
 use crate::login::{self, Logins};
 use crate::metrics::{Chain, Metrics};
 use crate::notify::Notifier;
+use crate::replica::source::HttpSource;
 use crate::role::{self, Basics, RoleError};
 use crate::seal::{Seals, SealsError};
 use crate::secrets::{self, Vault, VaultError};
+use crate::settings::Desk;
 use crate::signal::Wishes;
 use crate::spans;
 use crate::status::{self, Panel, PanelBuilder, Status};
@@ -41,6 +44,7 @@ use crate::terminal::access::{Access, AccessError};
 use crate::trust::customer::Customer;
 use crate::trust::line::Lines;
 use crate::valve::Valve;
+use crate::visit::{self, Hall};
 
 mod beacon;
 mod premises;
@@ -82,7 +86,7 @@ pub enum NodeError {
     Chronicle(#[source] io::Error),
     /// The collector of traces cannot be addressed.
     #[error("address the collector of traces")]
-    Traces(#[from] reqwest::Error),
+    Traces(#[from] spans::StartError),
     /// Signals cannot be heard.
     #[error("listen for signals")]
     Signals(#[source] io::Error),
@@ -91,12 +95,23 @@ pub enum NodeError {
     Fatal(#[from] Fatal),
 }
 
-/// Runs a box until it is told to stop or cannot go on.
-pub async fn run(config: Config) -> Result<(), NodeError> {
+/// How a box ended that had no reason to complain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It was told to stop.
+    Stopped,
+    /// It is to begin again, with other settings.
+    Again,
+}
+
+/// Runs a box until it is told to stop, has to begin again or cannot go on.
+pub async fn run(config: Config, origin: Origin) -> Result<Ending, NodeError> {
     let mut wishes = Wishes::listen().map_err(NodeError::Signals)?;
     let premises = Premises::enter(&config.data_dir)?;
     let supervisor = Supervisor::new();
-    let outcome = serve(&config, &premises, &supervisor, &mut wishes).await;
+    let settings = settings_of(&config, &origin, &supervisor);
+    let outcome =
+        serve(&config, &origin, settings.as_ref(), &premises, &supervisor, &mut wishes).await;
     let late = supervisor.stop(STOP_MAX).await;
     if !late.is_empty() {
         tracing::warn!(
@@ -109,7 +124,15 @@ pub async fn run(config: Config) -> Result<(), NodeError> {
         return Err(fatal.into());
     }
     tracing::info!("stopped");
-    Ok(())
+    Ok(match settings.is_some_and(|settings| settings.begins_again()) {
+        true => Ending::Again,
+        false => Ending::Stopped,
+    })
+}
+
+/// Head office sets itself nothing.
+fn settings_of(config: &Config, origin: &Origin, supervisor: &Supervisor) -> Option<Desk> {
+    (config.role == Role::Store).then(|| Desk::open(config, origin, supervisor.root()))
 }
 
 /// A box whose parts run and whose routes are known, before it listens.
@@ -123,6 +146,7 @@ struct Built {
     logins: Logins,
     trust: Trust,
     customer: Option<Customer>,
+    visited: Option<(visit::Desk, HttpSource)>,
     #[cfg(test)]
     document: utoipa::openapi::OpenApi,
 }
@@ -142,7 +166,11 @@ fn secrets_of(config: &Config, key: &SigningKey) -> Result<(Vault, Logins), Node
     Ok((vault, logins))
 }
 
-async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeError> {
+async fn build(
+    config: &Config,
+    settings: Option<&Desk>,
+    supervisor: &Supervisor,
+) -> Result<Built, NodeError> {
     let key = key::open(&config.data_dir)?;
     let (access, trust) = (Access::open(&config.data_dir)?, Trust::open(config)?);
     let public_key = key::public_text(&key);
@@ -155,6 +183,10 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let sealing = Sealing::new(seals.clone(), &config.seal);
     let (lines, valve) = (Lines::new(&config.data_dir, trust.house().cloned()), Valve::default());
     let line = role::open_line(config, &lines)?;
+    let exporter = spans::start(&config.traces, &lines, &config.node, config.role.as_str())?;
+    if let Some(exporter) = exporter {
+        supervisor.spawn_owner("spans", |stop| exporter.run(stop));
+    }
     let basics = Basics {
         config,
         key: &key,
@@ -167,19 +199,28 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         valve: &valve,
         customer: customer.as_ref(),
         vault: &vault,
+        settings,
         supervisor,
     };
     let mut routers = role::start(&basics, &mut panel).await?;
     admin::report(&access, &mut panel);
     trust.report(config, &mut panel);
-    panel.add(status::report_machine(&config.data_dir, &config.machine.slots_file));
+    panel.add(status::report_machine(&config.data_dir, &config.machine));
     panel.add(move |status| status.machine.vault_locked = is_vault_locked);
     let drills = drills(config, &valve, &mut panel);
+    let visits = (config.role == Role::Store).then(|| visit::Desk::open(&config.data_dir));
+    visits.iter().for_each(|desk| panel.add(desk.report()));
     let (panel, traffic) = (panel.finish(), Traffic::default());
     let fleet = role::start_fleet(&basics, &panel)?;
+    let source = role::source_for_visits(&basics)?;
+    routers.push(match &visits {
+        Some(desk) => visits::box_routes(desk.clone()),
+        None => visits::office_routes(Hall::default()),
+    });
     let chain = fleet.clone().map_or(Chain::Unknown, Chain::Live);
     let metrics = Metrics::new(panel.clone(), traffic.clone()).of(chain);
     routers.extend(fleet.map(fleet::routes));
+    routers.extend(settings.map(|desk| start_settings(desk, &panel, supervisor)));
     routers.extend(drills.map(|drills| start_drills(drills, &panel, &traffic, supervisor)));
     let live = Live::new(panel.clone(), supervisor.root());
     supervisor.spawn_owner("live", |stop| live.clone().run(stop));
@@ -208,6 +249,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         logins,
         trust,
         customer,
+        visited: visits.zip(source),
         #[cfg(test)]
         document: _document,
     })
@@ -248,16 +290,30 @@ fn start_drills(
     drill::routes(drills)
 }
 
+fn start_settings(desk: &Desk, panel: &Panel, supervisor: &Supervisor) -> OpenApiRouter {
+    let panel = panel.clone();
+    supervisor.spawn_owner("settings", |stop| desk.clone().run(panel, stop));
+    settings::routes(desk.clone())
+}
+
+/// A box without a head office has nobody to show itself to.
+fn start_visits(built: &Built, config: &Config, origin: &Origin, supervisor: &Supervisor) {
+    let Some((desk, source)) = built.visited.clone() else { return };
+    let (router, origin) = (built.router.clone(), origin.clone());
+    let ground = visit::Ground { router, source, origin, on_request: config.visits.on_request };
+    supervisor.spawn_owner("visits", |stop| desk.run(ground, stop));
+}
+
 async fn serve(
     config: &Config,
+    origin: &Origin,
+    settings: Option<&Desk>,
     premises: &Premises,
     supervisor: &Supervisor,
     wishes: &mut Wishes,
 ) -> Result<(), NodeError> {
-    if let Some(exporter) = spans::start(&config.traces, &config.node, config.role.as_str())? {
-        supervisor.spawn_owner("spans", |stop| exporter.run(stop));
-    }
-    let built = build(config, supervisor).await?;
+    let built = build(config, settings, supervisor).await?;
+    start_visits(&built, config, origin, supervisor);
     let Built { key, access, router, panel, traffic, sealing, logins, trust, customer, .. } = built;
     let network = premises.listen(&config.http.listen).await?;
     let secure = trust.secure(config, premises, customer).await?;

@@ -7,6 +7,7 @@ mod channels;
 mod machine;
 mod memory;
 mod sentence;
+mod settings;
 
 use std::fmt;
 use std::future::Future;
@@ -26,6 +27,7 @@ pub use channels::{ChannelsStatus, HookStatus, PushFigures};
 pub use machine::{MachineStatus, SlotStatus, SlotsStatus, UpdateLine, report as report_machine};
 use memory::LineMemory;
 pub use sentence::{Finding, Level, findings};
+pub use settings::{RefusedSettings, SettingsStatus};
 
 /// Why a box is not ready that is on its way out.
 const STOPPING: &str = "the box is stopping";
@@ -66,6 +68,9 @@ pub struct Status {
     /// The line to head office is cut on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill: Option<DrillStatus>,
+    /// Head office may look at this box.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visit: Option<VisitStatus>,
     /// Transactions that wait for head office (role `store`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outbox: Option<OutboxStatus>,
@@ -75,6 +80,9 @@ pub struct Status {
     /// Where settled transactions go (role `main`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deliveries: Vec<DeliveryStatus>,
+    /// What head office sets in its configuration (role `store`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<SettingsStatus>,
     /// Rules that the replicated definitions of servers and services break.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub broken_rules: Vec<String>,
@@ -138,6 +146,20 @@ pub struct DrillStatus {
     #[schema(value_type = String)]
     pub since: Timestamp,
     /// When it comes back by itself.
+    #[schema(value_type = String)]
+    pub until: Timestamp,
+}
+
+/// A visit that is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct VisitStatus {
+    /// Who opened it; for the operator only.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
+    /// Since when.
+    #[schema(value_type = String)]
+    pub since: Timestamp,
+    /// When it closes by itself.
     #[schema(value_type = String)]
     pub until: Timestamp,
 }
@@ -331,8 +353,10 @@ impl Status {
     pub fn summary(mut self) -> Self {
         self.clients.clear();
         self.trust = None;
+        self.settings.iter_mut().for_each(SettingsStatus::hush);
         self.machine.slots.iter_mut().for_each(|slots| slots.updates.clear());
         self.drill.iter_mut().for_each(|drill| drill.by.clear());
+        self.visit.iter_mut().for_each(|visit| visit.by.clear());
         self.tasks.clear();
         if let Some(channels) = &mut self.channels {
             channels.hush();
@@ -449,6 +473,8 @@ impl Panel {
             reasons: Vec::new(),
             feeds: Vec::new(),
             drill: None,
+            settings: None,
+            visit: None,
             outbox: None,
             ledger: None,
             deliveries: Vec::new(),

@@ -25,6 +25,7 @@ use storebox_proto::estate::channel::Webhook;
 use crate::env;
 use crate::logging;
 use crate::trust::line::{Believed, Line, Lines};
+use crate::valve::Valve;
 
 /// The folder of the data directory that holds shared secrets, a file each.
 pub const SECRETS: &str = "secrets";
@@ -92,6 +93,7 @@ pub struct Webhooks {
     signer: SigningKey,
     secrets: PathBuf,
     ways: Option<Arc<Ways>>,
+    valve: Valve,
 }
 
 /// The ways to programs behind https addresses.
@@ -139,7 +141,8 @@ fn split(url: &str) -> Option<(&str, &str)> {
 impl Webhooks {
     /// Calls signed by this key, with shared secrets out of this directory.
     pub fn new(signer: SigningKey, secrets: PathBuf) -> Result<Self, reqwest::Error> {
-        Ok(Self { client: builder(4).build()?, signer, secrets, ways: None })
+        let (client, valve) = (builder(4).build()?, Valve::default());
+        Ok(Self { client, signer, secrets, ways: None, valve })
     }
 
     /// Reaches https addresses over these lines, believing these authorities (an empty name: those of the machine).
@@ -147,6 +150,12 @@ impl Webhooks {
     pub fn over(self, lines: Lines, authorities: PathBuf) -> Self {
         let ways = Ways { lines, authorities, known: Mutex::default() };
         Self { ways: Some(Arc::new(ways)), ..self }
+    }
+
+    /// Calls everybody through this valve: other programs are where the line leads to, as far as a box can tell.
+    #[must_use]
+    pub fn behind(self, valve: &Valve) -> Self {
+        Self { valve: valve.clone(), ..self }
     }
 
     /// Tells something and reads the answer: JSON, or null if it is empty.
@@ -179,7 +188,9 @@ impl Webhooks {
                 response.map_err(|error| CallFault::Unavailable(logging::chain(&error)))?;
             judge(response).await
         };
-        tokio::time::timeout(limit, asked).await.map_err(|_| late())?
+        let cut = || CallFault::Unavailable("a drill cuts the line".to_owned());
+        let answered = self.valve.pass(tokio::time::timeout(limit, asked)).await.ok_or_else(cut)?;
+        answered.map_err(|_| late())?
     }
 
     fn secret(&self, name: &str) -> Result<Vec<u8>, CallFault> {

@@ -30,43 +30,6 @@ for (const [scheme, phone] of [["light", false], ["dark", false], ["light", true
   await close(visit);
 }
 
-// A whole day of charts, with an outage and an hour in which the box did not run.
-for (const scheme of ["light", "dark"]) {
-  const visit = await open({ scheme });
-  await visit.page.route("**/v1/chronicle*", (route) => route.fulfill({ json: day() }));
-  await visit.page.goto(url("store"));
-  await until("drawn", async () => /most/.test(await visit.page.locator(".chart").first().innerText()));
-  await visit.page.locator(".chart .u-over").first().hover();
-  await until("told", async () => /\d\d:\d\d: waiting/.test(await visit.page.locator(".chart").first().innerText()));
-  await check(visit.page, "a day");
-  await shoot(visit.page, `day-desk-${scheme}`);
-  await close(visit);
-}
-
-function day() {
-  const now = Math.floor(Date.now() / 60000) * 60;
-  const columns = { at: [], waiting: [], oldestS: [], sales: [], sent: [], lagS: [], answers: [], medianUs: [], slowUs: [] };
-  let waiting = 0;
-  for (let minute = 0; minute < 1440; minute += 1) {
-    if (minute >= 300 && minute < 360) continue;
-    const busy = Math.max(0, Math.sin(((minute - 420) / 900) * Math.PI));
-    const sales = Math.round(busy * 9 + (minute % 7) * busy);
-    const isCut = minute >= 760 && minute < 850;
-    const sent = isCut ? 0 : Math.min(waiting + sales, 60);
-    waiting += sales - sent;
-    columns.at.push(now - (1439 - minute) * 60);
-    columns.waiting.push(waiting);
-    columns.oldestS.push(waiting ? (minute - 760) * 60 : 0);
-    columns.sales.push(sales);
-    columns.sent.push(sent);
-    columns.lagS.push(isCut ? (minute - 759) * 60 : 0);
-    columns.answers.push(sales * 11);
-    columns.medianUs.push(sales ? 180 + ((minute * 37) % 90) : null);
-    columns.slowUs.push(sales ? 900 + ((minute * 131) % 1400) : null);
-  }
-  return columns;
-}
-
 // By keyboard alone: past the skip link to the pages, and on to the next one.
 const visit = await open();
 const { page } = visit;

@@ -52,7 +52,8 @@ fn a_box_joins_what_is_meant_for_it_and_whose_turn_has_come() {
     assert_eq!(seen("oslo-1", "oslo"), (2, json!("info"), json!(2)));
     assert_eq!(seen("oslo-2", "oslo"), (4, json!("info"), json!(4)));
     assert_eq!(seen("rome-1", "rome"), (3, json!("warn"), json!(1)));
-    assert_eq!(joined(&[], "a", "a").revision, 0);
+    let nothing = joined(&[], "a", "a");
+    assert!(!Book::default().is_new(&nothing), "nothing is set on a box, and nothing is wanted");
 }
 
 #[test]
@@ -113,6 +114,8 @@ fn a_refusal_leaves_what_is_in_force_alone() {
     assert_eq!(book.in_force().revision, 1);
     assert!(!book.is_new(&wanted(2, "loud")));
     assert_eq!(book.refused.as_ref().unwrap().why, "key log.level: no such level ");
+    assert!(!book.clone().agree(&wanted(2, "loud")));
+    assert!(book.clone().agree(&wanted(1, "warn")), "head office has withdrawn it");
     let text = serde_json::to_string(&book).unwrap();
     assert_eq!(serde_json::from_str::<Book>(&text).unwrap(), book);
 }

@@ -3,6 +3,7 @@
 import { maybe } from "../lib/api.js";
 import { badge, Card, h, pairs, table } from "../lib/dom.js";
 import { ago, bytes, count, micros, span } from "../lib/words.js";
+import { Care } from "./care.js";
 
 const LOOK_EVERY_MS = 5000;
 const CALLS = "/v1/requests?limit=30";
@@ -20,21 +21,24 @@ export class Box {
     this.slots = new Card("Update slots", { wide: true });
     this.channels = new Card("Channels", { wide: true });
     this.calls = new Card("Request log", { wide: true });
+    this.care = new Care(context);
     const cards = [this.about, this.machine, this.served, this.slots, this.channels, this.calls, this.tasks];
     this.hint = h("p", { class: "quiet" });
-    this.element = h("div", {}, this.hint, h("div", { class: "cards" }, cards.map((card) => card.element)));
+    this.element = h("div", {}, this.hint, h("div", { class: "cards" }, cards.map((card) => card.element), this.care.elements));
     this.timer = setInterval(() => this.look(), LOOK_EVERY_MS);
     this.look();
   }
 
   async look() {
     if (!this.context.isOperator()) return;
+    if (this.context.status.role === "store") this.care.look();
     const [channels, services, log] = await Promise.all([maybe(CHANNELS), maybe(SERVICES), maybe(CALLS)]).catch(() => [null, null, null]);
     this.calls.show(log?.calls.length ? log : null, drawCalls);
     this.channels.show(channels?.records?.length ? { channels: channels.records, services: services?.records ?? [] } : null, drawChannels);
   }
 
   update(status) {
+    this.care.update(status);
     const { machine } = status;
     const facts = { ...status.machine, node: status.node, clock: status.clock, key: status.publicKey, version: status.version,
       up: Math.floor(status.uptimeS / 60) };

@@ -1,11 +1,12 @@
 // Head office's view: every box of the chain with what it said last, and nothing where nothing is known.
 
-import { maybe } from "../lib/api.js";
-import { badge, Card, h, table, tile } from "../lib/dom.js";
-import { ago, count, span } from "../lib/words.js";
+import { maybe, post } from "../lib/api.js";
+import { action, badge, Card, h, table, tile } from "../lib/dom.js";
+import { ago, count, moment, span } from "../lib/words.js";
 
 const LOOK_EVERY_MS = 5000;
 const CONTACT = { here: "good", away: "bad", unknown: "notice", revoked: "notice" };
+const SIGHTS = ["/doctor", "/v1/status", "/v1/log/lines", "/v1/settings", "/v1/visit", "/v1/devices", "/v1/drill", "/v1/log", "/metrics"];
 const ORDER = ["away", "unknown", "here", "revoked"];
 
 export class Boxes {
@@ -14,9 +15,11 @@ export class Boxes {
     this.tiles = h("dl", { class: "tiles" });
     this.filter = h("input", { type: "search", placeholder: "name, version or sentence", oninput: () => this.draw() });
     this.list = new Card("All boxes", { wide: true });
+    this.seen = new Card("Look at a box", { wide: true, id: "look" });
+    this.path = h("select", {}, SIGHTS.map((path) => h("option", { value: path }, path)));
     this.hint = h("p", { class: "quiet" });
     this.search = h("label", {}, "Find a box", this.filter);
-    this.element = h("div", {}, this.hint, this.tiles, this.search, h("div", { class: "cards" }, this.list.element));
+    this.element = h("div", {}, this.hint, this.tiles, this.search, h("div", { class: "cards" }, this.list.element, this.seen.element));
     this.timer = setInterval(() => this.look(), LOOK_EVERY_MS);
     this.look();
   }
@@ -50,8 +53,22 @@ export class Boxes {
       ["Oldest", (box) => oldest(box), "number"],
       ["For a person", (box) => count(box.said?.quarantined), "number"],
       ["Devices in trouble", (box) => (box.said ? box.said.troubled.join(", ") || "none" : "unknown")],
+      ["Settings", (box) => settings(box)],
       ["It says", (box) => (box.said ? badge(box.said.sentence, box.said.level) : "unknown")],
     ], shown, "No box was let in yet: `storebox node add NAME`."));
+    const open = this.boxes.filter((box) => box.contact === "here" && box.said?.visitUntil);
+    this.seen.show(open.length ? open.map((box) => [box.name, box.said.visitUntil]) : null, (list) => [
+      h("p", { class: "quiet" }, "Somebody at these stores lets head office look for a while. Nothing can be changed there from here."),
+      h("div", { class: "row" }, h("label", {}, "What", this.path),
+        list.map(([name, end]) => action(`Look at ${name} (until ${moment(end)})`, () => this.lookAt(name), "primary"))),
+      (this.shown = h("pre", { class: "diff", tabIndex: 0, hidden: true, "aria-label": "What the box shows" }))]);
+  }
+
+  async lookAt(name) {
+    const { status, contentType, body } = await post(`/v1/boxes/${name}/look`, { path: this.path.value });
+    const isJson = contentType.startsWith("application/json");
+    this.shown.textContent = status === 200 && isJson ? JSON.stringify(JSON.parse(body), null, 1) : body;
+    this.shown.hidden = false;
   }
 
   update() {
@@ -72,6 +89,13 @@ function lag(box) {
   if (behind.length === 0) return badge("level", "good");
   return h("span", { class: "stack" }, behind.map((feed) =>
     h("span", {}, `${feed.feed} ${feed.behind === undefined ? "unknown" : count(feed.behind)}`)));
+}
+
+function settings({ said }) {
+  if (!said?.settings) return "unknown";
+  const { revision, state, ring, refused, why } = said.settings;
+  const word = revision ? `${revision} ${state}, ring ${ring}` : `none, ring ${ring || "unknown"}`;
+  return h("span", { class: "stack" }, h("span", {}, word), refused ? badge(`${refused} not in force: ${why}`, "bad") : null);
 }
 
 /** The oldest sale of a silent box has grown older since. */

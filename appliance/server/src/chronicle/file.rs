@@ -13,13 +13,13 @@ pub const FILE: &str = "chronicle";
 const HEAD: &[u8; 16] = b"storebox-day-1\n\0";
 const BYTES: usize = HEAD.len() + Ring::BYTES;
 
-/// The open file.
+/// The open file; it has one writer.
 #[derive(Debug)]
-pub(super) struct RingFile(File);
+pub struct RingFile(File);
 
 impl RingFile {
     /// Opens the ring of a data directory, with what can be read of it.
-    pub(super) fn open(path: &Path) -> io::Result<(Self, Ring)> {
+    pub fn open(path: &Path) -> io::Result<(Self, Ring)> {
         let mut options = OpenOptions::new();
         let mut file = options.read(true).write(true).create(true).truncate(false).open(path)?;
         let mut bytes = Vec::with_capacity(BYTES);
@@ -37,7 +37,7 @@ impl RingFile {
     }
 
     /// Puts a point in its place.
-    pub(super) fn put(&self, slot: usize, point: &Point) -> io::Result<()> {
+    pub fn put(&self, slot: usize, point: &Point) -> io::Result<()> {
         let place = HEAD.len() + slot * POINT_BYTES;
         self.0.write_all_at(&point.encode(), place as u64)
     }

@@ -10,5 +10,5 @@ mod file;
 mod keeper;
 
 pub use clock::WaitClock;
-pub use file::FILE;
+pub use file::{FILE, RingFile};
 pub use keeper::{Chronicle, Keeper};

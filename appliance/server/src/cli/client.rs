@@ -84,6 +84,18 @@ impl Control {
         read(self.send(Method::POST, path, Some(body)).await?).await
     }
 
+    /// Sends lines of JSON and reads the answer.
+    pub(super) async fn post_lines<A: DeserializeOwned>(
+        &self,
+        path: &str,
+        lines: &str,
+    ) -> Result<A, CallError> {
+        let url = format!("http://localhost{path}");
+        let request = self.client.post(url).header("content-type", "application/x-ndjson");
+        let sent = request.body(lines.to_owned()).send().await.map_err(CallError::Transport)?;
+        read(accepted(sent).await?).await
+    }
+
     /// Sends a body that is put in place of what is there.
     pub(super) async fn put(&self, path: &str, body: &impl Serialize) -> Result<(), CallError> {
         self.send(Method::PUT, path, Some(body)).await.map(|_| ())
@@ -134,15 +146,18 @@ impl Control {
             Some(body) => request.json(body),
             None => request,
         };
-        let response = request.send().await.map_err(CallError::Transport)?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
-        }
-        match response.json::<Problem>().await {
-            Ok(problem) => Err(CallError::Refused(problem)),
-            Err(_) => Err(CallError::Answer { status: status.as_u16() }),
-        }
+        accepted(request.send().await.map_err(CallError::Transport)?).await
+    }
+}
+
+async fn accepted(response: Response) -> Result<Response, CallError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    match response.json::<Problem>().await {
+        Ok(problem) => Err(CallError::Refused(problem)),
+        Err(_) => Err(CallError::Answer { status: status.as_u16() }),
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn run(data_dir: &Path, what: Drill) -> Result<(), CommandError
     Ok(())
 }
 
-fn name(by: Option<String>) -> String {
+pub(super) fn name(by: Option<String>) -> String {
     let user = || std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
     by.or_else(user).filter(|by| !by.is_empty()).unwrap_or_else(|| SOMEBODY.to_owned())
 }

@@ -20,15 +20,20 @@ mod outbox;
 mod paint;
 mod reference;
 mod seal;
+mod settings;
 mod site;
 mod status;
+mod visit;
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::args::{Args, Command, Enrol};
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config, ConfigError, Origin};
 use crate::discovery::DaemonError;
+use crate::node::Ending;
 use crate::terminal::access::{AccessError, Kind};
 use crate::trust::house::HouseError;
 use crate::trust::join::JoinError;
@@ -39,6 +44,7 @@ use crate::{bench, demo, key, logging, node, role, selftest};
 use client::CallError;
 use storebox_proto::beacon::InvalidPointer;
 use storebox_proto::trust::slip::InvalidSlip;
+use tokio::runtime::Runtime;
 
 pub use levels::Setting;
 
@@ -46,6 +52,9 @@ pub use levels::Setting;
 const EXIT_CONFIG: u8 = 78;
 /// sysexits(3): something broke on our side.
 const EXIT_SOFTWARE: u8 = 70;
+
+/// A stopped box has nothing under way that takes longer.
+const LEFT_MAX: Duration = Duration::from_secs(1);
 
 /// Why a command does not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +71,9 @@ pub enum CommandError {
     /// The box does not run (any more).
     #[error(transparent)]
     Node(#[from] node::NodeError),
+    /// The box stopped in order to begin again, and the program cannot be started.
+    #[error("begin again")]
+    Again(#[source] std::io::Error),
     /// The running box refuses or does not answer.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -144,6 +156,7 @@ pub fn main(args: Args) -> ExitCode {
                 CommandError::Logging(_)
                 | CommandError::Runtime(_)
                 | CommandError::Node(_)
+                | CommandError::Again(_)
                 | CommandError::Key(_) => ExitCode::from(EXIT_SOFTWARE),
                 CommandError::Call(_)
                 | CommandError::Role(_)
@@ -173,9 +186,11 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
     let runtime = runtime.map_err(CommandError::Runtime)?;
     match args.command {
         Command::Run => {
-            let config = load(&args)?;
-            logging::start(&config.log)?;
-            runtime.block_on(node::run(config))?;
+            let ended = run_box(&args, &runtime)?;
+            runtime.shutdown_timeout(LEFT_MAX);
+            if ended == Ending::Again {
+                return Err(CommandError::Again(begin_again()));
+            }
         }
         Command::Bench(options) => runtime.block_on(bench::run(&options))?,
         // Head office and newcomers need no box, and so no configuration.
@@ -215,6 +230,8 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Key
         | Command::LogLevel { .. }
         | Command::Drill(_)
+        | Command::Settings(_)
+        | Command::Visit(_)
         | Command::Import { .. }
         | Command::Publish { .. }
         | Command::Adopt { .. }
@@ -253,6 +270,8 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         | Command::Reference => Ok(()),
         Command::LogLevel { settings, minutes } => levels::run(data_dir, settings, minutes).await,
         Command::Drill(what) => drill::run(data_dir, what).await,
+        Command::Settings(what) => settings::run(data_dir, what).await,
+        Command::Visit(what) => visit::run(data_dir, what).await,
         Command::Status { json } => status::show(data_dir, json).await,
         Command::Key => {
             say(&key::public_text(&key::open(data_dir)?));
@@ -281,6 +300,33 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         Command::Terminal(what) => clients::run(data_dir, Kind::Terminal, what).await,
         Command::Node(what) => clients::run(data_dir, Kind::Node, what).await,
         Command::Operator(what) => clients::run(data_dir, Kind::Operator, what).await,
+    }
+}
+
+/// Runs the box until it is told to stop, or has to begin again.
+fn run_box(args: &Args, runtime: &Runtime) -> Result<Ending, CommandError> {
+    let origin = Origin { file: args.config.clone(), data_dir: args.data_dir.clone() };
+    let config = crate::settings::begin(&origin)?;
+    logging::start(&config.log)?;
+    let data_dir = config.data_dir.clone();
+    let ended = runtime.block_on(node::run(config, origin));
+    match ended {
+        Err(error) if crate::settings::fall_back(&data_dir, &error.chain()) => {
+            tracing::error!(
+                error = error.chain(),
+                "the box does not run with its settings, which are taken back"
+            );
+            Ok(Ending::Again)
+        }
+        ended => Ok(ended?),
+    }
+}
+
+/// Puts this program in its own place: the same process for whoever watches it, and nothing left of its former life.
+fn begin_again() -> std::io::Error {
+    match std::env::current_exe() {
+        Ok(program) => std::process::Command::new(program).args(std::env::args_os().skip(1)).exec(),
+        Err(error) => error,
     }
 }
 

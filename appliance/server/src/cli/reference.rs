@@ -12,7 +12,7 @@ use storebox_proto::time::Timestamp;
 
 use super::say;
 use crate::args::Args;
-use crate::config::{DEFAULT_TOML, Role};
+use crate::config::{DEFAULT_TOML, REMOTE_KEYS, Role};
 use crate::http::fleet::{BoxView, Lag};
 use crate::http::traffic::Traffic;
 use crate::metrics::{Chain, Metrics};
@@ -30,6 +30,7 @@ async fn text() -> String {
     let mut text = String::from("# Operator's reference\n\nMade by `storebox reference`.\n");
     commands(&mut text);
     keys(&mut text);
+    remote_keys(&mut text);
     codes(&mut text);
     metrics(&mut text).await;
     text
@@ -55,6 +56,13 @@ fn keys(out: &mut String) {
         let shown = if one.is_empty() { String::new() } else { format!("    {one}") };
         out.push_str(&shown);
         out.push('\n');
+    }
+}
+
+fn remote_keys(out: &mut String) {
+    out.push_str("\n## What head office may set\n\nWith `storebox settings set`; all other keys are the box's own.\n\n");
+    for key in REMOTE_KEYS {
+        out.push_str(&format!("- `{key}`\n"));
     }
 }
 

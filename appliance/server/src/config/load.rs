@@ -5,6 +5,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
+use super::remote::Values;
 use super::{Config, rules};
 
 /// Prefix of environment variables that override a key.
@@ -90,6 +91,8 @@ pub enum Place {
     Line(String, usize),
     /// An environment variable.
     Variable(String),
+    /// What head office sets.
+    HeadOffice,
 }
 
 impl fmt::Display for Place {
@@ -97,15 +100,22 @@ impl fmt::Display for Place {
         match self {
             Self::Line(file, line) => write!(f, "{file}:{line}"),
             Self::Variable(name) => write!(f, "environment variable {name}"),
+            Self::HeadOffice => f.write_str("head office's settings"),
         }
     }
 }
 
 /// Reads the file and overlays the environment of the process.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let (file, text) = read_file(path)?;
+    parse(&file, &text, &Override::from_environment())
+}
+
+/// The name of the file and its text.
+pub(super) fn read_file(path: &Path) -> Result<(String, String), ConfigError> {
     let file = path.display().to_string();
     let text = read(path).map_err(|source| ConfigError::Read { file: file.clone(), source })?;
-    parse(&file, &text, &Override::from_environment())
+    Ok((file, text))
 }
 
 fn read(path: &Path) -> std::io::Result<String> {
@@ -117,16 +127,34 @@ fn read(path: &Path) -> std::io::Result<String> {
 
 /// The configuration in this text, with overrides.
 pub fn parse(file: &str, text: &str, overrides: &[Override]) -> Result<Config, ConfigError> {
+    parse_with(file, text, &Values::new(), overrides)
+}
+
+/// The same with values that head office sets, which win over the text and give way to the overrides.
+pub(super) fn parse_with(
+    file: &str,
+    text: &str,
+    values: &Values,
+    overrides: &[Override],
+) -> Result<Config, ConfigError> {
     let mut merged: toml::Table = toml::from_str(text).map_err(|error| ConfigError::Syntax {
         file: file.to_owned(),
         line: error.span().map_or(1, |span| line_of(text, span.start)),
         reason: error.message().to_owned(),
     })?;
+    for (key, value) in values {
+        let value = toml::Value::try_from(value).map_err(|error| ConfigError::Key {
+            place: Place::HeadOffice,
+            key: key.clone(),
+            reason: error.to_string(),
+        })?;
+        put_value(&mut merged, key, value);
+    }
     for change in overrides {
         put(&mut merged, &change.path, &change.value);
     }
     let refuse = |key: String, reason: String| {
-        let place = place_of(file, text, overrides, &key);
+        let place = place_of(file, text, values, overrides, &key);
         ConfigError::Key { place, key, reason }
     };
     let config: Config =
@@ -155,6 +183,10 @@ fn put(table: &mut toml::Table, path: &str, text: &str) {
     let value = typed
         .and_then(|mut parsed| parsed.remove("v"))
         .unwrap_or_else(|| toml::Value::String(text.to_owned()));
+    put_value(table, path, value);
+}
+
+fn put_value(table: &mut toml::Table, path: &str, value: toml::Value) {
     let (sections, key) = path.rsplit_once('.').unwrap_or(("", path));
     let mut at = table;
     for section in sections.split('.').filter(|section| !section.is_empty()) {
@@ -167,13 +199,12 @@ fn put(table: &mut toml::Table, path: &str, text: &str) {
     at.insert(key.to_owned(), value);
 }
 
-fn place_of(file: &str, text: &str, overrides: &[Override], key: &str) -> Place {
-    let by_environment = overrides
-        .iter()
-        .rev()
-        .find(|change| key.strip_prefix(&change.path).is_some_and(|rest| !rest.starts_with('_')));
+fn place_of(file: &str, text: &str, values: &Values, overrides: &[Override], key: &str) -> Place {
+    let is_set_by = |path: &str| key.strip_prefix(path).is_some_and(|rest| !rest.starts_with('_'));
+    let by_environment = overrides.iter().rev().find(|change| is_set_by(&change.path));
     match by_environment {
         Some(change) => Place::Variable(change.variable.clone()),
+        None if values.keys().any(|path| is_set_by(path)) => Place::HeadOffice,
         None => Place::Line(file.to_owned(), line_in(text, key)),
     }
 }

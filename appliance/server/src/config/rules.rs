@@ -52,10 +52,8 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
     within("seal.max_age_s", config.seal.max_age_s, 0..=86_400)?;
     within("traces.of_1000", config.traces.of_1000, 0..=1000)?;
     let collector = &config.traces.url;
-    if !collector.is_empty() && !collector.starts_with("http://") {
-        let reason =
-            format!("{collector:?} does not start with http://: a collector is near the box");
-        return Err(Broken::new("traces.url", reason));
+    if !collector.is_empty() {
+        check_url("traces.url", collector)?;
     }
     check_main(config)?;
     check_sources(config)?;

@@ -336,12 +336,25 @@ impl Default for Log {
 pub struct Machine {
     /// What its steward tells of the update slots.
     pub slots_file: PathBuf,
+    /// Where its kernel tells of sensors and disks.
+    pub sys_dir: PathBuf,
 }
 
 impl Default for Machine {
     fn default() -> Self {
-        Self { slots_file: PathBuf::from("/run/storebox-box/slots.json") }
+        Self {
+            slots_file: PathBuf::from("/run/storebox-box/slots.json"),
+            sys_dir: PathBuf::from("/sys"),
+        }
     }
+}
+
+/// Whether head office may look at the box.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Visits {
+    /// Whether it may open a visit itself.
+    pub on_request: bool,
 }
 
 /// Where it is told how sales travelled.
@@ -350,13 +363,15 @@ impl Default for Machine {
 pub struct Traces {
     /// A collector that takes OTLP over HTTP; empty: nobody is told.
     pub url: String,
+    /// Holds the authorities that vouch for a collector behind an https address; empty: those of this machine.
+    pub ca_file: PathBuf,
     /// Of a thousand sales, how many are told.
     pub of_1000: u16,
 }
 
 impl Default for Traces {
     fn default() -> Self {
-        Self { url: String::new(), of_1000: 1000 }
+        Self { url: String::new(), ca_file: PathBuf::new(), of_1000: 1000 }
     }
 }
 

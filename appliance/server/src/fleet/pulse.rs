@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use storebox_proto::feed::Position;
-use storebox_proto::heartbeat::{FeedAt, Heartbeat, TEXT_CHARS_MAX};
+use storebox_proto::heartbeat::{FeedAt, Heartbeat, SettingsAt, TEXT_CHARS_MAX};
+use storebox_proto::ids::SiteId;
 use storebox_proto::limits::DEVICES_MAX;
 use tokio_util::sync::CancellationToken;
 
@@ -21,13 +22,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The task.
 pub struct Pulse {
     panel: Panel,
+    site: SiteId,
     source: HttpSource,
 }
 
 impl Pulse {
     /// Tells this main server what this panel says.
-    pub fn new(panel: Panel, source: HttpSource) -> Self {
-        Self { panel, source }
+    pub fn new(panel: Panel, site: SiteId, source: HttpSource) -> Self {
+        Self { panel, site, source }
     }
 
     /// Tells until the box stops; dropped at an await, one heartbeat is missing.
@@ -41,7 +43,7 @@ impl Pulse {
         loop {
             let status = self.panel.status().await;
             has_shown = has_shown || self.show_key(&status.public_key).await;
-            let heartbeat = heartbeat(&status);
+            let heartbeat = heartbeat(&status, &self.site);
             let now = env::instant();
             let is_due = heard.as_ref().is_none_or(|(at, last)| {
                 now.saturating_duration_since(*at) >= EVERY || differs(last, &heartbeat)
@@ -78,9 +80,24 @@ fn differs(last: &Heartbeat, now: &Heartbeat) -> bool {
         || last.troubled != now.troubled
         || last.quarantined != now.quarantined
         || last.feeds != now.feeds
+        || last.settings != now.settings
+        || last.visit_until != now.visit_until
 }
 
-fn heartbeat(status: &Status) -> Heartbeat {
+fn settings(status: &Status) -> Option<SettingsAt> {
+    let settings = status.settings.as_ref()?;
+    let refused = settings.refused.as_ref();
+    let why = refused.map(|refused| refused.why.chars().take(TEXT_CHARS_MAX).collect());
+    Some(SettingsAt {
+        revision: settings.revision,
+        state: settings.state.clone(),
+        ring: settings.ring.clone(),
+        refused: refused.map(|refused| refused.revision),
+        why: why.unwrap_or_default(),
+    })
+}
+
+fn heartbeat(status: &Status, site: &SiteId) -> Heartbeat {
     let feeds = status.feeds.iter().filter_map(|feed| {
         let position = Position { epoch: feed.epoch, revision: feed.revision };
         Some(FeedAt { feed: feed.feed.parse().ok()?, position })
@@ -104,6 +121,9 @@ fn heartbeat(status: &Status) -> Heartbeat {
             .map(|device| device.id.clone())
             .take(DEVICES_MAX)
             .collect(),
+        site: Some(site.clone()),
+        settings: settings(status),
+        visit_until: status.visit.as_ref().map(|visit| visit.until),
         level: match first.map_or(Level::Good, |finding| finding.level) {
             Level::Good => "good",
             Level::Notice => "notice",

@@ -48,11 +48,13 @@ pub mod seals;
 mod seats;
 pub mod server;
 pub mod session;
+pub mod settings;
 pub mod settle;
 pub mod shown;
 pub mod terminal;
 pub mod traffic;
 pub mod transactions;
+pub mod visit;
 pub mod whoami;
 
 #[cfg(test)]

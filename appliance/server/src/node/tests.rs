@@ -8,7 +8,7 @@ use axum::http::{Method, StatusCode};
 use storebox_proto::time::Timestamp;
 
 use super::*;
-use crate::config::{self, Override};
+use crate::config::{self, Origin, Override};
 use crate::http::auth::{Door, door};
 use crate::terminal::access::Kind;
 
@@ -39,8 +39,13 @@ const ROUTES: &[(&str, Door)] = &[
     ("/sync/v1/rings", Door::Node),
     ("/sync/v1/transactions", Door::Node),
     ("/sync/v1/transactions/{key}", Door::Node),
+    ("/sync/v1/visit", Door::Node),
     ("/v1/adopt", Door::Operator),
     ("/v1/boxes", Door::Operator),
+    ("/v1/boxes/{name}/knock", Door::Operator),
+    ("/v1/boxes/{name}/look", Door::Operator),
+    ("/v1/visit", Door::Operator),
+    ("/v1/visit/close", Door::Operator),
     ("/v1/changes", Door::Shop),
     ("/v1/channel/push", Door::Shop),
     ("/v1/channel/push/taken", Door::Shop),
@@ -130,6 +135,8 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/seals/{site}/{scope}", Door::Operator),
     ("/v1/operators", Door::Operator),
     ("/v1/operators/{name}", Door::Operator),
+    ("/v1/settings", Door::Operator),
+    ("/v1/settings/back", Door::Operator),
     ("/v1/session", Door::Terminal),
     ("/v1/session/renew", Door::Terminal),
     ("/v1/status", Door::Open),
@@ -176,7 +183,9 @@ async fn start(role: &str) -> Running {
     let config = config::parse("test.toml", "", &overrides).unwrap();
     let premises = Premises::enter(&config.data_dir).unwrap();
     let supervisor = Supervisor::new();
-    let built = build(&config, &supervisor).await.unwrap();
+    let origin = Origin { file: "test.toml".into(), data_dir: None };
+    let settings = super::settings_of(&config, &origin, &supervisor);
+    let built = build(&config, settings.as_ref(), &supervisor).await.unwrap();
     let network = premises.listen(&config.http.listen).await.unwrap();
     let address = network[0].local_addr().unwrap();
     let over_tls =

@@ -27,6 +27,9 @@ use storebox_proto::estate::channel::{CHANNEL_SERVICE, HOOK};
 use storebox_proto::feed::registry::MODEL_OF_MODELS;
 use storebox_proto::feed::{ModelDef, Record, Registry, Scope};
 use storebox_proto::ids::ModelName;
+use storebox_proto::settings;
+
+use crate::config;
 
 pub use changes::Weeks;
 pub use fault::{FAULTS_LISTED_MAX, Fault, Faults};
@@ -200,6 +203,14 @@ impl Reading {
             && [HOOK, CHANNEL_SERVICE].contains(&def.name.as_str())
         {
             (self.limits.script)(source).map_err(|why| RowFault::field("script", why))?;
+        }
+        if def.name.as_str() == settings::MODEL
+            && let Some(values) = fields.get("values").cloned()
+            && let Ok(values) = serde_json::from_value(values)
+        {
+            let refuse =
+                |unfit: config::Unfit| RowFault::field(&format!("values.{}", unfit.key), unfit.why);
+            config::check_remote(&values).map_err(refuse)?;
         }
         row::record(def, fields)
     }

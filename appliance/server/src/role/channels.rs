@@ -35,7 +35,9 @@ pub(super) fn start(
     let mut routers = Vec::new();
     let webhooks = Webhooks::new(basics.key.clone(), path(basics, SECRETS));
     let webhooks = webhooks.map_err(RoleError::Client)?;
-    let webhooks = webhooks.over(basics.lines.clone(), basics.config.webhooks.ca_file.clone());
+    let webhooks = webhooks
+        .over(basics.lines.clone(), basics.config.webhooks.ca_file.clone())
+        .behind(basics.valve);
     let runner = Runner::new(webhooks.clone());
     let folder = path(basics, "hooks");
     let afterwards = Afterwards::open(&folder)

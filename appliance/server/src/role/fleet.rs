@@ -12,6 +12,8 @@ use crate::status::Panel;
 
 /// A heartbeat is answered within this, or told again.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// A call is held open until somebody asks something.
+const CALL_MAX: Duration = Duration::from_secs(30);
 
 /// Starts what the role has to do with other boxes' state, once the panel is complete.
 pub fn start(basics: &Basics<'_>, panel: &Panel) -> Result<Option<Fleet>, RoleError> {
@@ -26,15 +28,25 @@ pub fn start(basics: &Basics<'_>, panel: &Panel) -> Result<Option<Fleet>, RoleEr
         }
         Role::Store if config.main.url.is_empty() => Ok(None),
         Role::Store => {
-            let main = &config.main;
-            let (line, token) = (basics.line, token(&main.token_file)?);
-            let wire = wire(basics, main.sealed, line, &token)?;
-            let pass = Pass::Token(token.reveal().to_owned());
-            let source = HttpSource::over(line, pass, ANSWER_MAX)?;
-            let source = source.sealed(wire).behind(basics.valve);
-            let pulse = Pulse::new(panel.clone(), source);
+            let source = source(basics, ANSWER_MAX)?;
+            let pulse = Pulse::new(panel.clone(), config.discovery.site.clone(), source);
             supervisor.spawn_owner("heartbeat", |stop| pulse.run(stop));
             Ok(None)
         }
     }
+}
+
+/// Where a shop's box calls for questions; nowhere without a head office.
+pub fn source_for_visits(basics: &Basics<'_>) -> Result<Option<HttpSource>, RoleError> {
+    let has_head_office = basics.config.role == Role::Store && !basics.config.main.url.is_empty();
+    has_head_office.then(|| source(basics, CALL_MAX)).transpose()
+}
+
+fn source(basics: &Basics<'_>, answer_max: Duration) -> Result<HttpSource, RoleError> {
+    let main = &basics.config.main;
+    let (line, token) = (basics.line, token(&main.token_file)?);
+    let wire = wire(basics, main.sealed, line, &token)?;
+    let pass = Pass::Token(token.reveal().to_owned());
+    let source = HttpSource::over(line, pass, answer_max)?;
+    Ok(source.sealed(wire).behind(basics.valve))
 }

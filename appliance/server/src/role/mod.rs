@@ -35,6 +35,7 @@ use crate::replica::source::SourceRefused;
 use crate::replica::storage::PlaceError;
 use crate::seal::Seals;
 use crate::secrets::{self, SecretError, SecretText, Vault};
+use crate::settings::Desk;
 use crate::status::PanelBuilder;
 use crate::supervise::Supervisor;
 use crate::terminal::access::Access;
@@ -137,6 +138,8 @@ pub struct Basics<'a> {
     pub valve: &'a Valve,
     /// The customer's certificate, if the box has a name for it.
     pub customer: Option<&'a Customer>,
+    /// What head office sets here, in a shop.
+    pub settings: Option<&'a Desk>,
     /// Where secrets rest.
     pub vault: &'a Vault,
     /// Where tasks start.
@@ -154,7 +157,7 @@ pub async fn start(
     }
 }
 
-pub use fleet::start as start_fleet;
+pub use fleet::{source_for_visits, start as start_fleet};
 pub use peers::greeting;
 pub use transactions::held_by;
 

@@ -36,6 +36,10 @@ pub(super) async fn start(
     };
     let Started { masterdata, refresher, nudge, mut routers } =
         replica::start(basics, &ground, feeding, panel)?;
+    if let Some(settings) = basics.settings {
+        settings.read_from(masterdata.clone());
+        panel.add(settings.report());
+    }
     let checked = masterdata.clone();
     panel.add(move |status| status.broken_rules = checked.broken_rules());
     let Ground { segments, board, history } = ground;
@@ -44,6 +48,7 @@ pub(super) async fn start(
         refresher,
         lines: basics.lines.clone(),
         seals: basics.seals.clone(),
+        valve: basics.valve.clone(),
     }));
     let refresh = nudge.clone();
     tiers.when_back(Arc::new(move |service| {

@@ -9,9 +9,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::span::Span;
-use super::{Counts, note, otlp};
+use super::{Counts, StartError, note, otlp};
 use crate::config::Traces;
 use crate::env;
+use crate::trust::line::{Believed, Line, Lines};
 
 /// Spans in one request.
 const BATCH_MAX: usize = 512;
@@ -27,10 +28,11 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 const LAST_MAX: Duration = Duration::from_secs(1);
 
 /// The task.
-#[derive(Debug)]
 pub struct Exporter {
     client: Client,
     url: String,
+    /// The client is of no use without it.
+    _line: Line,
     resource: Value,
     waiting: mpsc::Receiver<Span>,
 }
@@ -45,14 +47,22 @@ enum Outcome {
 impl Exporter {
     pub(super) fn new(
         traces: &Traces,
+        lines: &Lines,
         node: &NodeId,
         role: &str,
         waiting: mpsc::Receiver<Span>,
-    ) -> Result<Self, reqwest::Error> {
+    ) -> Result<Self, StartError> {
+        let line = lines.open(&traces.url, Believed::Authorities(&traces.ca_file))?;
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
-        let client = client.timeout(ANSWER_MAX).build()?;
-        let url = format!("{}/v1/traces", traces.url.trim_end_matches('/'));
-        Ok(Self { client, url, resource: otlp::resource(node.as_str(), role), waiting })
+        let client = line.client(client.timeout(ANSWER_MAX))?;
+        let url = format!("{}/v1/traces", line.url().trim_end_matches('/'));
+        Ok(Self {
+            client,
+            url,
+            _line: line,
+            resource: otlp::resource(node.as_str(), role),
+            waiting,
+        })
     }
 
     /// Tells until the box stops; dropped at an await, the last spans are lost.

@@ -22,6 +22,7 @@ pub use exporter::Exporter;
 pub use span::{Begun, Kind, Span, Step};
 
 use crate::config::Traces;
+use crate::trust::line::{LineError, Lines};
 
 /// Spans that wait for the collector.
 const WAITING_MAX: usize = 4096;
@@ -49,17 +50,29 @@ pub struct Counts {
     pub dropped: u64,
 }
 
+/// Why the collector cannot be addressed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It cannot be reached over TLS.
+    #[error(transparent)]
+    Line(#[from] LineError),
+    /// The HTTP client does not start.
+    #[error("start the HTTP client")]
+    Client(#[from] reqwest::Error),
+}
+
 /// Tells spans from now on, if a collector is configured; what comes back carries them there.
 pub fn start(
     traces: &Traces,
+    lines: &Lines,
     node: &NodeId,
     role: &str,
-) -> Result<Option<Exporter>, reqwest::Error> {
+) -> Result<Option<Exporter>, StartError> {
     if traces.url.is_empty() {
         return Ok(None);
     }
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    let exporter = Exporter::new(traces, node, role, receiver)?;
+    let exporter = Exporter::new(traces, lines, node, role, receiver)?;
     let (node, of_1000) = (node.clone(), u64::from(traces.of_1000));
     let (sent, dropped) = (AtomicU64::new(0), AtomicU64::new(0));
     // A process is one box; a second one in a test tells nothing.

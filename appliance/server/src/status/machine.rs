@@ -1,5 +1,6 @@
 //! The machine below the box: its disk, its flash's wear, its temperature; unknown where the machine does not tell.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,14 +8,17 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::Status;
+use crate::config::Machine;
 use crate::env;
 
 /// What was read is believed for this long; nothing of it changes fast.
 const FRESH: Duration = Duration::from_secs(10);
 /// What the steward tells is a few kilobytes.
 const SLOTS_BYTES_MAX: u64 = 256 * 1024;
-/// The kernel's files, read as small texts.
-const SYS: &str = "/sys";
+/// What no sensor of a box measures, in degrees Celsius: it is broken or not connected.
+const SENSIBLE_C: RangeInclusive<i32> = -40..=150;
+/// Sensors of one chip that are looked at.
+const INPUTS_MAX: usize = 16;
 
 /// The machine; what it does not tell is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -87,17 +91,17 @@ pub struct UpdateLine {
 }
 
 /// Tells the panel about the machine, looking anew now and then.
-pub fn report(data_dir: &Path, slots_file: &Path) -> impl Fn(&mut Status) + Send + Sync + 'static {
-    let (data_dir, slots_file) = (data_dir.to_owned(), slots_file.to_owned());
+pub fn report(data_dir: &Path, machine: &Machine) -> impl Fn(&mut Status) + Send + Sync + 'static {
+    let (data_dir, machine) = (data_dir.to_owned(), machine.clone());
     let seen: Mutex<Option<(Instant, MachineStatus)>> = Mutex::default();
     move |status| {
         let now = env::instant();
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = seen.take_if(|(at, _)| now.saturating_duration_since(*at) < FRESH);
-        let (at, machine) =
-            fresh.unwrap_or_else(|| (now, look(&data_dir, &slots_file, Path::new(SYS))));
-        status.machine = machine.clone();
-        *seen = Some((at, machine));
+        let (at, looked) =
+            fresh.unwrap_or_else(|| (now, look(&data_dir, &machine.slots_file, &machine.sys_dir)));
+        status.machine = looked.clone();
+        *seen = Some((at, looked));
     }
 }
 
@@ -124,15 +128,19 @@ fn slots(file: &Path) -> Option<SlotsStatus> {
     serde_json::from_slice(&text).ok()
 }
 
+/// Zones of the processor, and chips such as that of an NVMe disk.
 fn temperature(sys: &Path) -> Option<i32> {
-    let zones = files(&sys.join("class/thermal"), "thermal_zone", "temp");
-    let degrees = zones.iter().filter_map(|file| text(file)?.parse::<i32>().ok());
-    degrees.map(|thousandths| thousandths / 1000).max()
+    let mut sensors = files(&sys.join("class/thermal"), "thermal_zone", "temp");
+    for number in 1..=INPUTS_MAX {
+        sensors.extend(files(&sys.join("class/hwmon"), "hwmon", &format!("temp{number}_input")));
+    }
+    let degrees = sensors.iter().filter_map(|file| text(file)?.parse::<i32>().ok());
+    degrees.map(|thousandths| thousandths / 1000).filter(|c| SENSIBLE_C.contains(c)).max()
 }
 
-/// eMMC tells its life in tenths, two numbers for its two kinds of cells.
+/// Flash that tells its life does so in tenths, a number for each kind of its cells.
 fn wear(sys: &Path) -> Option<u8> {
-    let disks = files(&sys.join("block"), "mmcblk", "device/life_time");
+    let disks = files(&sys.join("block"), "", "device/life_time");
     let lives = disks.iter().filter_map(|file| {
         let words = text(file)?;
         let tenths = words.split_whitespace().filter_map(|word| {
@@ -194,8 +202,15 @@ mod tests {
         write("class/thermal/thermal_zone0/temp", "41200\n");
         write("class/thermal/thermal_zone1/temp", "63900\n");
         write("class/thermal/cooling_device0/temp", "99000\n");
+        write("class/hwmon/hwmon0/temp1_input", "71850\n");
+        write("class/hwmon/hwmon0/temp2_input", "-273150\n");
+        write("class/hwmon/hwmon1/temp1_input", "255000\n");
+        write("class/hwmon/hwmon1/in0_input", "12000\n");
         write("block/mmcblk0/device/life_time", "0x01 0x03\n");
         write("block/mmcblk1/device/life_time", "garbage\n");
-        assert_eq!((temperature(sys.path()), wear(sys.path())), (Some(63), Some(30)));
+        write("block/sda/device/model", "a disk that tells nothing\n");
+        assert_eq!((temperature(sys.path()), wear(sys.path())), (Some(71), Some(30)));
+        write("block/sdb/device/life_time", "0x0b 0x00\n");
+        assert_eq!(wear(sys.path()), Some(110), "more than its life is used up");
     }
 }

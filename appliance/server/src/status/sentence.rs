@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use storebox_proto::time::{ClockConfidence, Timestamp};
 
-use super::{DeviceStatus, DrillStatus, LineStatus, OutboxStatus, Status};
+use super::{DeviceStatus, DrillStatus, LineStatus, OutboxStatus, Status, VisitStatus};
 use crate::tiers::SourceStatus;
 
 mod channels;
@@ -92,6 +92,8 @@ pub fn findings(status: &Status) -> Vec<Finding> {
     channels::add(status, &mut found);
     machine(status, &mut found);
     masterdata(status, &mut found);
+    settings(status, &mut found);
+    found.extend(status.visit.as_ref().map(|visit| visited(status, visit)));
     // Within a level the order above stays: what stops selling, what needs a person, what mends itself.
     found.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     if found.is_empty() {
@@ -207,6 +209,15 @@ fn drilled(status: &Status, drill: &DrillStatus) -> Finding {
     let advice = "Nothing to do: the line comes back by itself. \
                   `storebox drill end` or the page Shop brings it back sooner.";
     Finding::new(Level::Notice, "drill", text).advise(advice).at(Some(drill.until))
+}
+
+/// Head office may look at this box.
+fn visited(status: &Status, visit: &VisitStatus) -> Finding {
+    let until = Moment { at: visit.until, now: status.now };
+    let text = format!("Head office may look at this box until {until}");
+    let advice = "Nothing to do: it reads and changes nothing, and ends by itself. \
+                  `storebox visit close` or the page Box ends it sooner.";
+    Finding::new(Level::Notice, "visit", text).advise(advice).at(Some(visit.until))
 }
 
 /// Where head office is: what masterdata is replicated from, else where transactions go first.
@@ -327,6 +338,22 @@ fn masterdata(status: &Status, found: &mut Vec<Finding>) {
         let text = format!("The definitions of servers break a rule: {}{more}", cut(rule));
         let advice = "Head office corrects them and imports them again; sales are kept meanwhile.";
         found.push(Finding::new(Level::Notice, "definitions", text).advise(advice));
+    }
+}
+
+/// Head office set something that this box does not run with.
+fn settings(status: &Status, found: &mut Vec<Finding>) {
+    let Some(settings) = &status.settings else { return };
+    if let Some(refused) = settings.refused.as_ref().filter(|_| settings.state != "trial") {
+        let why = match refused.why.is_empty() {
+            true => String::new(),
+            false => format!(": {}", cut(&refused.why)),
+        };
+        let text =
+            format!("Settings {} of head office are not in force here{why}", refused.revision);
+        let advice = "Nothing to do in the shop: the box runs with the ones before. \
+                      Head office corrects or withdraws them.";
+        found.push(Finding::new(Level::Notice, "settings_refused", text).advise(advice));
     }
 }
 

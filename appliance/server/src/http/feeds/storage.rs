@@ -23,6 +23,7 @@ use crate::replica::sources::Sources;
 use crate::replica::storage::{Locker, Settings, Storage};
 use crate::seal::Seals;
 use crate::trust::line::Lines;
+use crate::valve::Valve;
 
 /// The source that a person names for one refresh, until another is named.
 const LENT: &str = "lent";
@@ -113,6 +114,8 @@ pub struct Lending {
     pub lines: Lines,
     /// What opens them, where a ring is named.
     pub seals: Seals,
+    /// What a drill shuts.
+    pub valve: Valve,
 }
 
 /// The route of a store.
@@ -158,7 +161,8 @@ async fn refresh_from(
     Json(named): Json<Named>,
 ) -> Result<StatusCode, Refusal> {
     operator_only(&identity)?;
-    let source = Source::Storage(named.open(&lending.seals, &lending.lines)?);
+    let source = named.open(&lending.seals, &lending.lines)?;
+    let source = Source::Storage(source.behind(&lending.valve));
     let failed = |error| Refusal::new(Code::SourceFailed, chain(&error));
     source.probe().await.map_err(failed)?;
     let id: SourceId = LENT.parse().expect("a literal that keeps the rule for sources");

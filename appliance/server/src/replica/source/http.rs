@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use storebox_proto::feed::Position;
 use storebox_proto::ids::{FeedId, Hash32};
 use storebox_proto::limits::LONG_POLL_MAX;
@@ -192,6 +193,43 @@ impl HttpSource {
         match response.status() {
             status if status.is_success() => Ok(()),
             status => Err(SourceError::Status { url: url.to_string(), status: status.as_u16() }),
+        }
+    }
+
+    /// Tells the other box something and reads what it answers, which is short.
+    pub async fn call<A: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<A, SourceError> {
+        self.valve.pass(self.converse(path, body)).await.unwrap_or(Err(SourceError::Drill))
+    }
+
+    async fn converse<A: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<A, SourceError> {
+        let url = self.url(path);
+        let body = serde_json::to_vec(body).unwrap_or_default();
+        let (status, answer) = match &self.wire {
+            Some(wire) => {
+                let answer = self.ask(wire, "POST", &url, body, self.page_timeout).await?;
+                (answer.status, Bytes::from(answer.body))
+            }
+            None => {
+                let request = self.client.post(url.clone()).timeout(self.page_timeout);
+                let request = request.header(AUTHORIZATION, self.shown("POST", &url, &body));
+                let request = request.header(CONTENT_TYPE, "application/json").body(body);
+                let response = request.send().await.map_err(unreachable(&url))?;
+                let status = response.status().as_u16();
+                (status, bounded(response, &url, SIGNED_HEAD_BYTES_MAX).await?)
+            }
+        };
+        let odd = || SourceError::Status { url: url.to_string(), status };
+        match status {
+            200..300 => serde_json::from_slice(&answer).map_err(|_| odd()),
+            _ => Err(odd()),
         }
     }
 

@@ -1,0 +1,174 @@
+//! Visits of head office: opened and closed at the box, called for by it, and asked for at head office.
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use storebox_proto::ids::NodeId;
+use storebox_proto::problem::Code;
+use storebox_proto::visit::{Asked, Call, Entry, Order, Sight};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::devices::name_of;
+use super::identity::Identity;
+use super::problem::Refusal;
+use crate::logging;
+use crate::visit::{Desk, Hall, LookError, OpenError};
+
+/// The longest name of a person.
+const NAME_CHARS_MAX: usize = 60;
+/// A visit that head office wishes for, if it does not say how long.
+const MINUTES: u32 = 30;
+
+/// The routes of a box in a shop.
+pub fn box_routes(desk: Desk) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(audit, open)).routes(routes!(close)).with_state(desk)
+}
+
+/// The routes of head office.
+pub fn office_routes(hall: Hall) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(hear))
+        .routes(routes!(look))
+        .routes(routes!(knock))
+        .with_state(hall)
+}
+
+/// A visit that is wanted.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    /// How long, 1 to 240.
+    #[serde(default)]
+    minutes: Option<u32>,
+    /// Who wants it.
+    #[serde(default)]
+    by: Option<String>,
+}
+
+/// What is to be looked at.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Look {
+    /// One of a few paths of the box, such as `/v1/status`, or `/doctor`.
+    path: String,
+    /// Who looks.
+    #[serde(default)]
+    by: Option<String>,
+}
+
+/// What the box showed.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    /// The HTTP status of its answer.
+    status: u16,
+    /// What the body is.
+    content_type: String,
+    /// The body.
+    body: String,
+}
+
+fn name(by: Option<String>, identity: &Identity) -> String {
+    let by = by.unwrap_or_else(|| name_of(identity));
+    by.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect()
+}
+
+/// Who let head office look, and what it looked at, the newest first.
+#[utoipa::path(get, path = "/v1/visit", tag = "boxes",
+    responses((status = 200, description = "The audit.", body = Vec<Object>)))]
+async fn audit(State(desk): State<Desk>) -> Json<Vec<Entry>> {
+    Json(desk.audit())
+}
+
+/// Lets head office look at this box for a while; it ends by itself, and at a restart.
+#[utoipa::path(post, path = "/v1/visit", tag = "boxes", request_body = Wanted,
+    responses((status = 204, description = "It may look.")))]
+async fn open(
+    State(desk): State<Desk>,
+    Extension(identity): Extension<Identity>,
+    Json(Wanted { minutes, by }): Json<Wanted>,
+) -> Result<StatusCode, Refusal> {
+    let order = Order { minutes: minutes.unwrap_or(MINUTES), by: name(by, &identity) };
+    let opened = tokio::task::spawn_blocking(move || desk.let_in(&order)).await;
+    let opened = opened.map_err(|_| Refusal::new(Code::Busy, "the box stops"))?;
+    opened.map(|()| StatusCode::NO_CONTENT).map_err(|error| {
+        let code = match &error {
+            OpenError::Refused(_) => Code::FieldInvalid,
+            OpenError::Audit(_) => Code::StorageFailed,
+        };
+        Refusal::new(code, logging::chain(&error))
+    })
+}
+
+/// Lets head office look no longer.
+#[utoipa::path(post, path = "/v1/visit/close", tag = "boxes", request_body = Wanted,
+    responses((status = 204, description = "It may not."),
+              (status = 409, description = "It could not.")))]
+async fn close(
+    State(desk): State<Desk>,
+    Extension(identity): Extension<Identity>,
+    Json(Wanted { by, .. }): Json<Wanted>,
+) -> Result<StatusCode, Refusal> {
+    match desk.close(&name(by, &identity)) {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Refusal::new(Code::StateConflict, "head office cannot look at this box")),
+    }
+}
+
+/// A box calls for questions, and brings what it was asked for.
+#[utoipa::path(post, path = "/sync/v1/visit", tag = "boxes", request_body = Object,
+    responses((status = 200, description = "What it is asked.", body = Object)))]
+async fn hear(
+    State(hall): State<Hall>,
+    Extension(identity): Extension<Identity>,
+    Json(call): Json<Call>,
+) -> Result<Json<Asked>, Refusal> {
+    let Identity::Node(node) = identity else {
+        return Err(Refusal::new(Code::Forbidden, "only a box shows itself"));
+    };
+    Ok(Json(hall.hear(&node, call).await))
+}
+
+/// Looks at a box whose visit is open.
+#[utoipa::path(post, path = "/v1/boxes/{name}/look", tag = "boxes", params(("name" = String, Path)),
+    request_body = Look, responses((status = 200, description = "What it showed.", body = Shown),
+              (status = 409, description = "Nobody at the store lets head office look.")))]
+async fn look(
+    State(hall): State<Hall>,
+    Extension(identity): Extension<Identity>,
+    Path(node): Path<String>,
+    Json(Look { path, by }): Json<Look>,
+) -> Result<Json<Shown>, Refusal> {
+    let seen = hall.look(&node_of(&node)?, &path, &name(by, &identity)).await;
+    let Sight { status, content_type, body, .. } = seen.map_err(refuse)?;
+    Ok(Json(Shown { status, content_type, body }))
+}
+
+/// Wishes to be let in by a box whose configuration allows that.
+#[utoipa::path(post, path = "/v1/boxes/{name}/knock", tag = "boxes", params(("name" = String, Path)),
+    request_body = Wanted, responses((status = 202, description = "The box hears it at its next call.")))]
+async fn knock(
+    State(hall): State<Hall>,
+    Extension(identity): Extension<Identity>,
+    Path(node): Path<String>,
+    Json(Wanted { minutes, by }): Json<Wanted>,
+) -> Result<StatusCode, Refusal> {
+    let order = Order { minutes: minutes.unwrap_or(MINUTES), by: name(by, &identity) };
+    hall.knock(&node_of(&node)?, order);
+    Ok(StatusCode::ACCEPTED)
+}
+
+fn node_of(name: &str) -> Result<NodeId, Refusal> {
+    name.parse().map_err(|error| Refusal::new(Code::FieldInvalid, logging::chain(&error)))
+}
+
+fn refuse(error: LookError) -> Refusal {
+    let code = match &error {
+        LookError::Path => Code::FieldInvalid,
+        LookError::Closed(_) => Code::StateConflict,
+        LookError::Busy(_) | LookError::Silent(_) => Code::Busy,
+    };
+    Refusal::new(code, error.to_string())
+}
