@@ -16,15 +16,13 @@ use zeroize::Zeroizing;
 
 use crate::chronicle::Keeper;
 use crate::config::{Config, Origin, Role};
-use crate::drill::Drills;
 use crate::http::live::Live;
 use crate::http::rate::Rates;
 use crate::http::sealed::Sealing;
 use crate::http::server::Server;
 use crate::http::traffic::Traffic;
 use crate::http::{
-    admin, chronicle, drill, fleet, health, log, openapi, page, persons, seals, session, settings,
-    visit as visits, whoami,
+    admin, chronicle, fleet, health, log, openapi, page, persons, seals, session, whoami,
 };
 use crate::key::{self, KeyError};
 use crate::logging;
@@ -44,9 +42,10 @@ use crate::terminal::access::{Access, AccessError};
 use crate::trust::customer::Customer;
 use crate::trust::line::Lines;
 use crate::valve::Valve;
-use crate::visit::{self, Hall};
+use crate::visit;
 
 mod beacon;
+mod care;
 mod premises;
 mod trust;
 
@@ -109,7 +108,7 @@ pub async fn run(config: Config, origin: Origin) -> Result<Ending, NodeError> {
     let mut wishes = Wishes::listen().map_err(NodeError::Signals)?;
     let premises = Premises::enter(&config.data_dir)?;
     let supervisor = Supervisor::new();
-    let settings = settings_of(&config, &origin, &supervisor);
+    let settings = care::settings_of(&config, &origin, &supervisor);
     let outcome =
         serve(&config, &origin, settings.as_ref(), &premises, &supervisor, &mut wishes).await;
     let late = supervisor.stop(STOP_MAX).await;
@@ -128,11 +127,6 @@ pub async fn run(config: Config, origin: Origin) -> Result<Ending, NodeError> {
         true => Ending::Again,
         false => Ending::Stopped,
     })
-}
-
-/// Head office sets itself nothing.
-fn settings_of(config: &Config, origin: &Origin, supervisor: &Supervisor) -> Option<Desk> {
-    (config.role == Role::Store).then(|| Desk::open(config, origin, supervisor.root()))
 }
 
 /// A box whose parts run and whose routes are known, before it listens.
@@ -183,10 +177,7 @@ async fn build(
     let sealing = Sealing::new(seals.clone(), &config.seal);
     let (lines, valve) = (Lines::new(&config.data_dir, trust.house().cloned()), Valve::default());
     let line = role::open_line(config, &lines)?;
-    let exporter = spans::start(&config.traces, &lines, &config.node, config.role.as_str())?;
-    if let Some(exporter) = exporter {
-        supervisor.spawn_owner("spans", |stop| exporter.run(stop));
-    }
+    tell_spans(config, &lines, supervisor)?;
     let basics = Basics {
         config,
         key: &key,
@@ -207,36 +198,26 @@ async fn build(
     trust.report(config, &mut panel);
     panel.add(status::report_machine(&config.data_dir, &config.machine));
     panel.add(move |status| status.machine.vault_locked = is_vault_locked);
-    let drills = drills(config, &valve, &mut panel);
-    let visits = (config.role == Role::Store).then(|| visit::Desk::open(&config.data_dir));
-    visits.iter().for_each(|desk| panel.add(desk.report()));
+    let (drills, visits) =
+        (care::drills(config, &valve, &mut panel), care::visits(config, &mut panel));
     let (panel, traffic) = (panel.finish(), Traffic::default());
     let fleet = role::start_fleet(&basics, &panel)?;
     let source = role::source_for_visits(&basics)?;
-    routers.push(match &visits {
-        Some(desk) => visits::box_routes(desk.clone()),
-        None => visits::office_routes(Hall::default()),
-    });
+    routers.push(care::visit_routes(visits.as_ref()));
     let chain = fleet.clone().map_or(Chain::Unknown, Chain::Live);
     let metrics = Metrics::new(panel.clone(), traffic.clone()).of(chain);
     routers.extend(fleet.map(fleet::routes));
-    routers.extend(settings.map(|desk| start_settings(desk, &panel, supervisor)));
-    routers.extend(drills.map(|drills| start_drills(drills, &panel, &traffic, supervisor)));
+    routers.extend(settings.map(|desk| care::start_settings(desk, &panel, supervisor)));
+    routers.extend(drills.map(|drills| care::start_drills(drills, &panel, &traffic, supervisor)));
     let live = Live::new(panel.clone(), supervisor.root());
     supervisor.spawn_owner("live", |stop| live.clone().run(stop));
     routers.extend([
         keep_chronicle(config, &panel, &traffic, supervisor)?,
         live.routes(),
-        whoami::routes(),
         health::routes(panel.clone()),
-        admin::routes(access.clone()),
-        seals::routes(seals.clone()),
-        session::routes(logins.clone()),
-        persons::routes(logins.clone()),
-        log::routes(),
         metrics.routes(),
-        page::routes(),
     ]);
+    routers.extend(doors(&access, &seals, &logins));
     routers.extend(trust.routes(&access, &seals, config));
     let (router, _document) = openapi::assemble(routers);
     Ok(Built {
@@ -255,6 +236,27 @@ async fn build(
     })
 }
 
+/// Who comes in, and what everybody may see.
+fn doors(access: &Access, seals: &Seals, logins: &Logins) -> [OpenApiRouter; 7] {
+    [
+        whoami::routes(),
+        admin::routes(access.clone()),
+        seals::routes(seals.clone()),
+        session::routes(logins.clone()),
+        persons::routes(logins.clone()),
+        log::routes(),
+        page::routes(),
+    ]
+}
+
+fn tell_spans(config: &Config, lines: &Lines, supervisor: &Supervisor) -> Result<(), NodeError> {
+    let exporter = spans::start(&config.traces, lines, &config.node, config.role.as_str())?;
+    if let Some(exporter) = exporter {
+        supervisor.spawn_owner("spans", |stop| exporter.run(stop));
+    }
+    Ok(())
+}
+
 fn keep_chronicle(
     config: &Config,
     panel: &Panel,
@@ -268,42 +270,6 @@ fn keep_chronicle(
     Ok(chronicle::routes(pages))
 }
 
-/// A box with a line to head office can do without it on purpose.
-fn drills(config: &Config, valve: &Valve, panel: &mut PanelBuilder) -> Option<Drills> {
-    if config.role == Role::Main {
-        return None;
-    }
-    let drills = Drills::open(&config.data_dir, valve.clone());
-    panel.add(drills.report());
-    Some(drills)
-}
-
-fn start_drills(
-    drills: Drills,
-    panel: &Panel,
-    traffic: &Traffic,
-    supervisor: &Supervisor,
-) -> OpenApiRouter {
-    let counted = traffic.clone();
-    drills.look_at(panel.clone(), move || (counted.failures(), counted.waits().waits()));
-    supervisor.spawn_owner("drill", |stop| drills.clone().run(stop));
-    drill::routes(drills)
-}
-
-fn start_settings(desk: &Desk, panel: &Panel, supervisor: &Supervisor) -> OpenApiRouter {
-    let panel = panel.clone();
-    supervisor.spawn_owner("settings", |stop| desk.clone().run(panel, stop));
-    settings::routes(desk.clone())
-}
-
-/// A box without a head office has nobody to show itself to.
-fn start_visits(built: &Built, config: &Config, origin: &Origin, supervisor: &Supervisor) {
-    let Some((desk, source)) = built.visited.clone() else { return };
-    let (router, origin) = (built.router.clone(), origin.clone());
-    let ground = visit::Ground { router, source, origin, on_request: config.visits.on_request };
-    supervisor.spawn_owner("visits", |stop| desk.run(ground, stop));
-}
-
 async fn serve(
     config: &Config,
     origin: &Origin,
@@ -313,7 +279,7 @@ async fn serve(
     wishes: &mut Wishes,
 ) -> Result<(), NodeError> {
     let built = build(config, settings, supervisor).await?;
-    start_visits(&built, config, origin, supervisor);
+    care::start_visits(&built, config, origin, supervisor);
     let Built { key, access, router, panel, traffic, sealing, logins, trust, customer, .. } = built;
     let network = premises.listen(&config.http.listen).await?;
     let secure = trust.secure(config, premises, customer).await?;

@@ -4,6 +4,7 @@
 //! What a passer-by may see is [`Status::summary`].
 
 mod channels;
+mod ledger;
 mod machine;
 mod memory;
 mod sentence;
@@ -24,10 +25,11 @@ use crate::env;
 use crate::supervise::Supervisor;
 use crate::tiers::SourceStatus;
 pub use channels::{ChannelsStatus, HookStatus, PushFigures};
+pub use ledger::{DeliveryStatus, LedgerStatus};
 pub use machine::{MachineStatus, SlotStatus, SlotsStatus, UpdateLine, report as report_machine};
 use memory::LineMemory;
 pub use sentence::{Finding, Level, findings};
-pub use settings::{RefusedSettings, SettingsStatus};
+pub use settings::{RefusedSettings, SettingsStatus, VisitStatus};
 
 /// Why a box is not ready that is on its way out.
 const STOPPING: &str = "the box is stopping";
@@ -150,20 +152,6 @@ pub struct DrillStatus {
     pub until: Timestamp,
 }
 
-/// A visit that is open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct VisitStatus {
-    /// Who opened it; for the operator only.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub by: String,
-    /// Since when.
-    #[schema(value_type = String)]
-    pub since: Timestamp,
-    /// When it closes by itself.
-    #[schema(value_type = String)]
-    pub until: Timestamp,
-}
-
 /// The outbox of a box.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -194,37 +182,6 @@ pub struct OutboxStatus {
     /// The disk failed: nothing is taken until the box starts again.
     #[serde(default)]
     pub failed: bool,
-}
-
-/// The ledger of a main server.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LedgerStatus {
-    /// Transactions in it.
-    pub settled: u64,
-    /// Transactions that were refused or are in conflict.
-    pub refused: u64,
-}
-
-/// A way of settled transactions to a system of the company.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DeliveryStatus {
-    /// Its name.
-    pub id: String,
-    /// `postgres`, `nats`, `http` or `files`.
-    pub to: String,
-    /// The last position of the ledger that is there.
-    pub position: u64,
-    /// Transactions to go.
-    pub behind: u64,
-    /// Transactions delivered since the box started.
-    pub delivered: u64,
-    /// Transactions that are not taken there and wait for a person.
-    pub aside: u64,
-    /// Why the last attempt failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failing: Option<String>,
 }
 
 /// The line to another server.

@@ -33,7 +33,7 @@ use std::time::Duration;
 use crate::args::{Args, Command, Enrol};
 use crate::config::{self, Config, ConfigError, Origin};
 use crate::discovery::DaemonError;
-use crate::node::Ending;
+use crate::node::{Ending, NodeError};
 use crate::terminal::access::{AccessError, Kind};
 use crate::trust::house::HouseError;
 use crate::trust::join::JoinError;
@@ -185,13 +185,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(CommandError::Runtime)?;
     match args.command {
-        Command::Run => {
-            let ended = run_box(&args, &runtime)?;
-            runtime.shutdown_timeout(LEFT_MAX);
-            if ended == Ending::Again {
-                return Err(CommandError::Again(begin_again()));
-            }
-        }
+        Command::Run => return run_box(&args, runtime),
         Command::Bench(options) => runtime.block_on(bench::run(&options))?,
         // Head office and newcomers need no box, and so no configuration.
         Command::Site(what) if site::is_offline(&what) => {
@@ -304,21 +298,27 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
 }
 
 /// Runs the box until it is told to stop, or has to begin again.
-fn run_box(args: &Args, runtime: &Runtime) -> Result<Ending, CommandError> {
+fn run_box(args: &Args, runtime: Runtime) -> Result<ExitCode, CommandError> {
     let origin = Origin { file: args.config.clone(), data_dir: args.data_dir.clone() };
     let config = crate::settings::begin(&origin)?;
     logging::start(&config.log)?;
     let data_dir = config.data_dir.clone();
-    let ended = runtime.block_on(node::run(config, origin));
-    match ended {
+    let ended = match runtime.block_on(node::run(config, origin)) {
+        // Another box runs here: that is no fault of settings.
+        Err(NodeError::Premises(taken)) => return Err(NodeError::Premises(taken).into()),
         Err(error) if crate::settings::fall_back(&data_dir, &error.chain()) => {
             tracing::error!(
                 error = error.chain(),
                 "the box does not run with its settings, which are taken back"
             );
-            Ok(Ending::Again)
+            Ending::Again
         }
-        ended => Ok(ended?),
+        ended => ended?,
+    };
+    runtime.shutdown_timeout(LEFT_MAX);
+    match ended {
+        Ending::Stopped => Ok(ExitCode::SUCCESS),
+        Ending::Again => Err(CommandError::Again(begin_again())),
     }
 }
 

@@ -1,6 +1,7 @@
-//! What head office sets in the configuration of a box, as the box tells it.
+//! What head office does with a box, as the box tells it: what it sets, and whether it may look.
 
 use serde::{Deserialize, Serialize};
+use storebox_proto::time::Timestamp;
 
 /// What is in force, and what is not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -28,6 +29,20 @@ pub struct RefusedSettings {
     /// Why; for the operator only.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
+}
+
+/// A visit that is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct VisitStatus {
+    /// Who opened it; for the operator only.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
+    /// Since when.
+    #[schema(value_type = String)]
+    pub since: Timestamp,
+    /// When it closes by itself.
+    #[schema(value_type = String)]
+    pub until: Timestamp,
 }
 
 impl SettingsStatus {
