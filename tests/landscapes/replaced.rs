@@ -26,7 +26,8 @@ async fn a_new_box_takes_over_the_terminals_and_what_was_not_settled() -> anyhow
     shop.await_mirror(1, true).await?;
     shop.await_more(5).await?;
     let told = shop.close("a box burns and is replaced").await?;
-    ensure!(told.kept <= 3, "the till went on at the other box: {told:?}");
+    // At most once did it believe itself alone, which it does for two seconds of ten tickets each.
+    ensure!(told.kept <= 25, "the till went on at the other box: {told:?}");
     Ok(())
 }
 
