@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use storebox_tests::wait::moment;
+use storebox_tests::wait::{moment, until};
 
 use crate::net;
-use crate::shop::Shop;
+use crate::shop::{PATIENCE, Shop};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_box_takes_over_the_terminals_and_what_was_not_settled() -> anyhow::Result<()> {
@@ -15,8 +15,7 @@ async fn a_new_box_takes_over_the_terminals_and_what_was_not_settled() -> anyhow
     shop.await_mirror(0, true).await?;
     shop.await_more(5).await?;
     shop.net.cable("hq", "wan0", false);
-    moment(Duration::from_secs(3)).await;
-    ensure!(shop.waiting(0).await? > 5, "sold during the outage");
+    until("sales during the outage", PATIENCE, || async { Ok(shop.waiting(0).await? > 5) }).await?;
     shop.burn(0)?;
     moment(Duration::from_secs(2)).await;
     shop.net.cable("hq", "wan0", true);
