@@ -187,7 +187,8 @@ impl Tpm {
             return Ok(None);
         }
         let mut command = Command::new("swtpm");
-        command.args(["socket", "--tpm2", "--tpmstate"]);
+        // It ends with its machine, also when nobody is left to end it.
+        command.args(["socket", "--tpm2", "--terminate", "--tpmstate"]);
         command.arg(format!("dir={}", folder.join("tpm").display()));
         command.arg("--ctrl");
         command.arg(format!("type=unixio,path={}", folder.join("tpm.sock").display()));

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use super::{Error, Places, announce, io_error, replace, run};
 use crate::layout::Layout;
-use crate::provision::volume::{Volume, Window};
+use crate::provision::volume::{RESULT, Volume, Window};
 use crate::provision::{Disk, DiskKey, Encrypt, Provision};
 
 /// What the opened partition is called by the device mapper; a rule of udev knows it too.
@@ -90,6 +90,8 @@ pub fn open(places: &Places) -> Result<Guard, Error> {
             let text = format!("the box does not start: {error}");
             announce::on_console(places, &text);
             announce::on_paper(places, &text);
+            // Most boxes have neither screen nor printer.
+            let _ = on_volume(places, &text);
         }
     }
     opened
@@ -132,6 +134,17 @@ fn wish_of(places: &Places) -> Disk {
         Some(Provision::parse(&name, &volume.read(&name).ok()?).ok()?.disk)
     };
     read().unwrap_or_default()
+}
+
+/// Where the technician looks who has only a laptop.
+fn on_volume(places: &Places, text: &str) -> Option<()> {
+    let options = OpenOptions::new().read(true).write(true).clone();
+    let mut disk = options.open(places.config_volume()).ok()?;
+    let bytes = disk.seek(SeekFrom::End(0)).ok()?;
+    let volume = Volume::open(Window::new(&disk, 0, bytes)).ok()?;
+    volume.write(RESULT, format!("{text}\r\n").as_bytes()).ok()?;
+    volume.close().ok()?;
+    disk.sync_all().ok()
 }
 
 /// The volume is looked at before anything is taken from it: no access time, no answer.

@@ -1,6 +1,7 @@
 //! What is decided about the data partition; that it holds is tried on a machine (`image/trial sealed`).
 
 use super::*;
+use crate::provision::volume;
 
 const UUID: &str = "8f3c1d52-77aa-4c0e-9b1d-2a6e4f905b17\n";
 
@@ -74,6 +75,32 @@ fn a_key_is_in_memory_only_while_it_is_used_and_for_root_alone() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "07".repeat(32));
     drop(file);
     assert!(!path.exists());
+}
+
+#[test]
+fn the_shops_file_is_looked_at_and_stays_and_a_refusal_is_left_beside_it() {
+    const BYTES: u64 = 16 << 20;
+    const EXAMPLE: &str = include_str!("../../../storebox.example.toml");
+    let (dir, places) = machine(UUID);
+    assert_eq!(wish_of(&places), Disk::default(), "no volume");
+    fs::create_dir_all(dir.path().join("dev/disk/by-partlabel")).unwrap();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let open = || options.open(places.config_volume()).unwrap();
+    open().set_len(BYTES).unwrap();
+    volume::format(&mut Window::new(open(), 0, BYTES), 1).unwrap();
+    assert_eq!(wish_of(&places), Disk::default(), "no file");
+    let volume = Volume::open(Window::new(open(), 0, BYTES)).unwrap();
+    let text = EXAMPLE.replace("# encrypt = \"tpm\"", "encrypt = \"tpm\"");
+    volume.write(volume::FILE, text.as_bytes()).unwrap();
+    volume.close().unwrap();
+    let before = fs::read(places.config_volume()).unwrap();
+    assert_eq!(wish_of(&places).encrypt, Some(Encrypt::Tpm));
+    assert_eq!(fs::read(places.config_volume()).unwrap(), before, "only looked at");
+    on_volume(&places, &Refusal::OtherMachine.to_string()).unwrap();
+    let volume = Volume::open(Window::new(open(), 0, BYTES)).unwrap();
+    assert!(volume.read(RESULT).unwrap().starts_with(b"the disk was sealed on another machine"));
+    assert!(volume.provisioning().unwrap().is_some(), "the file is still to be taken in");
 }
 
 #[test]
