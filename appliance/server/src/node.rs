@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use zeroize::Zeroizing;
 
 use crate::chronicle::Keeper;
-use crate::config::{Config, Origin, Role};
+use crate::config::{Config, Origin};
 use crate::http::live::Live;
 use crate::http::rate::Rates;
 use crate::http::sealed::Sealing;

@@ -100,6 +100,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::Level;
 
     fn one(key: &str, value: Value) -> Values {
         Values::from([(key.to_owned(), value)])
@@ -167,7 +168,7 @@ mod tests {
         let config = parse_with("box.toml", file, &values, &[environment]).unwrap();
         let terminal = &config.terminal;
         assert_eq!((terminal.batch_size, terminal.popup_minutes), (200, 3));
-        assert_eq!((config.log.level.to_string(), config.log.modules.len()), ("warn".into(), 1));
+        assert_eq!((config.log.level, config.log.modules.len()), (Level::Warn, 1));
         let bad = one("terminal.batch_size", json!(0));
         let error = parse_with("box.toml", file, &bad, &[]).unwrap_err().to_string();
         assert!(error.starts_with("head office's settings: key terminal.batch_size"), "{error}");

@@ -27,6 +27,8 @@ fn status() -> Status {
         reasons: Vec::new(),
         feeds: Vec::new(),
         drill: None,
+        settings: None,
+        visit: None,
         outbox: Some(OutboxStatus { held_max: 1000, ..OutboxStatus::default() }),
         ledger: None,
         listeners: Vec::new(),
