@@ -166,9 +166,7 @@ async fn build(
     supervisor: &Supervisor,
 ) -> Result<Built, NodeError> {
     let key = key::open(&config.data_dir)?;
-    let public_key = key::public_text(&key);
-    let mut panel =
-        PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
+    let mut panel = panel_of(config, &key, supervisor);
     let (vault, logins) = secrets_of(config, &key)?;
     let (access, trust) = (Access::open(&config.data_dir)?, Trust::open(config, &vault)?);
     let (is_vault_locked, seals) = (vault.is_locked(), Seals::open(vault.clone())?);
@@ -196,8 +194,7 @@ async fn build(
     let mut routers = role::start(&basics, &mut panel).await?;
     admin::report(&access, &mut panel);
     trust.report(config, &mut panel);
-    panel.add(status::report_machine(&config.data_dir, &config.machine));
-    panel.add(move |status| status.machine.vault_locked = is_vault_locked);
+    report_machine(config, is_vault_locked, &mut panel);
     let (drills, visits) =
         (care::drills(config, &valve, &mut panel), care::visits(config, &mut panel));
     let (panel, traffic) = (panel.finish(), Traffic::default());
@@ -209,11 +206,9 @@ async fn build(
     routers.extend(fleet.map(fleet::routes));
     routers.extend(settings.map(|desk| care::start_settings(desk, &panel, supervisor)));
     routers.extend(drills.map(|drills| care::start_drills(drills, &panel, &traffic, supervisor)));
-    let live = Live::new(panel.clone(), supervisor.root());
-    supervisor.spawn_owner("live", |stop| live.clone().run(stop));
     routers.extend([
         keep_chronicle(config, &panel, &traffic, supervisor)?,
-        live.routes(),
+        go_live(&panel, supervisor),
         health::routes(panel.clone()),
         metrics.routes(),
     ]);
@@ -234,6 +229,22 @@ async fn build(
         #[cfg(test)]
         document: _document,
     })
+}
+
+fn panel_of(config: &Config, key: &SigningKey, supervisor: &Supervisor) -> PanelBuilder {
+    let public_key = key::public_text(key);
+    PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone())
+}
+
+fn report_machine(config: &Config, is_vault_locked: bool, panel: &mut PanelBuilder) {
+    panel.add(status::report_machine(&config.data_dir, &config.machine));
+    panel.add(move |status| status.machine.vault_locked = is_vault_locked);
+}
+
+fn go_live(panel: &Panel, supervisor: &Supervisor) -> OpenApiRouter {
+    let live = Live::new(panel.clone(), supervisor.root());
+    supervisor.spawn_owner("live", |stop| live.clone().run(stop));
+    live.routes()
 }
 
 /// Who comes in, and what everybody may see.

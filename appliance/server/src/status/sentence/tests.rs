@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use storebox_proto::time::Timestamp;
 
 use super::*;
+use crate::status::{RefusedSettings, SettingsStatus, VisitStatus};
 use crate::status::{
     ChannelsStatus, DeliveryStatus, DeviceTrouble, FeedStatus, HookStatus, LedgerStatus,
     MachineStatus, PushFigures, TaskLine,
@@ -372,4 +373,28 @@ proptest! {
         let levels: Vec<_> = found.iter().map(|finding| finding.level).collect();
         prop_assert!(levels.is_sorted_by(|a, b| a >= b), "{:?}", levels);
     }
+}
+
+#[test]
+fn what_head_office_does_with_a_box_is_said_and_stops_nothing() {
+    let mut seen = status();
+    seen.visit = Some(VisitStatus {
+        by: "anna".to_owned(),
+        since: at("2026-11-22T10:02:00Z"),
+        until: at("2026-11-22T10:32:00Z"),
+    });
+    assert_eq!(said(&seen), "Head office may look at this box until 10:32 UTC");
+    let mut seen = status();
+    let refused = RefusedSettings { revision: 7, why: "key log.level: no such level".to_owned() };
+    let state = "proven".to_owned();
+    seen.settings =
+        Some(SettingsStatus { state, refused: Some(refused), ..SettingsStatus::default() });
+    let found = findings(&seen).remove(0);
+    assert_eq!(
+        (found.level, found.text.as_str()),
+        (
+            Level::Notice,
+            "Settings 7 of head office are not in force here: key log.level: no such level"
+        )
+    );
 }
