@@ -64,7 +64,7 @@ async fn head_office_sees_a_box_only_while_somebody_at_the_store_lets_it() -> an
     for words in ["opened    anna", "looked    olga", "/doctor", "closed    ben"] {
         ensure!(audit.contains(words), "{words} is not in\n{audit}");
     }
-    ensure!(log_of(&site.stage.store)?.contains("minutes=5"));
+    ensure!(log_of(&site.stage.store)?.contains("seconds=300"));
 
     // A box that starts anew is closed.
     site.stage.store.ask(&["visit", "open", "--minutes", "5", "--by", "anna"])?;
@@ -81,11 +81,12 @@ async fn a_visit_ends_by_itself_and_head_office_opens_one_only_where_that_is_con
     let folder = tempfile::tempdir()?;
     let site = Site::open(folder.path(), "[visits]\non_request = true\n").await?;
     let operator = site.stage.main.ask(&["operator", "add", "olga"])?;
-    site.stage.main.ask(&["visit", "knock", "store-367", "--minutes", "1", "--by", "olga"])?;
+    let knock = json!({"seconds": 8, "by": "olga"});
+    let path = "/v1/boxes/store-367/knock";
+    site.stage.main.control("POST", path, Some(&knock)).await?;
     let shown = await_open(&site, &operator).await?;
     ensure!(shown["status"] == 200, "{shown}");
-    // One minute is the shortest visit there is.
-    wait::until("the end of the visit", 2 * PATIENCE, || async {
+    wait::until("the end of the visit", PATIENCE, || async {
         Ok(!findings(&site).await?.contains("may look"))
     })
     .await?;

@@ -164,8 +164,8 @@ pub const RING_MEMBERS_MAX: usize = 1500;
 /// Values that one record of settings carries.
 pub const SETTINGS_VALUES_MAX: usize = 64;
 
-/// The longest visit of head office.
-pub const VISIT_MINUTES_MAX: u32 = 240;
+/// The longest visit of head office, in seconds.
+pub const VISIT_SECONDS_MAX: u32 = 240 * 60;
 /// The name of a person in its audit.
 pub const VISIT_NAME_CHARS_MAX: usize = 60;
 /// The longest thing that is shown.

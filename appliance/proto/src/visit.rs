@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{VISIT_MINUTES_MAX, VISIT_NAME_CHARS_MAX};
+use crate::limits::{VISIT_NAME_CHARS_MAX, VISIT_SECONDS_MAX};
 use crate::time::Timestamp;
 
 /// What may be looked at: paths of the box's own HTTP that are only read, and its doctor.
@@ -90,7 +90,7 @@ pub struct Asked {
 #[serde(deny_unknown_fields)]
 pub struct Order {
     /// How long it is to be open.
-    pub minutes: u32,
+    pub seconds: u32,
     /// Who opens it.
     pub by: String,
 }
@@ -99,8 +99,8 @@ pub struct Order {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// Out of bounds.
-    #[error("field minutes: must be 1 to {VISIT_MINUTES_MAX}")]
-    Minutes,
+    #[error("field seconds: must be 1 to {VISIT_SECONDS_MAX}")]
+    Seconds,
     /// Nobody says who opens it.
     #[error("field by: say who opens it, in 1 to {VISIT_NAME_CHARS_MAX} characters")]
     By,
@@ -143,17 +143,16 @@ pub struct Visit {
 impl Visit {
     /// Opens it, or gives an open one another end.
     pub fn open(&mut self, order: &Order, at: Timestamp, now: Instant) -> Result<(), Refused> {
-        if !(1..=VISIT_MINUTES_MAX).contains(&order.minutes) {
-            return Err(Refused::Minutes);
+        if !(1..=VISIT_SECONDS_MAX).contains(&order.seconds) {
+            return Err(Refused::Seconds);
         }
         let by = order.by.trim();
         if by.is_empty() || by.chars().count() > VISIT_NAME_CHARS_MAX {
             return Err(Refused::By);
         }
-        let seconds = u64::from(order.minutes) * 60;
-        let ms = at.unix_ms().saturating_add(i64::from(order.minutes) * 60_000);
+        let ms = at.unix_ms().saturating_add(i64::from(order.seconds) * 1000);
         let until = Timestamp::from_unix_ms(ms);
-        let ends = now + Duration::from_secs(seconds);
+        let ends = now + Duration::from_secs(order.seconds.into());
         self.open = Some(Open { by: by.to_owned(), since: at, until, ends });
         self.tell(at, "opened", by, &format!("until {until}"));
         Ok(())
@@ -232,8 +231,8 @@ mod tests {
         Instant::now()
     }
 
-    fn order(minutes: u32, by: &str) -> Order {
-        Order { minutes, by: by.to_owned() }
+    fn order(seconds: u32, by: &str) -> Order {
+        Order { seconds, by: by.to_owned() }
     }
 
     fn question(path: &str) -> Question {
@@ -246,7 +245,7 @@ mod tests {
     fn nothing_is_seen_before_somebody_opens_and_after_its_time() {
         let (zero, mut visit) = (start(), Visit::default());
         assert!(!visit.admit(&question("/v1/status"), AT, zero));
-        visit.open(&order(10, "anna"), AT, zero).unwrap();
+        visit.open(&order(600, "anna"), AT, zero).unwrap();
         let later = zero + Duration::from_secs(599);
         assert!(visit.admit(&question("/v1/status"), AT, later));
         assert_eq!(visit.left(later), Duration::from_secs(1));
@@ -260,7 +259,7 @@ mod tests {
     #[test]
     fn only_what_is_on_the_list_is_seen() {
         let (zero, mut visit) = (start(), Visit::default());
-        visit.open(&order(10, "anna"), AT, zero).unwrap();
+        visit.open(&order(600, "anna"), AT, zero).unwrap();
         for path in ["/v1/outbox", "/v1/status/", "/v1/status?x=1", "/v1/models/User/records", ""] {
             assert!(!visit.admit(&question(path), AT, zero), "{path}");
         }
@@ -272,21 +271,21 @@ mod tests {
     #[test]
     fn a_visit_without_an_end_or_a_name_is_refused() {
         let (zero, mut visit) = (start(), Visit::default());
-        let mut open = |minutes, by: &str| visit.open(&order(minutes, by), AT, zero);
-        assert_eq!(open(0, "anna"), Err(Refused::Minutes));
-        assert_eq!(open(VISIT_MINUTES_MAX + 1, "anna"), Err(Refused::Minutes));
+        let mut open = |seconds, by: &str| visit.open(&order(seconds, by), AT, zero);
+        assert_eq!(open(0, "anna"), Err(Refused::Seconds));
+        assert_eq!(open(VISIT_SECONDS_MAX + 1, "anna"), Err(Refused::Seconds));
         assert_eq!(open(1, " "), Err(Refused::By));
         assert_eq!(open(1, &"x".repeat(100)), Err(Refused::By));
     }
 
     proptest! {
         #[test]
-        fn what_is_open_ends(acts in prop::collection::vec((0u8..4, 1u32..240, 0u64..9000), 0..40)) {
+        fn what_is_open_ends(acts in prop::collection::vec((0u8..4, 1u32..14_400, 0u64..9000), 0..40)) {
             let (zero, mut visit, mut now) = (start(), Visit::default(), start());
-            for (act, minutes, wait) in acts {
+            for (act, seconds, wait) in acts {
                 now += Duration::from_secs(wait);
                 match act {
-                    0 => visit.open(&order(minutes, "anna"), AT, now).unwrap(),
+                    0 => visit.open(&order(seconds, "anna"), AT, now).unwrap(),
                     1 => { visit.close("ben", AT, now); }
                     2 => { visit.admit(&question("/v1/status"), AT, now); }
                     _ => visit.handle_timeout(AT, now),

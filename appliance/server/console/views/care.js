@@ -25,7 +25,7 @@ export class Care {
   async open() {
     const minutes = Number(this.minutes.value);
     if (!Number.isInteger(minutes) || minutes < 1 || minutes > 240) throw new Error("Say for how many minutes, 1 to 240.");
-    await post("/v1/visit", { minutes, by: this.by.value.trim() });
+    await post("/v1/visit", { seconds: minutes * 60, by: this.by.value.trim() });
     await this.again();
   }
 

@@ -22,7 +22,7 @@ pub(super) async fn run(data_dir: &Path, what: Visit) -> Result<(), CommandError
     let control = Control::open(data_dir)?;
     match what {
         Visit::Open { minutes, by } => {
-            control.tell("/v1/visit", &json!({ "minutes": minutes, "by": name(by) })).await?;
+            control.tell("/v1/visit", &json!({ "seconds": minutes * 60, "by": name(by) })).await?;
             say(&format!(
                 "Head office may look at this box for {minutes} minutes; `storebox visit close` ends it sooner."
             ));
@@ -48,7 +48,7 @@ pub(super) async fn run(data_dir: &Path, what: Visit) -> Result<(), CommandError
             }
         }
         Visit::Knock { node, minutes, by } => {
-            let body = json!({ "minutes": minutes, "by": name(by) });
+            let body = json!({ "seconds": minutes * 60, "by": name(by) });
             control.tell(&format!("/v1/boxes/{node}/knock"), &body).await?;
             say(&format!("{node} hears it at its next call, if its configuration lets it open."));
         }

@@ -18,8 +18,8 @@ use crate::visit::{Desk, Hall, LookError, OpenError};
 
 /// The longest name of a person.
 const NAME_CHARS_MAX: usize = 60;
-/// A visit that head office wishes for, if it does not say how long.
-const MINUTES: u32 = 30;
+/// A visit of which nobody says how long it is to be.
+const SECONDS: u32 = 30 * 60;
 
 /// The routes of a box in a shop.
 pub fn box_routes(desk: Desk) -> OpenApiRouter {
@@ -39,9 +39,9 @@ pub fn office_routes(hall: Hall) -> OpenApiRouter {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
-    /// How long, 1 to 240.
+    /// How long, 1 to 14400.
     #[serde(default)]
-    minutes: Option<u32>,
+    seconds: Option<u32>,
     /// Who wants it.
     #[serde(default)]
     by: Option<String>,
@@ -88,9 +88,9 @@ async fn audit(State(desk): State<Desk>) -> Json<Vec<Entry>> {
 async fn open(
     State(desk): State<Desk>,
     Extension(identity): Extension<Identity>,
-    Json(Wanted { minutes, by }): Json<Wanted>,
+    Json(Wanted { seconds, by }): Json<Wanted>,
 ) -> Result<StatusCode, Refusal> {
-    let order = Order { minutes: minutes.unwrap_or(MINUTES), by: name(by, &identity) };
+    let order = Order { seconds: seconds.unwrap_or(SECONDS), by: name(by, &identity) };
     let opened = tokio::task::spawn_blocking(move || desk.let_in(&order)).await;
     let opened = opened.map_err(|_| Refusal::new(Code::Busy, "the box stops"))?;
     opened.map(|()| StatusCode::NO_CONTENT).map_err(|error| {
@@ -153,9 +153,9 @@ async fn knock(
     State(hall): State<Hall>,
     Extension(identity): Extension<Identity>,
     Path(node): Path<String>,
-    Json(Wanted { minutes, by }): Json<Wanted>,
+    Json(Wanted { seconds, by }): Json<Wanted>,
 ) -> Result<StatusCode, Refusal> {
-    let order = Order { minutes: minutes.unwrap_or(MINUTES), by: name(by, &identity) };
+    let order = Order { seconds: seconds.unwrap_or(SECONDS), by: name(by, &identity) };
     hall.knock(&node_of(&node)?, order);
     Ok(StatusCode::ACCEPTED)
 }

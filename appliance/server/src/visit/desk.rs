@@ -81,7 +81,7 @@ impl Desk {
     /// Lets head office look for a while, once it is written down who does it.
     pub fn let_in(&self, order: &Order) -> Result<(), OpenError> {
         self.change(|visit, at, now| visit.open(order, at, now))??;
-        tracing::warn!(by = order.by, minutes = order.minutes, "head office may look at this box");
+        tracing::warn!(by = order.by, seconds = order.seconds, "head office may look at this box");
         Ok(())
     }
 

@@ -2,11 +2,11 @@ use proptest::prelude::*;
 use storebox_proto::time::Timestamp;
 
 use super::*;
-use crate::status::{RefusedSettings, SettingsStatus, VisitStatus};
 use crate::status::{
     ChannelsStatus, DeliveryStatus, DeviceTrouble, FeedStatus, HookStatus, LedgerStatus,
     MachineStatus, PushFigures, TaskLine,
 };
+use crate::status::{RefusedSettings, SettingsStatus, VisitStatus};
 
 const HEAD_OFFICE: &str = "https://office.example";
 
