@@ -287,13 +287,18 @@ impl Drop for KeyFile {
     }
 }
 
+/// What guards the data partition of this start, in words.
+pub(super) fn guard(places: &Places) -> Option<String> {
+    fs::read_to_string(note(places)).ok()
+}
+
 fn note(places: &Places) -> PathBuf {
     places.run().join("disk")
 }
 
 /// What to say if the file asks for another seal than the partition has had since it was made.
 pub(super) fn is_other(places: &Places, wish: &Disk) -> Option<String> {
-    let has = fs::read_to_string(note(places)).ok()?;
+    let has = guard(places)?;
     let wants = match wish.encrypt? {
         Encrypt::Tpm => Guard::Tpm,
         Encrypt::Provisioned => Guard::Machine,
