@@ -40,6 +40,7 @@ use crate::supervise::{Fatal, Supervisor};
 use crate::terminal::access::{Access, AccessError};
 use crate::trust::customer::Customer;
 use crate::trust::line::Lines;
+use crate::trust::proxy::Proxy;
 use crate::valve::Valve;
 
 mod beacon;
@@ -153,7 +154,8 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let customer = trust::customer(config, supervisor);
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
     let sealing = Sealing::new(seals.clone(), &config.seal);
-    let (lines, valve) = (Lines::new(&config.data_dir, trust.house().cloned()), Valve::default());
+    let (proxy, valve) = (Proxy::of(&config.proxy), Valve::default());
+    let lines = Lines::through(proxy, &config.data_dir, trust.house().cloned());
     let line = role::open_line(config, &lines)?;
     let basics = Basics {
         config,
@@ -172,6 +174,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let mut routers = role::start(&basics, &mut panel).await?;
     admin::report(&access, &mut panel);
     trust.report(config, &mut panel);
+    role::report_proxy(&lines, &mut panel);
     panel.add(status::report_machine(&config.data_dir, &config.machine.slots_file));
     panel.add(move |status| status.machine.vault_locked = is_vault_locked);
     let drills = drills(config, &valve, &mut panel);

@@ -211,7 +211,7 @@ pub struct DeliveryStatus {
 pub struct LineStatus {
     /// Where it leads.
     pub to: String,
-    /// What for: `masterdata` or `transactions`.
+    /// What for: `masterdata`, `transactions`, or `proxy` for what the others lead through.
     pub service: String,
     /// Whether the last attempt was answered.
     pub up: bool,
@@ -225,6 +225,9 @@ pub struct LineStatus {
     #[schema(value_type = Option<String>)]
     pub since: Option<Timestamp>,
 }
+
+/// The service of a line that others lead through.
+pub const PROXY: &str = "proxy";
 
 /// A device of a box.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

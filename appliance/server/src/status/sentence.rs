@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use storebox_proto::time::{ClockConfidence, Timestamp};
 
-use super::{DeviceStatus, DrillStatus, LineStatus, OutboxStatus, Status};
+use super::{DeviceStatus, DrillStatus, LineStatus, OutboxStatus, PROXY, Status};
 use crate::tiers::SourceStatus;
 
 mod channels;
@@ -160,6 +160,11 @@ fn money(status: &Status, found: &mut Vec<Finding>) {
 fn lines(status: &Status, found: &mut Vec<Finding>) {
     let head_office = head_office(status);
     let mut told: Vec<&str> = Vec::new();
+    // First: what it is the way to is away with it.
+    for line in status.lines.iter().filter(|line| !line.up && line.service == PROXY) {
+        told.push(&line.to);
+        found.push(proxy_away(status, line));
+    }
     for line in status.lines.iter().filter(|line| !line.up) {
         // What a drill cuts is told as such; a server that refuses this box did so before.
         if told.contains(&line.to.as_str()) || (status.drill.is_some() && !line.is_refused) {
@@ -234,6 +239,17 @@ fn head_office_away(status: &Status, down: &[&LineStatus]) -> Finding {
     let advice = "Nothing is lost and sales go up by themselves when the line is back. \
                   If it stays away, check the cable and the power of the shop's router.";
     Finding::new(Level::Notice, "line_down", text).advise(advice).at(at)
+}
+
+fn proxy_away(status: &Status, line: &LineStatus) -> Finding {
+    let (since, at) = since(status, &[line]);
+    let (waiting, selling) = (waiting(status.outbox.as_ref()), continues(status));
+    let text = format!("The proxy {} does not work{since}{waiting}{selling}", cut(&line.to));
+    let advice = format!(
+        "Ask whoever looks after the shop's network, and tell them this: {}.",
+        cut(&line.detail)
+    );
+    Finding::new(Level::Notice, "proxy_down", text).advise(advice).at(at)
 }
 
 fn server_away(status: &Status, down: &[&LineStatus]) -> Finding {
