@@ -16,11 +16,11 @@ use storebox_image::slot::Slot;
 use storebox_tests::wait;
 
 use crate::cuts::{Left, judge, start_from_the_cut};
+use crate::disk;
 use crate::drive::{Drive, Loss};
 use crate::figures::{figure, say};
 use crate::machine::{Machine, Parts};
 use crate::start::{Bench, PATIENCE};
-use crate::{disk, serving, shell};
 
 /// Processor seconds of emulation between two losses; an update with its restart takes about a hundred.
 const STEP_S: f64 = 1.2;
@@ -51,7 +51,8 @@ pub(crate) async fn campaign(
     losses_min: u32,
     start_every: u32,
 ) -> anyhow::Result<()> {
-    begin(bench, new).await?;
+    // The box's own unit finds the stick, installs from it and restarts.
+    bench.shell("systemctl start --no-block storebox-update.service")?;
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     figure("seed of the losses", seed);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -83,19 +84,12 @@ pub(crate) async fn campaign(
 
 /// Every other loss takes all that was not flushed, the rest chance picks.
 fn pick(step: u32) -> Loss {
-    if step % 2 == 0 { Loss::Half } else { Loss::All }
+    if step.is_multiple_of(2) { Loss::Half } else { Loss::All }
 }
 
-/// Brings the release into the machine and has the box's own unit install it.
-async fn begin(bench: &mut Bench, new: &Path) -> anyhow::Result<()> {
-    let (url, _) = serving::serve(&new.join("update.raucb")).await?;
-    let folder = bench.machine().folder().to_owned();
-    let to = "/var/lib/storebox-updates/update.raucb";
-    let fetch = format!("curl -sSf -o {to} {url} && sync");
-    let fetched = tokio::task::spawn_blocking(move || shell::at(&folder, &fetch, PATIENCE));
-    let (code, said) = fetched.await??;
-    ensure!(code == 0, "{said}");
-    bench.shell("systemctl start --no-block storebox-update.service").map(|_| ())
+/// Puts the release on a stick, which is in the machine from the start.
+pub(crate) fn plug_in(bench: &Bench, new: &Path) -> anyhow::Result<()> {
+    disk::stick(&new.join("update.raucb"), bench.folder.join("stick.img")).map(|_| ())
 }
 
 fn keep_path(bench: &Bench, step: u32) -> Kept {

@@ -83,6 +83,9 @@ fn run(args: &Args) -> anyhow::Result<()> {
             bench.close();
             return Ok(());
         }
+        if let Some(new) = args.new.as_ref().filter(|_| args.kills.is_some()) {
+            kills::plug_in(&bench, new)?;
+        }
         bench.start_and_sell().await?;
         if let Some(new) = &args.new {
             let every = args.start_every;

@@ -27,8 +27,10 @@ const CANCEL: u32 = 21;
 const CONTROL: u32 = 100;
 const BULK: u32 = 101;
 
-/// The one ability that is claimed: telling how long packets may be.
-const TELLS_PACKET_SIZES: u32 = 1 << 4;
+/// What a USB 3 port wants of its other end: the length of packets is told, ids have 64 bits, lengths 32.
+const ABLE: u32 = 1 << 4 | 1 << 5 | 1 << 6;
+/// The head of a packet to or from a pipe.
+const PIPE_HEAD: usize = 10;
 const HELLO_BYTES: usize = 64;
 const PACKET_BYTES_MAX: u32 = 1 << 20;
 const FULL_SPEED: u8 = 1;
@@ -94,7 +96,7 @@ impl Printer {
         // What breaks it is seen by whoever waits for paper.
         std::thread::spawn(move || -> anyhow::Result<()> {
             let (stream, _) = listener.accept()?;
-            let told = print(&mut Port { stream }, &printed);
+            let told = print(&mut Port { stream, is_open: false }, &printed);
             if let Err(error) = &told {
                 crate::figures::say(&format!("the printer broke: {error:#}"));
             }
@@ -119,32 +121,38 @@ impl Printer {
 
 struct Port {
     stream: UnixStream,
+    /// Both sides have told what they are able to.
+    is_open: bool,
 }
 
 struct Packet {
     kind: u32,
-    id: u32,
+    id: u64,
     body: Vec<u8>,
 }
 
 impl Port {
-    fn send(&mut self, kind: u32, id: u32, body: &[u8]) -> anyhow::Result<()> {
+    fn send(&mut self, kind: u32, id: u64, body: &[u8]) -> anyhow::Result<()> {
         let length = u32::try_from(body.len())?;
-        let head = [kind, length, id].map(u32::to_le_bytes).concat();
-        Ok(self.stream.write_all(&[head.as_slice(), body].concat())?)
+        let mut packet = [kind, length].map(u32::to_le_bytes).concat();
+        packet.extend_from_slice(&id.to_le_bytes()[..if self.is_open { 8 } else { 4 }]);
+        packet.extend_from_slice(body);
+        Ok(self.stream.write_all(&packet)?)
     }
 
     /// The next packet; nothing once the machine is gone.
     fn receive(&mut self) -> anyhow::Result<Option<Packet>> {
-        let mut head = [0; 12];
-        match self.stream.read_exact(&mut head) {
+        let mut head = [0; 16];
+        let length = if self.is_open { 16 } else { 12 };
+        match self.stream.read_exact(&mut head[..length]) {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
             read => read?,
         }
         let number =
             |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        let (kind, length, id) = (number(0), number(4), number(8));
+        let (kind, length) = (number(0), number(4));
+        let id = u64::from(number(12)) << 32 | u64::from(number(8));
         ensure!(length <= PACKET_BYTES_MAX, "a packet of {length} bytes");
         let mut body = vec![0; usize::try_from(length)?];
         self.stream.read_exact(&mut body)?;
@@ -155,8 +163,13 @@ impl Port {
 fn print(port: &mut Port, paper: &Mutex<Vec<u8>>) -> anyhow::Result<()> {
     let mut hello = b"storebox trial printer".to_vec();
     hello.resize(HELLO_BYTES, 0);
-    hello.extend_from_slice(&TELLS_PACKET_SIZES.to_le_bytes());
+    hello.extend_from_slice(&ABLE.to_le_bytes());
     port.send(HELLO, 0, &hello)?;
+    let Some(theirs) = port.receive()? else { return Ok(()) };
+    let able = theirs.body.get(HELLO_BYTES..HELLO_BYTES + 4);
+    let able = able.and_then(|able| able.try_into().ok()).map(u32::from_le_bytes);
+    ensure!(theirs.kind == HELLO && able.unwrap_or(0) & ABLE == ABLE, "an older emulator");
+    port.is_open = true;
     port.send(ENDPOINTS, 0, &endpoints())?;
     port.send(INTERFACES, 0, &interfaces())?;
     let device = [FULL_SPEED, 0, 0, 0, DEVICE[8], DEVICE[9], DEVICE[10], DEVICE[11]];
@@ -174,22 +187,22 @@ fn answer(port: &mut Port, packet: &Packet, paper: &Mutex<Vec<u8>>) -> anyhow::R
         SET_ALTERNATIVE | GET_ALTERNATIVE => port.send(ALTERNATIVE_IS, *id, &[OK, 0, 0]),
         CONTROL => control(port, *id, body),
         BULK if body.first() == Some(&OUT) => {
-            let data = body.get(8..).context("a bulk packet has a head of eight bytes")?;
+            let data = body.get(PIPE_HEAD..).context("a packet to a pipe has a head")?;
             paper.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(data);
-            let mut head = body[..8].to_vec();
+            let mut head = body[..PIPE_HEAD].to_vec();
             head[1] = OK;
             port.send(BULK, *id, &head)
         }
         // It has nothing to say, until nobody asks any more.
         BULK => Ok(()),
-        CANCEL => port.send(BULK, *id, &[IN, CANCELLED, 0, 0, 0, 0, 0, 0]),
+        CANCEL => port.send(BULK, *id, &[IN, CANCELLED, 0, 0, 0, 0, 0, 0, 0, 0]),
         // What the emulator tells of itself, and resets.
         _ => Ok(()),
     }
 }
 
 /// Answers a question about the printer.
-fn control(port: &mut Port, id: u32, body: &[u8]) -> anyhow::Result<()> {
+fn control(port: &mut Port, id: u64, body: &[u8]) -> anyhow::Result<()> {
     ensure!(body.len() >= 10, "a control packet has a head of ten bytes");
     let (request, to, value) = (body[1], body[2], [body[4], body[5]]);
     let length = usize::from(u16::from_le_bytes([body[8], body[9]]));

@@ -25,7 +25,7 @@ use crate::tiers::SourceStatus;
 pub use channels::{ChannelsStatus, HookStatus, PushFigures};
 pub use machine::{MachineStatus, SlotStatus, SlotsStatus, UpdateLine, report as report_machine};
 use memory::LineMemory;
-pub use sentence::{Finding, Level, findings};
+pub use sentence::{Finding, Level, PROXY, findings};
 
 /// Why a box is not ready that is on its way out.
 const STOPPING: &str = "the box is stopping";
@@ -225,9 +225,6 @@ pub struct LineStatus {
     #[schema(value_type = Option<String>)]
     pub since: Option<Timestamp>,
 }
-
-/// The service of a line that others lead through.
-pub const PROXY: &str = "proxy";
 
 /// A device of a box.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]

@@ -10,13 +10,16 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use storebox_proto::time::{ClockConfidence, Timestamp};
 
-use super::{DeviceStatus, DrillStatus, LineStatus, OutboxStatus, PROXY, Status};
+use super::{DeviceStatus, DrillStatus, LineStatus, OutboxStatus, Status};
 use crate::tiers::SourceStatus;
 
 mod channels;
 mod devices;
 #[cfg(test)]
 mod tests;
+
+/// The service of a line that others lead through.
+pub const PROXY: &str = "proxy";
 
 /// Below this share of the disk, in percent, somebody should look.
 const DISK_FREE_PERCENT_MIN: u64 = 5;
