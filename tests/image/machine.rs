@@ -33,6 +33,8 @@ const SHELL_WANTED: &str = "[Unit]\nWants=trial-shell.service\n";
 /// A running machine; it loses its power when this is dropped.
 pub(crate) struct Machine {
     child: Child,
+    /// Its TPM, a program that ends with it.
+    _tpm: Option<Tpm>,
     folder: PathBuf,
     started: Instant,
 }
@@ -51,8 +53,8 @@ pub(crate) struct Parts<'a> {
 }
 
 impl Machine {
-    /// Switches a machine on. Its files are in `folder`, inside the tools' tree: `disk.raw`, and
-    /// `stick.img` if there is one.
+    /// Switches a machine on. Its files are in `folder`, inside the tools' tree: `disk.raw`, and if
+    /// there are, `stick.img`, the folder `tpm` of its TPM, and `uuid`, the number of its board.
     pub(crate) fn start(tools: &Tools, folder: &Path) -> anyhow::Result<Self> {
         Self::of(Parts { plugged: true, ..Parts::default() }, tools, folder)
     }
@@ -64,7 +66,7 @@ impl Machine {
 
     /// One that is put together from these.
     pub(crate) fn of(parts: Parts<'_>, tools: &Tools, folder: &Path) -> anyhow::Result<Self> {
-        for name in ["shell.sock", "qmp.sock"] {
+        for name in ["shell.sock", "qmp.sock", "tpm.sock"] {
             let _ = fs::remove_file(folder.join(name));
         }
         let vars = folder.join("vars.fd");
@@ -96,6 +98,15 @@ impl Machine {
             command.args(["-drive", &stick]);
             command.args(["-device", "usb-storage,drive=stick,serial=trial,removable=on"]);
         }
+        let tpm = Tpm::start(folder)?;
+        if tpm.is_some() {
+            command.args(["-chardev", &format!("socket,id=tpm,path={}", at("tpm.sock"))]);
+            command.args(["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device"]);
+            command.arg("tpm-crb,tpmdev=tpm0");
+        }
+        if let Ok(uuid) = fs::read_to_string(folder.join("uuid")) {
+            command.args(["-uuid", uuid.trim()]);
+        }
         if let Some(socket) = parts.printer {
             command.args(["-chardev", &format!("socket,id=printer,path={}", seen(socket))]);
             command.args(["-device", "usb-redir,chardev=printer"]);
@@ -114,7 +125,7 @@ impl Machine {
         let log = fs::File::create(folder.join("qemu.log"))?;
         command.stdout(Stdio::null()).stderr(log);
         let child = command.spawn().context("start the emulator")?;
-        Ok(Self { child, folder: folder.to_owned(), started: now() })
+        Ok(Self { child, _tpm: tpm, folder: folder.to_owned(), started: now() })
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -237,6 +248,37 @@ fn open_a_shell(command: &mut Command) {
         let unit = BASE64_STANDARD.encode(unit);
         let value = format!("type=11,value=io.systemd.credential.binary:{name}={unit}");
         command.args(["-smbios", &value]);
+    }
+}
+
+/// A TPM made of software; what it keeps is in the folder `tpm`.
+struct Tpm(Child);
+
+impl Tpm {
+    /// None, where there is no such folder.
+    fn start(folder: &Path) -> anyhow::Result<Option<Self>> {
+        if !folder.join("tpm").exists() {
+            return Ok(None);
+        }
+        let mut command = Command::new("swtpm");
+        // It ends with its machine, also when nobody is left to end it.
+        command.args(["socket", "--tpm2", "--terminate", "--tpmstate"]);
+        command.arg(format!("dir={}", folder.join("tpm").display()));
+        command.arg("--ctrl");
+        command.arg(format!("type=unixio,path={}", folder.join("tpm.sock").display()));
+        let log = fs::File::create(folder.join("swtpm.log"))?;
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().context("start swtpm")?;
+        let started = Self(child);
+        let up = wait::held_within(Duration::from_secs(30), || folder.join("tpm.sock").exists());
+        ensure!(up, "the software TPM does not come up");
+        Ok(Some(started))
+    }
+}
+
+impl Drop for Tpm {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

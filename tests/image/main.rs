@@ -13,6 +13,7 @@ mod kills;
 mod lan;
 mod machine;
 mod printer;
+mod sealed;
 mod serving;
 mod shell;
 mod shop;
@@ -43,6 +44,9 @@ struct Args {
     /// Cut the power at so many moments of an update
     #[arg(long, value_name = "MOMENTS")]
     cuts: Option<u32>,
+    /// Only see that the data partition is sealed to its machine
+    #[arg(long)]
+    sealed: bool,
     /// Kill the emulator at no fewer moments of an update, with a drive that loses what was not flushed
     #[arg(long, value_name = "MOMENTS", conflicts_with = "cuts")]
     kills: Option<u32>,
@@ -76,6 +80,13 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut bench = start::Bench::open(&cache, &args.old, &args.storebox).await?;
+        if args.sealed {
+            sealed::by_a_tpm(&mut bench).await?;
+            sealed::by_the_machine(&mut bench).await?;
+            bench.close();
+            figures::say("everything held");
+            return Ok(());
+        }
         if args.paper || args.broken.is_some() {
             wrong::file_is_refused(&bench).await?;
         }
