@@ -81,9 +81,13 @@ impl Trust {
         Ok(Self { house: Some(house), porch: Some(porch) })
     }
 
+    pub(super) fn house(&self) -> Option<&Arc<House>> {
+        self.house.as_ref()
+    }
+
     /// Who opens lines to others.
     pub(super) fn lines(&self, config: &Config) -> Lines {
-        Lines::through(Proxy::of(&config.proxy), &config.data_dir, self.house.clone())
+        Lines::through(Proxy::of(&config.proxy), &config.data_dir, self.house().cloned())
     }
 
     pub(super) fn porch(&self) -> Option<&Porch> {
