@@ -18,6 +18,7 @@ mod lines;
 mod neighbours;
 mod observability;
 mod package;
+mod proxy;
 mod pushes;
 mod refusals;
 mod sinks;

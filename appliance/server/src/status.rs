@@ -25,7 +25,7 @@ use crate::tiers::SourceStatus;
 pub use channels::{ChannelsStatus, HookStatus, PushFigures};
 pub use machine::{MachineStatus, SlotStatus, SlotsStatus, UpdateLine, report as report_machine};
 use memory::LineMemory;
-pub use sentence::{Finding, Level, findings};
+pub use sentence::{Finding, Level, PROXY, findings};
 
 /// Why a box is not ready that is on its way out.
 const STOPPING: &str = "the box is stopping";
@@ -211,7 +211,7 @@ pub struct DeliveryStatus {
 pub struct LineStatus {
     /// Where it leads.
     pub to: String,
-    /// What for: `masterdata` or `transactions`.
+    /// What for: `masterdata`, `transactions`, or `proxy` for what the others lead through.
     pub service: String,
     /// Whether the last attempt was answered.
     pub up: bool,

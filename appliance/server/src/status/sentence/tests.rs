@@ -114,6 +114,22 @@ fn a_line_of_masterdata_alone_and_a_further_server_are_told_apart() {
 }
 
 #[test]
+fn a_proxy_that_does_not_work_is_named_before_what_lies_behind_it() {
+    let mut shop = status();
+    shop.lines[1].up = false;
+    let detail = "the proxy http://10.0.0.9:3128 does not answer: connection refused".to_owned();
+    let to = "http://10.0.0.9:3128".to_owned();
+    shop.lines.push(LineStatus { to, detail, ..line("proxy", false) });
+    let found = findings(&shop);
+    assert_eq!(found[0].code, "proxy_down");
+    let sentence =
+        "The proxy http://10.0.0.9:3128 does not work since 10:02 UTC, selling continues";
+    assert_eq!(said(&shop), sentence);
+    assert!(found[0].advice.as_deref().unwrap().contains("connection refused"), "{found:?}");
+    assert_eq!(found.len(), 2, "head office is away with it: {found:?}");
+}
+
+#[test]
 fn a_printer_without_paper_is_named_with_what_to_do() {
     let mut shop = status();
     shop.devices.push(DeviceStatus {
