@@ -1,4 +1,4 @@
-"""A storage server on a free port of loopback: servers.py dav|ftp|web FOLDER [CERTIFICATE KEY]; prints its port."""
+"""A storage server on a free port of loopback: servers.py dav|ftp|old|web FOLDER [CERTIFICATE KEY]; prints its port."""
 
 import logging
 import ssl
@@ -33,12 +33,17 @@ def dav(folder, *certified):
     server.serve()
 
 
-def ftp(folder):
+def ftp(folder, *certified):
     from pyftpdlib.authorizers import DummyAuthorizer
     from pyftpdlib.handlers import FTPHandler
     from pyftpdlib.servers import FTPServer
 
     logging.basicConfig(level=logging.ERROR)
+    if certified:
+        from pyftpdlib.handlers import TLS_FTPHandler as FTPHandler
+
+        FTPHandler.certfile, FTPHandler.keyfile = certified
+        FTPHandler.tls_control_required = FTPHandler.tls_data_required = True
     FTPHandler.authorizer = DummyAuthorizer()
     FTPHandler.authorizer.add_user(USER, PASSWORD, str(folder), perm="elradfmwMT")
     server = FTPServer(("127.0.0.1", 0), FTPHandler)
@@ -59,5 +64,18 @@ def web(folder, *certified):
     server.serve_forever()
 
 
+def old(folder, *certified):
+    """A web server that speaks nothing newer than TLS 1.2."""
+    context = ssl.SSLContext
+
+    def limited(*args):
+        limited = context(*args)
+        limited.maximum_version = ssl.TLSVersion.TLSv1_2
+        return limited
+
+    ssl.SSLContext = limited
+    web(folder, *certified)
+
+
 if __name__ == "__main__":
-    {"dav": dav, "ftp": ftp, "web": web}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
+    {"dav": dav, "ftp": ftp, "old": old, "web": web}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

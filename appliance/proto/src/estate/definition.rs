@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::channel;
+use super::{channel, excerpt};
 
 /// What is wrong with a definition, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,5 +23,8 @@ impl DefinitionFault {
 
 /// Checks a record of any model; models that define nothing here are fine as they are.
 pub fn check(model: &str, fields: &Map<String, Value>) -> Result<(), DefinitionFault> {
-    channel::check(model, fields)
+    match model {
+        excerpt::EXCERPT => excerpt::Excerpt::read(fields).map(drop),
+        _ => channel::check(model, fields),
+    }
 }

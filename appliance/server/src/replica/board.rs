@@ -1,6 +1,8 @@
 //! The heads that this box offers, and who waits for the next one.
 //!
 //! Author and refresher post here; the routes between boxes and the tills' change feed wait here.
+//! A box that has an excerpt of a feed posts it in the place of the feed: its readers need not know.
+//! To other boxes it is what its head says, so that a part is never taken for the whole.
 //! A head is posted only after it is on disk and everything that it needs is in service.
 
 use std::collections::BTreeMap;
@@ -25,6 +27,11 @@ impl Posted {
     /// Epoch and revision.
     pub fn position(&self) -> Position {
         self.head.position()
+    }
+
+    /// Whether it is the head of this very feed, and not of another excerpt of it.
+    pub fn is_of(&self, feed: &FeedId) -> bool {
+        self.head.feed == *feed
     }
 }
 
@@ -60,7 +67,8 @@ impl Board {
 
     /// The newest head all of whose snapshot is on this node, as far as is known.
     pub fn whole(&self, feed: &FeedId) -> Option<Posted> {
-        self.whole.lock().unwrap_or_else(PoisonError::into_inner).get(feed).cloned()
+        let whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        whole.get(&feed.whole()).filter(|posted| posted.is_of(feed)).cloned()
     }
 
     /// The feeds that are known, by name.
@@ -68,9 +76,15 @@ impl Board {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
-    /// Whether there is such a feed, with a head or still without.
+    /// Whether there is such a feed, with a head or still without; not if another excerpt of it is in its place.
     pub fn knows(&self, feed: &FeedId) -> bool {
-        self.slot(feed, false).is_some()
+        let is_another = |slot: &Slot| slot.borrow().as_ref().is_some_and(|it| !it.is_of(feed));
+        self.slot(feed, false).is_some_and(|slot| !is_another(&slot))
+    }
+
+    /// Whether there is this feed in another extent: an excerpt where all was asked for, or the reverse.
+    pub fn has_another(&self, feed: &FeedId) -> bool {
+        self.slot(feed, false).is_some() && !self.knows(feed)
     }
 
     /// The head on offer.
@@ -93,7 +107,8 @@ impl Board {
         within: Duration,
     ) -> Option<Posted> {
         let differs = |posted: &Option<Posted>| {
-            posted.as_ref().is_some_and(|posted| Some(posted.position()) != after)
+            let is_it = |posted: &Posted| posted.is_of(feed) && Some(posted.position()) != after;
+            posted.as_ref().is_some_and(is_it)
         };
         let found = async {
             let mut watch = self.appears(feed).await?;
@@ -118,6 +133,6 @@ impl Board {
             slots.insert(feed.clone(), watch::channel(None).0);
             self.made.send_modify(|count| *count += 1);
         }
-        slots.get(feed).cloned()
+        slots.get(feed).or_else(|| slots.get(&feed.whole())).cloned()
     }
 }

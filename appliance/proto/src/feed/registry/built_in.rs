@@ -140,7 +140,7 @@ pub(super) const MODULES: [Row; 18] = [
 ];
 
 /// Our own: what describes the estate, and which products a terminal sells.
-pub(super) const ESTATE_OWN: [Row; 22] = [
+pub(super) const ESTATE_OWN: [Row; 23] = [
     ("Model", ESTATE, &[]),
     ("Organization", ESTATE, &[("searchKey", Exact), ("parentId", Exact)]),
     ("Server", ESTATE, NAMED),
@@ -161,6 +161,7 @@ pub(super) const ESTATE_OWN: [Row; 22] = [
     ("User", ESTATE, KEYED),
     ("TokenKey", ESTATE, &[]),
     ("Warehouse", ESTATE, KEYED),
+    ("Excerpt", ESTATE, &[]),
     ("Assortment", CATALOGUE, NAMED),
     ("AssortmentProduct", CATALOGUE, &[("assortmentId", Exact), ("productId", Exact)]),
 ];

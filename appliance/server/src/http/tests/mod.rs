@@ -5,6 +5,8 @@ mod limits;
 mod listing;
 mod login;
 mod patience;
+mod rules;
+mod rules;
 mod sealed;
 mod session;
 
