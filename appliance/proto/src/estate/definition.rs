@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{channel, excerpt};
+use crate::rings::{self, Ring};
 
 /// What is wrong with a definition, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +26,9 @@ impl DefinitionFault {
 pub fn check(model: &str, fields: &Map<String, Value>) -> Result<(), DefinitionFault> {
     match model {
         excerpt::EXCERPT => excerpt::Excerpt::read(fields).map(drop),
+        rings::MODEL => Ring::read(fields)
+            .map(drop)
+            .map_err(|fault| DefinitionFault::new(fault.field, fault.rule)),
         _ => channel::check(model, fields),
     }
 }
