@@ -134,7 +134,7 @@ impl Excerpt {
             }
             for model in excerpt.models() {
                 let feed = registry.get(model).map(|def| def.feed.clone());
-                let fits = feed.as_ref().is_some_and(|feed| is_cut(feed));
+                let fits = feed.as_ref().is_some_and(is_cut);
                 if !fits {
                     let detail = format!("model {model} is unknown, or in a feed that is not cut");
                     find(format!("Excerpt {id}"), detail);

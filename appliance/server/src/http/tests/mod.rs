@@ -6,7 +6,6 @@ mod listing;
 mod login;
 mod patience;
 mod rules;
-mod rules;
 mod sealed;
 mod session;
 

@@ -74,7 +74,7 @@ fn definitions_that_break_a_rule_are_told_by_its_name_while_the_shop_sells() {
     broken.broken_rules = vec!["rule \"SRC-32 customers\": here".to_owned()];
     let found = findings(&broken);
     let sentence = "The definitions of servers break a rule: rule \"SRC-32 customers\": here";
-    assert_eq!((found[0].code, found[0].text.as_str()), ("definitions", sentence));
+    assert_eq!((&*found[0].code, &*found[0].text), ("definitions", sentence));
     assert_eq!(found[0].level, Level::Notice, "nothing stands still");
     broken.broken_rules.push("rule \"SRC-33 cash-ups\": there".to_owned());
     assert_eq!(said(&broken), format!("{sentence}, and 1 rule more"));
