@@ -39,7 +39,7 @@ fn router(net: &Net, folder: &Path) -> Option<Running> {
         .args(["--bind-interfaces", "--pid-file=", "--user=root", "--interface=eth0"])
         .args(["--dhcp-authoritative", "--dhcp-range=10.77.0.100,10.77.0.110,5m"])
         .arg(format!("--dhcp-leasefile={}", folder.join("leases").display()))
-        .arg(format!("--dhcp-option-force=224,\"{BOX_AT}:8080\""))
+        .arg(format!("--dhcp-option-force=224,{BOX_AT}:8080"))
         .arg(format!("--ptr-record=_storebox._tcp.shop.lan,{instance}"))
         .arg(format!("--srv-host={instance},box.shop.lan,8080"))
         .arg(format!("--host-record=box.shop.lan,{BOX_AT}"));

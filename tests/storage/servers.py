@@ -51,13 +51,14 @@ def ftp(folder, *certified):
     server.serve_forever()
 
 
-def web(folder, *certified):
+def web(folder, *certified, newest=ssl.TLSVersion.MAXIMUM_SUPPORTED):
     from functools import partial
     from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
     if certified:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.maximum_version = newest
         context.load_cert_chain(*certified)
         server.socket = context.wrap_socket(server.socket, server_side=True)
     say(server.server_port)
@@ -66,15 +67,7 @@ def web(folder, *certified):
 
 def old(folder, *certified):
     """A web server that speaks nothing newer than TLS 1.2."""
-    context = ssl.SSLContext
-
-    def limited(*args):
-        limited = context(*args)
-        limited.maximum_version = ssl.TLSVersion.TLSv1_2
-        return limited
-
-    ssl.SSLContext = limited
-    web(folder, *certified)
+    web(folder, *certified, newest=ssl.TLSVersion.TLSv1_2)
 
 
 if __name__ == "__main__":

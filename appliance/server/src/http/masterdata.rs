@@ -195,20 +195,7 @@ async fn records(
             fuzzy: None,
             after: None,
             ..
-        } => {
-            let View { model, generation } = masterdata.view(&model).map_err(not_readable)?;
-            let found = generation
-                .find(&model, &field, &value, limit)
-                .map_err(|error| not_read(&masterdata, error))?;
-            let mut response = answer(&generation, page(&found, None), &known);
-            if found.is_empty()
-                && let Some(excerpt) = masterdata.excerpt_of(&model)
-                && let Ok(excerpt) = HeaderValue::try_from(excerpt)
-            {
-                response.headers_mut().insert(EXCERPT, excerpt);
-            }
-            Ok(response)
-        }
+        } => by_value(&masterdata, &model, (&field, &value), limit, &known),
         Search {
             field: Some(field),
             value: None,
@@ -238,20 +225,50 @@ async fn records(
             .await
         }
         Search { field: None, value: None, prefix: None, fuzzy: None, after, .. } => {
-            let assortment = match identity {
-                Identity::Terminal(terminal) => masterdata.assortment_of(&terminal),
-                Identity::Node(_) | Identity::Operator => None,
-            };
-            let left_out = assortment.as_ref().and_then(|known| known.left_out(&masterdata));
-            if let Some(detail) = left_out {
-                return Err(Refusal::new(Code::OutsideExcerpt, detail));
-            }
+            let assortment = assortment_of(&masterdata, &identity)?;
             list(masterdata, &model, (after, limit), assortment, known).await
         }
         Search { .. } => Err(parameter(
             "give `field` with one of `value`, `prefix` and `fuzzy`, or neither and optionally `after`",
         )),
     }
+}
+
+/// What the caller loads; refused if it would load nothing because its box leaves that out.
+fn assortment_of(
+    masterdata: &Masterdata,
+    identity: &Identity,
+) -> Result<Option<Assortment>, Refusal> {
+    let assortment = match identity {
+        Identity::Terminal(terminal) => masterdata.assortment_of(terminal),
+        Identity::Node(_) | Identity::Operator => None,
+    };
+    match assortment.as_ref().and_then(|assortment| assortment.left_out(masterdata)) {
+        Some(detail) => Err(Refusal::new(Code::OutsideExcerpt, detail)),
+        None => Ok(assortment),
+    }
+}
+
+/// Records whose indexed field has a value.
+fn by_value(
+    masterdata: &Masterdata,
+    model: &str,
+    (field, value): (&str, &str),
+    limit: usize,
+    known: &Known,
+) -> Result<Response<Body>, Refusal> {
+    let View { model, generation } = masterdata.view(model).map_err(not_readable)?;
+    let found = generation
+        .find(&model, field, value, limit)
+        .map_err(|error| not_read(masterdata, error))?;
+    let mut response = answer(&generation, page(&found, None), known);
+    if found.is_empty()
+        && let Some(excerpt) = masterdata.excerpt_of(&model)
+        && let Ok(excerpt) = HeaderValue::try_from(excerpt)
+    {
+        response.headers_mut().insert(EXCERPT, excerpt);
+    }
+    Ok(response)
 }
 
 async fn list(

@@ -71,6 +71,14 @@ impl Board {
         whole.get(&feed.whole()).filter(|posted| posted.is_of(feed)).cloned()
     }
 
+    /// Every head on offer, in whatever extent.
+    pub fn offered(&self) -> Vec<Posted> {
+        let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = slots.values().filter_map(|slot| slot.borrow().clone());
+        let whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        current.chain(whole.values().cloned()).collect()
+    }
+
     /// The feeds that are known, by name.
     pub fn feeds(&self) -> Vec<FeedId> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
@@ -134,5 +142,39 @@ impl Board {
             self.made.send_modify(|count| *count += 1);
         }
         slots.get(feed).or_else(|| slots.get(&feed.whole())).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storebox_proto::time::Timestamp;
+
+    use super::*;
+
+    fn posted(feed: &str, revision: u64) -> Posted {
+        let (feed, published) = (feed.parse().unwrap(), Timestamp::default());
+        let (version, models, runs) = (1, Vec::new(), Vec::new());
+        let head =
+            Head { version, feed, epoch: 1, revision, horizon: revision, published, models, runs };
+        Posted { head: Arc::new(head), bytes: Bytes::new() }
+    }
+
+    #[tokio::test]
+    async fn an_excerpt_stands_in_the_place_of_its_feed_and_is_never_given_out_as_that() {
+        let feed = |name: &str| name.parse::<FeedId>().unwrap();
+        let (whole, small) = (feed("catalogue"), feed("catalogue--small"));
+        let board = Board::new([whole.clone()]);
+        assert!(board.knows(&whole) && !board.has_another(&small));
+        board.post(&whole, posted("catalogue--small", 7));
+        board.post_whole(&whole, posted("catalogue--small", 5));
+        assert_eq!(board.current(&whole).unwrap().position().revision, 7, "readers need not know");
+        assert!(board.knows(&small) && !board.has_another(&small));
+        assert!(board.has_another(&whole) && board.has_another(&feed("catalogue--other")));
+        assert_eq!(board.whole(&small).unwrap().position().revision, 5);
+        assert!(board.whole(&whole).is_none());
+        let at_once = Duration::ZERO;
+        assert!(board.newer(&whole, None, at_once).await.is_none());
+        assert!(board.newer(&small, None, at_once).await.is_some());
+        assert_eq!(board.offered().len(), 2, "all that is needed for either is kept");
     }
 }
