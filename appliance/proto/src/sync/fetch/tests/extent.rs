@@ -27,14 +27,15 @@ fn another_extent_is_taken_whole_whatever_its_epoch_and_followed_from_there() {
     assert_eq!(fetched, 0, "all of its segments were here");
     machine.handle_outcome(Outcome::Switched, now);
     assert_eq!(machine.position(), Some(Position { epoch: 1, revision: 1 }));
+    let former = small.signed();
     small.publish();
     machine.handle_wish(Wish::Incremental);
     let (load, _) = serve(&mut machine, &mut small, &mut disk, now);
     assert!(matches!(load, Some(Load::Changes { .. })), "{load:?}");
     machine.handle_outcome(Outcome::Switched, now);
-    small.revision = 1;
     machine.handle_wish(Wish::Full);
-    serve(&mut machine, &mut small, &mut disk, now);
+    machine.poll_request(now);
+    machine.handle_head(&former, &disk, now);
     let refused = events(&mut machine)
         .into_iter()
         .any(|event| matches!(event, Event::Refused(Refused::Rollback { .. })));
