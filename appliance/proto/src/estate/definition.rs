@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::channel;
+use crate::release::{self, Release};
 use crate::rings::{self, Ring};
 
 /// What is wrong with a definition, and where.
@@ -26,6 +27,9 @@ impl DefinitionFault {
 pub fn check(model: &str, fields: &Map<String, Value>) -> Result<(), DefinitionFault> {
     match model {
         rings::MODEL => Ring::read(fields)
+            .map(drop)
+            .map_err(|fault| DefinitionFault::new(fault.field, fault.rule)),
+        release::MODEL => Release::read(fields)
             .map(drop)
             .map_err(|fault| DefinitionFault::new(fault.field, fault.rule)),
         _ => channel::check(model, fields),
