@@ -40,6 +40,7 @@ const SERVER: &[(&str, u8, Siblings)] = &[
     ("channel", 6, Siblings::Apart),
     ("drill", 6, Siblings::Apart),
     ("fleet", 6, Siblings::Apart),
+    ("update", 6, Siblings::Apart),
     ("http", 7, Siblings::Apart),
     ("metrics", 8, Siblings::Apart),
     ("role", 9, Siblings::Apart),

@@ -29,7 +29,7 @@ use serde_json::{Map, Value};
 
 use crate::ids::{Hash32, SiteId};
 
-pub use decide::{Decision, Hold, Idle, Past, Situation, Word, decide, gave_up};
+pub use decide::{Decision, Hold, Idle, Past, Situation, Word, decide, gave_up, hold};
 pub use index::{Block, Index, InvalidIndex};
 pub use plan::Plan;
 
@@ -37,6 +37,8 @@ pub use plan::Plan;
 pub const MODEL: &str = "Release";
 /// The longest name of a kind of machine.
 const BOARD_BYTES_MAX: usize = 64;
+/// The longest approval.
+const APPROVAL_BYTES_MAX: usize = 8192;
 /// The longest reason.
 const WHY_CHARS_MAX: usize = 300;
 
@@ -124,6 +126,9 @@ pub struct Release {
     /// Why it is halted.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
+    /// Who lets it be installed, and until when, as the steward of a box reads it; nobody here does.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub approval: String,
 }
 
 /// What is wrong with a record of a release.
@@ -157,7 +162,8 @@ impl Release {
     pub fn check(&self) -> Result<(), Fault> {
         let broken =
             |field: &str, rule: &str| Err(Fault { field: field.to_owned(), rule: rule.to_owned() });
-        let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+        let is_word =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
         if !(1..=BOARD_BYTES_MAX).contains(&self.board.len()) || !self.board.chars().all(is_word) {
             return broken("board", "must be 1 to 64 of a-z, 0-9, '-' and '_'");
         }
@@ -172,6 +178,9 @@ impl Release {
         }
         if self.index_bytes == 0 || self.index_bytes > crate::limits::RELEASE_INDEX_BYTES_MAX {
             return broken("indexBytes", "must be from 1 byte to 8 MB");
+        }
+        if self.approval.len() > APPROVAL_BYTES_MAX {
+            return broken("approval", "must be a text of at most 8192 bytes");
         }
         if self.why.chars().count() > WHY_CHARS_MAX || self.why.chars().any(char::is_control) {
             return broken("why", "must be a text of at most 300 characters on one line");

@@ -186,13 +186,18 @@ fn step<'a>(now: &Situation<'a>, release: &'a Release) -> Decision<'a> {
     if last.is_some_and(|line| line.event == "installed") {
         return Decision::Hold(release, Hold::Restart);
     }
+    match hold(now) {
+        Some(why) => Decision::Hold(release, why),
+        None => Decision::Install(release),
+    }
+}
+
+/// What is in the way of any update, wherever it comes from.
+pub fn hold(now: &Situation<'_>) -> Option<Hold> {
     if let Some(count) = now.unsettled.filter(|count| *count > now.unsettled_max) {
-        return Decision::Hold(release, Hold::Unsettled { count });
+        return Some(Hold::Unsettled { count });
     }
-    if !now.is_closed {
-        return Decision::Hold(release, Hold::Trading);
-    }
-    Decision::Install(release)
+    (!now.is_closed).then_some(Hold::Trading)
 }
 
 impl fmt::Display for Idle {

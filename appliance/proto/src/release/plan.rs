@@ -20,7 +20,8 @@ impl Plan {
     pub fn new(index: &Index, node: &NodeId, mut is_here: impl FnMut(&Hash32) -> bool) -> Self {
         let mut seen = BTreeSet::new();
         let missing = index.blocks().iter().filter(|block| seen.insert(block.name));
-        let mut missing: Vec<Block> = missing.filter(|block| !is_here(&block.name)).copied().collect();
+        let mut missing: Vec<Block> =
+            missing.filter(|block| !is_here(&block.name)).copied().collect();
         missing.sort_by_cached_key(|block| {
             Hash32::of(&[node.as_str().as_bytes(), &block.name.0].concat())
         });

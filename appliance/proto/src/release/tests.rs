@@ -25,6 +25,7 @@ fn release(text: &str, ring: &str) -> Release {
         state: State::Offered,
         failures_max: 2,
         why: String::new(),
+        approval: String::new(),
     }
 }
 
@@ -66,7 +67,8 @@ fn decided(
 
 #[test]
 fn a_box_takes_the_newest_release_whose_turn_it_is() {
-    let offered = [release("1.5.0", "everyone"), release("1.6.0", "pilot"), release("1.3.0", "pilot")];
+    let offered =
+        [release("1.5.0", "everyone"), release("1.6.0", "pilot"), release("1.3.0", "pilot")];
     assert_eq!(decided("store-1", &offered, |_| {}), "fetch 1.6.0");
     assert_eq!(decided("store-2", &offered, |_| {}), "fetch 1.5.0");
     let later = decided("store-2", &offered[1..], |_| {});
@@ -120,7 +122,8 @@ fn a_disk_without_room_holds_a_release_and_blocks_that_are_here_need_none() {
 #[test]
 fn what_came_back_once_is_not_tried_again_and_an_older_one_between_is() {
     let offered = [release("1.6.0", "everyone"), release("1.5.0", "everyone")];
-    let after = |past: &'static [Past<'static>]| decided("store-1", &offered, |now| now.past = past);
+    let after =
+        |past: &'static [Past<'static>]| decided("store-1", &offered, |now| now.past = past);
     let line = |event| Past { version: "1.6.0", event };
     const BACK: &[Past<'_>] = &[Past { version: "1.6.0", event: "fell-back" }];
     assert_eq!(after(BACK), "fetch 1.5.0");
@@ -149,6 +152,7 @@ fn a_record_is_read_also_with_what_a_later_version_adds() {
         ("digest", json!("zz")),
         ("ring", json!("")),
         ("why", json!("a\nb")),
+        ("approval", json!("x".repeat(8193))),
     ] {
         let mut wrong = serde_json::to_value(release("1.5.0", "pilot")).unwrap();
         wrong[field] = value;

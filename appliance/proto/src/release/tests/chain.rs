@@ -52,7 +52,10 @@ fn a_hundred_boxes_cost_the_line_of_each_store_little_more_than_one_bundle() {
     let index = Index::new((0..BLOCKS).map(block).collect()).unwrap();
     let all: usize = (0..STORES).map(|store| line_blocks(store, &index)).sum();
     let bundles = all * 100 / (STORES * BLOCKS as usize);
-    println!("{} boxes in {STORES} stores: {bundles} % of a bundle over each line", STORES * BOXES);
+    eprintln!(
+        "{} boxes in {STORES} stores: {bundles} % of a bundle over each line",
+        STORES * BOXES
+    );
     assert!(bundles <= 108, "{bundles} % of a bundle over each line");
 }
 

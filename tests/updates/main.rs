@@ -1,0 +1,8 @@
+//! Releases from head office to the folder of a box's steward, with real processes.
+
+mod failing;
+mod holding;
+mod line;
+mod previous;
+mod shop;
+mod travelling;
