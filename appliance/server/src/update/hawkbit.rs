@@ -25,7 +25,7 @@ use crate::env;
 use crate::secrets::SecretText;
 use crate::trust::line::Line;
 
-use words::{Cancel, Deployment, Feedback, Found, Root};
+use words::{Cancel, ConfigData, Deployment, Feedback, Found, Root};
 
 /// An answer of the API is far smaller.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
@@ -110,13 +110,19 @@ impl HawkBit {
         if self.next_poll.is_none_or(|at| at <= now) {
             // A server that does not answer is asked again soon, but not at every look.
             self.next_poll = Some(now + POLL_MIN);
-            self.poll().await?;
+            self.poll(board).await?;
         }
         Ok(self.found.iter().filter_map(|found| release(found, board)).collect())
     }
 
-    async fn poll(&mut self) -> Result<(), HawkBitError> {
+    async fn poll(&mut self, board: &str) -> Result<(), HawkBitError> {
         let root: Root = self.get(&self.home).await?;
+        if let Some(link) = root.config_data() {
+            let path = self.own(link)?;
+            let request = self.request(Method::PUT, &path)?.json(&ConfigData::of(board));
+            let answer = request.send().await.map_err(HawkBitError::Unreachable)?;
+            judge(&answer, &path)?;
+        }
         let sleep = root.sleep().unwrap_or(POLL_MAX).clamp(POLL_MIN, POLL_MAX);
         if let Some(link) = root.cancel() {
             let path = self.own(link)?;

@@ -47,8 +47,27 @@ impl Root {
         self.links.get("deploymentBase").map(|link| link.href.as_str())
     }
 
+    pub(super) fn config_data(&self) -> Option<&str> {
+        self.links.get("configData").map(|link| link.href.as_str())
+    }
+
     pub(super) fn cancel(&self) -> Option<&str> {
         self.links.get("cancelAction").map(|link| link.href.as_str())
+    }
+}
+
+/// What a box tells of itself.
+#[derive(Debug, Serialize)]
+pub(super) struct ConfigData {
+    mode: &'static str,
+    data: BTreeMap<&'static str, String>,
+}
+
+impl ConfigData {
+    pub(super) fn of(board: &str) -> Self {
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let data = BTreeMap::from([("board", board.to_owned()), ("storebox", version)]);
+        Self { mode: "merge", data }
     }
 }
 
