@@ -10,6 +10,7 @@
 
 pub mod announce;
 pub mod confirm;
+pub mod disk;
 pub mod engine;
 pub mod history;
 pub mod papers;
@@ -59,6 +60,8 @@ pub enum Error {
     Engine(String),
     #[error("update: {0}")]
     Refused(#[from] update::Refusal),
+    #[error("open the data partition: {0}")]
+    Disk(#[from] disk::Refusal),
 }
 
 impl Places {

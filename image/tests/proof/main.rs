@@ -9,6 +9,7 @@ mod damage;
 mod files;
 mod loops;
 mod rauc;
+mod sealed;
 mod slots;
 mod tables;
 mod units;
