@@ -57,7 +57,12 @@ pub(crate) fn noise(bytes: usize, seed: u64) -> Vec<u8> {
 
 impl Office {
     pub(crate) async fn open(folder: &Path) -> anyhow::Result<Self> {
-        let settings = format!("role = \"main\"\n{HTTP}");
+        Self::with(folder, "").await
+    }
+
+    /// The same with this at the end of its configuration.
+    pub(crate) async fn with(folder: &Path, settings: &str) -> anyhow::Result<Self> {
+        let settings = format!("role = \"main\"\n{HTTP}{settings}");
         let mut main = Process::lay_out(executable(), folder, "head-office", &settings)?;
         let address = main.start().await?;
         let key = State::of(&main).await?.public_key;

@@ -99,3 +99,20 @@ async fn the_next_release_costs_what_is_new_in_it_and_a_withdrawn_one_is_taken_b
     ensure!(unknown.to_string().contains("release_unknown"), "{unknown}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_whose_line_is_cut_gets_a_release_from_storage() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let storage = folder.path().join("storage");
+    fs::create_dir_all(&storage)?;
+    let publish = format!("[[publish]]\nid = \"folder\"\nurl = {storage:?}\n");
+    let office = Office::with(folder.path(), &publish).await?;
+    let source = format!("[[source]]\nid = \"folder\"\nkind = \"storage\"\nurl = {storage:?}\n");
+    let pilot = office.shop("store-1", &source).await?;
+    pilot.line.cut_after(0);
+    let bundle = noise(1_000_000, 8);
+    office.add(&bundle, "1.5.0", "pilot")?;
+    pilot.await_state("handed-over").await?;
+    ensure!(fs::read(pilot.bundle("1.5.0"))? == bundle);
+    Ok(())
+}

@@ -51,10 +51,11 @@ pub(super) async fn start(
     let Started { masterdata, mut routers, .. } = replica::start(basics, &ground, feeding, panel)?;
     let blocks = releases::blocks(basics)?;
     report(authored.clone(), panel);
-    publish::start(basics, &ground, &authored, panel)?;
+    publish::start(basics, &ground, &authored, &blocks, panel)?;
     let shelf = storage::Shelf {
         board: authored.clone(),
         segments: ground.segments.clone(),
+        blocks: blocks.store(),
         keys: vec![basics.key.verifying_key()],
         lines: basics.lines.clone(),
         seals: basics.seals.clone(),
