@@ -16,8 +16,6 @@ async fn a_cut_line_and_a_lost_power_cost_nothing_that_had_arrived_and_a_neighbo
     let folder = tempfile::tempdir()?;
     let office = Office::open(folder.path()).await?;
     let mut pilot = office.shop("store-1", "").await?;
-    let near =
-        format!("[[source]]\nid = \"near\"\nkind = \"peer\"\nurl = \"http://{}\"\n", pilot.address);
     pilot.line.cut_after(2_000_000);
     let bundle = noise(BUNDLE_BYTES, 1);
     let said = office.add(&bundle, "1.5.0", "pilot")?;
@@ -43,6 +41,9 @@ async fn a_cut_line_and_a_lost_power_cost_nothing_that_had_arrived_and_a_neighbo
     eprintln!("{carried} bytes over the line for a bundle of {BUNDLE_BYTES}");
     ensure!(carried <= BUNDLE_BYTES as u64 + BESIDE, "{carried} bytes over the line");
 
+    // Its address is another one since it was started again.
+    let near =
+        format!("[[source]]\nid = \"near\"\nkind = \"peer\"\nurl = \"http://{}\"\n", pilot.address);
     let second = office.shop("store-2", &near).await?;
     second
         .await_update("it is not its turn", |update| {
