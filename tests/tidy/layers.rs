@@ -42,6 +42,7 @@ const SERVER: &[(&str, u8, Siblings)] = &[
     ("settings", 6, Siblings::Apart),
     ("visit", 6, Siblings::Apart),
     ("fleet", 6, Siblings::Apart),
+    ("update", 6, Siblings::Apart),
     ("http", 7, Siblings::Apart),
     ("metrics", 8, Siblings::Apart),
     ("role", 9, Siblings::Apart),
@@ -62,6 +63,7 @@ const PROTO: &[(&str, u8, Siblings)] = &[
     ("ids", 0, Siblings::Together),
     ("time", 0, Siblings::Together),
     ("problem", 0, Siblings::Together),
+    ("skew", 0, Siblings::Together),
     ("beacon", 1, Siblings::Apart),
     ("chronicle", 1, Siblings::Apart),
     ("feed", 1, Siblings::Apart),
@@ -72,12 +74,16 @@ const PROTO: &[(&str, u8, Siblings)] = &[
     ("query", 1, Siblings::Apart),
     ("rings", 1, Siblings::Together),
     ("estate", 2, Siblings::Apart),
+    ("rings", 1, Siblings::Apart),
+    ("release", 2, Siblings::Apart),
+    ("estate", 3, Siblings::Apart),
     ("seal", 1, Siblings::Apart),
     ("settings", 1, Siblings::Together),
     ("sync", 2, Siblings::Apart),
     ("trust", 2, Siblings::Apart),
     ("visit", 2, Siblings::Apart),
     ("lib", 3, Siblings::Apart),
+    ("lib", 4, Siblings::Apart),
 ];
 
 /// Effects that the protocol crate must not know.

@@ -4,6 +4,7 @@
 mod documents;
 mod drill;
 mod keep;
+mod release;
 mod seal;
 mod settings;
 mod trust;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 pub use drill::Drill;
 pub use keep::Keep;
+pub use release::Release;
 pub use seal::{Login, Seal, SealScope};
 pub use settings::Settings;
 pub use trust::{Enrol, Join, JoinWay, Opening, Site, Whom};
@@ -79,6 +81,9 @@ pub enum Command {
     /// Head office looks at a box, while somebody at the store lets it.
     #[command(subcommand)]
     Visit(Visit),
+    /// Offer releases to boxes, ring by ring (role main).
+    #[command(subcommand)]
+    Release(Release),
     /// What a box keeps, as a whole.
     #[command(flatten)]
     Keep(Keep),

@@ -8,6 +8,7 @@ mod deliver;
 mod device;
 mod intake;
 mod load;
+mod proxy;
 mod remote;
 mod rules;
 mod secret;
@@ -19,11 +20,12 @@ pub use deliver::{Deliver, DeliverTo};
 pub use device::Device;
 pub use intake::{Intake, IntakeTable};
 pub use load::{ConfigError, Override, Place, load, parse};
+pub use proxy::{Proxy, ProxyUrl};
 pub use remote::{KEYS as REMOTE_KEYS, Origin, Unfit, Values, check as check_remote};
 pub use secret::{Login, Seal, Secrets};
 pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Machine, Main, Masterdata, Mode, Outbox,
-    RequestLogging, Role, Sink, TerminalDefaults, Traces, Visits, Webhooks,
+    RequestLogging, Role, Sink, TerminalDefaults, Traces, Update, Visits, Webhooks,
 };
 pub use source::{Mirror, Peers, Publish, Require, Source};
 pub use trust::{Browser, Tls};
@@ -62,6 +64,8 @@ pub struct Config {
     pub discovery: Discovery,
     /// The main server of a store.
     pub main: Main,
+    /// The way out of the shop.
+    pub proxy: Proxy,
     /// Further places for transactions.
     #[serde(rename = "sink")]
     pub sinks: Vec<Sink>,
@@ -98,6 +102,8 @@ pub struct Config {
     pub machine: Machine,
     /// Whether head office may look at it.
     pub visits: Visits,
+    /// How it gets releases (role `store`).
+    pub update: Update,
     /// Where it is told how sales travelled.
     pub traces: Traces,
     /// What is logged.
@@ -118,6 +124,7 @@ impl Default for Config {
             browser: Browser::default(),
             discovery: Discovery::default(),
             main: Main::default(),
+            proxy: Proxy::default(),
             sinks: Vec::new(),
             deliveries: Vec::new(),
             intakes: Vec::new(),
@@ -133,6 +140,7 @@ impl Default for Config {
             webhooks: Webhooks::default(),
             machine: Machine::default(),
             visits: Visits::default(),
+            update: Update::default(),
             traces: Traces::default(),
             log: Log::default(),
         }

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::chronicle::Keeper;
 use crate::config::{Config, Origin};
+use crate::fleet::Roll;
 use crate::http::live::Live;
 use crate::http::rate::Rates;
 use crate::http::sealed::Sealing;
@@ -173,8 +174,8 @@ async fn build(
     let customer = trust::customer(config, supervisor);
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
     let sealing = Sealing::new(seals.clone(), &config.seal);
-    let (lines, valve) = (Lines::new(&config.data_dir, trust.house().cloned()), Valve::default());
-    let line = role::open_line(config, &lines)?;
+    let (lines, valve) = (trust.lines(config), Valve::default());
+    let (line, roll) = (role::open_line(config, &lines)?, Roll::open(&config.data_dir));
     tell_spans(config, &lines, supervisor)?;
     let basics = Basics {
         config,
@@ -189,11 +190,12 @@ async fn build(
         customer: customer.as_ref(),
         vault: &vault,
         settings,
+        roll: &roll,
         supervisor,
     };
     let mut routers = role::start(&basics, &mut panel).await?;
     admin::report(&access, &mut panel);
-    trust.report(config, &mut panel);
+    trust.report(config, &lines, &mut panel);
     report_machine(config, is_vault_locked, &mut panel);
     let (drills, visits) =
         (care::drills(config, &valve, &mut panel), care::visits(config, &mut panel));

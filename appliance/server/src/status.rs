@@ -4,11 +4,13 @@
 //! What a passer-by may see is [`Status::summary`].
 
 mod channels;
-mod ledger;
+mod feed;
 mod machine;
 mod memory;
+mod office;
 mod sentence;
 mod settings;
+mod update;
 
 use std::fmt;
 use std::future::Future;
@@ -25,11 +27,15 @@ use crate::env;
 use crate::supervise::Supervisor;
 use crate::tiers::SourceStatus;
 pub use channels::{ChannelsStatus, HookStatus, PushFigures};
-pub use ledger::{DeliveryStatus, LedgerStatus};
-pub use machine::{MachineStatus, SlotStatus, SlotsStatus, UpdateLine, report as report_machine};
+pub use feed::FeedStatus;
+pub use machine::{
+    MachineStatus, SlotStatus, SlotsStatus, UpdateLine, read_slots, report as report_machine,
+};
 use memory::LineMemory;
-pub use sentence::{Finding, Level, findings};
+pub use office::{DeliveryStatus, LedgerStatus};
+pub use sentence::{Finding, Level, PROXY, findings};
 pub use settings::{RefusedSettings, SettingsStatus, VisitStatus};
+pub use update::{Failed, UpdateStatus};
 
 /// Why a box is not ready that is on its way out.
 const STOPPING: &str = "the box is stopping";
@@ -108,34 +114,15 @@ pub struct Status {
     /// The machine below it.
     #[serde(default)]
     pub machine: MachineStatus,
+    /// Where it stands with releases; nothing on a machine that is not updated by us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<UpdateStatus>,
     /// Its clients; for the operator only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<ClientStatus>,
     /// Its tasks; for the operator only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<TaskLine>,
-}
-
-/// A feed of a box.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct FeedStatus {
-    /// Its name.
-    pub feed: String,
-    /// The life of its author.
-    pub epoch: u64,
-    /// What readers see.
-    pub revision: u64,
-    /// When the author published that.
-    #[schema(value_type = String)]
-    pub published: Timestamp,
-    /// Records of all its models.
-    pub records: u64,
-    /// What the refresher is doing, such as `following` or `fetching 3 of 90`.
-    pub state: String,
-    /// Why the last refresh failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
 }
 
 /// A drill that is under way.
@@ -190,7 +177,7 @@ pub struct OutboxStatus {
 pub struct LineStatus {
     /// Where it leads.
     pub to: String,
-    /// What for: `masterdata` or `transactions`.
+    /// What for: `masterdata`, `transactions`, or `proxy` for what the others lead through.
     pub service: String,
     /// Whether the last attempt was answered.
     pub up: bool,
@@ -312,6 +299,7 @@ impl Status {
         self.trust = None;
         self.settings.iter_mut().for_each(SettingsStatus::hush);
         self.machine.slots.iter_mut().for_each(|slots| slots.updates.clear());
+        self.update.iter_mut().for_each(|update| update.failed.clear());
         self.drill.iter_mut().for_each(|drill| drill.by.clear());
         self.visit.iter_mut().for_each(|visit| visit.by.clear());
         self.tasks.clear();
@@ -443,6 +431,7 @@ impl Panel {
             sources: Vec::new(),
             devices: Vec::new(),
             machine: MachineStatus::default(),
+            update: None,
             clients: Vec::new(),
             tasks: inner.supervisor.tasks().into_iter().map(TaskLine::from).collect(),
         };

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::channel;
+use super::{channel, excerpt};
+use crate::release::{self, Release};
 use crate::rings::{self, Fault, Ring};
 use crate::settings::{self, BoxSettings};
 
@@ -32,8 +33,12 @@ impl From<Fault> for DefinitionFault {
 /// Checks a record of any model; models that define nothing here are fine as they are.
 pub fn check(model: &str, fields: &Map<String, Value>) -> Result<(), DefinitionFault> {
     match model {
+        excerpt::EXCERPT => excerpt::Excerpt::read(fields).map(drop),
         rings::MODEL => Ring::read(fields).map(drop).map_err(DefinitionFault::from),
         settings::MODEL => BoxSettings::read(fields).map(drop).map_err(DefinitionFault::from),
+        release::MODEL => Release::read(fields)
+            .map(drop)
+            .map_err(|fault| DefinitionFault::new(fault.field, fault.rule)),
         _ => channel::check(model, fields),
     }
 }

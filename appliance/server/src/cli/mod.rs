@@ -19,6 +19,7 @@ mod masterdata;
 mod outbox;
 mod paint;
 mod reference;
+mod release;
 mod seal;
 mod settings;
 mod site;
@@ -226,6 +227,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Drill(_)
         | Command::Settings(_)
         | Command::Visit(_)
+        | Command::Release(_)
         | Command::Import { .. }
         | Command::Publish { .. }
         | Command::Adopt { .. }
@@ -266,6 +268,7 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         Command::Drill(what) => drill::run(data_dir, what).await,
         Command::Settings(what) => settings::run(data_dir, what).await,
         Command::Visit(what) => visit::run(data_dir, what).await,
+        Command::Release(what) => release::run(data_dir, what).await,
         Command::Status { json } => status::show(data_dir, json).await,
         Command::Key => {
             say(&key::public_text(&key::open(data_dir)?));

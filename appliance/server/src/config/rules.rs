@@ -56,6 +56,7 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
         check_url("traces.url", collector)?;
     }
     check_main(config)?;
+    within("proxy.direct", config.proxy.direct.len(), 0..=64)?;
     check_sources(config)?;
     check_publish(config)?;
     check_peers(config)?;

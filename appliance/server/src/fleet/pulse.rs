@@ -4,15 +4,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use storebox_proto::feed::Position;
-use storebox_proto::heartbeat::{FeedAt, Heartbeat, SettingsAt, TEXT_CHARS_MAX};
+use storebox_proto::heartbeat::{
+    FeedAt, Heartbeat, ReleaseAt, ReleaseFailed, SettingsAt, TEXT_CHARS_MAX,
+};
 use storebox_proto::ids::SiteId;
-use storebox_proto::limits::DEVICES_MAX;
+use storebox_proto::limits::{DEVICES_MAX, RELEASES_MAX};
 use tokio_util::sync::CancellationToken;
 
 use crate::env;
 use crate::replica::refresher::chain;
 use crate::replica::source::{HttpSource, SourceError};
-use crate::status::{Level, Panel, Status};
+use crate::status::{Failed, Level, Panel, Status, UpdateStatus};
 
 /// Between two heartbeats of a box of which nothing else is to be said.
 pub const EVERY: Duration = Duration::from_secs(30);
@@ -82,6 +84,7 @@ fn differs(last: &Heartbeat, now: &Heartbeat) -> bool {
         || last.feeds != now.feeds
         || last.settings != now.settings
         || last.visit_until != now.visit_until
+        || last.release != now.release
 }
 
 fn settings(status: &Status) -> Option<SettingsAt> {
@@ -133,5 +136,28 @@ fn heartbeat(status: &Status, site: &SiteId) -> Heartbeat {
         sentence: first
             .map(|finding| finding.text.chars().take(TEXT_CHARS_MAX).collect())
             .unwrap_or_default(),
+        release: status.update.as_ref().map(release),
     }
+}
+
+fn release(update: &UpdateStatus) -> ReleaseAt {
+    let failed = |failed: &Failed| ReleaseFailed {
+        version: line(&failed.version),
+        event: line(&failed.event),
+        why: line(&failed.why),
+    };
+    ReleaseAt {
+        board: line(&update.board),
+        running: line(&update.running),
+        wanted: update.wanted.clone(),
+        state: update.state.clone(),
+        why: line(&update.why),
+        failed: update.failed.iter().map(failed).take(RELEASES_MAX).collect(),
+    }
+}
+
+/// What others wrote, as one line of a heartbeat.
+fn line(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(plain).take(TEXT_CHARS_MAX).collect()
 }

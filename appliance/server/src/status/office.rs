@@ -1,4 +1,4 @@
-//! What a main server has settled, and where it goes from there.
+//! What only head office has: its ledger, and where it goes.
 
 use serde::{Deserialize, Serialize};
 
