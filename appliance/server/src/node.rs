@@ -173,7 +173,6 @@ async fn build(
     let (is_vault_locked, seals) = (vault.is_locked(), Seals::open(vault.clone())?);
     let customer = trust::customer(config, supervisor);
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
-    let sealing = Sealing::new(seals.clone(), &config.seal);
     let (lines, valve) = (trust.lines(config), Valve::default());
     let (line, roll) = (role::open_line(config, &lines)?, Roll::open(&config.data_dir));
     tell_spans(config, &lines, supervisor)?;
@@ -223,7 +222,7 @@ async fn build(
         router,
         panel,
         traffic,
-        sealing,
+        sealing: Sealing::new(seals.clone(), &config.seal),
         logins,
         trust,
         customer,
