@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::ensure;
-use serde_json::{Value, json};
+use serde_json::json;
 use storebox::demo::device::Simulated;
 use storebox_peripherals::printer::Profile;
 use storebox_peripherals::scale::Model;
@@ -14,6 +13,7 @@ use storebox_peripherals::sim::scale::{Act as PlateAct, Event as PlateEvent, Sca
 use storebox_peripherals::sim::script::Script;
 use storebox_tests::wait;
 
+use crate::Measure;
 use crate::sales::now;
 use crate::shop::{Node, PATIENCE, Shop};
 use crate::table::Row;
@@ -22,9 +22,10 @@ use crate::table::Row;
 const TROUBLES: [(Act, Option<Act>); 5] = [
     (Act::PaperOut, Some(Act::PaperIn)),
     (Act::CoverOpen, Some(Act::CoverClose)),
-    (Act::CutterJam, Some(Act::CutterFree)),
     (Act::PowerCut, Some(Act::PowerOn)),
     (Act::PaperLow, None),
+    // The box gives a job up a minute after this, so the short form does without.
+    (Act::CutterJam, Some(Act::CutterFree)),
 ];
 /// What lies on the plate, in grams; no other weight is true.
 const GRAMS: [i32; 3] = [1250, 75, 3000];
@@ -58,7 +59,9 @@ impl Counter {
     fn read(&mut self) -> &str {
         for event in self.printer.events() {
             match event {
-                Event::Receipt(sheet) | Event::PowerLost(sheet) => self.paper.push_str(&sheet.to_text()),
+                Event::Receipt(sheet) | Event::PowerLost(sheet) => {
+                    self.paper.push_str(&sheet.to_text())
+                }
                 Event::DrawerOpened(_) | Event::Buzzed | Event::PowerBack => {}
             }
         }
@@ -67,23 +70,25 @@ impl Counter {
 }
 
 /// Receipts are printed and weights are asked for, while both devices misbehave and the box is killed now and then.
-pub(crate) async fn round(shop: &mut Shop, length: Duration) -> anyhow::Result<Row> {
+pub(crate) async fn round(shop: &mut Shop, measure: Measure) -> anyhow::Result<Row> {
+    let kinds = TROUBLES.len() - usize::from(measure.is_short);
     let mut counter = Counter::plug_in(shop.folder.path())?;
     await_open(shop).await?;
     let begun = now();
     let (mut jobs, mut troubles, mut weights) = (0, 0, 0);
     let mut wrong = Vec::new();
-    while begun.elapsed() < length || troubles < TROUBLES.len() {
-        let (trouble, cure) = TROUBLES[troubles % TROUBLES.len()];
+    while begun.elapsed() < measure.round || troubles < kinds {
+        let (trouble, cure) = TROUBLES[troubles % kinds];
         counter.printer.act(trouble);
         for _ in 0..3 {
             send(shop, jobs).await?;
             jobs += 1;
         }
-        match weigh(shop, &counter.scale).await? {
-            Some(weight) if !WEIGHTS.contains(&weight.as_str()) => wrong.push(format!("weight {weight}")),
-            Some(_) => weights += 1,
-            None => {}
+        for weight in weigh(shop, &counter.scale).await? {
+            match WEIGHTS.contains(&weight.as_str()) {
+                true => weights += 1,
+                false => wrong.push(format!("weight {weight}")),
+            }
         }
         if shop.roll(4) == 0 {
             shop.kill(Node::First).await?;
@@ -96,7 +101,7 @@ pub(crate) async fn round(shop: &mut Shop, length: Duration) -> anyhow::Result<R
     }
     let ended = now();
     let (mut lost, mut doubled, mut doubtful) = (0, 0, 0);
-    let states = ended_jobs(shop, jobs).await?;
+    let states = ended_jobs(shop, &counter, jobs).await?;
     let paper = counter.read().to_owned();
     for (number, state) in states {
         let printed = paper.matches(&format!("END {number}.")).count();
@@ -132,32 +137,50 @@ async fn send(shop: &Shop, number: usize) -> anyhow::Result<()> {
     .await
 }
 
-/// Something is put on the plate while the scale misbehaves; a number, if the box gives one.
+/// Something is put on the plate while the scale misbehaves, and something else when it is well again; the numbers
+/// that the box gives.
 async fn weigh(
     shop: &mut Shop,
     scale: &Simulated<PlateAct, PlateEvent>,
-) -> anyhow::Result<Option<String>> {
-    let acts = [PlateAct::Garble, PlateAct::Move, PlateAct::Mute, PlateAct::Settle];
-    let (act, put) = (shop.roll(4), shop.roll(3));
-    scale.act(PlateAct::Put(GRAMS[usize::try_from(put)?]));
-    scale.act(acts[usize::try_from(act)?]);
-    let path = "/v1/scales/scale/weight?timeout_ms=300";
-    let answer = shop.node(Node::First).control("GET", path, None).await;
-    for cure in [PlateAct::Speak, PlateAct::Settle] {
-        scale.act(cure);
+) -> anyhow::Result<Vec<String>> {
+    let bad = [PlateAct::Garble, PlateAct::Move, PlateAct::Mute, PlateAct::Settle];
+    let bad = bad[usize::try_from(shop.roll(4))?];
+    let mut told = Vec::new();
+    for acts in [vec![bad], vec![PlateAct::Speak, PlateAct::Settle]] {
+        let grams = GRAMS[usize::try_from(shop.roll(3))?];
+        scale.act(PlateAct::Put(grams));
+        acts.into_iter().for_each(|act| scale.act(act));
+        let path = "/v1/scales/scale/weight?timeout_ms=1000";
+        let answer = shop.node(Node::First).control("GET", path, None).await;
+        let weight = answer.ok().and_then(|said| said["weight"].as_str().map(str::to_owned));
+        told.extend(weight);
     }
-    let said: Option<Value> = answer.ok();
-    Ok(said.and_then(|said| said["weight"].as_str().map(str::to_owned)))
+    Ok(told)
 }
 
-/// What became of each job, once something has.
-async fn ended_jobs(shop: &Shop, jobs: usize) -> anyhow::Result<BTreeMap<usize, String>> {
+/// What became of each job, once something has, while somebody looks after the printer.
+async fn ended_jobs(
+    shop: &Shop,
+    counter: &Counter,
+    jobs: usize,
+) -> anyhow::Result<BTreeMap<usize, String>> {
     let mut states = BTreeMap::new();
     for number in 0..jobs {
-        let path = format!("/v1/printers/printer/jobs/receipt-{number}?wait_s=50");
-        let job = shop.node(Node::First).control("GET", &path, None).await?;
-        let state = job["state"].as_str().unwrap_or_default().to_owned();
-        ensure!(["printed", "unknown"].contains(&state.as_str()), "receipt {number}: {job}");
+        let path = format!("/v1/printers/printer/jobs/receipt-{number}?wait_s=1");
+        let begun = now();
+        let state = loop {
+            // A knife may get stuck long after it was told to.
+            TROUBLES
+                .into_iter()
+                .filter_map(|(_, cure)| cure)
+                .for_each(|cure| counter.printer.act(cure));
+            let job = shop.node(Node::First).control("GET", &path, None).await?;
+            let state = job["state"].as_str().unwrap_or_default().to_owned();
+            if ["printed", "unknown", "failed"].contains(&state.as_str()) {
+                break state;
+            }
+            ensure!(begun.elapsed() < PATIENCE, "receipt {number}: {job}");
+        };
         states.insert(number, state);
     }
     Ok(states)

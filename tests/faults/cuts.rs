@@ -100,7 +100,8 @@ impl<'a> Round<'a> {
         let mut by_kind: BTreeMap<_, Vec<usize>> = BTreeMap::new();
         for (at, path) in record.paths().into_iter().enumerate() {
             let Some(path) = path else { continue };
-            let kind = kinds::kind_of(path).with_context(|| format!("{path} is of no known kind"))?;
+            let kind =
+                kinds::kind_of(path).with_context(|| format!("{path} is of no known kind"))?;
             by_kind.entry(kind).or_default().push(at);
         }
         let dice = ChaCha8Rng::seed_from_u64(measure.seed);
@@ -120,7 +121,8 @@ impl<'a> Round<'a> {
                 Err(error) => {
                     failed += 1;
                     if failed <= TOLD_MAX {
-                        row.wrong.push(format!("state {number} ({count} changes, {cut:?}): {error:#}"));
+                        row.wrong
+                            .push(format!("state {number} ({count} changes, {cut:?}): {error:#}"));
                     }
                 }
             }
@@ -136,7 +138,8 @@ impl<'a> Round<'a> {
 
     /// Without syncs the same round has to lose something, or it proves nothing.
     async fn prove_failing(&mut self) -> anyhow::Result<Row> {
-        let mut row = Row { what: WITHOUT_SYNCS.to_owned(), times: WITHOUT_SYNCS_STATES, ..Row::default() };
+        let mut row =
+            Row { what: WITHOUT_SYNCS.to_owned(), times: WITHOUT_SYNCS_STATES, ..Row::default() };
         let mut bad = 0;
         for number in 0..WITHOUT_SYNCS_STATES {
             let count = self.moment(number * 3, &[]);
@@ -237,17 +240,24 @@ impl<'a> Round<'a> {
 }
 
 /// Transactions that a node holds, and how many of them twice.
-pub(crate) async fn keys(node: Node, process: &Process) -> anyhow::Result<(BTreeSet<String>, usize)> {
+pub(crate) async fn keys(
+    node: Node,
+    process: &Process,
+) -> anyhow::Result<(BTreeSet<String>, usize)> {
     let mut keys = Vec::new();
     match node {
-        Node::Main => keys.extend(ledger::read(process).await?.iter().map(|one| one.key.to_string())),
+        Node::Main => {
+            keys.extend(ledger::read(process).await?.iter().map(|one| one.key.to_string()))
+        }
         Node::Store | Node::Neighbour => {
             let mut after = 0;
             loop {
                 let path = format!("/v1/outbox?limit=500&after={after}");
                 let page = process.control("GET", &path, None).await?;
                 let entries = page["entries"].as_array().cloned().unwrap_or_default();
-                keys.extend(entries.iter().filter_map(|one| one["key"].as_str().map(str::to_owned)));
+                keys.extend(
+                    entries.iter().filter_map(|one| one["key"].as_str().map(str::to_owned)),
+                );
                 match page["next"].as_u64() {
                     Some(next) => after = next,
                     None => break,

@@ -94,8 +94,15 @@ async fn weigh_up(shop: &mut Shop, row: &mut Row) -> anyhow::Result<()> {
         let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap_or(u64::MAX >> 10);
         let open = fs::read_dir(format!("/proc/{id}/fd"))?.count();
         let (kept, files) = size_of(&process.data());
-        told.push(format!("{} MB resident, {open} open, {files} files of {} MB", kilobytes >> 10, kept >> 20));
-        if kilobytes << 10 > RESIDENT_MAX || open > OPEN_MAX || (node == Node::First && kept > KEPT_MAX) {
+        told.push(format!(
+            "{} MB resident, {open} open, {files} files of {} MB",
+            kilobytes >> 10,
+            kept >> 20
+        ));
+        if kilobytes << 10 > RESIDENT_MAX
+            || open > OPEN_MAX
+            || (node == Node::First && kept > KEPT_MAX)
+        {
             row.wrong.push(format!("{node:?} has grown: {}", told.join("; ")));
         }
     }

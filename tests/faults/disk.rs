@@ -19,7 +19,8 @@ impl SmallDisk {
 
     pub(crate) fn mount_sized(at: &Path, size: &str) -> anyhow::Result<Self> {
         fs::create_dir_all(at)?;
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", size, "tmpfs"]).arg(at).output();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", size, "tmpfs"]).arg(at).output();
         let mounted = mounted.context("start mount")?;
         let said = String::from_utf8_lossy(&mounted.stderr);
         ensure!(mounted.status.success(), "mount a small disk; this needs root: {said}");

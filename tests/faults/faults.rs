@@ -77,7 +77,7 @@ pub(crate) async fn rounds(
         }
     }
     if table.wants(others[0]) {
-        table.push(counter::round(&mut shop, measure.round).await.context(others[0])?);
+        table.push(counter::round(&mut shop, measure).await.context(others[0])?);
     }
     if table.wants(day::WHAT) {
         table.push(day::round(&mut shop, measure).await.context(day::WHAT)?);
@@ -95,7 +95,11 @@ async fn one(shop: &mut Shop, what: &str, fault: Fault, length: Duration) -> any
 
 /// What a process that ended by itself is worth saying.
 pub(crate) fn told_ended(ended: usize) -> String {
-    if ended == 0 { String::new() } else { format!("; {ended} processes ended and were started again") }
+    if ended == 0 {
+        String::new()
+    } else {
+        format!("; {ended} processes ended and were started again")
+    }
 }
 
 /// Waits until everything is as before, and compares.

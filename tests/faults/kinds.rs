@@ -47,7 +47,8 @@ const ADDRESSES: [&str; 5] = ["/http.", "/https.", "/lock", "/control", "/peers.
 /// What kind of file is at a path.
 pub(crate) fn kind_of(path: &str) -> Option<&'static str> {
     let (_, kind) = KINDS.iter().find(|(place, _)| lies_at(path, place))?;
-    let is_known = *kind != "addresses and lock" || ADDRESSES.iter().any(|name| path.starts_with(name));
+    let is_known =
+        *kind != "addresses and lock" || ADDRESSES.iter().any(|name| path.starts_with(name));
     is_known.then_some(*kind)
 }
 
@@ -60,5 +61,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static str> {
 fn lies_at(path: &str, pattern: &str) -> bool {
     let Some((before, after)) = pattern.split_once('*') else { return path.starts_with(pattern) };
     let Some(rest) = path.strip_prefix(before) else { return false };
-    (0..rest.len()).any(|at| rest.is_char_boundary(at) && !rest[..at].contains('/') && lies_at(&rest[at..], after))
+    (0..rest.len()).any(|at| {
+        rest.is_char_boundary(at) && !rest[..at].contains('/') && lies_at(&rest[at..], after)
+    })
 }

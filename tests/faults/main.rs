@@ -74,9 +74,9 @@ impl Measure {
         match args.short {
             true => Self {
                 tills: 12,
-                round: Duration::from_millis(1500),
-                day: Duration::from_secs(10),
-                cuts: 12,
+                round: Duration::from_secs(1),
+                day: Duration::from_secs(8),
+                cuts: 8,
                 bytes: 1,
                 is_short: true,
                 seed: args.seed,

@@ -73,7 +73,8 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn build(seed: u64) -> anyhow::Result<Self> {
-        let names = ["office", "second"].map(|name| format!("sbfault-{}-{name}", std::process::id()));
+        let names =
+            ["office", "second"].map(|name| format!("sbfault-{}-{name}", std::process::id()));
         for name in &names {
             ip(&["netns", "add", name])?;
             ip(&["-n", name, "link", "set", "lo", "up"])?;

@@ -37,7 +37,8 @@ pub(crate) struct Between<'a> {
 
 impl Programs {
     pub(crate) fn find(storebox: Option<&Path>) -> anyhow::Result<Self> {
-        let beside = || std::env::current_exe().map(|own| own.with_file_name("storebox-under-test"));
+        let beside =
+            || std::env::current_exe().map(|own| own.with_file_name("storebox-under-test"));
         let storebox = match storebox {
             Some(path) => path.canonicalize()?,
             None => beside()?,
@@ -46,8 +47,11 @@ impl Programs {
         let folder = tempfile::tempdir()?;
         let shim = folder.path().join("shim.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("faults/shim.c");
-        let compiled =
-            Command::new("cc").args(["-O1", "-shared", "-fPIC", "-o"]).arg(&shim).arg(source).status();
+        let compiled = Command::new("cc")
+            .args(["-O1", "-shared", "-fPIC", "-o"])
+            .arg(&shim)
+            .arg(source)
+            .status();
         let compiled = compiled.context("start cc, the C compiler that this repository needs")?;
         ensure!(compiled.success(), "the C compiler does not work");
         Ok(Self { folder, storebox, shim })
@@ -76,7 +80,8 @@ impl Programs {
         if let Some(bound) = between.bound {
             text += &format!("echo $$ > '{}/cgroup.procs'\n", bound.0.display());
         }
-        let network = between.network.map_or(String::new(), |name| format!("ip netns exec {name} "));
+        let network =
+            between.network.map_or(String::new(), |name| format!("ip netns exec {name} "));
         text += &format!("exec {network}env {environment} '{program}' \"$@\"\n");
         let path = self.folder.path().join(name);
         fs::write(&path, text)?;

@@ -11,17 +11,41 @@ const HEAD_BYTES: usize = 32;
 #[derive(Debug)]
 pub(crate) enum Change {
     /// A file was created, emptied, or opened to be.
-    Open { path: String, file: u64, emptied: bool },
-    Write { file: u64, offset: u64, bytes: Range<usize> },
-    Length { file: u64, bytes: u64 },
+    Open {
+        path: String,
+        file: u64,
+        emptied: bool,
+    },
+    Write {
+        file: u64,
+        offset: u64,
+        bytes: Range<usize>,
+    },
+    Length {
+        file: u64,
+        bytes: u64,
+    },
     /// A file or a folder was made durable.
-    Sync { file: u64, folder: bool },
+    Sync {
+        file: u64,
+        folder: bool,
+    },
     /// The whole file system was.
     SyncAll,
-    Rename { from: String, to: String },
-    Remove { path: String },
-    MakeDir { path: String },
-    Link { from: String, to: String },
+    Rename {
+        from: String,
+        to: String,
+    },
+    Remove {
+        path: String,
+    },
+    MakeDir {
+        path: String,
+    },
+    Link {
+        from: String,
+        to: String,
+    },
 }
 
 /// Everything that happened, in order.
@@ -53,11 +77,14 @@ impl Record {
                 names.insert(file, path.as_str());
                 Some(path.as_str())
             }
-            Change::Write { file, .. } | Change::Length { file, .. } | Change::Sync { file, .. } => {
-                names.get(file).copied()
-            }
+            Change::Write { file, .. }
+            | Change::Length { file, .. }
+            | Change::Sync { file, .. } => names.get(file).copied(),
             Change::Rename { to, .. } => Some(to.as_str()),
-            Change::Remove { .. } | Change::MakeDir { .. } | Change::Link { .. } | Change::SyncAll => None,
+            Change::Remove { .. }
+            | Change::MakeDir { .. }
+            | Change::Link { .. }
+            | Change::SyncAll => None,
         };
         self.changes.iter().map(path).collect()
     }

@@ -112,7 +112,8 @@ impl Till {
             match request.json(sale).send().await {
                 Ok(answer) if answer.status() == 200 => return true,
                 Ok(answer) if answer.status().is_client_error() => {
-                    let said = format!("{} {}", answer.status(), answer.text().await.unwrap_or_default());
+                    let said =
+                        format!("{} {}", answer.status(), answer.text().await.unwrap_or_default());
                     lock(&self.sales.refused).push(said);
                 }
                 Ok(_) | Err(_) => {}
@@ -175,7 +176,9 @@ impl Sales {
         }
         verdict.lost = accepted.keys().filter(|key| !keys.contains(*key)).count();
         let refused = std::mem::take(&mut *lock(&self.refused));
-        verdict.wrong.extend(refused.into_iter().take(TOLD_MAX).map(|said| format!("refused: {said}")));
+        verdict
+            .wrong
+            .extend(refused.into_iter().take(TOLD_MAX).map(|said| format!("refused: {said}")));
         verdict.wrong.truncate(TOLD_MAX);
         Ok(verdict)
     }

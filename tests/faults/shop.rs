@@ -65,13 +65,16 @@ impl Shop {
         let network = Network::build(measure.seed)?;
         let clock = Clock::make(&folder.path().join("clock"))?;
         let bound = Bound::make("first", MEMORY_MAX);
-        let start = |network, bound| Between { network, clock: Some(clock.path()), record: false, bound };
+        let start =
+            |network, bound| Between { network, clock: Some(clock.path()), record: false, bound };
         let office = programs.script("office", &start(Some(network.office()), None))?;
         let first = programs.script("first", &start(None, bound.as_ref()))?;
         let second = programs.script("second", &start(Some(network.second()), None))?;
         let disk = SmallDisk::mount(&folder.path().join("box-1"))?;
 
-        let listen = |address| format!("[http]\nlisten = [\"{address}:8080\"]\nconnections_per_address_max = 400\n");
+        let listen = |address| {
+            format!("[http]\nlisten = [\"{address}:8080\"]\nconnections_per_address_max = 400\n")
+        };
         let settings =
             format!("role = \"main\"\n{}[discovery]\nannounce = false\n", listen(HEAD_OFFICE));
         let mut main = Process::lay_out(&office, folder.path(), "head-office", &settings)?;
@@ -92,8 +95,20 @@ impl Shop {
         let tills = Tills::open(tills, PACE)?;
         let dice = ChaCha8Rng::seed_from_u64(measure.seed);
         let (restarts, imports) = (0, 0);
-        let mut shop =
-            Self { main, boxes, tills, network, clock, disk, liar, dice, bound, restarts, imports, folder };
+        let mut shop = Self {
+            main,
+            boxes,
+            tills,
+            network,
+            clock,
+            disk,
+            liar,
+            dice,
+            bound,
+            restarts,
+            imports,
+            folder,
+        };
         shop.import()?;
         shop.await_back().await?;
         Ok(shop)
@@ -163,7 +178,9 @@ impl Shop {
         let prices: Vec<String> = (0..RECORDS).map(price).collect();
         fs::write(dir.join("ProductPrice.ndjson"), prices.join("\n"))?;
         if number == 1 {
-            let product = |id: usize| json!({"id": format!("P{id:05}"), "name": format!("Product {id}")}).to_string();
+            let product = |id: usize| {
+                json!({"id": format!("P{id:05}"), "name": format!("Product {id}")}).to_string()
+            };
             let products: Vec<String> = (0..RECORDS).map(product).collect();
             fs::write(dir.join("Product.ndjson"), products.join("\n"))?;
         }
@@ -177,16 +194,16 @@ impl Shop {
         self.look_after().await?;
         self.import()?;
         let accepted = u64::try_from(self.tills.sales.accepted())?;
-        let is_back = || async {
+        let is_level = || async {
             let main = State::of(&self.main).await?;
             let mut level = main.ledger.settled >= accepted;
             for one in &self.boxes {
                 level = level && State::of(one).await?.is_level_with(&main);
             }
-            Ok(level)
+            Ok::<bool, anyhow::Error>(level)
         };
         // A box that is just dying is no answer either.
-        let is_back = || async { Ok(is_back().await.unwrap_or_else(|_: anyhow::Error| false)) };
+        let is_back = || async { Ok::<bool, anyhow::Error>(is_level().await.unwrap_or(false)) };
         wait::until("everything as before", PATIENCE, is_back).await?;
         Ok(begun.elapsed())
     }

@@ -29,7 +29,8 @@ const SETTLED: usize = 40;
 const HELD: usize = 60;
 const PRODUCTS: usize = 1500;
 /// Fixed ports: the network is this process's own.
-const PORTS: [(&str, u16, u16); 3] = [("main", 9080, 9443), ("store", 8081, 8443), ("neighbour", 8082, 8444)];
+const PORTS: [(&str, u16, u16); 3] =
+    [("main", 9080, 9443), ("store", 8081, 8443), ("neighbour", 8082, 8444)];
 
 /// Whose disk is on record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +79,8 @@ impl Specimen {
     pub(crate) async fn live(programs: &Programs) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let disk = SmallDisk::mount_sized(&folder.path().join("disk"), SIZE)?;
-        let recorded = programs.script("recorded", &Between { record: true, ..Between::default() })?;
+        let recorded =
+            programs.script("recorded", &Between { record: true, ..Between::default() })?;
         let mut own = Self {
             _disk: disk,
             settings: Default::default(),
@@ -94,13 +96,13 @@ impl Specimen {
         own.grown = own.recorded();
         let till = Till::admit(&chained.store, PORTS[1].1).await?;
         till.everything(&chained).await?;
-        own.settled = till.sell(1..=SETTLED, "?wait=settled&timeout_s=30", || own.recorded()).await?;
+        own.settled =
+            till.sell(1..=SETTLED, "?wait=settled&timeout_s=30", || own.recorded()).await?;
         chained.store.ask(&["refresh", "--full"])?;
         chained.chain.import(&chained.main, &catalogue(2))?;
         await_level(&chained.main, &chained.store).await?;
         chained.main.stop();
-        own.held =
-            till.sell(SETTLED + 1..=SETTLED + HELD, "", || own.recorded()).await?;
+        own.held = till.sell(SETTLED + 1..=SETTLED + HELD, "", || own.recorded()).await?;
         till.print(HELD).await?;
         chained.store.kill();
         chained.neighbour.kill();
@@ -128,7 +130,8 @@ impl Specimen {
                 "role = \"store\"\n{}[main]\nurl = \"https://127.0.0.1:{}\"\npublic_key = \"{key}\"\n\
                  [peers]\ndiscover = true\nsecret_file = {secret:?}\n\
                  [discovery]\nannounce = false\nsite = \"0007\"\nboxes = [\"127.0.0.1:{other}\"]\n{more}",
-                listen(node), PORTS[0].2
+                listen(node),
+                PORTS[0].2
             )
         };
         let devices = format!(
@@ -137,7 +140,8 @@ impl Specimen {
             root.join("printer")
         );
         self.settings[1] = settings(Node::Store, PORTS[2].1, &devices);
-        self.settings[2] = settings(Node::Neighbour, PORTS[1].1, "[outbox]\nreserve_bytes = 1048576\n");
+        self.settings[2] =
+            settings(Node::Neighbour, PORTS[1].1, "[outbox]\nreserve_bytes = 1048576\n");
         let mut boxes = Vec::new();
         for node in [Node::Store, Node::Neighbour] {
             let mut one =
@@ -210,7 +214,9 @@ fn catalogue(revision: usize) -> Vec<(&'static str, String)> {
         json!({"id": format!("L{id:05}"), "productId": format!("P{id:05}"), "priceListId": "L",
                "listPrice": format!("{revision}.{:02}", id % 100)})
     };
-    let lines = |record: &dyn Fn(usize) -> Value| (0..PRODUCTS).map(|id| format!("{}\n", record(id))).collect();
+    let lines = |record: &dyn Fn(usize) -> Value| {
+        (0..PRODUCTS).map(|id| format!("{}\n", record(id))).collect()
+    };
     vec![("Product", lines(&product)), ("ProductPrice", lines(&price))]
 }
 
@@ -277,7 +283,8 @@ impl Till {
 
     async fn print(&self, number: usize) -> anyhow::Result<()> {
         for at in 0..10 {
-            let body = json!({"key": format!("receipt-{number}-{at}"), "receiptline": "one|1.00\n="});
+            let body =
+                json!({"key": format!("receipt-{number}-{at}"), "receiptline": "one|1.00\n="});
             let (status, said) = self.post("/v1/printers/printer/jobs?wait_s=5", &body).await?;
             ensure!(status == 201, "{status} {said}");
         }
@@ -295,7 +302,8 @@ impl Till {
         })
         .await?;
         self.print(0).await?;
-        let ticket = json!({"documentNo": "W/9", "lines": [{"productId": "P00001", "quantity": 1}]});
+        let ticket =
+            json!({"documentNo": "W/9", "lines": [{"productId": "P00001", "quantity": 1}]});
         for _ in 0..3 {
             let (status, said) = self.post("/v1/channel/ticket", &ticket).await?;
             ensure!(status == 200, "{status} {said}");

@@ -91,7 +91,10 @@ impl<'a> Disk<'a> {
                 self.files.iter_mut().for_each(|file| file.settle(record));
                 self.settle_names();
             }
-            Change::Rename { .. } | Change::Remove { .. } | Change::MakeDir { .. } | Change::Link { .. } => {
+            Change::Rename { .. }
+            | Change::Remove { .. }
+            | Change::MakeDir { .. }
+            | Change::Link { .. } => {
                 rename(&mut self.seen, change, None);
                 self.pending.push((change, None));
             }
@@ -123,7 +126,13 @@ impl<'a> Disk<'a> {
     }
 
     /// Lays out what a cut leaves.
-    pub(crate) fn lay_out(&self, record: &Record, cut: Cut, dice: &mut impl Rng, to: &Path) -> anyhow::Result<()> {
+    pub(crate) fn lay_out(
+        &self,
+        record: &Record,
+        cut: Cut,
+        dice: &mut impl Rng,
+        to: &Path,
+    ) -> anyhow::Result<()> {
         let mut names = self.certain.clone();
         let kept = match cut {
             Cut::Nothing => 0,
@@ -192,7 +201,13 @@ fn apply(bytes: &mut Vec<u8>, record: &Record, change: &Change) {
 }
 
 /// Each unit of so many bytes by a throw of a coin.
-fn apply_torn(bytes: &mut Vec<u8>, record: &Record, change: &Change, unit: u64, dice: &mut impl Rng) {
+fn apply_torn(
+    bytes: &mut Vec<u8>,
+    record: &Record,
+    change: &Change,
+    unit: u64,
+    dice: &mut impl Rng,
+) {
     apply_units(bytes, record, change, unit, &mut || dice.random_bool(0.5));
 }
 
@@ -253,8 +268,11 @@ fn rename(names: &mut Names, change: &Change, file: Option<usize>) {
             let Some(file) = names.remove(from) else { return };
             // A folder takes what is in it along.
             let below = format!("{from}/");
-            let inside: Vec<String> =
-                names.range(below.clone()..).map(|(path, _)| path.clone()).take_while(|path| path.starts_with(&below)).collect();
+            let inside: Vec<String> = names
+                .range(below.clone()..)
+                .map(|(path, _)| path.clone())
+                .take_while(|path| path.starts_with(&below))
+                .collect();
             for path in inside {
                 if let Some(file) = names.remove(&path) {
                     names.insert(format!("{to}/{}", &path[below.len()..]), file);

@@ -54,7 +54,9 @@ impl Table {
     }
 
     pub(crate) fn print(&self) {
-        say("\n| what was done | times | accepted | lost | doubled | back to normal after | remarks |");
+        say(
+            "\n| what was done | times | accepted | lost | doubled | back to normal after | remarks |",
+        );
         say("|---|---|---|---|---|---|---|");
         self.rows.iter().for_each(|row| say(&row.text()));
         say(if self.holds() { "everything held" } else { "NOT everything held" });

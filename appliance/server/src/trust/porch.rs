@@ -70,7 +70,15 @@ impl Porch {
     /// With the slips that were open when the box stopped.
     pub fn open(house: Arc<House>, folder: &Path) -> Result<Self, PaperError> {
         let stored: Option<Vec<StoredSlip>> =
-            paper::read_json(&folder.join(SLIPS), "a list of slips")?;
+            match paper::read_json(&folder.join(SLIPS), "a list of slips") {
+                Ok(stored) => stored,
+                // Nobody comes in by a slip that is not believed; the shop sells, and a person makes new ones.
+                Err(error @ PaperError::Content { .. }) => {
+                    tracing::error!(error = %error, "no slip is believed any more: make new ones");
+                    None
+                }
+                Err(error) => return Err(error),
+            };
         let porter = Mutex::new(Porter::restored(stored.unwrap_or_default()));
         let (folder, audit) = (folder.to_owned(), Audit::new(folder.to_owned()));
         let outcomes = Outcomes::default();
