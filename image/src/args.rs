@@ -52,6 +52,8 @@ pub enum Command {
 
 #[derive(Debug, Subcommand)]
 pub enum BoxCommand {
+    /// Make, seal and open the data partition; before anything on it is used
+    Disk,
     /// Keep the identity, take in the shop's file; before the network comes up
     Start,
     /// Take over papers of head office, or ask for them; as the user of the service, before it

@@ -5,8 +5,8 @@
 //! key, because the next attempt may mean another drive to the shop. What editors and Windows do to
 //! a file (a byte order mark, CR LF, a hidden `.txt`) is no error.
 //!
-//! The token is a secret: it is in no debug print and in no error, and the file is wiped once the
-//! box has taken it in.
+//! The token and the disk's key are secrets: they are in no debug print and in no error, and the
+//! file is wiped once the box has taken it in.
 
 mod check;
 pub mod stick;
@@ -34,6 +34,61 @@ pub struct Provision {
     pub network: Network,
     pub ntp: Vec<String>,
     pub serial: Vec<SerialPort>,
+    pub disk: Disk,
+}
+
+/// How what the box holds is sealed on its disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Disk {
+    /// Nothing said: by the machine's TPM where it has one.
+    pub encrypt: Option<Encrypt>,
+    /// Head office keeps it too, and it opens the disk on any machine.
+    pub key: Option<DiskKey>,
+}
+
+impl Disk {
+    /// What is asked for, for a person.
+    pub fn words(&self) -> &'static str {
+        match self.encrypt {
+            Some(Encrypt::Tpm) => "sealed by the machine's TPM",
+            Some(Encrypt::Provisioned) => "sealed by the machine's own numbers",
+            Some(Encrypt::Off) => "not sealed",
+            None => "sealed by the machine's TPM where there is one",
+        }
+    }
+}
+
+/// What keeps the key of the data partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encrypt {
+    /// The machine's TPM.
+    Tpm,
+    /// The machine's own numbers, over the key of this file.
+    Provisioned,
+    /// Nothing: the partition is open.
+    Off,
+}
+
+/// 64 hexadecimal digits that open a data partition.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DiskKey(String);
+
+impl DiskKey {
+    /// From 32 bytes.
+    pub fn new(bytes: &[u8; 32]) -> Self {
+        Self(hex::encode(bytes))
+    }
+
+    /// The secret itself, as it opens the partition.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for DiskKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
 }
 
 /// The one-time enrolment token.
@@ -134,6 +189,7 @@ struct File {
     ntp: Text,
     #[serde(default)]
     serial: Vec<FileSerial>,
+    disk: Option<FileDisk>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -152,6 +208,13 @@ struct FileNetwork {
     dns: Text,
     vlan: Text,
     proxy: Text,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileDisk {
+    encrypt: Text,
+    key: Text,
 }
 
 #[derive(Debug, Deserialize)]

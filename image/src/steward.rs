@@ -10,6 +10,7 @@
 
 pub mod announce;
 pub mod confirm;
+pub mod disk;
 pub mod history;
 pub mod papers;
 pub mod settings;
@@ -56,6 +57,8 @@ pub enum Error {
     Answer { program: &'static str, answer: String },
     #[error("update: {0}")]
     Refused(#[from] update::Refusal),
+    #[error("open the data partition: {0}")]
+    Disk(#[from] disk::Refusal),
 }
 
 impl Places {

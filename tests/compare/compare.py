@@ -8,11 +8,11 @@ import os
 import random
 import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 
 import page
@@ -64,7 +64,7 @@ WORDS = [a + b for a in ("apple", "bread", "cheese", "dark", "extra", "fresh", "
 
 
 def shop(run, count):
-    """A head office and a box whose replica has so many products; the box and a till's tokens."""
+    """A server with so many products, and the token of somebody who may read them."""
     folder = run.path(f"shop-{count}")
     office = peers.Storebox(run.program, folder, "main")
     listing = f"{folder}/import"
@@ -73,21 +73,30 @@ def shop(run, count):
         for one in products(count):
             file.write(json.dumps(one) + "\n")
     office.ask("import", listing)
-    return office
+    token = office.ask("operator", "add", "bench")
+    last = list(products(count))[-1]
+    while True:
+        try:
+            fetch(office.port, f"/v1/models/Product/records/{last['id']}", token)
+            return office, token
+        except urllib.error.HTTPError:
+            time.sleep(0.05)
+
+
+def fetch(port, path, token):
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(asked, timeout=30) as answer:
+        return answer.read()
 
 
 def by_barcode(run):
     """Product by barcode over HTTP against nginx serving the same bytes from files."""
-    office, nginx = shop(run, PRODUCTS), peers.nginx(run.path("nginx"))
+    (office, node), nginx = shop(run, PRODUCTS), peers.nginx(run.path("nginx"))
     request = "/v1/models/Product/records?field=barcode&value={}&limit=1"
-    node = office.ask("operator", "add", "bench")
-    header = {"Authorization": f"Bearer {node}"}
     paths, files = [], []
     for one in run.dice.sample(list(products(PRODUCTS)), 4000 if run.short else PRODUCTS):
         path = request.format(one["barcode"])
-        asked = urllib.request.Request(f"http://127.0.0.1:{office.port}{path}", headers=header)
-        with urllib.request.urlopen(asked) as answer:
-            body = answer.read()
+        body = fetch(office.port, path, node)
         with open(f"{run.folder}/nginx/www/{one['barcode']}.json", "wb") as file:
             file.write(body)
         paths.append(path)
@@ -188,8 +197,7 @@ def replicas(run):
 
 def search(run, postgres):
     postgres.sql("analyze product")
-    office = shop(run, 100_000)
-    token = office.ask("operator", "add", "bench")
+    office, token = shop(run, 100_000)
     starts = [run.dice.choice(WORDS)[:5] for _ in range(2000)]
     words, paths = f"{run.folder}/words", f"{run.folder}/paths"
     with open(words, "w") as file:

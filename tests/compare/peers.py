@@ -53,7 +53,7 @@ class Peer:
         ask, expected = {
             "redis": (b"PING\r\n", b"+PONG"), "nats": (b"", b"INFO"), "nginx": (b"GET / HTTP/1.0\r\n\r\n", b"HTTP"),
             "postgres": (bytes([0, 0, 0, 8, 4, 210, 22, 47]), b"N"),
-            "storebox": (b"GET /healthz HTTP/1.0\r\n\r\n", b"HTTP/1.1 200"),
+            "storebox": (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 200"),
         }[self.name]
         try:
             with socket.create_connection(("127.0.0.1", self.port), 1) as one:

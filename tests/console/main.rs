@@ -55,6 +55,14 @@ async fn a_browser_believes_the_box_by_head_offices_root_and_only_listed_pages_m
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_till_page_from_the_internet_reaches_the_box_only_with_a_persons_word()
+-> anyhow::Result<()> {
+    let mut stage = Stage::open().await?;
+    stage.adopt_both().await?;
+    scenario::play("lan.mjs", stage).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_till_goes_on_selling_when_line_and_box_are_lost_in_mid_sale() -> anyhow::Result<()> {
     scenario::play("till.mjs", Stage::open().await?).await
 }

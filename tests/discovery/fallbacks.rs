@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::lan::{Lan, lan, skip};
 use crate::proc::{Proc, tell};
 
-const SOON: Duration = Duration::from_secs(5);
-const LATER: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(30);
+const LATER: Duration = Duration::from_secs(60);
 
 /// A name server of Debian's on a host of the LAN.
 struct NameServer(Child);

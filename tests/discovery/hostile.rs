@@ -9,7 +9,7 @@ use crate::host::say;
 use crate::lan::lan;
 use crate::proc::{now, tell};
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(30);
 /// While thousands of forged packets are read, on a loaded machine.
 const LATE: Duration = Duration::from_secs(20);
 const GROUP: (Ipv4Addr, u16) = (Ipv4Addr::new(224, 0, 0, 251), 5353);

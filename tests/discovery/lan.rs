@@ -71,7 +71,7 @@ impl Lan {
             self.ip(host, "link set eth0 up");
         }
         for host in &self.hosts {
-            until(Duration::from_secs(5), "a LAN that is up", || self.is_up(host));
+            until(Duration::from_secs(30), "a LAN that is up", || self.is_up(host));
         }
     }
 

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::lan::lan;
 use crate::proc::{Proc, now, tell, until};
 
-const SOON: Duration = Duration::from_secs(5);
-const LATER: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(30);
+const LATER: Duration = Duration::from_secs(60);
 
 fn same_name(node: &str) -> Value {
     json!({ "label": "storebox", "chosen": true, "node": node })
@@ -62,7 +62,8 @@ fn a_copy_of_a_box_that_appears_when_the_lan_is_joined_makes_one_of_them_take_an
     let joined = now();
     let mut names = BTreeMap::new();
     until(LATER, "a name for each of the two", || {
-        let seen = browser.try_wait(SOON, |line| line.starts_with("@seen storebox-a1b2c3"));
+        let seen = browser
+            .try_wait(Duration::from_secs(5), |line| line.starts_with("@seen storebox-a1b2c3"));
         let (_, line) = seen.expect("boxes that are announced");
         let mut words = line.split('|');
         let name = words.next().expect("the instance").to_owned();

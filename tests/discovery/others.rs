@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::lan::{Lan, lan, run, skip};
 use crate::proc::{Proc, tell};
 
-const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(30);
 const TXT: [&str; 9] = [
     "txtvers=1",
     "site=s1",

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use crate::lan::{Lan, lan};
 use crate::proc::{Proc, now, summary, tell};
 
-const SOON: Duration = Duration::from_secs(5);
-const LATER: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(30);
+const LATER: Duration = Duration::from_secs(60);
 
 fn box_on(lan: &Lan, host: &str, priority: u16) -> Proc {
     let number = host.trim_start_matches("box");

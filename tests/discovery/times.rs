@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::lan::{Lan, lan};
 use crate::proc::{Proc, summary};
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(30);
 
 /// Starts a box under this label and waits until the looker-on has seen it at its IPv4 address.
 fn found(lan: &Lan, browser: &mut Proc, label: &str, chosen: bool) -> (Proc, Duration) {

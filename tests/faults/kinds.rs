@@ -2,7 +2,7 @@
 //! written, are errors of the campaign.
 
 /// Where a kind of file lies, and what it is; the first that fits counts.
-const KINDS: [(&str, &str); 36] = [
+const KINDS: [(&str, &str); 35] = [
     ("/outbox/journal/", "outbox journal"),
     ("/outbox/settled/", "settled keys"),
     ("/outbox/documents/", "documents"),
@@ -35,7 +35,6 @@ const KINDS: [(&str, &str); 36] = [
     ("/node.", "key of the box"),
     ("/vault", "vault and its key"),
     ("/trust/audit.log", "audit of trust"),
-    ("/trust/slips.", "slips"),
     ("/trust/strikes.", "strike list"),
     ("/trust/", "papers and their keys"),
     ("/", "addresses and lock"),

@@ -28,9 +28,33 @@ pub(crate) fn flash(image: &Path, disk: &Path) -> anyhow::Result<()> {
 
 /// Puts the shop's file on a disk.
 pub(crate) fn provision(disk: &Path) -> anyhow::Result<()> {
+    provision_with(disk, "")
+}
+
+/// The same with more lines.
+pub(crate) fn provision_with(disk: &Path, more: &str) -> anyhow::Result<()> {
     let volume = config_volume(disk)?;
-    stick::put(&volume, "trial.toml", SHOP.as_bytes())?;
+    stick::put(&volume, "trial.toml", format!("{SHOP}{more}").as_bytes())?;
     Ok(volume.close()?)
+}
+
+/// Whether this text is anywhere on the disk.
+pub(crate) fn shows(disk: &Path, text: &str) -> anyhow::Result<bool> {
+    let searched = Command::new("grep").args(["-qaF", "-e", text]).arg(disk).status()?;
+    match searched.code() {
+        Some(0) => Ok(true),
+        Some(1) => Ok(false),
+        Some(_) | None => anyhow::bail!("grep: {searched}"),
+    }
+}
+
+/// Whether the data partition is LUKS.
+pub(crate) fn is_sealed(disk: &Path) -> anyhow::Result<bool> {
+    let mut magic = [0; 6];
+    let mut file = File::open(disk)?;
+    file.seek(SeekFrom::Start(Layout::shipped().place(Role::Data).start))?;
+    file.read_exact(&mut magic)?;
+    Ok(magic == *b"LUKS\xba\xbe")
 }
 
 /// Puts a file there that no box may take in, as a person does who asks nobody.

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -31,13 +31,15 @@ const SHELL_WANTED: &str = "[Unit]\nWants=trial-shell.service\n";
 /// A running machine; it loses its power when this is dropped.
 pub(crate) struct Machine {
     child: Child,
+    /// Its TPM, a program that ends with it.
+    _tpm: Option<Tpm>,
     folder: PathBuf,
     started: Instant,
 }
 
 impl Machine {
-    /// Switches a machine on. Its files are in `folder`, inside the tools' tree: `disk.raw`, and
-    /// `stick.img` if there is one.
+    /// Switches a machine on. Its files are in `folder`, inside the tools' tree: `disk.raw`, and if
+    /// there are, `stick.img`, the folder `tpm` of its TPM, and `uuid`, the number of its board.
     pub(crate) fn start(tools: &Tools, folder: &Path) -> anyhow::Result<Self> {
         let wire = format!("tap,id=wire,ifname={},script=no,downscript=no", lan::WIRE);
         Self::start_on(&wire, tools, folder)
@@ -49,7 +51,7 @@ impl Machine {
     }
 
     fn start_on(wire: &str, tools: &Tools, folder: &Path) -> anyhow::Result<Self> {
-        for name in ["shell.sock", "qmp.sock"] {
+        for name in ["shell.sock", "qmp.sock", "tpm.sock"] {
             let _ = fs::remove_file(folder.join(name));
         }
         let vars = folder.join("vars.fd");
@@ -71,6 +73,15 @@ impl Machine {
             command.args(["-drive", &stick, "-device", "qemu-xhci"]);
             command.args(["-device", "usb-storage,drive=stick,serial=trial,removable=on"]);
         }
+        let tpm = Tpm::start(folder)?;
+        if tpm.is_some() {
+            command.args(["-chardev", &format!("socket,id=tpm,path={}", at("tpm.sock"))]);
+            command.args(["-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device"]);
+            command.arg("tpm-crb,tpmdev=tpm0");
+        }
+        if let Ok(uuid) = fs::read_to_string(folder.join("uuid")) {
+            command.args(["-uuid", uuid.trim()]);
+        }
         command.args(["-netdev", wire, "-device", "virtio-net-pci,netdev=wire,romfile="]);
         command.args(["-device", "i6300esb", "-action", "watchdog=reset"]);
         command.args(["-device", "virtio-rng-pci"]);
@@ -85,7 +96,7 @@ impl Machine {
         let log = fs::File::create(folder.join("qemu.log"))?;
         command.stdout(Stdio::null()).stderr(log);
         let child = command.spawn().context("start the emulator")?;
-        Ok(Self { child, folder: folder.to_owned(), started: now() })
+        Ok(Self { child, _tpm: tpm, folder: folder.to_owned(), started: now() })
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -163,6 +174,37 @@ impl Machine {
             }
         }
         Ok(())
+    }
+}
+
+/// A TPM made of software; what it keeps is in the folder `tpm`.
+struct Tpm(Child);
+
+impl Tpm {
+    /// None, where there is no such folder.
+    fn start(folder: &Path) -> anyhow::Result<Option<Self>> {
+        if !folder.join("tpm").exists() {
+            return Ok(None);
+        }
+        let mut command = Command::new("swtpm");
+        // It ends with its machine, also when nobody is left to end it.
+        command.args(["socket", "--tpm2", "--terminate", "--tpmstate"]);
+        command.arg(format!("dir={}", folder.join("tpm").display()));
+        command.arg("--ctrl");
+        command.arg(format!("type=unixio,path={}", folder.join("tpm.sock").display()));
+        let log = fs::File::create(folder.join("swtpm.log"))?;
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().context("start swtpm")?;
+        let started = Self(child);
+        let up = wait::held_within(Duration::from_secs(30), || folder.join("tpm.sock").exists());
+        ensure!(up, "the software TPM does not come up");
+        Ok(Some(started))
+    }
+}
+
+impl Drop for Tpm {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -10,6 +10,7 @@ mod disk;
 mod figures;
 mod lan;
 mod machine;
+mod sealed;
 mod serving;
 mod shell;
 mod shop;
@@ -37,6 +38,9 @@ struct Args {
     /// Cut the power at so many moments of an update
     #[arg(long, value_name = "MOMENTS")]
     cuts: Option<u32>,
+    /// Only see that the data partition is sealed to its machine
+    #[arg(long)]
+    sealed: bool,
     /// Start the machine again after every so many of these cuts; the others are judged by what is on the disk
     #[arg(long, default_value_t = 10, value_name = "CUTS")]
     start_every: u32,
@@ -67,6 +71,13 @@ fn run(args: &Args) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut bench = start::Bench::open(&cache, &args.old, &args.storebox).await?;
+        if args.sealed {
+            sealed::by_a_tpm(&mut bench).await?;
+            sealed::by_the_machine(&mut bench).await?;
+            bench.close();
+            figures::say("everything held");
+            return Ok(());
+        }
         if args.broken.is_some() {
             wrong::file_is_refused(&bench).await?;
         }

@@ -99,13 +99,19 @@ impl Bench {
         Ok(())
     }
 
-    async fn sell(&mut self) -> anyhow::Result<()> {
+    /// The first till, and its first sale.
+    pub(crate) async fn first_sale(&mut self) -> anyhow::Result<Till> {
         let token = self.shell("storebox terminal add till-1")?;
         let token = token.lines().last().unwrap_or_default().trim().to_owned();
         let mut till = Till::new(token)?;
         self.first_sale = till.sell().await?;
         till.find(&self.first_sale).await?;
         say("a ticket was sold and is held");
+        Ok(till)
+    }
+
+    async fn sell(&mut self) -> anyhow::Result<()> {
+        let mut till = self.first_sale().await?;
         let before = self.sectors_written()?;
         for _ in 0..SALES {
             till.sell().await?;

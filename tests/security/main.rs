@@ -2,6 +2,7 @@
 
 mod box_of;
 mod busy;
+mod cache;
 mod certificate;
 mod people;
 mod refusals;

@@ -6,6 +6,7 @@ mod enrolment;
 mod sealed;
 mod tokens;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,13 +18,28 @@ use storebox_proto::problem::Code;
 
 use crate::people::Shop;
 
+/// What people read about it.
+const DOCUMENT: &str = include_str!("../../appliance/docs/refusals.md");
+/// Every way in is tried with each of these.
+const KINDS: [&str; 8] = [
+    "expired",
+    "revoked",
+    "foreign-site",
+    "tampered",
+    "replayed",
+    "re-ordered",
+    "downgraded",
+    "oversized",
+];
+
 /// A shop whose log and numbers are looked at around every attempt.
 pub(crate) struct Bench {
     pub(crate) shop: Shop,
     pub(crate) folder: PathBuf,
     /// What no line may show.
     pub(crate) secrets: Vec<String>,
-    told: Vec<String>,
+    /// What was tried, as the rows of the document.
+    told: BTreeSet<String>,
 }
 
 /// How an attempt has to end.
@@ -48,7 +64,7 @@ pub(crate) fn disbelief(what: &'static str, code: &'static str) -> Wanted {
 impl Bench {
     pub(crate) async fn open(folder: &Path, settings: &str) -> anyhow::Result<Self> {
         let shop = Shop::open(folder, "0007", settings).await?;
-        Ok(Self { shop, folder: folder.to_owned(), secrets: Vec::new(), told: Vec::new() })
+        Ok(Self { shop, folder: folder.to_owned(), secrets: Vec::new(), told: BTreeSet::new() })
     }
 
     fn log(&self) -> anyhow::Result<String> {
@@ -83,7 +99,25 @@ impl Bench {
         for secret in &self.secrets {
             ensure!(!new.contains(secret.as_str()), "{what}: the log shows a secret");
         }
-        self.told.push(format!("{what}: {code}"));
+        let counted = wanted.metric.split('{').next().unwrap_or_default();
+        self.told.insert(format!("| {what} | `{code}` | `{counted}` |"));
+        Ok(())
+    }
+
+    /// What was tried since the last time is what the document says of this way in, and is of every kind.
+    pub(crate) fn compare(&mut self, way: &str) -> anyhow::Result<()> {
+        let told = std::mem::take(&mut self.told);
+        let section = DOCUMENT.split("\n## ").find(|section| section.starts_with(way));
+        let rows = section.with_context(|| format!("no section {way}"))?.lines();
+        let written: BTreeSet<String> = rows
+            .filter(|line| line.starts_with("| ") && line.contains('`'))
+            .map(str::to_owned)
+            .collect();
+        ensure!(written == told, "{way}: what was tried is\n{}", Vec::from_iter(told).join("\n"));
+        for kind in KINDS {
+            let is_tried = written.iter().any(|row| row.starts_with(&format!("| {kind} ")));
+            ensure!(is_tried, "{way}: nothing {kind} was tried");
+        }
         Ok(())
     }
 }
@@ -136,9 +170,9 @@ async fn eight_kinds_of_bad_tokens_and_certificates_are_each_refused_counted_and
     let folder = tempfile::tempdir()?;
     let mut bench = Bench::open(folder.path(), "").await?;
     tokens::try_all(&mut bench).await?;
+    bench.compare("Tokens of persons")?;
     certificates::try_all(&mut bench).await?;
-    eprintln!("{}", bench.told.join("\n"));
-    Ok(())
+    bench.compare("Certificates")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,7 +181,7 @@ async fn eight_kinds_of_bad_enrolments_and_seals_are_each_refused_counted_and_to
     let folder = tempfile::tempdir()?;
     let mut bench = Bench::open(folder.path(), "").await?;
     enrolment::try_all(&mut bench).await?;
+    bench.compare("Enrolment")?;
     sealed::try_all(&mut bench).await?;
-    eprintln!("{}", bench.told.join("\n"));
-    Ok(())
+    bench.compare("Sealed requests")
 }

@@ -46,7 +46,7 @@ async fn a_printed_slip_lets_one_till_in_within_a_minute() -> anyhow::Result<()>
         link.to_string_lossy()
     );
     let chain = Chain::found(executable(), folder.path())?;
-    let (store, _, secure) = chain.shop("store-1", "0007", &settings).await?;
+    let (mut store, _, secure) = chain.shop("store-1", "0007", &settings).await?;
     storebox_tests::wait::until("the printer", MINUTE, || async {
         let status = store.control("GET", "/v1/status", None).await?;
         Ok(status["devices"]
@@ -79,14 +79,27 @@ async fn a_printed_slip_lets_one_till_in_within_a_minute() -> anyhow::Result<()>
     ensure!(chain.join("till-2", &["--slip", &slip, "--address", &secure.to_string()]).is_err());
     let log = std::fs::read_to_string(folder.path().join("store-1/log"))?;
     ensure!(!log.contains(secret), "the log does not show it");
-    // A print job is kept as it was printed, for whoever has to decide about it; the slip is used by then.
-    let kept = kept(&store.data(), secret)?;
-    ensure!(kept.iter().all(|file| file.contains("/devices/spool/")), "{kept:?}");
+    // A slip that nobody has used yet is in the vault alone.
+    let open = store.ask(&["enrol", "slip", "--by", "Ana"])?;
+    let waiting = open.trim().split(':').nth(4).context("a secret")?;
+    for secret in [secret, waiting] {
+        ensure!(kept(&store.data(), secret)?.is_empty(), "{:?}", kept(&store.data(), secret)?);
+    }
+    store.stop();
+    store.start().await?;
+    let secure = storebox_tests::chain::secure(&store)?;
+    for secret in [secret, waiting] {
+        ensure!(kept(&store.data(), secret)?.is_empty(), "{:?}", kept(&store.data(), secret)?);
+    }
+    chain.join("till-2", &["--slip", open.trim(), "--address", &secure.to_string()])?;
     Ok(())
 }
 
-/// Files of the box that hold this text after the slip was used.
+/// Files of the box that hold this secret as it was printed or as its bytes.
 fn kept(data: &Path, secret: &str) -> anyhow::Result<Vec<String>> {
+    let digits = |at: usize| u8::from_str_radix(&secret[at..at + 2], 16);
+    let bytes: Vec<u8> = (0..secret.len()).step_by(2).map(digits).collect::<Result<_, _>>()?;
+    let forms = [secret.as_bytes().to_vec(), bytes];
     let (mut found, mut folders) = (Vec::new(), vec![data.to_owned()]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder)? {
@@ -95,7 +108,8 @@ fn kept(data: &Path, secret: &str) -> anyhow::Result<Vec<String>> {
                 folders.push(path);
             } else if path.is_file() {
                 let bytes = std::fs::read(&path)?;
-                if bytes.windows(secret.len()).any(|window| window == secret.as_bytes()) {
+                let holds = |form: &Vec<u8>| bytes.windows(form.len()).any(|window| window == form);
+                if forms.iter().any(holds) {
                     found.push(path.display().to_string());
                 }
             }

@@ -68,6 +68,7 @@ const PROTO: &[(&str, u8, Siblings)] = &[
     ("drill", 2, Siblings::Apart),
     ("heartbeat", 2, Siblings::Apart),
     ("query", 1, Siblings::Apart),
+    ("rings", 1, Siblings::Apart),
     ("estate", 2, Siblings::Apart),
     ("seal", 1, Siblings::Apart),
     ("sync", 2, Siblings::Apart),

@@ -17,6 +17,7 @@ pub mod drill;
 pub mod estate;
 pub mod feed;
 pub mod query;
+pub mod rings;
 pub mod seal;
 pub mod sync;
 pub mod ticket;

@@ -156,6 +156,11 @@ pub const SEALED_HEADERS_MAX: usize = 16;
 /// The body of a sealed request or answer.
 pub const SEALED_BODY_BYTES_MAX: usize = MANIFEST_BYTES_MAX + 64 * 1024;
 
+/// Rings of a chain in which what is new is rolled out.
+pub const ROLLOUT_RINGS_MAX: usize = 64;
+/// Sites and boxes that one of them names; rings of one order have their turn together, for larger groups.
+pub const RING_MEMBERS_MAX: usize = 1500;
+
 /// The TXT record of a box, so that its whole announcement fits one packet with room for addresses.
 pub const BEACON_BYTES_MAX: usize = 400;
 /// Entries of a TXT record that are looked at.
@@ -186,6 +191,7 @@ const _: () = assert!(SEGMENT_RECORDS_MEAN.is_power_of_two());
 const _: () = assert!(SEGMENT_RECORDS_MAX >= 2 * SEGMENT_RECORDS_MEAN);
 const _: () = assert!(BLOCK_BYTES_MAX > RECORD_BYTES_MAX);
 const _: () = assert!(SEGMENT_CONTENT_MAX > 2 * BLOCK_BYTES_MAX);
+const _: () = assert!(RING_MEMBERS_MAX * 40 < RECORD_BYTES_MAX);
 const _: () = assert!(STRIKE_LIST_BYTES_MAX < RECORD_BYTES_MAX);
 const _: () = assert!(BATCH_BYTES_MAX >= 2 * ENVELOPE_BYTES_MAX);
 const _: () = assert!(SEALED_BODY_BYTES_MAX > SEGMENT_BYTES_MAX);

@@ -144,11 +144,11 @@ fn secrets_of(config: &Config, key: &SigningKey) -> Result<(Vault, Logins), Node
 
 async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeError> {
     let key = key::open(&config.data_dir)?;
-    let (access, trust) = (Access::open(&config.data_dir)?, Trust::open(config)?);
     let public_key = key::public_text(&key);
     let mut panel =
         PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
     let (vault, logins) = secrets_of(config, &key)?;
+    let (access, trust) = (Access::open(&config.data_dir)?, Trust::open(config, &vault)?);
     let (is_vault_locked, seals) = (vault.is_locked(), Seals::open(vault.clone())?);
     let customer = trust::customer(config, supervisor);
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));

@@ -93,12 +93,14 @@ fn show(on: &Path, out: &mut dyn Write) -> Result<(), Failure> {
 }
 
 fn tell(provision: &Provision, out: &mut dyn Write) -> Result<(), Failure> {
-    let Provision { site, store, node, main, network, serial, .. } = provision;
+    let Provision { site, store, node, main, network, serial, disk, .. } = provision;
     writeln!(out, "{node} in store {store} of {site}, head office {}", main.url)?;
     match &network.address {
         Address::Dhcp => writeln!(out, "address from the router (DHCP)")?,
         Address::Fixed { ip, prefix, .. } => writeln!(out, "address {ip}/{prefix}")?,
     }
+    let key = if disk.key.is_some() { ", with a key of head office" } else { "" };
+    writeln!(out, "disk: {}{key}", disk.words())?;
     for port in serial {
         writeln!(out, "serial port {} at {}, {} baud", port.name, port.port, port.baud)?;
     }

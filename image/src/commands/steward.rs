@@ -6,11 +6,12 @@ use std::path::Path;
 use super::Failure;
 use crate::args::BoxCommand;
 use crate::steward::start::Shop;
-use crate::steward::{Places, announce, confirm, history, papers, start, update};
+use crate::steward::{Places, announce, confirm, disk, history, papers, start, update};
 
 pub(super) fn run(command: &BoxCommand, out: &mut dyn Write) -> Result<(), Failure> {
     let places = Places::new(Path::new("/"));
     match command {
+        BoxCommand::Disk => writeln!(out, "{}", disk::open(&places)?.as_str())?,
         BoxCommand::Start => tell(&start::start(&places)?, out)?,
         BoxCommand::Papers => papers::adopt(&places)?,
         BoxCommand::Announce => announce::announce(&places)?,

@@ -8,8 +8,8 @@ use std::ops::Range;
 use toml::{Spanned, Value};
 
 use super::{
-    Address, FORMAT, File, FileNetwork, FileSerial, MainServer, Network, Problem, Provision,
-    SerialPort, Text, Token,
+    Address, Disk, DiskKey, Encrypt, FORMAT, File, FileDisk, FileNetwork, FileSerial, MainServer,
+    Network, Problem, Provision, SerialPort, Text, Token,
 };
 
 const NAME_CHARS_MAX: usize = 32;
@@ -68,6 +68,7 @@ impl<'a> Checker<'a> {
         let network = self.network(file.network.as_ref());
         let ntp = self.list("ntp", &file.ntp, |text| host(text).map(|()| text.to_owned()));
         let serial = self.serial(&file.serial);
+        let disk = self.disk(file.disk.as_ref());
         Some(Provision {
             site: site?,
             store: store?,
@@ -77,7 +78,23 @@ impl<'a> Checker<'a> {
             network,
             ntp,
             serial,
+            disk,
         })
+    }
+
+    fn disk(&mut self, file: Option<&FileDisk>) -> Disk {
+        let Some(file) = file else { return Disk::default() };
+        let encrypt = self.optional("disk.encrypt", &file.encrypt, encrypt);
+        let key = self.optional("disk.key", &file.key, |text| {
+            let mut key = [0; 32];
+            let digits = hex::decode_to_slice(text, &mut key);
+            digits.map_err(|_| "must be 64 hexadecimal digits (0-9, a-f)".to_owned())?;
+            Ok(DiskKey::new(&key))
+        });
+        if encrypt == Some(Encrypt::Provisioned) && file.key.is_none() {
+            self.note("disk.key", None, "is missing, and nothing else could open the disk");
+        }
+        Disk { encrypt, key }
     }
 
     fn note(&mut self, key: &str, span: Option<Range<usize>>, reason: impl Into<String>) {
@@ -237,6 +254,15 @@ fn name(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(format!("must be 1 to {NAME_CHARS_MAX} of a-z, 0-9 and '-'"))
+}
+
+fn encrypt(text: &str) -> Result<Encrypt, String> {
+    match text {
+        "tpm" => Ok(Encrypt::Tpm),
+        "provisioned" => Ok(Encrypt::Provisioned),
+        "off" => Ok(Encrypt::Off),
+        _ => Err("must be \"tpm\", \"provisioned\" or \"off\"".to_owned()),
+    }
 }
 
 fn public_key(text: &str) -> Result<[u8; 32], String> {

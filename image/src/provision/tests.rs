@@ -25,6 +25,18 @@ fn the_example_is_a_good_file() {
     let fixed = Address::Fixed { ip, prefix: 24, gateway, dns };
     assert_eq!(provision.network, Network { address: fixed, vlan: None, proxy: None });
     assert_eq!(provision.serial[0].baud, 9600);
+    assert_eq!(provision.disk, Disk::default());
+}
+
+#[test]
+fn what_seals_the_disk_is_read_and_its_key_is_never_shown() {
+    let key = "0A".repeat(32);
+    let text = EXAMPLE.replace("# encrypt = \"tpm\"", "encrypt = \"provisioned\"");
+    let text = text.replace("# key = \"…\"", &format!("key = \"{key}\""));
+    let disk = parse(&text).unwrap().disk;
+    assert_eq!(disk.encrypt, Some(Encrypt::Provisioned));
+    assert_eq!(disk.key.as_ref().unwrap().expose(), key.to_lowercase());
+    assert!(!format!("{disk:?}").to_lowercase().contains("0a0a"));
 }
 
 #[test]
@@ -58,6 +70,13 @@ fn each_rule_has_its_own_words() {
     let cases = [
         ("format = 1", "format = 2", "this box reads 1"),
         ("format = 1", "", "format: is missing"),
+        (
+            "# encrypt = \"tpm\"",
+            "encrypt = \"luks\"",
+            "must be \"tpm\", \"provisioned\" or \"off\"",
+        ),
+        ("# encrypt = \"tpm\"", "encrypt = \"provisioned\"", "disk.key: is missing"),
+        ("# encrypt = \"tpm\"", "key = \"12\"", "disk.key: must be 64 hexadecimal digits"),
         ("format = 1", "format = \"1\"", "must be the number 1"),
         ("site = ", "sites = ", "unknown field `sites`"),
         ("https://main", "ftp://main", "line 16: main.url: must begin with https://"),

@@ -16,7 +16,7 @@ use nix::unistd::Group;
 
 use super::settings::{self, Setting};
 use super::{
-    Error, Places, announce, io_error, load_env, papers, replace, slots, sync_folder, touch,
+    Error, Places, announce, disk, io_error, load_env, papers, replace, slots, sync_folder, touch,
 };
 use crate::provision::Provision;
 use crate::provision::stick::{self, StickError};
@@ -47,7 +47,11 @@ pub fn start(places: &Places) -> Result<Shop, Error> {
     let current = places.state().join("etc");
     let shop = match take_in(places) {
         Ok(Some(provision)) => {
-            let Provision { node, store, .. } = provision;
+            let Provision { node, store, disk, .. } = provision;
+            if let Some(text) = disk::is_other(places, &disk) {
+                announce::on_console(places, &text);
+                announce::on_paper(places, &text);
+            }
             Shop::TakenIn { node, store }
         }
         Ok(None) if current.exists() => Shop::Known,

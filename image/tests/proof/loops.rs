@@ -11,10 +11,10 @@ use storebox_image::medium::{DiskMedium, MediumError};
 use crate::depot::{Depot, system};
 
 /// A loop device that goes when the test ends.
-struct Loop(PathBuf);
+pub(crate) struct Loop(pub(crate) PathBuf);
 
 impl Loop {
-    fn of(file: &Path, flags: &[&str]) -> Self {
+    pub(crate) fn of(file: &Path, flags: &[&str]) -> Self {
         let output = Command::new("losetup")
             .args(["--find", "--show"])
             .args(flags)
@@ -57,7 +57,7 @@ impl Drop for Mounted {
 }
 
 /// Whether this machine can make loop devices; says why not.
-fn has_loops() -> bool {
+pub(crate) fn has_loops() -> bool {
     let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
     let control = Path::new("/dev/loop-control").exists();
     if !root || !control {

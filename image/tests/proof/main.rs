@@ -8,6 +8,7 @@ mod damage;
 mod files;
 mod loops;
 mod rauc;
+mod sealed;
 mod slots;
 mod tables;
 mod units;

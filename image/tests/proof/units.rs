@@ -8,10 +8,11 @@ use storebox_image::build::tools::{Tools, Work};
 
 /// A unit and the most exposure that `systemd-analyze security` may find, in tenths.
 /// Every point of it is explained in `systemd/README.md`.
-const EXPOSURE: [(&str, u32); 8] = [
+const EXPOSURE: [(&str, u32); 9] = [
     ("storebox.service", 15),
     ("storebox-selftest.service", 8),
     ("storebox-announce.service", 19),
+    ("storebox-disk.service", 27),
     ("storebox-firstboot.service", 16),
     ("storebox-good-boot.service", 21),
     ("storebox-failed.service", 16),
@@ -24,7 +25,7 @@ fn folder() -> PathBuf {
 }
 
 /// The tools of `image/setup`, and the folder `systemd` where they see it.
-fn tools() -> Option<(Tools, Work)> {
+pub(crate) fn tools() -> Option<(Tools, Work)> {
     let home = || std::env::home_dir().unwrap_or_default().join(".cache/storebox");
     let cache = std::env::var_os("STOREBOX_CACHE").map_or_else(home, PathBuf::from);
     let Ok(tools) = Tools::find(&cache) else {

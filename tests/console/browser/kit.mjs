@@ -57,9 +57,11 @@ function homeWith(root) {
 const isOurs = (url) => url.hostname === "127.0.0.1" || url.hostname.endsWith(".storebox.internal");
 
 /** A browser of one person; whatever it asks of anybody but the boxes is refused and noted. */
-export async function open({ scheme = "light", phone = false, root = null } = {}) {
+export async function open({ scheme = "light", phone = false, root = null, spaces = "" } = {}) {
+  // Which addresses count as the internet and which as the shop's network: here all are this machine's own.
+  const lan = spaces ? [`--ip-address-space-overrides=${spaces}`] : [];
   const env = { ...process.env, ...(root ? { HOME: homeWith(root) } : {}) };
-  const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", env, args: ["--no-sandbox", "--disable-gpu", OUTSIDE] });
+  const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", env, args: ["--no-sandbox", "--disable-gpu", OUTSIDE, ...lan] });
   const context = await browser.newContext({ colorScheme: scheme, viewport: phone ? PHONE : { width: 1280, height: 900 },
     hasTouch: phone, reducedMotion: "reduce", locale: "en-GB" });
   context.setDefaultTimeout(PATIENCE_MS);

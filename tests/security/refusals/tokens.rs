@@ -50,16 +50,20 @@ pub(super) async fn try_all(bench: &mut Bench) -> anyhow::Result<()> {
     let fine = ask(till.connect(secure).await, path, Some(&signed(&|_| {}))).await;
     anyhow::ensure!(fine.is_empty(), "the good one is believed: {fine}");
     let cases = [
-        ("expired", "token_expired", signed(&|claims| claims.exp = at(claims, -1))),
-        ("revoked", "token_outdated", signed(&|claims| claims.uv += 1)),
+        ("expired token", "token_expired", signed(&|claims| claims.exp = at(claims, -1))),
+        ("revoked token", "token_outdated", signed(&|claims| claims.uv += 1)),
         (
-            "foreign-site",
+            "foreign-site token",
             "token_foreign",
             signed(&|claims| claims.site = "0008".parse().expect("a site")),
         ),
-        ("tampered", "token_broken", tampered),
-        ("re-ordered", "token_expired", signed(&|claims| claims.iat = at(claims, HOUR_MS))),
-        ("oversized", "token_broken", format!("{own}{}", "A".repeat(TOKEN_BYTES_MAX))),
+        ("tampered token", "token_broken", tampered),
+        (
+            "re-ordered token, from a time to come",
+            "token_expired",
+            signed(&|claims| claims.iat = at(claims, HOUR_MS)),
+        ),
+        ("oversized token", "token_broken", format!("{own}{}", "A".repeat(TOKEN_BYTES_MAX))),
     ];
     for (what, code, token) in cases {
         bench.secrets.push(token.clone());
@@ -70,11 +74,11 @@ pub(super) async fn try_all(bench: &mut Bench) -> anyhow::Result<()> {
     }
     bench.secrets.push(own.clone());
     let elsewhere = other.connect(secure).await;
-    let replayed = refusal("replayed at another till", "token_foreign");
+    let replayed = refusal("replayed token, at another till", "token_foreign");
     bench.expect(replayed, async { Ok(ask(elsewhere, path, Some(&own)).await) }).await?;
-    let downgraded = refusal("downgraded to the open", "token_foreign");
+    let downgraded = refusal("downgraded token, in the open", "token_foreign");
     bench.expect(downgraded, ask_open(open, path, Some(&own))).await?;
-    let in_url = refusal("downgraded into the URL", "token_in_url");
+    let in_url = refusal("downgraded token, in the URL", "token_in_url");
     let leaky = format!("{path}?token={own}");
     bench.expect(in_url, ask_open(open, &leaky, None)).await
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::channel;
+use crate::rings::{self, Ring};
 
 /// What is wrong with a definition, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,5 +24,10 @@ impl DefinitionFault {
 
 /// Checks a record of any model; models that define nothing here are fine as they are.
 pub fn check(model: &str, fields: &Map<String, Value>) -> Result<(), DefinitionFault> {
-    channel::check(model, fields)
+    match model {
+        rings::MODEL => Ring::read(fields)
+            .map(drop)
+            .map_err(|fault| DefinitionFault::new(fault.field, fault.rule)),
+        _ => channel::check(model, fields),
+    }
 }

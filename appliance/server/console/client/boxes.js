@@ -39,12 +39,32 @@ export class Refusal extends Error {
   }
 }
 
+/** What to do where the browser is in the way, for the person at the till. */
+const ALLOW = "this browser keeps the page from the shop's network: allow it \"local network\" in the settings of the page, left of its address";
+
 /** No box answers. */
 export class NoBox extends Error {
-  constructor(correlation = "") {
-    super("no box answers");
+  /** @param {string} [correlation] @param {boolean} [barred] the browser did not let the page ask */
+  constructor(correlation = "", barred = false) {
+    super(barred ? ALLOW : "no box answers");
+    this.barred = barred;
     this.correlation = correlation;
   }
+}
+
+/**
+ * Whether the browser keeps this page from boxes of other addresses until a person allows it (Local Network Access).
+ * @param {{url: string}[]} places
+ */
+export async function isBarred(places) {
+  const { location, navigator } = globalThis;
+  if (!location || !navigator?.permissions || places.every(({ url }) => !url || new URL(url).origin === location.origin)) return false;
+  // Newer browsers ask for the shop's network by itself, older ones for it and this machine together; others know neither.
+  for (const name of ["local-network", "local-network-access"]) {
+    const state = await navigator.permissions.query({ name: /** @type {any} */ (name) }).then((found) => found.state, () => null);
+    if (state) return state !== "granted";
+  }
+  return false;
 }
 
 /** @typedef {{url: string, token: string}} Place */
@@ -173,7 +193,7 @@ export class Boxes extends EventTarget {
       if (problem || !answer.ok) throw new Refusal(answer.status, problem, correlation, Number(answer.headers.get("retry-after")) || 0);
       return answer.status === 204 ? null : answer.json();
     }
-    throw new NoBox(correlation);
+    throw new NoBox(correlation, await isBarred(this.places));
   }
 
   send(place, path, method, body, timeoutMs, correlation = correlate()) {

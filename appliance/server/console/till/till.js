@@ -63,7 +63,8 @@ async function logIn(hasCopy) {
       return;
     }
     showName();
-    say(till.profile ? "No box answers; selling goes on with what is here." : `Not logged in: ${error.message}.`);
+    const why = error.barred ? ` (${error.message})` : "";
+    say(till.profile ? `No box answers${why}; selling goes on with what is here.` : `Not logged in: ${error.message}.`);
     showLink();
     setTimeout(() => logIn(hasCopy), 5000);
   }

@@ -6,6 +6,8 @@ use storebox_proto::problem::{Code, Problem};
 use super::context::Context;
 
 /// Refuses a call without the right for it; the refusal names the right and what the caller has.
+///
+/// Who may read and wanted to write hears `read_only`, who may nothing `forbidden`.
 pub(super) fn allow(context: &Context, service: ServiceType) -> Result<(), Problem> {
     if context.caller.is_operator {
         return Ok(());
@@ -30,7 +32,8 @@ pub(super) fn allow(context: &Context, service: ServiceType) -> Result<(), Probl
         context.terminal(),
         has.map_or("none", Right::as_str),
     );
-    Err(Problem::new(Code::Forbidden, detail))
+    let code = if has.is_some() { Code::ReadOnly } else { Code::Forbidden };
+    Err(Problem::new(code, detail))
 }
 
 /// The greatest right of the caller.

@@ -20,7 +20,7 @@ async fn a_refusal_says_which_right_is_missing() {
         (
             "web-2",
             "customer",
-            Code::Forbidden,
+            Code::ReadOnly,
             "needs the right write; user guest at terminal web-2 has read-only",
         ),
         (

@@ -42,7 +42,7 @@ pub(super) async fn run(data_dir: &Path, what: Enrol) -> Result<(), CommandError
         Enrol::Slip { opening, print } => {
             let slip = open(&control, "slips", &opening).await?;
             match print {
-                Some(printer) => print_slip(&control, &printer, &slip).await?,
+                Some(printer) => print_slip(&control, &printer, &slip, opening.minutes).await?,
                 None => say(&slip.secret),
             }
         }
@@ -84,6 +84,7 @@ async fn print_slip(
     control: &Control,
     printer: &DeviceId,
     slip: &Opened,
+    minutes: u64,
 ) -> Result<(), CommandError> {
     let text = format!(
         "^^^Storebox\n^Scan this with the till\n---\n{{code:{}; option:qrcode,4,m}}\n---\n\
@@ -93,7 +94,14 @@ async fn print_slip(
         slip.until
     );
     let key = format!("enrol.{}", hex::encode(env::random::<8>()));
-    let job = json!({"key": key, "class": "report", "receiptline": text});
+    let job = json!({
+        "key": key,
+        "class": "report",
+        "receiptline": text,
+        // A slip that nobody could use any more need not come off a printer that was away.
+        "expiresInS": minutes * 60,
+        "secret": true,
+    });
     let path = format!("/v1/printers/{printer}/jobs?wait_s={PRINT_WAIT_S}");
     let _: Value = control.post(&path, &job).await?;
     Ok(())

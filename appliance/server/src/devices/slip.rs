@@ -85,7 +85,8 @@ impl Slip {
             expires_at: None,
         };
         let by = self.node.to_string();
-        let order = Order { request, source: Source::Receiptline, content, by, kicks: None };
+        let order =
+            Order { request, source: Source::Receiptline, content, secret: false, by, kicks: None };
         devices.spool().submit(order).await.map(drop)
     }
 

@@ -3,6 +3,8 @@
 //! The policy (which job prints next, and which never again) is `storebox_peripherals::spool`; this gives it a disk.
 //! What a job prints is kept beside its record until it is old or room is needed; its key is remembered much longer,
 //! so that it never prints again.
+//! What lets somebody in (a slip) is never written down: it is in memory until its job has ended, cannot be looked at or
+//! printed again, and a restart takes a job that still waited back, because another slip is a command away.
 
 mod keeper;
 mod limits;
@@ -70,6 +72,8 @@ pub struct Order {
     pub source: Source,
     /// What the till sent.
     pub content: Bytes,
+    /// What it prints lets somebody in, and never comes to the disk.
+    pub secret: bool,
     /// Who sent it.
     pub by: String,
     /// How often it opens which drawer.

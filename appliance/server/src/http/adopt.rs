@@ -45,7 +45,8 @@ pub struct Adopt {
 pub struct Adopted {
     /// Terminals that come in with the tokens they have.
     pub terminals: u64,
-    /// Transactions that head office did not have yet, as far as the mirror knew.
+    /// Transactions that head office did not have yet, as far as the mirror knew; what the box took over by itself
+    /// since it began, before it was asked to, is among them.
     pub transactions: u64,
 }
 
@@ -74,21 +75,20 @@ async fn adopt(
     let access = heir.access.clone();
     let entered = tokio::task::spawn_blocking(move || access.adopt(entries)).await;
     let entered = entered.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
-    let mut adopted = Adopted {
-        terminals: entered.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?,
-        transactions: 0,
-    };
+    let terminals = entered.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
     // Nothing is sent before all of it is here: what belongs together goes in its order.
     let _hush = heir.outbox.hush();
     let mut after = String::new();
     loop {
         let page = get(&format!("{at}/copies{after}")).await.ok_or_else(failed)?;
         let page: Vec<Copy> = serde_json::from_value(page).map_err(|_| failed())?;
-        let Some(last) = page.last() else { return Ok(Json(adopted)) };
+        let Some(last) = page.last() else {
+            let transactions = heir.outbox.taken_over();
+            return Ok(Json(Adopted { terminals, transactions }));
+        };
         after = format!("?after={}", last.envelope.key);
         for copy in page {
             heir.outbox.adopt(copy.envelope).await?;
-            adopted.transactions += 1;
         }
     }
 }

@@ -277,7 +277,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 pub(super) fn refuse(error: PorchError) -> Refusal {
     let code = match &error {
         PorchError::Refused(why) => why.code(),
-        PorchError::Paper(_) | PorchError::Mint(_) => {
+        PorchError::Paper(_) | PorchError::Mint(_) | PorchError::Vault(_) => {
             tracing::error!(error = logging::chain(&error), "enrolment does not work");
             return Refusal::new(Code::Internal, "the papers of this box cannot be used");
         }

@@ -98,6 +98,10 @@ struct NewJob {
     /// If it did not begin to print by then, it never does.
     #[serde(default)]
     expires_in_s: Option<u32>,
+    /// What it prints lets somebody in: it is kept in memory alone, cannot be looked at or printed again, and a restart
+    /// of the box takes the job back.
+    #[serde(default)]
+    secret: bool,
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     document: Option<Value>,
@@ -229,7 +233,7 @@ async fn submit(
 ) -> Result<(StatusCode, Json<JobView>), Refusal> {
     let Query(wait) = wait.map_err(parameter)?;
     let printer = devices.printer(&id)?;
-    let NewJob { key, class, expires_in_s, document, receiptline, raw } = new;
+    let NewJob { key, class, expires_in_s, secret, document, receiptline, raw } = new;
     let key = parse_key(&key)?;
     let (source, content) = Content { document, receiptline, raw }.bytes()?;
     let (medium, body) = (printer.medium.clone(), content.clone());
@@ -241,7 +245,8 @@ async fn submit(
     let drawer = printer.drawers.first().unwrap_or(&printer.id).clone();
     let kicks = (checked.kicks > 0).then_some((drawer, checked.kicks));
     let by = name_of(&identity);
-    let job = devices.spool().submit(Order { request, source, content, by, kicks }).await?;
+    let order = Order { request, source, content, secret, by, kicks };
+    let job = devices.spool().submit(order).await?;
     let job = settle(devices.spool(), key, job, wait).await?;
     Ok((StatusCode::CREATED, Json(JobView::of(job, checked.warnings))))
 }

@@ -17,13 +17,14 @@ use crate::http::rings::{self, Rings};
 use crate::http::server::Secure;
 use crate::logging;
 use crate::seal::Seals;
+use crate::secrets::Vault;
 use crate::status::{ListenerStatus, PanelBuilder, Status, TrustStatus};
 use crate::supervise::{Policy, Supervisor};
 use crate::terminal::access::Access;
 use crate::trust::customer::Customer;
 use crate::trust::house::{self, House, HouseError};
 use crate::trust::paper::PaperError;
-use crate::trust::porch::Porch;
+use crate::trust::porch::{Porch, PorchError};
 use crate::trust::tls::{Tls, TlsError};
 
 /// How often the files of the customer's certificate are looked at.
@@ -38,6 +39,9 @@ pub enum TrustError {
     /// The disk.
     #[error(transparent)]
     Paper(#[from] PaperError),
+    /// The slips that are open.
+    #[error(transparent)]
+    Porch(#[from] PorchError),
     /// TLS does not work with them.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -61,7 +65,7 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    pub(super) fn open(config: &Config) -> Result<Self, TrustError> {
+    pub(super) fn open(config: &Config, vault: &Vault) -> Result<Self, TrustError> {
         let house = House::open(&config.data_dir, config.role == Role::Main)?.map(Arc::new);
         let Some(house) = house else { return Ok(Self { house: None, porch: None }) };
         let (certified, configured) = (house.member.name.as_str(), config.node.as_str());
@@ -69,7 +73,8 @@ impl Trust {
             let (certified, configured) = (certified.to_owned(), configured.to_owned());
             return Err(TrustError::OtherName { certified, configured });
         }
-        let porch = Porch::open(Arc::clone(&house), &house::folder(&config.data_dir))?;
+        let folder = house::folder(&config.data_dir);
+        let porch = Porch::open(Arc::clone(&house), &folder, vault.clone())?;
         Ok(Self { house: Some(house), porch: Some(porch) })
     }
 

@@ -1,7 +1,10 @@
 //! The box's side of enrolment with a disk: slips survive a restart, a used slip is gone before anything is certified,
 //! and every ending is in the audit.
+//!
+//! Whoever reads an open slip can use it, so slips lie in the vault and in no file of their own; while the vault is
+//! locked they end with the process.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +21,7 @@ use storebox_proto::trust::words::{
 use storebox_proto::trust::{
     Approved, Event, Kind, Member, MemberKey, Porter, Refused, Secret, Slip, Wish,
 };
+use zeroize::Zeroizing;
 
 use super::audit::{Audit, Line};
 use super::client::Way;
@@ -27,8 +31,12 @@ use super::mint::MintError;
 use super::paper::{self, PaperError, to_text};
 use super::strikes::StrikeError;
 use crate::env;
+use crate::secrets::{Vault, VaultError};
 
-const SLIPS: &str = "slips.json";
+/// The name of the open slips within the vault.
+const SLIPS: &str = "slips";
+/// Where a box of an earlier release kept them, in the open.
+const SLIPS_BEFORE: &str = "slips.json";
 
 /// Why somebody is not enrolled.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +50,9 @@ pub enum PorchError {
     /// Nothing is certified.
     #[error(transparent)]
     Mint(#[from] MintError),
+    /// The slips cannot be kept.
+    #[error("keep the open slips")]
+    Vault(#[from] VaultError),
 }
 
 /// The door of the box; cheap to clone.
@@ -52,7 +63,7 @@ pub struct Porch {
 
 struct Inner {
     house: Arc<House>,
-    folder: PathBuf,
+    vault: Vault,
     porter: Mutex<Porter>,
     audit: Audit,
     outcomes: Outcomes,
@@ -68,21 +79,10 @@ struct Outcomes {
 
 impl Porch {
     /// With the slips that were open when the box stopped.
-    pub fn open(house: Arc<House>, folder: &Path) -> Result<Self, PaperError> {
-        let stored: Option<Vec<StoredSlip>> =
-            match paper::read_json(&folder.join(SLIPS), "a list of slips") {
-                Ok(stored) => stored,
-                // Nobody comes in by a slip that is not believed; the shop sells, and a person makes new ones.
-                Err(error @ PaperError::Content { .. }) => {
-                    tracing::error!(error = %error, "no slip is believed any more: make new ones");
-                    None
-                }
-                Err(error) => return Err(error),
-            };
-        let porter = Mutex::new(Porter::restored(stored.unwrap_or_default()));
-        let (folder, audit) = (folder.to_owned(), Audit::new(folder.to_owned()));
-        let outcomes = Outcomes::default();
-        Ok(Self { inner: Arc::new(Inner { house, folder, porter, audit, outcomes }) })
+    pub fn open(house: Arc<House>, folder: &Path, vault: Vault) -> Result<Self, PorchError> {
+        let porter = Mutex::new(Porter::restored(open_slips(&vault, folder)?));
+        let (audit, outcomes) = (Audit::new(folder.to_owned()), Outcomes::default());
+        Ok(Self { inner: Arc::new(Inner { house, vault, porter, audit, outcomes }) })
     }
 
     /// Where this box belongs.
@@ -308,10 +308,10 @@ impl Porch {
     }
 
     /// Writes the slips if they have changed, and tells the audit.
-    fn settle(&self, mut porter: MutexGuard<'_, Porter>) -> Result<(), PaperError> {
+    fn settle(&self, mut porter: MutexGuard<'_, Porter>) -> Result<(), PorchError> {
         let events: Vec<_> = std::iter::from_fn(|| porter.poll_event()).collect();
         if !events.is_empty() {
-            paper::write_json(&self.inner.folder.join(SLIPS), &porter.stored())?;
+            keep_slips(&self.inner.vault, &porter.stored())?;
         }
         drop(porter);
         for event in &events {
@@ -354,6 +354,27 @@ impl Porch {
     fn porter(&self) -> MutexGuard<'_, Porter> {
         self.inner.porter.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The slips that were open when the box stopped; what an earlier release left in the open is taken into the vault.
+fn open_slips(vault: &Vault, folder: &Path) -> Result<Vec<StoredSlip>, PorchError> {
+    let before = folder.join(SLIPS_BEFORE);
+    if let Some(stored) = paper::read_json::<Vec<StoredSlip>>(&before, "a list of slips")? {
+        keep_slips(vault, &stored)?;
+        std::fs::remove_file(&before)
+            .map_err(|source| PaperError::File { path: before.clone(), source })?;
+        return Ok(stored);
+    }
+    let kept = vault.get(SLIPS);
+    Ok(kept.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+}
+
+fn keep_slips(vault: &Vault, slips: &[StoredSlip]) -> Result<(), VaultError> {
+    if vault.is_locked() {
+        return Ok(());
+    }
+    let text = serde_json::to_string(slips).expect("names, numbers and texts are JSON");
+    vault.put(SLIPS, Zeroizing::new(text))
 }
 
 fn after(now: Timestamp, lasts: Duration) -> Timestamp {

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -13,9 +12,7 @@ use serde_json::{Map, Value};
 use storebox_proto::ids::{NodeId, SinkId, TerminalId, TxKey, TxKind};
 use storebox_proto::limits::ENVELOPE_BYTES_MAX;
 use storebox_proto::problem::{Code, Problem};
-use storebox_proto::sync::outbox::{
-    self, By, Have, Limits, Meta, SinkDef, SinksError, Summary, Work,
-};
+use storebox_proto::sync::outbox::{self, By, Have, Limits, Meta, SinkDef, SinksError, Summary};
 use storebox_proto::ticket::{Envelope, EnvelopeError, Grade, Receipt};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -29,7 +26,7 @@ use super::mirror::Mirror;
 use super::replay::{self, Recovered};
 use super::settled::SettledKeys;
 use super::steps::Arrival;
-use super::takeover::Hush;
+use super::takeover::{Heritage, Hush, Quiet};
 use crate::db::DiskError;
 use crate::env;
 use crate::journal::{self, Disk, Location, Reader, RealDisk};
@@ -98,8 +95,8 @@ pub struct OutboxOpened {
 pub struct Outbox {
     sender: mpsc::Sender<Command>,
     wake: watch::Sender<u64>,
-    /// How many have asked that nothing is offered.
-    hushed: Arc<AtomicUsize>,
+    quiet: Quiet,
+    pub(super) heritage: Heritage,
     reader: Reader,
     documents: LocalDocuments,
     node: NodeId,
@@ -120,11 +117,12 @@ impl Outbox {
         let (documents, lost) =
             LocalDocuments::open(&dir.join("documents"), held.clone(), reader.clone())?;
         let rng = ChaCha8Rng::from_seed(env::random());
-        let mut keeper = Keeper::new(machine, settled, held, reader.clone(), rng);
+        let quiet = Quiet::default();
+        let mut keeper = Keeper::new(machine, settled, held, reader.clone(), rng, quiet.clone());
         let lost = [forgotten, lost].into_iter().flatten();
         incidents.extend(lost.map(|error| format!("a memory was begun anew: {error}")));
         keeper.find(locations, ids, conflicts, &mut journal);
-        let (wake, hushed) = (keeper.wake.clone(), Arc::default());
+        let (wake, heritage) = (keeper.wake.clone(), Heritage::default());
         let (sender, thread) =
             journal::start("outbox", keeper, journal).map_err(OutboxOpenError::Thread)?;
         documents.prune();
@@ -132,7 +130,8 @@ impl Outbox {
         let outbox = Self {
             sender,
             wake,
-            hushed,
+            quiet,
+            heritage,
             reader,
             documents: documents.clone(),
             node,
@@ -404,13 +403,10 @@ impl Outbox {
 
     /// Offers no sink anything as long as this is held.
     pub fn hush(&self) -> Hush {
-        Hush::begin(&self.hushed, &self.wake)
+        Hush::begin(&self.quiet, &self.wake)
     }
 
     pub(super) async fn poll(&self, sink: &SinkId) -> Result<Given, Problem> {
-        if self.hushed.load(Ordering::SeqCst) > 0 {
-            return Ok(Given { work: Work::Nothing, locations: Vec::new(), guests: Vec::new() });
-        }
         let (sink, now) = (sink.clone(), env::instant());
         self.ask(|answer| Command::Poll { sink, now, answer }).await
     }

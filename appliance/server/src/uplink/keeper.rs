@@ -20,6 +20,7 @@ use super::command::{Accept, Act, Command, Given, News, OutboxFigures, Taken};
 use super::documents::Held;
 use super::refusals::{conflict, full, not_done, not_stored};
 use super::settled::{Settled, SettledKeys};
+use super::takeover::Quiet;
 use places::replace;
 
 pub(super) use places::read_envelope;
@@ -43,6 +44,7 @@ pub(super) struct Keeper {
     pub(super) usage: Usage,
     pub(super) rng: ChaCha8Rng,
     pub(super) wake: watch::Sender<u64>,
+    quiet: Quiet,
     watchers: BTreeMap<TxKey, Vec<oneshot::Sender<Receipt>>>,
     /// Neighbours' transactions that were refused; who asks later sends them once more.
     returned: BTreeMap<TxKey, (Hash32, Problem)>,
@@ -90,6 +92,7 @@ impl Keeper {
         documents: Held,
         reader: Reader,
         rng: ChaCha8Rng,
+        quiet: Quiet,
     ) -> Self {
         Self {
             outbox,
@@ -101,6 +104,7 @@ impl Keeper {
             usage: Usage::default(),
             rng,
             wake: watch::Sender::new(0),
+            quiet,
             watchers: BTreeMap::new(),
             returned: BTreeMap::new(),
             pending: Vec::new(),
@@ -263,7 +267,11 @@ impl Keeper {
         }
     }
 
+    /// Asked here and not before the question is sent: what was accepted in the meantime is not offered either.
     fn poll(&mut self, sink: &SinkId, now: Instant) -> Given {
+        if self.quiet.is_kept() {
+            return Given { work: Work::Nothing, locations: Vec::new(), guests: Vec::new() };
+        }
         loop {
             let work = self.outbox.poll(sink, now);
             let items: &[_] = match &work {

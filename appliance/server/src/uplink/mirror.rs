@@ -10,7 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -25,6 +25,8 @@ use super::copies::{Copy, copy_of};
 use super::line;
 use super::relay::KEYS_MAX;
 use super::routes::{Route, Routes};
+use super::takeover::Hush;
+use crate::env;
 
 /// Tickets that wait for the mirror; beyond that they are only held, and sent later.
 const QUEUE_MAX: usize = 512;
@@ -36,6 +38,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(3);
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
 /// How often a lost mirror is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// While copies are taken back, nothing is sent; but no longer than this, if the mirror does not give all of them.
+const QUIET_MAX: Duration = Duration::from_secs(60);
 
 /// What a box without terminals would say; it must not make the mirror forget those of the box before it.
 const NO_TERMINALS: &[u8] = b"[]";
@@ -78,6 +83,17 @@ pub struct MirrorTask {
     state: watch::Sender<MirrorState>,
     terminals: Terminals,
     told: Vec<u8>,
+    taking: Taking,
+}
+
+/// How far it is with what is taken back.
+enum Taking {
+    /// Nothing is, as far as is known.
+    Idle,
+    /// Not all of it came yet; nothing is sent.
+    Quiet { since: Instant, _hush: Hush },
+    /// It took too long: what is here is sent.
+    Overdue,
 }
 
 enum Event {
@@ -98,7 +114,9 @@ impl Mirror {
         let (sender, wanted) = mpsc::channel(QUEUE_MAX);
         let (state, watched) = watch::channel(MirrorState::default());
         let (client, told) = (line::client()?, Vec::new());
-        let task = MirrorTask { outbox, routes, peer, client, wanted, state, terminals, told };
+        let taking = Taking::Idle;
+        let task =
+            MirrorTask { outbox, routes, peer, client, wanted, state, terminals, told, taking };
         Ok((Self { sender, wait, state: watched }, task))
     }
 
@@ -184,7 +202,20 @@ impl MirrorTask {
                     tracing::info!(tier = %self.peer, "mirror is there");
                 }
             }
-            None => self.lost(),
+            None => {
+                self.lost();
+                self.quiet_no_longer_than_allowed();
+            }
+        }
+    }
+
+    fn quiet_no_longer_than_allowed(&mut self) {
+        if let Taking::Quiet { since, .. } = &self.taking
+            && env::instant().duration_since(*since) >= QUIET_MAX
+        {
+            let tier = &self.peer;
+            tracing::warn!(%tier, "the mirror does not give back all it has: what is here is sent");
+            self.taking = Taking::Overdue;
         }
     }
 
@@ -205,6 +236,7 @@ impl MirrorTask {
         if !lost.is_empty() {
             self.take_back(&lost).await?;
         }
+        self.taking = Taking::Idle;
         let missing: Vec<_> =
             here.into_iter().filter(|(receipt, _)| !there.contains(&receipt.key)).collect();
         for part in missing.chunks(BATCH_MAX) {
@@ -217,8 +249,11 @@ impl MirrorTask {
     }
 
     /// Takes back copies of what this box does not know; nothing of it is sent before all of it is here.
-    async fn take_back(&self, lost: &BTreeSet<TxKey>) -> Option<()> {
-        let _hush = self.outbox.hush();
+    async fn take_back(&mut self, lost: &BTreeSet<TxKey>) -> Option<()> {
+        if matches!(self.taking, Taking::Idle) {
+            let (since, _hush) = (env::instant(), self.outbox.hush());
+            self.taking = Taking::Quiet { since, _hush };
+        }
         let (mut after, mut count) = (String::new(), 0_u64);
         loop {
             let path = format!("/sync/v1/mirror/{}/copies{after}", self.node());

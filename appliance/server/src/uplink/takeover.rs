@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use storebox_proto::ids::TxKey;
 use storebox_proto::problem::Problem;
@@ -14,22 +14,36 @@ use tokio::sync::watch;
 
 use super::accept::Outbox;
 
+/// Whether somebody has asked that no sink is offered anything.
+#[derive(Clone, Default)]
+pub(super) struct Quiet(Arc<AtomicUsize>);
+
+impl Quiet {
+    pub(super) fn is_kept(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// How many transactions were taken over since the outbox was opened, whoever brought them.
+#[derive(Clone, Default)]
+pub(super) struct Heritage(Arc<AtomicU64>);
+
 /// While this is there, no sink is offered anything.
 pub struct Hush {
-    held: Arc<AtomicUsize>,
+    quiet: Quiet,
     wake: watch::Sender<u64>,
 }
 
 impl Hush {
-    pub(super) fn begin(held: &Arc<AtomicUsize>, wake: &watch::Sender<u64>) -> Self {
-        held.fetch_add(1, Ordering::SeqCst);
-        Self { held: Arc::clone(held), wake: wake.clone() }
+    pub(super) fn begin(quiet: &Quiet, wake: &watch::Sender<u64>) -> Self {
+        quiet.0.fetch_add(1, Ordering::SeqCst);
+        Self { quiet: quiet.clone(), wake: wake.clone() }
     }
 }
 
 impl Drop for Hush {
     fn drop(&mut self) {
-        self.held.fetch_sub(1, Ordering::SeqCst);
+        self.quiet.0.fetch_sub(1, Ordering::SeqCst);
         self.wake.send_modify(|count| *count += 1);
     }
 }
@@ -37,7 +51,15 @@ impl Drop for Hush {
 impl Outbox {
     /// Takes over one transaction.
     pub async fn adopt(&self, envelope: Envelope) -> Result<Receipt, Problem> {
-        self.accept_as(envelope, None, true).await
+        let (_, unknown) = self.sort_out(vec![envelope.key]).await?;
+        let receipt = self.accept_as(envelope, None, true).await?;
+        self.heritage.0.fetch_add(unknown.len() as u64, Ordering::SeqCst);
+        Ok(receipt)
+    }
+
+    /// How many transactions were taken over since the box began: told to a person, who may come second.
+    pub fn taken_over(&self) -> u64 {
+        self.heritage.0.load(Ordering::SeqCst)
     }
 
     /// Which of these a box has done with, and which it knows nothing of.

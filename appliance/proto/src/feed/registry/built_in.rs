@@ -140,7 +140,7 @@ pub(super) const MODULES: [Row; 18] = [
 ];
 
 /// Our own: what describes the estate, and which products a terminal sells.
-pub(super) const ESTATE_OWN: [Row; 22] = [
+pub(super) const ESTATE_OWN: [Row; 24] = [
     ("Model", ESTATE, &[]),
     ("Organization", ESTATE, &[("searchKey", Exact), ("parentId", Exact)]),
     ("Server", ESTATE, NAMED),
@@ -156,6 +156,8 @@ pub(super) const ESTATE_OWN: [Row; 22] = [
     ("Terminal", ESTATE, &[("searchKey", Exact), ("organizationId", Exact), ("channelId", Exact)]),
     ("Preference", ESTATE, &[("property", Exact)]),
     ("StrikeList", ESTATE, &[]),
+    ("Ring", ESTATE, &[]),
+    ("BoxConfiguration", ESTATE, &[]),
     ("BrowserCertificate", ESTATE, &[]),
     ("Role", ESTATE, NAMED),
     ("User", ESTATE, KEYED),

@@ -132,8 +132,9 @@ impl Keeper {
                 });
                 let at = env::timestamp();
                 let (source, bytes, by) = (order.source, order.content.len(), order.by);
-                let decision = None;
-                let job = Job { record, source, bytes, by, kick, at, changed: at, decision };
+                let (decision, secret) = (None, order.secret);
+                let job =
+                    Job { record, source, bytes, secret, by, kick, at, changed: at, decision };
                 self.write_job(job, &order.content, Some(answer), group);
             }
             Ok(Submitted::Known(record)) => {
@@ -147,7 +148,7 @@ impl Keeper {
         }
     }
 
-    /// Writes a new job with what it prints.
+    /// Writes a new job with what it prints, unless that is a secret.
     fn write_job(
         &mut self,
         job: Job,
@@ -156,7 +157,11 @@ impl Keeper {
         group: &mut Group,
     ) {
         let number = job.record.number;
-        let index = group.push(stored::JOB, &[&stored::head(&job), content]);
+        let written = if job.secret { &[] } else { content };
+        let index = group.push(stored::JOB, &[&stored::head(&job), written]);
+        if job.secret {
+            self.held.keep_secret(number, content);
+        }
         self.held.put(job);
         self.pending.push(Pending::Job { number, index, new: true, answer });
     }
@@ -363,7 +368,7 @@ impl Owner for Keeper {
 
     fn rewrite(&mut self, segment: u64, group: &mut Group) {
         for number in self.held.jobs_in(segment) {
-            let content = self.held.read(number, &self.reader);
+            let content = self.held.written(number, &self.reader);
             let (Some(job), Some(content)) = (self.held.job(number), content) else { continue };
             let index = group.push(stored::JOB, &[&stored::head(&job), &content]);
             self.pending.push(Pending::Job { number, index, new: false, answer: None });

@@ -33,6 +33,9 @@ pub struct Job {
     pub source: Source,
     /// Bytes of what it prints; 0 once that was dropped.
     pub bytes: usize,
+    /// What it prints lets somebody in: it is in memory alone, and dropped once the job has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret: bool,
     /// Who sent it.
     pub by: String,
     /// The entry about the drawers that it opens.

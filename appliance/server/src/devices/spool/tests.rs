@@ -6,6 +6,8 @@ use storebox_proto::problem::Code;
 
 use super::*;
 
+mod secrets;
+
 fn order(key: &str, content: &str) -> Order {
     let content = Bytes::from(content.to_owned());
     let mut digest = [0; 16];
@@ -17,7 +19,8 @@ fn order(key: &str, content: &str) -> Order {
         digest,
         expires_at: None,
     };
-    Order { request, source: Source::Receiptline, content, by: "till-1".to_owned(), kicks: None }
+    let (by, source) = ("till-1".to_owned(), Source::Receiptline);
+    Order { request, source, content, secret: false, by, kicks: None }
 }
 
 async fn begin(spool: &Spool) -> Option<Begun> {

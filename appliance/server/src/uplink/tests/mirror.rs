@@ -1,15 +1,24 @@
 //! A second node for what a box holds, and a box that begins with nothing under the name of one that burned.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
 use storebox_proto::ids::SourceId;
 use storebox_proto::sync::ladder::Kind;
-use storebox_proto::ticket::Grade;
+use storebox_proto::sync::outbox::Work;
+use storebox_proto::ticket::Envelope;
 use tokio_util::sync::CancellationToken;
 
 use super::relay::{eventually, node, open, serve, ship, start, ways};
-use super::samples::{key, main_options, sale};
+use super::samples::{main_options, main_sink, sale};
 use crate::http::mirror::{Shelf, routes};
 use crate::http::settle;
 use crate::terminal::access::Access;
@@ -22,12 +31,28 @@ struct Neighbour {
     home: tempfile::TempDir,
 }
 
-async fn neighbour() -> Neighbour {
+/// One that breaks off after the first page of copies, as long as this says so.
+async fn neighbour(breaks_off: &Arc<AtomicBool>) -> Neighbour {
     let home = tempfile::tempdir().unwrap();
     let copies = Copies::open(&home.path().join("copies")).unwrap().copies;
     let shelf = Shelf { copies: copies.clone(), folder: home.path().to_owned() };
-    let address = serve(routes(shelf), "far").await;
+    let breaks_off = breaks_off.clone();
+    let gate = from_fn(move |request: Request, next: Next| {
+        let second = request.uri().query().is_some_and(|query| query.starts_with("after="));
+        let is_cut = second && breaks_off.swap(false, Ordering::SeqCst);
+        async move {
+            if is_cut { StatusCode::BAD_GATEWAY.into_response() } else { next.run(request).await }
+        }
+    });
+    let address = serve(routes(shelf).layer(gate), "far").await;
     Neighbour { copies, routes: ways(&[("near", Kind::Peer, address)]), home }
+}
+
+/// One of the transactions of a single ticket; later ones have the lower keys, as after a clock that was put back.
+fn part(sequence: u64) -> Envelope {
+    let mut envelope = sale(1000 - sequence, 1, sequence, 100);
+    envelope.lane = "ticket:1".parse().unwrap();
+    envelope
 }
 
 impl Neighbour {
@@ -56,24 +81,16 @@ impl Neighbour {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_box_that_begins_with_nothing_takes_back_what_its_mirror_has_and_forgets_none_of_it() {
-    let neighbour = neighbour().await;
+/// Sold on a box that burns, with all its copies at the neighbour; a new box under its name must settle them in order.
+async fn burns_and_is_replaced(neighbour: &Neighbour, count: u64) {
     let home = tempfile::tempdir().unwrap();
     let (burning, stop) = (open(&home.path().join("old"), "far").outbox, CancellationToken::new());
-    let old = neighbour.mirror(&burning, "[{\"till\":1}]", &stop);
-    eventually(|| async { neighbour.terminals().contains("till") }).await;
-    // The later ones have the lower keys, as after a clock that was put back; one ticket is one lane.
-    for (number, sequence) in [(30, 1), (20, 2), (10, 3)] {
-        let mut envelope = sale(number, 1, sequence, 100);
-        envelope.lane = "ticket:1".parse().unwrap();
-        eventually(|| async {
-            old.accept(envelope.clone()).await.unwrap().grade == Grade::Mirrored
-                || neighbour.count().await >= sequence
-        })
-        .await;
+    for sequence in 1..=count {
+        burning.accept(part(sequence)).await.unwrap();
     }
-    assert_eq!(neighbour.count().await, 3);
+    let _old = neighbour.mirror(&burning, "[{\"till\":1}]", &stop);
+    eventually(|| async { neighbour.terminals().contains("till") }).await;
+    eventually(|| async { neighbour.count().await == count }).await;
     stop.cancel();
 
     let ledger = Ledger::open(main_options(home.path())).unwrap().ledger;
@@ -84,13 +101,58 @@ async fn a_box_that_begins_with_nothing_takes_back_what_its_mirror_has_and_forge
     let (fresh, stop) = (open(&home.path().join("new"), "far").outbox, CancellationToken::new());
     ship(&fresh, "far", ways(&[("main", Kind::Primary, main)]), &stop);
     let fresh = neighbour.mirror(&fresh, "[]", &stop);
-    fresh.settled(key(10)).await.unwrap();
-    let mut settled = ledger.list(None, 10).await.unwrap();
+    fresh.settled(part(count).key).await.unwrap();
+    let mut settled = ledger.list(None, 1000).await.unwrap();
     settled.sort_by_key(|entry| entry.position);
     let sequences: Vec<u64> = settled.iter().map(|entry| entry.envelope.sequence).collect();
-    assert_eq!(sequences, [1, 2, 3], "in their order, whatever their keys are");
+    let all: Vec<u64> = (1..=count).collect();
+    assert_eq!(sequences, all, "in their order, whatever their keys are");
     assert!(settled.iter().all(|entry| entry.node == node("far")));
+    assert_eq!(fresh.taken_over(), count, "told to a person who asks later");
     eventually(|| async { neighbour.count().await == 0 }).await;
     assert!(neighbour.terminals().contains("till"), "they are for whoever adopts them");
     stop.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_box_that_begins_with_nothing_takes_back_what_its_mirror_has_and_forgets_none_of_it() {
+    burns_and_is_replaced(&neighbour(&Arc::default()).await, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_that_breaks_off_lets_no_part_of_what_it_gives_go_first() {
+    let breaks_off = Arc::new(AtomicBool::new(true));
+    burns_and_is_replaced(&neighbour(&breaks_off).await, 120).await;
+    assert!(!breaks_off.load(Ordering::SeqCst), "it did break off");
+}
+
+/// Polls a future once.
+async fn begin<F: Future>(mut future: std::pin::Pin<&mut F>) {
+    poll_fn(|context| {
+        assert!(future.as_mut().poll(context).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_asked_before_a_takeover_is_not_offered_what_is_taken_over() {
+    let home = tempfile::tempdir().unwrap();
+    let outbox = open(home.path(), "far").outbox;
+    // Its thread is held, so that all of this falls into one group.
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let sink = main_sink();
+    let mut hold = pin!(outbox.look(move |_| held.recv()));
+    begin(hold.as_mut()).await;
+    let mut asked = pin!(outbox.poll(&sink));
+    begin(asked.as_mut()).await;
+    let hush = outbox.hush();
+    let mut adopted = pin!(outbox.accept_as(part(2), None, true));
+    begin(adopted.as_mut()).await;
+    release.send(()).unwrap();
+    hold.await.unwrap().unwrap();
+    assert_eq!(asked.await.unwrap().work, Work::Nothing);
+    adopted.await.unwrap();
+    drop(hush);
+    assert!(matches!(outbox.poll(&sink).await.unwrap().work, Work::Send(_)));
 }

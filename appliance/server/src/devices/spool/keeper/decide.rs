@@ -127,7 +127,7 @@ impl Keeper {
     }
 
     pub(in super::super) fn content(&self, key: &Key) -> Option<(Source, Bytes)> {
-        let job = self.find(key).filter(|job| job.bytes > 0)?;
+        let job = self.find(key).filter(|job| job.bytes > 0 && !job.secret)?;
         Some((job.source, self.held.read(job.record.number, &self.reader)?))
     }
 

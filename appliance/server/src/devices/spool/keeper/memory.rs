@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use storebox_proto::ids::DeviceId;
+use zeroize::Zeroizing;
 
 use super::super::limits::ENTRIES_MAX;
 use super::super::stored::{self, Entry, Job};
@@ -20,6 +21,8 @@ pub(in super::super) struct Held {
     content: usize,
     /// Jobs whose content is still there, oldest first.
     full: BTreeSet<u64>,
+    /// What jobs print that is never written down.
+    secrets: BTreeMap<u64, Bytes>,
     /// Places that nobody needs any more.
     free: Vec<Location>,
     last_entry: u64,
@@ -60,11 +63,27 @@ impl Held {
         self.full.remove(&number);
     }
 
-    /// Changes what is known of a job, but not what it prints.
+    /// Keeps what a job prints in memory alone; it is erased when its job has ended.
+    pub(super) fn keep_secret(&mut self, number: u64, content: &[u8]) {
+        self.secrets.insert(number, Bytes::from_owner(Zeroizing::new(content.to_vec())));
+    }
+
+    /// Changes what is known of a job, but not what it prints; a secret ends with its job.
     pub(super) fn change(&mut self, number: u64, change: impl FnOnce(&mut Job)) {
-        if let Some(job) = self.jobs.get_mut(&number) {
-            change(job);
+        let Some(job) = self.jobs.get_mut(&number) else { return };
+        change(job);
+        if job.secret && job.record.state.is_final() && job.bytes > 0 {
+            self.content -= std::mem::take(&mut job.bytes);
+            self.full.remove(&number);
+            self.secrets.remove(&number);
         }
+    }
+
+    /// Jobs that wait for a secret which a restart has lost.
+    pub(super) fn without_their_secret(&self) -> Vec<u64> {
+        let lost = |job: &&Job| job.secret && !self.secrets.contains_key(&job.record.number);
+        let waits = |job: &&Job| !job.record.state.is_final();
+        self.jobs.values().filter(lost).filter(waits).map(|job| job.record.number).collect()
     }
 
     /// A job's record is here now.
@@ -76,6 +95,7 @@ impl Held {
     pub(super) fn forget(&mut self, number: u64) {
         self.uncount(number);
         self.jobs.remove(&number);
+        self.secrets.remove(&number);
         self.free.extend(self.places.remove(&number));
     }
 
@@ -86,6 +106,14 @@ impl Held {
 
     /// What a job prints.
     pub(in super::super) fn read(&self, number: u64, reader: &Reader) -> Option<Bytes> {
+        match self.jobs.get(&number).is_some_and(|job| job.secret) {
+            true => self.secrets.get(&number).cloned(),
+            false => self.written(number, reader),
+        }
+    }
+
+    /// What of it is on the disk: of a secret nothing.
+    pub(super) fn written(&self, number: u64, reader: &Reader) -> Option<Bytes> {
         let body = match reader.read(self.places.get(&number)?) {
             Ok(body) => body,
             Err(error) => {

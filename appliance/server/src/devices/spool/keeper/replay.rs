@@ -60,7 +60,9 @@ impl Keeper {
         let records = replay.jobs.values().map(|(job, _)| job.record.clone());
         let (spool, changes) = Spool::restore(records);
         let mut held = Held::default();
-        for (number, (job, location)) in replay.jobs {
+        for (number, (mut job, location)) in replay.jobs {
+            // What was in memory alone is gone.
+            job.bytes = if job.secret { 0 } else { job.bytes };
             held.put(job);
             held.place(number, location, journal);
         }
@@ -99,7 +101,20 @@ impl Keeper {
                 Change::Forget { number } => keeper.held.forget(number),
             }
         }
+        keeper.take_back_secrets();
         keeper.held.let_go(journal);
         (keeper, interrupted)
+    }
+
+    /// A slip that still waited went with the memory: its job is taken back, and a person asks for another.
+    fn take_back_secrets(&mut self) {
+        for number in self.held.without_their_secret() {
+            if let Ok(record) = self.spool.cancel(number) {
+                let (job, device) = (record.key.as_str(), &record.printer);
+                tracing::warn!(job, device, "a slip was not printed before the restart; ask again");
+                self.refresh(number);
+                self.unwritten.push(number);
+            }
+        }
     }
 }

@@ -1,0 +1,128 @@
+//! The key of a data partition bound to TPMs made of software, by the words that a box tells systemd.
+//!
+//! That a box starts from such a partition is tried on a machine (`image/trial sealed`): it takes a kernel that opens it.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use storebox_image::build::tools::{Tools, Work};
+use storebox_image::steward::disk::bind_words;
+
+use crate::depot::{skip, system};
+use crate::loops::{Loop, has_loops};
+use crate::units;
+
+/// Until a TPM answers.
+const LOOKS_MAX: u32 = 600;
+
+/// A TPM made of software, whose secrets are in a folder; it wants two ports side by side.
+struct Tpm {
+    child: Child,
+    name: String,
+}
+
+impl Tpm {
+    fn start(state: &Path) -> Self {
+        let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+        let any = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let is_fit = |port: &u16| *port < 65_535 && free(port + 1);
+        let port = std::iter::repeat_with(any).find(is_fit).unwrap();
+        fs::create_dir(state).unwrap();
+        let channel = |port: u16| format!("type=tcp,port={port},bindaddr=127.0.0.1");
+        let mut command = Command::new("swtpm");
+        command.args(["socket", "--tpm2", "--flags", "not-need-init,startup-clear"]);
+        command.arg("--tpmstate").arg(format!("dir={}", state.display()));
+        command.args(["--server", &channel(port), "--ctrl", &channel(port + 1)]);
+        let child = command.stderr(Stdio::null()).spawn().unwrap();
+        let is_up = || !free(port) && !free(port + 1);
+        assert!((0..LOOKS_MAX).any(|_| is_up() || pause()), "the software TPM does not come up");
+        Self { child, name: format!("swtpm:host=127.0.0.1,port={port}") }
+    }
+}
+
+fn pause() -> bool {
+    thread::sleep(Duration::from_millis(50));
+    false
+}
+
+impl Drop for Tpm {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A partition of a box that opens with a key, and the programs that bind it.
+struct Bench {
+    tools: Tools,
+    work: Work,
+    device: Loop,
+}
+
+impl Bench {
+    fn open() -> Option<Self> {
+        let (tools, work) = units::tools()?;
+        if !has_loops() || system("swtpm", &["--version"]).is_none() {
+            skip("swtpm or loop devices are not there; tests/setup installs swtpm");
+            return None;
+        }
+        fs::write(work.path("key"), "5a".repeat(32)).unwrap();
+        let raw = work.path("data.raw");
+        fs::File::create(&raw).unwrap().set_len(64 << 20).unwrap();
+        let device = Loop::of(&raw, &[]);
+        let bench = Self { tools, work, device };
+        // The key is 32 random bytes: nothing is gained by stretching it.
+        let fast = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
+        let mut format = bench.tools.command("cryptsetup");
+        format.args(["luksFormat", "-q", "--type", "luks2", "--key-file", &bench.key()]).args(fast);
+        assert_done(&format.arg(&bench.device.0).output().unwrap());
+        Some(bench)
+    }
+
+    fn key(&self) -> String {
+        self.tools.inside(&self.work.path("key")).display().to_string()
+    }
+
+    fn enrol(&self, words: &[String]) -> Output {
+        self.tools.command("systemd-cryptenroll").args(words).output().unwrap()
+    }
+
+    fn bind(&self, tpm: &Tpm) {
+        for words in bind_words(&self.device.0.display().to_string(), &self.key(), &tpm.name) {
+            assert_done(&self.enrol(&words));
+        }
+    }
+
+    /// Whether this TPM opens the partition: only then systemd adds another key, which is taken away again.
+    fn opens_with(&self, tpm: &Tpm) -> bool {
+        let device = self.device.0.display().to_string();
+        let unlock = format!("--unlock-tpm2-device={}", tpm.name);
+        let words = [unlock, "--recovery-key".to_owned(), device.clone()];
+        let opened = self.enrol(&words).status.success();
+        assert_done(&self.enrol(&["--wipe-slot=recovery".to_owned(), device]));
+        opened
+    }
+}
+
+fn assert_done(output: &Output) {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_partition_opens_with_the_tpm_it_was_bound_to_last_and_with_no_other() {
+    let Some(bench) = Bench::open() else { return };
+    let mine = Tpm::start(&bench.work.path("mine"));
+    let theirs = Tpm::start(&bench.work.path("theirs"));
+    assert!(!bench.opens_with(&mine), "the key alone opens it yet");
+    bench.bind(&mine);
+    assert!(bench.opens_with(&mine));
+    assert!(!bench.opens_with(&theirs));
+    // The disk moves to another board, by the key of the shop's file.
+    bench.bind(&theirs);
+    assert!(bench.opens_with(&theirs));
+    assert!(!bench.opens_with(&mine), "the board before has lost it");
+}
