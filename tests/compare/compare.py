@@ -209,6 +209,25 @@ def search(run, postgres):
         "PostgreSQL": lambda: run.ask("search", postgres.port, 1, words),
     })
     office.stop()
+    shutil.rmtree(f"{run.folder}/shop-100000")
+    return found
+
+
+def growth(run):
+    """Head office from import to serving, its memory, and lookups by barcode, by the number of records."""
+    found = {}
+    for count in [100_000] if run.short else [100_000, 1_000_000, 3_000_000]:
+        begun = time.monotonic()
+        office, token = shop(run, count)
+        took = time.monotonic() - begun
+        paths = f"{run.folder}/barcodes"
+        with open(paths, "w") as file:
+            numbers = [run.dice.randrange(count) for _ in range(20_000)]
+            file.write("\n".join(f"/v1/models/Product/records?field=barcode&value=40{number:011}&limit=1" for number in numbers))
+        rounds = [run.ask("get", office.port, 4, paths, token) for _ in range(3)]
+        found[count] = {"took_s": took, "memory": office.memory(), "rounds": rounds}
+        office.stop()
+        shutil.rmtree(f"{run.folder}/shop-{count}")
     return found
 
 
@@ -238,7 +257,8 @@ def main():
     begun, run = time.monotonic(), Run(os.path.abspath(program), os.path.abspath(load), folder, short)
     results = {"machine": page.machine(run.folder), "short": short}
     try:
-        for name, part in [("barcode", by_barcode), ("accepts", accepts), ("replicas", replicas), ("starts", starts)]:
+        for name, part in [("barcode", by_barcode), ("accepts", accepts), ("replicas", replicas),
+                           ("growth", growth), ("starts", starts)]:
             print(f"compare: {name}", flush=True)
             results[name] = part(run)
     finally:

@@ -97,6 +97,14 @@ def write(results, target):
     lines += plot("replica", "Replica built, with three indexes", {f"{count:,}": {side: median([one[0] for one in rounds]) for side, rounds in sides.items()} for count, sides in built.items()}, "s")
     lines += ["Twenty products of 100,000 by the start of a name, one connection, Storebox over HTTP, PostgreSQL by a prepared statement:", ""]
     lines += rates("", searches) + [""]
+    lines += ["## Growth with records", "",
+              "A server that imports all of them as JSON lines, written by this program in the same time, and serves them; then lookups by barcode over 4 connections.", "",
+              "| records | written, imported and served, s | MB of memory | lookups a second, median | median µs | 99 % within µs |", "|---|---|---|---|---|---|"]
+    for count, one in results["growth"].items():
+        rounds = one["rounds"]
+        lines.append(f"| {count:,} | {one['took_s']:.1f} | {one['memory']:.0f} | {median([o['rate'] for o in rounds]):,.0f} | "
+                     f"{median([o['median_us'] for o in rounds]):,.1f} | {median([o['p99_us'] for o in rounds]):,.0f} |")
+    lines += plot("growth", "Lookups by the number of records", {f"{count:,}": {"Storebox": median([o["rate"] for o in one["rounds"]])} for count, one in results["growth"].items()}, "a second")
     lines += ["## Size, memory, start", "", "| | program, MB | after the durable rounds, MB of memory | from start to first answer, ms: median, least–most |", "|---|---|---|---|"]
     for side in sizes:
         times = [value * 1000 for value in ready.get(side, [])]

@@ -6,8 +6,9 @@ use tokio::net::TcpStream;
 
 pub(crate) const INSERT: &str =
     "insert into tickets (key, body) values ($1::text::uuid, $2::text::jsonb)";
-pub(crate) const SEARCH: &str =
-    "select body from product where name like $1::text || '%' order by name limit 20";
+/// As a range, because a prepared `like` has no prefix that an index could be used for.
+pub(crate) const SEARCH: &str = "select body from product where name ~>=~ $1::text \
+     and name ~<~ ($1::text || '~') order by name using ~<~ limit 20";
 
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX).to_be_bytes();

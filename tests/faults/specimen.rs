@@ -74,6 +74,19 @@ struct Chained {
     neighbour: Process,
 }
 
+impl Chained {
+    /// A box is stolen, and struck off.
+    fn strike(&self, recorded: &Path, root: &Path) -> anyhow::Result<()> {
+        let stolen = Process::lay_out(recorded, root, "stolen", "role = \"store\"\n")?;
+        self.chain.adopt(&stolen, "stolen", "0007")?;
+        let (office, list) = (self.chain.office(), self.chain.place("list"));
+        self.chain.run(&["site", "revoke", "--office", &office, "--box", "stolen"])?;
+        self.chain.run(&["site", "publish", "--office", &office, &list])?;
+        self.main.ask(&["import", &list])?;
+        Ok(())
+    }
+}
+
 impl Specimen {
     /// Lives a short life with everything in it.
     pub(crate) async fn live(programs: &Programs) -> anyhow::Result<Self> {
@@ -94,6 +107,7 @@ impl Specimen {
         let _printer = Simulated::plug_in(sim, PrinterSim::act, &printer)?;
         let mut chained = own.found(&recorded).await?;
         own.grown = own.recorded();
+        chained.strike(&recorded, &own.root())?;
         let till = Till::admit(&chained.store, PORTS[1].1).await?;
         till.everything(&chained).await?;
         own.settled =
@@ -318,6 +332,9 @@ impl Till {
             Ok(drills[0]["finished"] == true)
         })
         .await?;
+        let loaded = json!({"extent": "incremental", "succeeded": true, "models": [{"model": "Product", "records": 1}]});
+        let (status, said) = self.post("/v1/terminal/refreshed", &loaded).await?;
+        ensure!(status == 200, "{status} {said}");
         let history = store.ask(&["history"])?;
         ensure!(!history.is_empty(), "refreshes are remembered");
         let status = store.control("GET", "/v1/status", None).await?;
