@@ -15,6 +15,8 @@ use tokio::task::JoinSet;
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// Before a sale that no box took is tried again.
 const AGAIN_AFTER: Duration = Duration::from_millis(150);
+/// What was accepted is settled within this, if nothing is wrong.
+const ON_ITS_WAY_MAX: Duration = Duration::from_secs(60);
 /// Refusals that are told one by one.
 const TOLD_MAX: usize = 5;
 
@@ -159,7 +161,17 @@ impl Sales {
     /// Compares what was accepted until now with what head office holds.
     pub(crate) async fn compare(&self, main: &Process) -> anyhow::Result<Verdict> {
         let accepted = lock(&self.accepted).clone();
-        let held = ledger::read(main).await?;
+        // What was sold just now is on its way; what does not come is lost.
+        let asked = now();
+        let held = loop {
+            let held = ledger::read(main).await?;
+            let keys: BTreeSet<String> = held.iter().map(|one| one.key.to_string()).collect();
+            let is_whole = accepted.keys().all(|key| keys.contains(key));
+            if is_whole || asked.elapsed() > ON_ITS_WAY_MAX {
+                break held;
+            }
+            wait::moment(AGAIN_AFTER).await;
+        };
         let attempted = lock(&self.attempted).clone();
         let mut verdict = Verdict::default();
         let (mut keys, mut numbers) = (BTreeSet::new(), BTreeSet::new());
