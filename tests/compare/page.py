@@ -77,7 +77,8 @@ def write(results, target):
     lines += rates("", results["barcode"])
     lines += plot("barcode", "Product by barcode, 16 connections", {"HTTP": rate(results["barcode"])}, "a second")
     lines += ["## Durable before the answer", "",
-              "A ticket of about a kilobyte; the next one when the last is confirmed. One client program speaks all protocols.", ""]
+              "A ticket of about a kilobyte; the next one when the last is confirmed.",
+              "One client program speaks all protocols.", ""]
     for producers, sides in by_producers.items():
         lines += rates(f"{producers} producers" if producers > 1 else "1 producer", sides) + [""]
     if not any("NATS" in one for one in by_producers[1]):
