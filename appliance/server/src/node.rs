@@ -40,7 +40,6 @@ use crate::status::{self, Panel, PanelBuilder, Status};
 use crate::supervise::{Fatal, Supervisor};
 use crate::terminal::access::{Access, AccessError};
 use crate::trust::customer::Customer;
-use crate::trust::line::Lines;
 use crate::valve::Valve;
 
 mod beacon;
@@ -154,7 +153,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let customer = trust::customer(config, supervisor);
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
     let sealing = Sealing::new(seals.clone(), &config.seal);
-    let (lines, valve) = (Lines::new(&config.data_dir, trust.house().cloned()), Valve::default());
+    let (lines, valve) = (trust.lines(config), Valve::default());
     let (line, roll) = (role::open_line(config, &lines)?, Roll::open(&config.data_dir));
     let basics = Basics {
         config,
@@ -173,7 +172,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     };
     let mut routers = role::start(&basics, &mut panel).await?;
     admin::report(&access, &mut panel);
-    trust.report(config, &mut panel);
+    trust.report(config, &lines, &mut panel);
     panel.add(status::report_machine(&config.data_dir, &config.machine.slots_file));
     panel.add(move |status| status.machine.vault_locked = is_vault_locked);
     let drills = drills(config, &valve, &mut panel);

@@ -4,6 +4,7 @@
 //! What a passer-by may see is [`Status::summary`].
 
 mod channels;
+mod feed;
 mod machine;
 mod memory;
 mod office;
@@ -25,12 +26,13 @@ use crate::env;
 use crate::supervise::Supervisor;
 use crate::tiers::SourceStatus;
 pub use channels::{ChannelsStatus, HookStatus, PushFigures};
+pub use feed::FeedStatus;
 pub use machine::{
     MachineStatus, SlotStatus, SlotsStatus, UpdateLine, read_slots, report as report_machine,
 };
 use memory::LineMemory;
 pub use office::{DeliveryStatus, LedgerStatus};
-pub use sentence::{Finding, Level, findings};
+pub use sentence::{Finding, Level, PROXY, findings};
 pub use update::{Failed, UpdateStatus};
 
 /// Why a box is not ready that is on its way out.
@@ -115,28 +117,6 @@ pub struct Status {
     pub tasks: Vec<TaskLine>,
 }
 
-/// A feed of a box.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct FeedStatus {
-    /// Its name.
-    pub feed: String,
-    /// The life of its author.
-    pub epoch: u64,
-    /// What readers see.
-    pub revision: u64,
-    /// When the author published that.
-    #[schema(value_type = String)]
-    pub published: Timestamp,
-    /// Records of all its models.
-    pub records: u64,
-    /// What the refresher is doing, such as `following` or `fetching 3 of 90`.
-    pub state: String,
-    /// Why the last refresh failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
-}
-
 /// A drill that is under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DrillStatus {
@@ -189,7 +169,7 @@ pub struct OutboxStatus {
 pub struct LineStatus {
     /// Where it leads.
     pub to: String,
-    /// What for: `masterdata` or `transactions`.
+    /// What for: `masterdata`, `transactions`, or `proxy` for what the others lead through.
     pub service: String,
     /// Whether the last attempt was answered.
     pub up: bool,

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::channel;
+use super::{channel, excerpt};
 use crate::release::{self, Release};
 use crate::rings::{self, Ring};
 
@@ -26,6 +26,7 @@ impl DefinitionFault {
 /// Checks a record of any model; models that define nothing here are fine as they are.
 pub fn check(model: &str, fields: &Map<String, Value>) -> Result<(), DefinitionFault> {
     match model {
+        excerpt::EXCERPT => excerpt::Excerpt::read(fields).map(drop),
         rings::MODEL => Ring::read(fields)
             .map(drop)
             .map_err(|fault| DefinitionFault::new(fault.field, fault.rule)),

@@ -10,6 +10,7 @@ mod intakes;
 mod main;
 mod mirror;
 mod peers;
+mod proxy;
 mod publish;
 mod releases;
 mod replica;
@@ -167,6 +168,7 @@ pub async fn start(
 
 pub use fleet::start as start_fleet;
 pub use peers::greeting;
+pub use proxy::report as report_proxy;
 pub use transactions::held_by;
 
 /// Opens the line that `[main]` describes.

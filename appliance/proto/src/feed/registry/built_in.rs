@@ -164,6 +164,7 @@ pub(super) const ESTATE_OWN: [Row; 25] = [
     ("User", ESTATE, KEYED),
     ("TokenKey", ESTATE, &[]),
     ("Warehouse", ESTATE, KEYED),
+    ("Excerpt", ESTATE, &[]),
     ("Assortment", CATALOGUE, NAMED),
     ("AssortmentProduct", CATALOGUE, &[("assortmentId", Exact), ("productId", Exact)]),
 ];

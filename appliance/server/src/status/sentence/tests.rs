@@ -70,6 +70,18 @@ fn a_shop_without_trouble_sells_normally() {
 }
 
 #[test]
+fn definitions_that_break_a_rule_are_told_by_its_name_while_the_shop_sells() {
+    let mut broken = status();
+    broken.broken_rules = vec!["rule \"SRC-32 customers\": here".to_owned()];
+    let found = findings(&broken);
+    let sentence = "The definitions of servers break a rule: rule \"SRC-32 customers\": here";
+    assert_eq!((&*found[0].code, &*found[0].text), ("definitions", sentence));
+    assert_eq!(found[0].level, Level::Notice, "nothing stands still");
+    broken.broken_rules.push("rule \"SRC-33 cash-ups\": there".to_owned());
+    assert_eq!(said(&broken), format!("{sentence}, and 1 rule more"));
+}
+
+#[test]
 fn a_drill_is_told_as_one_and_not_as_a_broken_line() {
     let mut cut = status();
     cut.lines = vec![line("masterdata", false), line("transactions", false)];
@@ -112,6 +124,22 @@ fn a_line_of_masterdata_alone_and_a_further_server_are_told_apart() {
     half.lines[1] = LineStatus { is_refused: true, ..line("transactions", false) };
     let sentence = "Head office does not let this box in since 10:02 UTC, selling continues";
     assert_eq!(said(&half), sentence);
+}
+
+#[test]
+fn a_proxy_that_does_not_work_is_named_before_what_lies_behind_it() {
+    let mut shop = status();
+    shop.lines[1].up = false;
+    let detail = "the proxy http://10.0.0.9:3128 does not answer: connection refused".to_owned();
+    let to = "http://10.0.0.9:3128".to_owned();
+    shop.lines.push(LineStatus { to, detail, ..line("proxy", false) });
+    let found = findings(&shop);
+    assert_eq!(found[0].code, "proxy_down");
+    let sentence =
+        "The proxy http://10.0.0.9:3128 does not work since 10:02 UTC, selling continues";
+    assert_eq!(said(&shop), sentence);
+    assert!(found[0].advice.as_deref().unwrap().contains("connection refused"), "{found:?}");
+    assert_eq!(found.len(), 2, "head office is away with it: {found:?}");
 }
 
 #[test]
@@ -298,6 +326,7 @@ fn arb_status() -> impl Strategy<Value = Status> {
                         epoch: 1,
                         revision: 1,
                         published,
+                        excerpt: None,
                         records: 0,
                         state,
                         last_error,
