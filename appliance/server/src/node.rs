@@ -144,15 +144,14 @@ fn secrets_of(config: &Config, key: &SigningKey) -> Result<(Vault, Logins), Node
 
 async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeError> {
     let key = key::open(&config.data_dir)?;
-    let public_key = key::public_text(&key);
-    let mut panel =
-        PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone());
+    let (node, public_key) = (config.node.clone(), key::public_text(&key));
+    let mut panel = PanelBuilder::new(node, config.role, public_key, supervisor.clone());
     let (vault, logins) = secrets_of(config, &key)?;
     let (access, trust) = (Access::open(&config.data_dir)?, Trust::open(config, &vault)?);
     let (is_vault_locked, seals) = (vault.is_locked(), Seals::open(vault.clone())?);
-    let customer = trust::customer(config, supervisor);
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
-    let sealing = Sealing::new(seals.clone(), &config.seal);
+    let (customer, sealing) =
+        (trust::customer(config, supervisor), Sealing::new(seals.clone(), &config.seal));
     let (lines, valve) = (trust.lines(config), Valve::default());
     let (line, roll) = (role::open_line(config, &lines)?, Roll::open(&config.data_dir));
     let basics = Basics {
