@@ -171,8 +171,8 @@ async fn build(
     let (vault, logins) = secrets_of(config, &key)?;
     let (access, trust) = (Access::open(&config.data_dir)?, Trust::open(config, &vault)?);
     let (is_vault_locked, seals) = (vault.is_locked(), Seals::open(vault.clone())?);
-    let customer = trust::customer(config, supervisor);
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
+    let customer = trust::customer(config, supervisor);
     let (lines, valve) = (trust.lines(config), Valve::default());
     let (line, roll) = (role::open_line(config, &lines)?, Roll::open(&config.data_dir));
     tell_spans(config, &lines, supervisor)?;

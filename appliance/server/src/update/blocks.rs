@@ -279,10 +279,11 @@ mod tests {
             fs::write(&path, noise(300_000, seed)).unwrap();
             blocks.cut(&path).unwrap()
         };
-        let all = [cut(1), cut(2), cut(3)];
-        for cut in &all {
+        let all = [1, 2, 3].map(|seed| {
+            let cut = cut(seed);
             blocks.turn_to(cut.index).unwrap();
-        }
+            cut
+        });
         assert!(blocks.index(all[0].index).is_none() && blocks.index(all[1].index).is_some());
         let index = blocks.index(all[2].index).unwrap();
         let name = index.blocks()[0].name;

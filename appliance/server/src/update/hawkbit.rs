@@ -22,6 +22,7 @@ use storebox_proto::release::{Release, State};
 use storebox_proto::rings::EVERYONE;
 
 use crate::env;
+use crate::logging::chain;
 use crate::secrets::SecretText;
 use crate::trust::line::Line;
 
@@ -81,6 +82,7 @@ pub struct HawkBit {
     found: Option<Found>,
     /// The action and what was said about it last.
     told: Option<(String, &'static str)>,
+    trouble: Option<String>,
 }
 
 impl HawkBit {
@@ -100,19 +102,26 @@ impl HawkBit {
             .connect_timeout(CONNECT_MAX)
             .read_timeout(SILENCE_MAX);
         let client = line.client(client).map_err(HawkBitError::Unreachable)?;
-        let (next_poll, found, told) = (None, None, None);
-        Ok(Self { client, base, _line: line, token, home, next_poll, found, told })
+        let (next_poll, found, told, trouble) = (None, None, None, None);
+        Ok(Self { client, base, _line: line, token, home, next_poll, found, told, trouble })
     }
 
     /// What the server wants installed here; asks when it is time to.
-    pub(super) async fn offered(&mut self, board: &str) -> Result<Vec<Release>, HawkBitError> {
+    ///
+    /// While it does not answer, what it said last counts.
+    pub(super) async fn offered(&mut self, board: &str) -> Vec<Release> {
         let now = env::instant();
         if self.next_poll.is_none_or(|at| at <= now) {
             // A server that does not answer is asked again soon, but not at every look.
             self.next_poll = Some(now + POLL_MIN);
-            self.poll(board).await?;
+            self.trouble = self.poll(board).await.err().map(|error| chain(&error));
         }
-        Ok(self.found.iter().filter_map(|found| release(found, board)).collect())
+        self.found.iter().filter_map(|found| release(found, board)).collect()
+    }
+
+    /// Why the last poll was not answered.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 
     async fn poll(&mut self, board: &str) -> Result<(), HawkBitError> {

@@ -214,7 +214,7 @@ impl Updater {
             release.board == seen.machine.board && gave_up(&past, release.version).is_some()
         });
         let failed: Vec<_> = gave_up_on.map(|release| self.failure(release, &seen.lines)).collect();
-        self.answer(&seen, &decision, &failed).await?;
+        self.answer(&seen, &decision, &failed).await;
         self.tell(&seen.machine, &decision, failed);
         self.act(decision).await
     }
@@ -225,9 +225,9 @@ impl Updater {
         seen: &Seen,
         decision: &Decision<'_>,
         failed: &[crate::status::Failed],
-    ) -> Result<(), StepError> {
+    ) {
         let (Some(hawkbit), Some(wanted)) = (&mut self.hawkbit, seen.releases.first()) else {
-            return Ok(());
+            return;
         };
         let failure = failed.iter().find(|one| one.version == wanted.version.to_string());
         let (word, why) = match decision {
@@ -240,7 +240,10 @@ impl Updater {
             Decision::Hold(_, why) => ("held", why.to_string()),
             Decision::Install(_) => ("handed-over", String::new()),
         };
-        Ok(hawkbit.tell(word, &why).await?)
+        // What it does not hear now it is told at the next look.
+        if let Err(error) = hawkbit.tell(word, &why).await {
+            tracing::info!(error = chain(&error), "hawkBit is not told");
+        }
     }
 
     /// What became of a release that is not tried again, in the steward's words.
@@ -262,7 +265,7 @@ impl Updater {
         }
         let slots = read_slots(&self.options.slots_file);
         let mut releases = match &mut self.hawkbit {
-            Some(hawkbit) => hawkbit.offered(&machine.board).await?,
+            Some(hawkbit) => hawkbit.offered(&machine.board).await,
             None => offered(&self.masterdata),
         };
         releases.retain(|release| !self.broken.contains_key(&release.index));
@@ -322,14 +325,13 @@ impl Updater {
         let wanted = release.map(|release| release.version.to_string());
         let before = told.take().filter(|before| before.wanted == wanted);
         let have_bytes = before.as_ref().map_or(0, |before| before.have_bytes);
+        let trouble = self.hawkbit.as_ref().and_then(HawkBit::trouble);
+        let why = trouble.map_or(why, str::to_owned);
         // A line that is down is still down until the next block arrives.
         let why = match before {
             Some(before) if state == "fetching" => before.why,
             Some(_) | None => why,
         };
-        if why.is_empty() && state == "held" {
-            tracing::debug!(state, "a release is held");
-        }
         *told = Some(UpdateStatus {
             running: machine.running.to_string(),
             board: machine.board.clone(),
