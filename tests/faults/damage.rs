@@ -86,6 +86,11 @@ impl Damage<'_> {
                         row.wrong.push(format!("{kind}: does not start: {why}"));
                         continue;
                     }
+                    Err(_) if FOR_PERSONS.contains(kind) => {
+                        let what = "starts, and needs a person to be whole";
+                        told.entry(what.to_owned()).or_default().insert(kind);
+                        continue;
+                    }
                     Err(error) => {
                         row.wrong.push(format!("{kind}: {error:#}"));
                         continue;
@@ -118,6 +123,7 @@ impl Damage<'_> {
                 found.entry(kind).or_default().push(inside.to_owned());
             }
         })?;
+        found.values_mut().for_each(|paths| paths.sort());
         Ok(found)
     }
 
