@@ -24,7 +24,7 @@ const WHOLE: Duration = Duration::from_secs(90);
 
 /// What a cut left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Left {
+pub(crate) enum Left {
     Old,
     New,
 }
@@ -71,7 +71,7 @@ pub(crate) async fn campaign(
 }
 
 /// The slot that would start holds a whole release.
-fn judge(bench: &mut Bench, new: &Path) -> anyhow::Result<Left> {
+pub(crate) fn judge(bench: &mut Bench, new: &Path) -> anyhow::Result<Left> {
     let raw = bench.folder.join("disk.raw");
     let choice = disk::state(&raw, &bench.folder)?.choose();
     let (release, left) = match choice.slot {
@@ -84,7 +84,7 @@ fn judge(bench: &mut Bench, new: &Path) -> anyhow::Result<Left> {
 }
 
 /// Starts a copy of the disk, as a box does when the power is back.
-async fn start_from_the_cut(bench: &mut Bench, number: u32) -> anyhow::Result<()> {
+pub(crate) async fn start_from_the_cut(bench: &mut Bench, number: u32) -> anyhow::Result<()> {
     let folder = bench.folder.join("cut");
     std::fs::create_dir_all(&folder)?;
     disk::copy(&bench.folder.join("disk.raw"), &folder.join("disk.raw"))?;

@@ -11,6 +11,7 @@ use storebox_image::provision::stick;
 use storebox_image::provision::volume::{FILE, RESULT, Volume, Window};
 use storebox_image::slot::grubenv::Env;
 use storebox_image::slot::{Slot, State};
+use storebox_image::steward::papers;
 
 /// Larger than the image: first boot has something to grow into.
 const BYTES: u64 = 4 << 30;
@@ -62,6 +63,25 @@ pub(crate) fn provision_wrongly(disk: &Path) -> anyhow::Result<()> {
     let volume = config_volume(disk)?;
     let wrong = SHOP.replace("\"0421\"", "\"Shop 0421\"");
     volume.write(FILE, wrong.as_bytes())?;
+    Ok(volume.close()?)
+}
+
+/// A file whose head office is reached over https, for which a box needs papers.
+pub(crate) fn provision_for_https(disk: &Path) -> anyhow::Result<()> {
+    let volume = config_volume(disk)?;
+    stick::put(&volume, "trial.toml", SHOP.replace("http://", "https://").as_bytes())?;
+    Ok(volume.close()?)
+}
+
+/// What the box asks head office for.
+pub(crate) fn request(disk: &Path) -> anyhow::Result<Vec<u8>> {
+    Ok(config_volume(disk)?.read(papers::REQUEST)?)
+}
+
+/// What head office answers.
+pub(crate) fn put_papers(disk: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let volume = config_volume(disk)?;
+    volume.write(papers::PAPERS, bytes)?;
     Ok(volume.close()?)
 }
 

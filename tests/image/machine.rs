@@ -22,6 +22,8 @@ use crate::lan;
 const MEMORY_MB: u32 = 512;
 /// The kernel counts a process's time in hundredths of a second.
 const TICKS: f64 = 100.0;
+/// Orders to the emulator, and keeping or taking up the state of a machine, take no longer.
+const ORDER_MAX: Duration = Duration::from_secs(120);
 
 const SHELL_UNIT: &str = "[Unit]\nDefaultDependencies=no\nConflicts=shutdown.target\n\
     [Service]\nExecStart=/bin/sh\nStandardInput=tty-force\nStandardOutput=tty\nTTYPath=/dev/ttyS1\n\
@@ -37,26 +39,42 @@ pub(crate) struct Machine {
     started: Instant,
 }
 
+/// What a machine is put together from, beside what all have.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Parts<'a> {
+    /// Whether its cable leads to us.
+    pub(crate) plugged: bool,
+    /// The socket of the drive that its disk is; without one, the disk is the file `disk.raw`.
+    pub(crate) drive: Option<&'a Path>,
+    /// The socket of a printer in its USB port.
+    pub(crate) printer: Option<&'a Path>,
+    /// The state that it goes on from; without one, it starts.
+    pub(crate) state: Option<&'a Path>,
+}
+
 impl Machine {
     /// Switches a machine on. Its files are in `folder`, inside the tools' tree: `disk.raw`, and if
     /// there are, `stick.img`, the folder `tpm` of its TPM, and `uuid`, the number of its board.
     pub(crate) fn start(tools: &Tools, folder: &Path) -> anyhow::Result<Self> {
-        let wire = format!("tap,id=wire,ifname={},script=no,downscript=no", lan::WIRE);
-        Self::start_on(&wire, tools, folder)
+        Self::of(Parts { plugged: true, ..Parts::default() }, tools, folder)
     }
 
     /// One whose cable leads nowhere.
     pub(crate) fn start_unplugged(tools: &Tools, folder: &Path) -> anyhow::Result<Self> {
-        Self::start_on("user,id=wire,restrict=on", tools, folder)
+        Self::of(Parts::default(), tools, folder)
     }
 
-    fn start_on(wire: &str, tools: &Tools, folder: &Path) -> anyhow::Result<Self> {
+    /// One that is put together from these.
+    pub(crate) fn of(parts: Parts<'_>, tools: &Tools, folder: &Path) -> anyhow::Result<Self> {
         for name in ["shell.sock", "qmp.sock", "tpm.sock"] {
             let _ = fs::remove_file(folder.join(name));
         }
         let vars = folder.join("vars.fd");
-        fs::copy(tools.root().join("usr/share/OVMF/OVMF_VARS_4M.fd"), &vars)?;
-        let at = |name: &str| tools.inside(&folder.join(name)).display().to_string();
+        if parts.state.is_none() {
+            fs::copy(tools.root().join("usr/share/OVMF/OVMF_VARS_4M.fd"), &vars)?;
+        }
+        let seen = |path: &Path| tools.inside(path).display().to_string();
+        let at = |name: &str| seen(&folder.join(name));
         let mut command = tools.command("qemu-system-x86_64");
         command.args(["-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]);
         command.args(["-m", &MEMORY_MB.to_string(), "-nodefaults", "-display", "none"]);
@@ -66,11 +84,18 @@ impl Machine {
         let firmware = "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd";
         command.args(["-drive", firmware]);
         command.args(["-drive", &format!("if=pflash,format=raw,file={}", at("vars.fd"))]);
-        let disk = format!("if=none,id=disk,format=raw,discard=unmap,file={}", at("disk.raw"));
+        let disk = match parts.drive {
+            Some(socket) => format!("if=none,id=disk,format=raw,file=nbd:unix:{}", seen(socket)),
+            None => format!("if=none,id=disk,format=raw,discard=unmap,file={}", at("disk.raw")),
+        };
         command.args(["-drive", &disk, "-device", "virtio-blk-pci,drive=disk,bootindex=0"]);
-        if folder.join("stick.img").exists() {
-            let stick = format!("if=none,id=stick,format=raw,file={}", at("stick.img"));
-            command.args(["-drive", &stick, "-device", "qemu-xhci"]);
+        let stick = folder.join("stick.img");
+        if stick.exists() || parts.printer.is_some() {
+            command.args(["-device", "qemu-xhci"]);
+        }
+        if stick.exists() {
+            let stick = format!("if=none,id=stick,format=raw,file={}", seen(&stick));
+            command.args(["-drive", &stick]);
             command.args(["-device", "usb-storage,drive=stick,serial=trial,removable=on"]);
         }
         let tpm = Tpm::start(folder)?;
@@ -82,17 +107,21 @@ impl Machine {
         if let Ok(uuid) = fs::read_to_string(folder.join("uuid")) {
             command.args(["-uuid", uuid.trim()]);
         }
-        command.args(["-netdev", wire, "-device", "virtio-net-pci,netdev=wire,romfile="]);
+        if let Some(socket) = parts.printer {
+            command.args(["-chardev", &format!("socket,id=printer,path={}", seen(socket))]);
+            command.args(["-device", "usb-redir,chardev=printer"]);
+        }
+        let wire = match parts.plugged {
+            true => format!("tap,id=wire,ifname={},script=no,downscript=no", lan::WIRE),
+            false => "user,id=wire,restrict=on".to_owned(),
+        };
+        command.args(["-netdev", &wire, "-device", "virtio-net-pci,netdev=wire,romfile="]);
         command.args(["-device", "i6300esb", "-action", "watchdog=reset"]);
         command.args(["-device", "virtio-rng-pci"]);
-        for (name, unit) in [
-            ("systemd.extra-unit.trial-shell.service", SHELL_UNIT),
-            ("systemd.unit-dropin.sysinit.target", SHELL_WANTED),
-        ] {
-            let unit = BASE64_STANDARD.encode(unit);
-            let value = format!("type=11,value=io.systemd.credential.binary:{name}={unit}");
-            command.args(["-smbios", &value]);
+        if let Some(state) = parts.state {
+            command.args(["-incoming", &format!("file:{}", seen(state))]);
         }
+        open_a_shell(&mut command);
         let log = fs::File::create(folder.join("qemu.log"))?;
         command.stdout(Stdio::null()).stderr(log);
         let child = command.spawn().context("start the emulator")?;
@@ -155,25 +184,70 @@ impl Machine {
         self.order("cont")
     }
 
+    /// Keeps all of it but the disk in this file; it is still then.
+    pub(crate) fn keep(&mut self, state: &Path) -> anyhow::Result<()> {
+        let uri = format!("file:{}", state.display());
+        self.ask(&format!(r#"{{"execute":"migrate","arguments":{{"uri":"{uri}"}}}}"#))?;
+        self.await_answer("query-migrate", "\"status\": \"completed\"")
+    }
+
+    /// Waits until it has everything that it goes on from, and lets it.
+    pub(crate) fn go_on(&mut self) -> anyhow::Result<()> {
+        let is_there = || self.folder.join("qmp.sock").exists();
+        ensure!(wait::held_within(ORDER_MAX, is_there), "the emulator does not come up");
+        self.await_answer("query-migrate", "\"status\": \"completed\"")?;
+        self.order("cont")
+    }
+
+    fn await_answer(&mut self, word: &str, words: &str) -> anyhow::Result<()> {
+        let mut said = Ok(String::new());
+        let question = format!("{{\"execute\":\"{word}\"}}");
+        let is_said = wait::held_within(ORDER_MAX, || {
+            said = self.ask(&question);
+            said.as_ref().map_or(true, |said| said.contains(words))
+        });
+        let said = said?;
+        ensure!(is_said, "the emulator answers {word} with {said}");
+        Ok(())
+    }
+
     fn order(&mut self, word: &str) -> anyhow::Result<()> {
+        self.ask(&format!("{{\"execute\":\"{word}\"}}")).map(|_| ())
+    }
+
+    /// Asks the emulator itself, not what runs in it.
+    fn ask(&mut self, question: &str) -> anyhow::Result<String> {
         ensure!(self.child.try_wait()?.is_none(), "the emulator ended: {}", self.last_words());
         let mut stream = UnixStream::connect(self.folder.join("qmp.sock"))?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_read_timeout(Some(ORDER_MAX))?;
         let mut answers = BufReader::new(stream.try_clone()?).lines();
         answers.next().context("the emulator greets")??;
-        for word in ["qmp_capabilities", word] {
-            writeln!(stream, "{{\"execute\":\"{word}\"}}")?;
+        let mut said = String::new();
+        for question in [r#"{"execute":"qmp_capabilities"}"#, question] {
+            writeln!(stream, "{question}")?;
             loop {
-                let answer = answers.next().context("the emulator answers")??;
-                if answer.contains("\"return\"") {
+                said = answers.next().context("the emulator answers")??;
+                if said.contains("\"return\"") {
                     break;
                 }
-                if answer.contains("\"error\"") {
-                    bail!("the emulator refuses {word}: {answer}");
+                if said.contains("\"error\"") {
+                    bail!("the emulator refuses {question}: {said}");
                 }
             }
         }
-        Ok(())
+        Ok(said)
+    }
+}
+
+/// A root shell on the second serial port.
+fn open_a_shell(command: &mut Command) {
+    for (name, unit) in [
+        ("systemd.extra-unit.trial-shell.service", SHELL_UNIT),
+        ("systemd.unit-dropin.sysinit.target", SHELL_WANTED),
+    ] {
+        let unit = BASE64_STANDARD.encode(unit);
+        let value = format!("type=11,value=io.systemd.credential.binary:{name}={unit}");
+        command.args(["-smbios", &value]);
     }
 }
 

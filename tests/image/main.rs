@@ -7,9 +7,12 @@
 
 mod cuts;
 mod disk;
+mod drive;
 mod figures;
+mod kills;
 mod lan;
 mod machine;
+mod printer;
 mod sealed;
 mod serving;
 mod shell;
@@ -35,13 +38,19 @@ struct Args {
     /// A newer release whose service does not run
     #[arg(long, value_name = "FOLDER")]
     broken: Option<PathBuf>,
+    /// Only what a new box with a printer does: a file with errors, a good one, papers
+    #[arg(long)]
+    paper: bool,
     /// Cut the power at so many moments of an update
     #[arg(long, value_name = "MOMENTS")]
     cuts: Option<u32>,
     /// Only see that the data partition is sealed to its machine
     #[arg(long)]
     sealed: bool,
-    /// Start the machine again after every so many of these cuts; the others are judged by what is on the disk
+    /// Kill the emulator at no fewer moments of an update, with a drive that loses what was not flushed
+    #[arg(long, value_name = "MOMENTS", conflicts_with = "cuts")]
+    kills: Option<u32>,
+    /// Start the machine again after every so many of these cuts or kills; the others are judged by what is on the disk
     #[arg(long, default_value_t = 10, value_name = "CUTS")]
     start_every: u32,
     /// Where `image/setup` put the tools
@@ -79,14 +88,23 @@ fn run(args: &Args) -> anyhow::Result<()> {
             figures::say("everything held");
             return Ok(());
         }
-        if args.broken.is_some() {
+        if args.paper || args.broken.is_some() {
             wrong::file_is_refused(&bench).await?;
+        }
+        if args.paper {
+            bench.close();
+            return Ok(());
+        }
+        if let Some(new) = args.new.as_ref().filter(|_| args.kills.is_some()) {
+            kills::plug_in(&bench, new)?;
         }
         bench.start_and_sell().await?;
         if let Some(new) = &args.new {
-            match args.cuts {
-                Some(moments) => cuts::campaign(&mut bench, new, moments, args.start_every).await?,
-                None => update::to_the_next(&mut bench, new).await?,
+            let every = args.start_every;
+            match (args.cuts, args.kills) {
+                (Some(moments), _) => cuts::campaign(&mut bench, new, moments, every).await?,
+                (None, Some(moments)) => kills::campaign(&mut bench, new, moments, every).await?,
+                (None, None) => update::to_the_next(&mut bench, new).await?,
             }
         }
         if let Some(broken) = &args.broken {

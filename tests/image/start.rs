@@ -28,7 +28,7 @@ pub(crate) struct Bench {
     pub(crate) till: Option<Till>,
     /// A sale of the first hour, to be found ever after.
     pub(crate) first_sale: String,
-    storebox: PathBuf,
+    pub(crate) storebox: PathBuf,
 }
 
 impl Bench {

@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use crate::source;
 
 const SAMPLE_BYTES_MAX: u64 = 1_000_000;
+/// What the long-term release of Yocto has.
+const IMAGE_RUST: &str = "1.94";
 
 #[test]
 fn every_crate_takes_its_settings_from_the_workspace() {
@@ -28,7 +30,27 @@ fn versions_are_pinned_and_the_toolchain_is_the_one_of_the_image() {
     let read = |path: &str| fs::read_to_string(source::root().join(path)).unwrap();
     assert!(read("Cargo.lock").contains("name = \"storebox-proto\""));
     assert!(!read(".gitignore").contains("Cargo.lock"));
-    assert!(read("Cargo.toml").contains("rust-version = \"1.94\""));
+    assert!(read("Cargo.toml").contains(&format!("rust-version = \"{IMAGE_RUST}\"")));
+}
+
+/// What of the language itself is newer is clippy's to find (`incompatible_msrv`, which every run denies).
+#[test]
+fn no_crate_asks_for_a_newer_compiler_than_the_image_has() {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = std::process::Command::new(cargo);
+    command.args(["metadata", "--offline", "--locked", "--format-version", "1"]);
+    let output = command.current_dir(source::root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert!(packages.len() > 100, "all crates are told");
+    let number = |text: &str| -> Vec<u32> {
+        text.split('.').take(2).map(|part| part.parse().unwrap_or(0)).collect()
+    };
+    for package in packages {
+        let Some(version) = package["rust_version"].as_str() else { continue };
+        assert!(number(version) <= number(IMAGE_RUST), "{}: {version}", package["id"]);
+    }
 }
 
 #[test]
@@ -51,7 +73,7 @@ fn the_sample_is_small_and_says_where_it_comes_from() {
 
 #[test]
 fn scripts_can_be_run() {
-    for script in [".ci/run", "tests/run"] {
+    for script in [".ci/run", "tests/run", "tests/processors", "image/trial", "yocto/check"] {
         let file = source::root().join(script);
         let mode = fs::metadata(&file).unwrap().permissions().mode();
         assert!(mode & 0o111 != 0, "{script} is executable");

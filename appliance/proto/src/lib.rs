@@ -11,12 +11,14 @@ pub mod heartbeat;
 pub mod ids;
 pub mod limits;
 pub mod problem;
+pub mod skew;
 pub mod time;
 
 pub mod drill;
 pub mod estate;
 pub mod feed;
 pub mod query;
+pub mod release;
 pub mod rings;
 pub mod seal;
 pub mod sync;

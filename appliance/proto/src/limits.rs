@@ -28,6 +28,12 @@ pub const MANIFEST_SEGMENTS_MAX: usize = 65_536;
 pub const MANIFEST_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Feeds that a node knows, `local` included.
 pub const FEEDS_MAX: usize = 16;
+/// Excerpts of masterdata in one chain.
+pub const EXCERPTS_MAX: usize = 64;
+/// Rules of one kind, and assortments, in one excerpt.
+pub const EXCERPT_RULES_MAX: usize = 64;
+/// Stores, boxes, or values of one rule that an excerpt names.
+pub const EXCERPT_NAMES_MAX: usize = 4096;
 /// Indexed fields of one model.
 pub const MODEL_INDEXES_MAX: usize = 16;
 /// The name of an indexed field.
@@ -160,6 +166,15 @@ pub const SEALED_BODY_BYTES_MAX: usize = MANIFEST_BYTES_MAX + 64 * 1024;
 pub const ROLLOUT_RINGS_MAX: usize = 64;
 /// Sites and boxes that one of them names; rings of one order have their turn together, for larger groups.
 pub const RING_MEMBERS_MAX: usize = 1500;
+
+/// The bundle of a release.
+pub const RELEASE_BYTES_MAX: u64 = 2_000_000_000;
+/// One block of it.
+pub const RELEASE_BLOCK_BYTES_MAX: u32 = 1024 * 1024;
+/// The object that names its blocks.
+pub const RELEASE_INDEX_BYTES_MAX: u32 = 8 * 1024 * 1024;
+/// Releases that are on offer at once.
+pub const RELEASES_MAX: usize = 64;
 
 /// The TXT record of a box, so that its whole announcement fits one packet with room for addresses.
 pub const BEACON_BYTES_MAX: usize = 400;

@@ -8,6 +8,7 @@ mod deliver;
 mod device;
 mod intake;
 mod load;
+mod proxy;
 mod rules;
 mod secret;
 mod sections;
@@ -18,10 +19,11 @@ pub use deliver::{Deliver, DeliverTo};
 pub use device::Device;
 pub use intake::{Intake, IntakeTable};
 pub use load::{ConfigError, Override, Place, load, parse};
+pub use proxy::{Proxy, ProxyUrl};
 pub use secret::{Login, Seal, Secrets};
 pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Machine, Main, Masterdata, Mode, Outbox,
-    RequestLogging, Role, Sink, TerminalDefaults, Traces, Webhooks,
+    RequestLogging, Role, Sink, TerminalDefaults, Traces, Update, Webhooks,
 };
 pub use source::{Mirror, Peers, Publish, Require, Source};
 pub use trust::{Browser, Tls};
@@ -60,6 +62,8 @@ pub struct Config {
     pub discovery: Discovery,
     /// The main server of a store.
     pub main: Main,
+    /// The way out of the shop.
+    pub proxy: Proxy,
     /// Further places for transactions.
     #[serde(rename = "sink")]
     pub sinks: Vec<Sink>,
@@ -94,6 +98,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// What is below the box.
     pub machine: Machine,
+    /// How it gets releases (role `store`).
+    pub update: Update,
     /// Where it is told how sales travelled.
     pub traces: Traces,
     /// What is logged.
@@ -114,6 +120,7 @@ impl Default for Config {
             browser: Browser::default(),
             discovery: Discovery::default(),
             main: Main::default(),
+            proxy: Proxy::default(),
             sinks: Vec::new(),
             deliveries: Vec::new(),
             intakes: Vec::new(),
@@ -128,6 +135,7 @@ impl Default for Config {
             request_log: RequestLogging::default(),
             webhooks: Webhooks::default(),
             machine: Machine::default(),
+            update: Update::default(),
             traces: Traces::default(),
             log: Log::default(),
         }

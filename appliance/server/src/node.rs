@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::chronicle::Keeper;
 use crate::config::{Config, Role};
 use crate::drill::Drills;
+use crate::fleet::Roll;
 use crate::http::live::Live;
 use crate::http::rate::Rates;
 use crate::http::sealed::Sealing;
@@ -39,7 +40,6 @@ use crate::status::{self, Panel, PanelBuilder, Status};
 use crate::supervise::{Fatal, Supervisor};
 use crate::terminal::access::{Access, AccessError};
 use crate::trust::customer::Customer;
-use crate::trust::line::Lines;
 use crate::valve::Valve;
 
 mod beacon;
@@ -153,8 +153,8 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     let customer = trust::customer(config, supervisor);
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
     let sealing = Sealing::new(seals.clone(), &config.seal);
-    let (lines, valve) = (Lines::new(&config.data_dir, trust.house().cloned()), Valve::default());
-    let line = role::open_line(config, &lines)?;
+    let (lines, valve) = (trust.lines(config), Valve::default());
+    let (line, roll) = (role::open_line(config, &lines)?, Roll::open(&config.data_dir));
     let basics = Basics {
         config,
         key: &key,
@@ -167,11 +167,12 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         valve: &valve,
         customer: customer.as_ref(),
         vault: &vault,
+        roll: &roll,
         supervisor,
     };
     let mut routers = role::start(&basics, &mut panel).await?;
     admin::report(&access, &mut panel);
-    trust.report(config, &mut panel);
+    trust.report(config, &lines, &mut panel);
     panel.add(status::report_machine(&config.data_dir, &config.machine.slots_file));
     panel.add(move |status| status.machine.vault_locked = is_vault_locked);
     let drills = drills(config, &valve, &mut panel);

@@ -188,7 +188,7 @@ impl<'a> Checker<'a> {
         let file = file.unwrap_or(&nothing);
         let vlan = self.number("network.vlan", &file.vlan, |vlan| (1..=VLAN_MAX).contains(&vlan));
         let vlan = vlan.and_then(|vlan| u16::try_from(vlan).ok());
-        let proxy = self.optional("network.proxy", &file.proxy, web_address);
+        let proxy = self.optional("network.proxy", &file.proxy, proxy);
         let fixed = self.optional("network.address", &file.address, address);
         let gateway = self.optional("network.gateway", &file.gateway, ip);
         let dns = self.list("network.dns", &file.dns, ip);
@@ -290,6 +290,15 @@ fn web_address(text: &str) -> Result<String, String> {
     }
     host(name.trim_start_matches('[').trim_end_matches(']'))?;
     Ok(text.to_owned())
+}
+
+/// A proxy is spoken to in the open, and is no page.
+fn proxy(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("http://").ok_or_else(|| "must begin with http://".to_owned())?;
+    if rest.trim_end_matches('/').contains('/') {
+        return Err("must end with the port".to_owned());
+    }
+    web_address(text)
 }
 
 fn host(text: &str) -> Result<(), String> {

@@ -89,6 +89,8 @@ fn each_rule_has_its_own_words() {
         ("dns = [\"192.168.10.1\"]", "dns = \"192.168.10.1\"", "must be a list"),
         ("dns = [\"192.168.10.1\"]", "dns = [\"router\"]", "is no IP address"),
         ("address = \"192.168.10.5/24\"\n", "", "needs network.address beside it"),
+        ("[network]", "[network]\nproxy = \"https://a\"", "network.proxy: must begin with http://"),
+        ("[network]", "[network]\nproxy = \"http://a:1/b\"", "must end with the port"),
         ("\"/dev/ttyS0\"", "\"COM1\"", "must be a device"),
         ("\"/dev/ttyS0\"", "\"/dev/../etc\"", "must be a device"),
         ("baud = 9600", "baud = 9601", "is not a number that is possible"),

@@ -3,10 +3,13 @@
 //! Paper is used only when there is something new to say, so that a shop with power cuts does not
 //! find a roll of slips. The printer is asked in plain text, which every receipt printer prints
 //! without knowing its model; one that the shop's service has opened is busy and left alone.
+//! USB printers are found a moment after the start; so what the start itself has to say on paper is
+//! left for the announcement, which waits for them.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -23,11 +26,26 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const PAPER_BEGIN: &[u8] = b"\x1b@";
 const PAPER_END: &[u8] = b"\n\n\n\n\n\n";
 const PRINTERS_MAX: u8 = 4;
+/// A USB printer that was switched on with the box is found within this.
+const PAPER_LOOKS_MAX: u32 = 60;
+/// What the start left to be printed.
+const LEFT: &str = "to-print";
 /// As long as a code may live.
 const PAIRING_MINUTES: &str = "15";
 
-/// Waits for an address and tells it.
+/// Leaves words of the start to be printed once there are printers.
+pub(super) fn leave(places: &Places, text: &str) -> Result<(), Error> {
+    replace(&places.run().join(LEFT), text.as_bytes())
+}
+
+/// Waits for an address and tells it; a box that waits for a person has none to tell.
 pub fn announce(places: &Places) -> Result<(), Error> {
+    if let Ok(left) = fs::read_to_string(places.run().join(LEFT)) {
+        on_paper(places, &left);
+    }
+    if places.waiting().exists() {
+        return Ok(());
+    }
     for _ in 0..LOOKS_MAX {
         let addresses = addresses();
         if !addresses.is_empty() {
@@ -111,21 +129,46 @@ pub(super) fn on_console(places: &Places, text: &str) {
     }
 }
 
-/// On the printers that are free.
+/// On the printers that are free, once there is one.
 pub(super) fn on_paper(places: &Places, text: &str) {
+    let is_there = || printers(places).any(|path| path.exists());
+    for _ in 0..PAPER_LOOKS_MAX {
+        if is_there() {
+            break;
+        }
+        thread::sleep(LOOK_EVERY);
+    }
     let plain: String = text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
     let slip = [PAPER_BEGIN, plain.as_bytes(), PAPER_END].concat();
-    for number in 0..PRINTERS_MAX {
-        let path = places.at("dev/usb").join(format!("lp{number}"));
+    for path in printers(places) {
         if let Ok(mut printer) = OpenOptions::new().write(true).open(path) {
             let _ = printer.write_all(&slip);
         }
     }
 }
 
+fn printers(places: &Places) -> impl Iterator<Item = PathBuf> {
+    let folder = places.at("dev/usb");
+    (0..PRINTERS_MAX).map(move |number| folder.join(format!("lp{number}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_start_left_is_printed_by_a_box_that_waits_and_nothing_else_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places::new(dir.path());
+        fs::create_dir_all(dir.path().join("dev/usb")).unwrap();
+        fs::write(dir.path().join("dev/usb/lp1"), "").unwrap();
+        leave(&places, "line 8: store: wrong\nNothing was changed.").unwrap();
+        super::super::touch(&places.waiting()).unwrap();
+        announce(&places).unwrap();
+        let printed = fs::read_to_string(dir.path().join("dev/usb/lp1")).unwrap();
+        assert!(printed.contains("line 8: store: wrong\nNothing was changed."), "{printed}");
+        assert!(!printed.contains("address"), "{printed}");
+    }
 
     #[test]
     fn people_are_told_name_store_and_address_once_on_paper() {

@@ -20,7 +20,6 @@ pub const VLAN: &str = "10-storebox.netdev";
 pub const CLOCK: &str = "10-storebox-ntp.conf";
 pub const SERIAL: &str = "serial";
 const TOKEN: &str = "main.token";
-const ENVIRONMENT: &str = "environment";
 /// Holds the name that papers have to be for; there only if head office is reached over https.
 pub const PAPERS_FOR: &str = "papers-for";
 /// Tills come in over TLS once there are papers.
@@ -34,11 +33,13 @@ pub fn of(provision: &Provision) -> Vec<Setting> {
     let office = main.site.as_ref().map(|site| format!("site = \"{site}\"\n"));
     let is_tls = main.url.starts_with("https://");
     let tls = if is_tls { LISTEN_TLS } else { "" };
+    let proxy = network.proxy.as_ref().map(|proxy| format!("\n[proxy]\nurl = \"{proxy}\"\n"));
     let config = format!(
         "role = \"store\"\nnode = \"{node}\"\n\n{LISTEN}{tls}\n[discovery]\nsite = \"{store}\"\n\n\
-         [main]\nurl = \"{}\"\n{}public_key = \"{key}\"\ntoken_file = \"/etc/storebox/{TOKEN}\"\n",
+         [main]\nurl = \"{}\"\n{}public_key = \"{key}\"\ntoken_file = \"/etc/storebox/{TOKEN}\"\n{}",
         main.url,
         office.unwrap_or_default(),
+        proxy.unwrap_or_default(),
     );
     let mut settings = vec![
         Setting { name: CONFIG, content: config },
@@ -51,10 +52,6 @@ pub fn of(provision: &Provision) -> Vec<Setting> {
     if !ntp.is_empty() {
         let content = format!("[Time]\nNTP={}\n", ntp.join(" "));
         settings.push(Setting { name: CLOCK, content });
-    }
-    if let Some(proxy) = &network.proxy {
-        let content = format!("HTTPS_PROXY={proxy}\nHTTP_PROXY={proxy}\n");
-        settings.push(Setting { name: ENVIRONMENT, content });
     }
     if !serial.is_empty() {
         let lines = serial.iter().map(|serial| format!("{} {}\n", serial.name, serial.port));
@@ -145,6 +142,17 @@ mod tests {
         assert!(config(EXAMPLE)["main"].get("site").is_none(), "the service knows the usual one");
         let open = EXAMPLE.replace("https://", "http://");
         assert!(!config(&open).contains_key("tls"), "no papers, no TLS");
+    }
+
+    #[test]
+    fn the_proxy_of_the_shop_is_the_services() {
+        let text = EXAMPLE.replace("[network]\n", "[network]\nproxy = \"http://10.0.0.9:3128\"\n");
+        let settings = of(&Provision::parse("a", text.as_bytes()).unwrap());
+        let config: toml::Table = find(&settings, CONFIG).parse().unwrap();
+        assert_eq!(config["proxy"]["url"].as_str(), Some("http://10.0.0.9:3128"));
+        assert_eq!(config["main"]["url"].as_str(), Some("https://main.example.com"));
+        let none = of(&Provision::parse("a", EXAMPLE.as_bytes()).unwrap());
+        assert!(!find(&none, CONFIG).contains("proxy"));
     }
 
     #[test]

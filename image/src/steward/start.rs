@@ -71,7 +71,7 @@ pub fn start(places: &Places) -> Result<Shop, Error> {
         Shop::Wrong { why, waits } => {
             let text = format!("{why}\nNothing was changed. Correct the file and start again.");
             announce::on_console(places, &text);
-            announce::on_paper(places, &text);
+            announce::leave(places, &text)?;
             if *waits {
                 touch(&places.waiting())?;
             }

@@ -21,6 +21,7 @@ use crate::config::{self, Config};
 use crate::http::devices::DeviceList;
 use crate::logging;
 use crate::status::{Finding, Level, Status};
+use crate::trust::proxy::Proxy;
 
 /// The whole examination takes no longer.
 const ALL_MAX: Duration = Duration::from_secs(30);
@@ -102,8 +103,12 @@ impl Report {
             Err(finding) => self.add("box", vec![finding.clone()]),
         }
         // A line over TLS is the box's own, with its certificate; only the running box can tell how it is.
-        if config.main.url.starts_with("http://") {
-            self.add("line to head office", line::look(&config.main).await);
+        match Proxy::of(&config.proxy) {
+            Some(proxy) => self.add("proxy", line::look_at(&proxy, &config.main).await),
+            None if config.main.url.starts_with("http://") => {
+                self.add("line to head office", line::look(&config.main).await);
+            }
+            None => {}
         }
         let announced = running.is_ok() && config.discovery.announce;
         self.add("multicast", lan::multicast(config, announced).await);

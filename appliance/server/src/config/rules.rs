@@ -58,6 +58,7 @@ pub(super) fn check(config: &Config) -> Result<(), Broken> {
         return Err(Broken::new("traces.url", reason));
     }
     check_main(config)?;
+    within("proxy.direct", config.proxy.direct.len(), 0..=64)?;
     check_sources(config)?;
     check_publish(config)?;
     check_peers(config)?;

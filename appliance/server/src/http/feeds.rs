@@ -34,6 +34,8 @@ pub struct Sync {
     pub board: Board,
     /// Objects.
     pub segments: SegmentStore,
+    /// Blocks of releases, which are objects too.
+    pub releases: SegmentStore,
     /// Where reports go.
     pub history: History,
     /// Ends waiting requests when the box stops.
@@ -70,9 +72,9 @@ async fn feeds(
     Extension(identity): Extension<Identity>,
 ) -> Result<Json<Vec<Offer>>, Refusal> {
     boxes_only(&identity)?;
-    let offer = |feed: FeedId| {
-        let position = sync.board.current(&feed).map(|posted| posted.position());
-        Offer { feed, position }
+    let offer = |feed: FeedId| match sync.board.current(&feed) {
+        Some(posted) => Offer { feed: posted.head.feed.clone(), position: Some(posted.position()) },
+        None => Offer { feed, position: None },
     };
     Ok(Json(sync.board.feeds().into_iter().map(offer).collect()))
 }
@@ -111,6 +113,10 @@ async fn head(
     boxes_only(&identity)?;
     let unknown = || Refusal::new(Code::FeedUnknown, "this node has no such feed");
     let feed: FeedId = feed.parse().map_err(|_| unknown())?;
+    if sync.board.has_another(&feed) {
+        let detail = "this node has the feed in another extent: an excerpt, another one, or all";
+        return Err(Refusal::new(Code::FeedUnknown, detail));
+    }
     // A box may have heard of a feed before its first head is published; who waits is told at once.
     if query.wait_s == 0 && !sync.board.knows(&feed) {
         return Err(unknown());
@@ -149,7 +155,7 @@ fn position_of(headers: &HeaderMap) -> Option<Position> {
     Some(Position { epoch: epoch.parse().ok()?, revision: revision.parse().ok()? })
 }
 
-/// A segment, a page of a run or a manifest, by the hash of its bytes.
+/// A segment, a page of a run, a manifest or a block of a release, by the hash of its bytes.
 #[utoipa::path(get, path = "/sync/v1/objects/{name}", tag = "sync", params(("name" = String, Path)),
     responses(
         (status = 200, description = "The bytes; they never change.", body = Vec<u8>,
@@ -170,7 +176,10 @@ async fn object(
     if headers.get(header::IF_NONE_MATCH) == Some(&etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
-    let read = tokio::task::spawn_blocking(move || sync.segments.read(hash));
+    let read = tokio::task::spawn_blocking(move || match sync.segments.read(hash) {
+        Err(StoreError::Missing { .. }) => sync.releases.read(hash),
+        read => read,
+    });
     let bytes = match read.await {
         Ok(Ok(bytes)) if Hash32::of(&bytes) == hash => bytes,
         Ok(Err(StoreError::Missing { .. })) => return Err(unknown()),

@@ -16,6 +16,7 @@ use crate::http::gate::Gate;
 use crate::http::rings::{self, Rings};
 use crate::http::server::Secure;
 use crate::logging;
+use crate::role;
 use crate::seal::Seals;
 use crate::secrets::Vault;
 use crate::status::{ListenerStatus, PanelBuilder, Status, TrustStatus};
@@ -23,8 +24,10 @@ use crate::supervise::{Policy, Supervisor};
 use crate::terminal::access::Access;
 use crate::trust::customer::Customer;
 use crate::trust::house::{self, House, HouseError};
+use crate::trust::line::Lines;
 use crate::trust::paper::PaperError;
 use crate::trust::porch::{Porch, PorchError};
+use crate::trust::proxy::Proxy;
 use crate::trust::tls::{Tls, TlsError};
 
 /// How often the files of the customer's certificate are looked at.
@@ -82,6 +85,11 @@ impl Trust {
         self.house.as_ref()
     }
 
+    /// Who opens lines to others.
+    pub(super) fn lines(&self, config: &Config) -> Lines {
+        Lines::through(Proxy::of(&config.proxy), &config.data_dir, self.house().cloned())
+    }
+
     pub(super) fn porch(&self) -> Option<&Porch> {
         self.porch.as_ref()
     }
@@ -119,7 +127,8 @@ impl Trust {
     }
 
     /// Lets the panel say how the box is served and what waits at its door.
-    pub(super) fn report(&self, config: &Config, panel: &mut PanelBuilder) {
+    pub(super) fn report(&self, config: &Config, lines: &Lines, panel: &mut PanelBuilder) {
+        role::report_proxy(lines, panel);
         let (porch, wanted) = (self.porch.clone(), wants_papers(config));
         let listeners = listeners(config, porch.is_some());
         panel.add(move |status| {

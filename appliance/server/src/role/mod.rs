@@ -10,7 +10,9 @@ mod intakes;
 mod main;
 mod mirror;
 mod peers;
+mod proxy;
 mod publish;
+mod releases;
 mod replica;
 mod rings;
 mod sources;
@@ -28,6 +30,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::config::{Config, Role};
 use crate::db::StoreError;
+use crate::fleet::Roll;
 use crate::login::Logins;
 use crate::replica::author::AuthorError;
 use crate::replica::refresher::RefresherError;
@@ -41,6 +44,7 @@ use crate::terminal::access::Access;
 use crate::trust::customer::Customer;
 use crate::trust::line::{Believed, Line, LineError, Lines};
 use crate::trust::porch::Porch;
+use crate::update::{BlocksError, HawkBitError};
 use crate::uplink::{CopiesOpenError, LedgerOpenError, OutboxOpenError};
 use crate::valve::Valve;
 use crate::wire::Wire;
@@ -98,6 +102,12 @@ pub enum RoleError {
         /// Why.
         reason: String,
     },
+    /// The blocks of releases cannot be kept.
+    #[error(transparent)]
+    Releases(#[from] BlocksError),
+    /// The server of releases cannot be addressed.
+    #[error("address hawkBit")]
+    HawkBit(#[from] HawkBitError),
     /// The spool of print jobs does not open.
     #[error("open the spool")]
     Spool(#[from] crate::devices::spool::SpoolOpenError),
@@ -139,6 +149,8 @@ pub struct Basics<'a> {
     pub customer: Option<&'a Customer>,
     /// Where secrets rest.
     pub vault: &'a Vault,
+    /// What boxes said, at head office.
+    pub roll: &'a Roll,
     /// Where tasks start.
     pub supervisor: &'a Supervisor,
 }
@@ -156,6 +168,7 @@ pub async fn start(
 
 pub use fleet::start as start_fleet;
 pub use peers::greeting;
+pub use proxy::report as report_proxy;
 pub use transactions::held_by;
 
 /// Opens the line that `[main]` describes.

@@ -17,6 +17,10 @@ mod channels;
 mod devices;
 #[cfg(test)]
 mod tests;
+mod update;
+
+/// The service of a line that others lead through.
+pub const PROXY: &str = "proxy";
 
 /// Below this share of the disk, in percent, somebody should look.
 const DISK_FREE_PERCENT_MIN: u64 = 5;
@@ -91,6 +95,7 @@ pub fn findings(status: &Status) -> Vec<Finding> {
     ways(status, &mut found);
     channels::add(status, &mut found);
     machine(status, &mut found);
+    update::add(status, &mut found);
     masterdata(status, &mut found);
     // Within a level the order above stays: what stops selling, what needs a person, what mends itself.
     found.sort_by_key(|finding| std::cmp::Reverse(finding.level));
@@ -160,6 +165,11 @@ fn money(status: &Status, found: &mut Vec<Finding>) {
 fn lines(status: &Status, found: &mut Vec<Finding>) {
     let head_office = head_office(status);
     let mut told: Vec<&str> = Vec::new();
+    // First: what it is the way to is away with it.
+    for line in status.lines.iter().filter(|line| !line.up && line.service == PROXY) {
+        told.push(&line.to);
+        found.push(proxy_away(status, line));
+    }
     for line in status.lines.iter().filter(|line| !line.up) {
         // What a drill cuts is told as such; a server that refuses this box did so before.
         if told.contains(&line.to.as_str()) || (status.drill.is_some() && !line.is_refused) {
@@ -234,6 +244,17 @@ fn head_office_away(status: &Status, down: &[&LineStatus]) -> Finding {
     let advice = "Nothing is lost and sales go up by themselves when the line is back. \
                   If it stays away, check the cable and the power of the shop's router.";
     Finding::new(Level::Notice, "line_down", text).advise(advice).at(at)
+}
+
+fn proxy_away(status: &Status, line: &LineStatus) -> Finding {
+    let (since, at) = since(status, &[line]);
+    let (waiting, selling) = (waiting(status.outbox.as_ref()), continues(status));
+    let text = format!("The proxy {} does not work{since}{waiting}{selling}", cut(&line.to));
+    let advice = format!(
+        "Ask whoever looks after the shop's network, and tell them this: {}.",
+        cut(&line.detail)
+    );
+    Finding::new(Level::Notice, "proxy_down", text).advise(advice).at(at)
 }
 
 fn server_away(status: &Status, down: &[&LineStatus]) -> Finding {

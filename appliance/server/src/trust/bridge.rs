@@ -1,7 +1,8 @@
-//! The way to another server over TLS, for clients that speak plain HTTP to a Unix socket of this box.
+//! The way to another server over TLS or through a proxy, for clients that speak plain HTTP to a Unix socket of this box.
 //!
 //! What replicates and what ships transactions stays as it is; here its bytes are put into TLS, and the server at the
 //! other end is believed by what the configuration says: head office's certificates, or authorities of the company.
+//! Where the way out leads through a proxy, they go through it, without TLS where the URL has none.
 //! The socket is in a folder of the box that nobody else can enter; whoever could has its keys too.
 //! A bridge stands as long as somebody holds it; what is under way when it goes is cut.
 
@@ -12,10 +13,13 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
+use tokio_util::either::Either;
+
+use super::proxy::{Proxy, Tunnel};
 
 /// A connection and its handshake take no longer.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -24,11 +28,19 @@ const CONNECTIONS_MAX: usize = 32;
 /// When no connection can be taken, for want of descriptors, it is tried again after this.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Who is at the far end: where to connect, whose name to ask for, and what it is believed by.
+/// Who is at the far end: where to connect, and through what.
 #[derive(Clone)]
 pub(super) struct Far {
     pub(super) host: String,
     pub(super) port: u16,
+    pub(super) proxy: Option<Proxy>,
+    /// Nothing: it is spoken to in the open.
+    pub(super) tls: Option<Tls>,
+}
+
+/// Whose name to ask for, and what it is believed by.
+#[derive(Clone)]
+pub(super) struct Tls {
     pub(super) name: ServerName<'static>,
     pub(super) config: Arc<ClientConfig>,
 }
@@ -98,16 +110,38 @@ async fn carry_all(listener: UnixListener, far: Far) {
     }
 }
 
-async fn carry(mut near: UnixStream, far: Far) -> io::Result<()> {
-    let Far { host, port, name, config } = far;
-    let connect = async {
-        let stream = TcpStream::connect((host.as_str(), port)).await?;
-        stream.set_nodelay(true)?;
-        TlsConnector::from(config).connect(name, stream).await
+async fn carry(near: UnixStream, far: Far) -> io::Result<()> {
+    let Far { host, port, proxy, tls } = far;
+    let stream = connect(&host, port, proxy.as_ref()).await?;
+    let Some(Tls { name, config }) = tls else {
+        join(near, stream).await;
+        return Ok(());
     };
-    let late = || io::Error::new(io::ErrorKind::TimedOut, "not within five seconds");
-    let mut far = tokio::time::timeout(CONNECT_MAX, connect).await.map_err(|_| late())??;
-    // How a connection ends is no news: both sides close when they like.
-    let _ = copy_bidirectional(&mut near, &mut far).await;
+    let shake = TlsConnector::from(config).connect(name, stream);
+    let far = tokio::time::timeout(CONNECT_MAX, shake).await.map_err(|_| late())??;
+    join(near, far).await;
     Ok(())
+}
+
+async fn connect(
+    host: &str,
+    port: u16,
+    proxy: Option<&Proxy>,
+) -> io::Result<Either<TcpStream, Tunnel>> {
+    if let Some(proxy) = proxy {
+        return Ok(Either::Right(proxy.tunnel(host, port).await.map_err(io::Error::other)?));
+    }
+    let stream = TcpStream::connect((host, port));
+    let stream = tokio::time::timeout(CONNECT_MAX, stream).await.map_err(|_| late())??;
+    stream.set_nodelay(true)?;
+    Ok(Either::Left(stream))
+}
+
+/// How a connection ends is no news: both sides close when they like.
+async fn join(mut near: UnixStream, mut far: impl AsyncRead + AsyncWrite + Unpin) {
+    let _ = copy_bidirectional(&mut near, &mut far).await;
+}
+
+fn late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "not within five seconds")
 }

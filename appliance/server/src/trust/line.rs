@@ -1,4 +1,4 @@
-//! Lines to other servers: straight for an http URL, through a bridge for an https one.
+//! Lines to other servers: straight for an http URL, through a bridge for an https one, or where a proxy is on the way.
 //!
 //! Clients are given an address of plain HTTP and, where TLS is wanted, the socket that leads there; so what speaks over
 //! a line knows nothing of certificates, and no https URL is ever reached without them.
@@ -15,8 +15,9 @@ use rustls::pki_types::ServerName;
 use storebox_proto::ids::SiteId;
 
 use super::authorities::{self, AuthoritiesError};
-use super::bridge::{Bridge, Far};
+use super::bridge::{Bridge, Far, Tls};
 use super::house::House;
+use super::proxy::Proxy;
 
 /// Where the sockets are, in the data directory; short, because the name of a socket is.
 const FOLDER: &str = "lines";
@@ -113,26 +114,37 @@ pub struct Lines {
 struct Inner {
     folder: PathBuf,
     house: Option<Arc<House>>,
+    proxy: Option<Proxy>,
     opened: AtomicU64,
 }
 
 impl Lines {
     /// Lines of the box that keeps everything in this directory.
     pub fn new(data_dir: &Path, house: Option<Arc<House>>) -> Self {
-        let folder = data_dir.join(FOLDER);
-        Self { inner: Arc::new(Inner { folder, house, opened: AtomicU64::new(0) }) }
+        Self::through(None, data_dir, house)
+    }
+
+    /// The same, where the way out of the shop leads through a proxy.
+    pub fn through(proxy: Option<Proxy>, data_dir: &Path, house: Option<Arc<House>>) -> Self {
+        let (folder, opened) = (data_dir.join(FOLDER), AtomicU64::new(0));
+        Self { inner: Arc::new(Inner { folder, house, proxy, opened }) }
+    }
+
+    /// The proxy on the way out of the shop.
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.inner.proxy.as_ref()
     }
 
     /// The line to a server.
     pub fn open(&self, url: &str, by: Believed<'_>) -> Result<Line, LineError> {
-        let Some(rest) = url.strip_prefix("https://") else { return Ok(Line::straight(url)) };
-        let far = self.far(url, by)?;
+        let Some(far) = self.far(url, by)? else { return Ok(Line::straight(url)) };
         let number = self.inner.opened.fetch_add(1, Ordering::Relaxed);
         let path = self.inner.folder.join(number.to_string());
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.inner.folder);
         let bridge = made.and_then(|()| Bridge::open(path.clone(), far));
         let bridge = bridge.map_err(|source| LineError::Socket { path, source })?;
-        Ok(Line { url: format!("http://{rest}"), bridge: Some(Arc::new(bridge)), closed: None })
+        let url = url.replacen("https://", "http://", 1);
+        Ok(Line { url, bridge: Some(Arc::new(bridge)), closed: None })
     }
 
     /// A line that leads nowhere, for a server that this box cannot be believed by.
@@ -141,9 +153,23 @@ impl Lines {
         Line { url, bridge: None, closed: Some(self.inner.folder.join(CLOSED)) }
     }
 
-    fn far(&self, url: &str, by: Believed<'_>) -> Result<Far, LineError> {
-        let address = || LineError::Address(url.to_owned());
-        let (host, port) = target(url).ok_or_else(address)?;
+    /// What a bridge is needed for: TLS, or a proxy that stands before this server.
+    fn far(&self, url: &str, by: Believed<'_>) -> Result<Option<Far>, LineError> {
+        let is_tls = url.starts_with("https://");
+        let beyond = self.inner.proxy.clone().filter(|_| !matches!(by, Believed::Home));
+        if !is_tls && beyond.is_none() {
+            return Ok(None);
+        }
+        // What is no http address either is for others to refuse.
+        let Some((host, port)) = target(url) else {
+            return if is_tls { Err(LineError::Address(url.to_owned())) } else { Ok(None) };
+        };
+        let proxy = beyond.filter(|proxy| proxy.leads_to(&host));
+        let tls = if is_tls { Some(self.tls(url, &host, by)?) } else { None };
+        Ok((is_tls || proxy.is_some()).then_some(Far { host, port, proxy, tls }))
+    }
+
+    fn tls(&self, url: &str, host: &str, by: Believed<'_>) -> Result<Tls, LineError> {
         let house = || {
             let house = self.inner.house.as_ref();
             house.ok_or_else(|| LineError::NotAdopted(url.to_owned()))
@@ -154,23 +180,27 @@ impl Lines {
             Believed::Authorities(file) => {
                 let refused = |source| LineError::Authorities { url: url.to_owned(), source };
                 let config = authorities::config(file).map_err(refused)?;
-                let name = ServerName::try_from(host.clone()).map_err(|_| address())?;
-                return Ok(Far { host, port, name, config });
+                let name = ServerName::try_from(host.to_owned());
+                let name = name.map_err(|_| LineError::Address(url.to_owned()))?;
+                return Ok(Tls { name, config });
             }
         };
         let (way, credentials) = house()?.way_to(site);
         let (config, name) = (Arc::new(way.config(Some(credentials))?), way.server_name());
-        Ok(Far { host, port, name, config })
+        Ok(Tls { name, config })
     }
 }
 
-/// Host and port of an https URL.
+/// Host and port of a URL.
 fn target(url: &str) -> Option<(String, u16)> {
-    let rest = url.strip_prefix("https://")?;
+    let (rest, port) = match url.strip_prefix("https://") {
+        Some(rest) => (rest, 443),
+        None => (url.strip_prefix("http://")?, 80),
+    };
     let authority = rest.split('/').next().filter(|authority| !authority.contains('@'))?;
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
-        Some(_) | None => (authority, 443),
+        Some(_) | None => (authority, port),
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     (!host.is_empty()).then(|| (host.to_owned(), port))
@@ -189,7 +219,8 @@ mod tests {
         is("https://main.example/", "main.example", 443);
         is("https://[fe80::1]:8443/", "fe80::1", 8443);
         is("https://[fe80::1]", "fe80::1", 443);
-        for bad in ["http://main.example", "https://", "https://a@b:1", "https://a:99999"] {
+        is("http://main.example", "main.example", 80);
+        for bad in ["main.example", "https://", "https://a@b:1", "https://a:99999"] {
             assert_eq!(target(bad), None, "{bad}");
         }
     }
@@ -206,5 +237,24 @@ mod tests {
         assert!(!closed.socket().expect("a line over TLS has one").exists());
         let plain = lines.open("http://main.example:8443", Believed::Site(&site)).unwrap();
         assert_eq!((plain.url(), plain.socket()), ("http://main.example:8443", None));
+    }
+
+    #[tokio::test]
+    async fn a_proxy_stands_before_servers_beyond_the_shop_and_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = crate::config::ProxyUrl(Some(("10.0.0.9".to_owned(), 3128)));
+        let direct = vec!["near.example".to_owned()];
+        let proxy = Proxy::of(&crate::config::Proxy { url, direct });
+        let lines = Lines::through(proxy, dir.path(), None);
+        let site: SiteId = "head-office".parse().unwrap();
+        let far = lines.open("http://main.example:8443", Believed::Site(&site)).unwrap();
+        assert!(far.socket().is_some_and(Path::exists), "in the open, and yet through a tunnel");
+        assert_eq!(far.url(), "http://main.example:8443");
+        let is_straight = |url: &str, by: Believed<'_>| {
+            assert_eq!(lines.open(url, by).unwrap().socket(), None, "{url}");
+        };
+        is_straight("http://near.example:8443", Believed::Site(&site));
+        is_straight("http://10.0.0.5:8080", Believed::Home);
+        is_straight("", Believed::Site(&site));
     }
 }

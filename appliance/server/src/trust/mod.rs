@@ -23,6 +23,7 @@ pub mod office;
 pub mod paper;
 pub mod places;
 pub mod porch;
+pub mod proxy;
 mod signatures;
 pub mod strikes;
 pub mod tls;

@@ -107,6 +107,7 @@ fn a_file_with_errors_changes_nothing_and_a_new_box_waits() {
     assert!(machine.places.waiting().exists());
     assert_eq!(machine.config(), "", "nothing half applied");
     assert!(machine.read("dev/ttyS0").contains("line 8: store"), "told on every console");
+    assert!(machine.read("run/storebox-box/to-print").contains("line 8: store"), "and printed");
     assert!(machine.answer().starts_with("NOT taken in"));
 
     let machine = Machine::new(Some(EXAMPLE));

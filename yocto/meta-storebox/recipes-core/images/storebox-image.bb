@@ -12,5 +12,12 @@ IMAGE_FEATURES:remove = "package-management"
 IMAGE_INSTALL = "packagegroup-core-boot storebox storebox-box rauc systemd-conf e2fsprogs-resize2fs ca-certificates"
 IMAGE_LINGUAS = ""
 IMAGE_FSTYPES = "erofs"
+# The disk around it, on machines that start by UEFI.
+IMAGE_FSTYPES:append:storebox-x86-64 = " wic.zst wic.bmap"
+WKS_FILE:storebox-x86-64 = "storebox-x86-64.wks.in"
+IMAGE_TYPEDEP:wic = "erofs"
+SLOT_DEPENDS = ""
+SLOT_DEPENDS:storebox-x86-64 = "storebox-slot:do_deploy"
+do_image_wic[depends] += "${SLOT_DEPENDS}"
 # Fail the build, not the store, when a root slot of 512 MiB is too small (KiB).
 IMAGE_ROOTFS_MAXSIZE = "524288"

@@ -12,6 +12,7 @@ use crate::config::Main;
 use crate::env;
 use crate::logging;
 use crate::status::{Finding, Level};
+use crate::trust::proxy::Proxy;
 
 /// One question takes no longer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -28,6 +29,30 @@ pub(super) async fn look(main: &Main) -> Vec<Finding> {
         Err(end) => found.push(*end),
     }
     found
+}
+
+/// Looks whether the proxy leads to head office.
+pub(super) async fn look_at(proxy: &Proxy, main: &Main) -> Vec<Finding> {
+    let url = Url::parse(&main.url).ok();
+    let place = url.as_ref().and_then(|url| Some((url.host_str()?, url.port_or_known_default()?)));
+    let Some((host, port)) = place else { return Vec::new() };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    if !proxy.leads_to(bare) {
+        return look(main).await;
+    }
+    let begun = env::instant();
+    match proxy.tunnel(bare, port).await {
+        Ok(_) => {
+            let took = env::instant().saturating_duration_since(begun).as_millis();
+            let text = format!("{} connects to {host} port {port}, after {took} ms", proxy.url());
+            vec![good("proxy", text)]
+        }
+        Err(error) if error.is_beyond() => vec![*down(&main.url, &logging::chain(&*error))],
+        Err(error) => {
+            let advice = "Ask whoever looks after the shop's network whether it runs and lets this box out; selling goes on meanwhile.";
+            vec![bad("proxy_down", logging::chain(&*error)).advise(advice)]
+        }
+    }
 }
 
 async fn walk(main: &Main, found: &mut Vec<Finding>) -> Result<(), Box<Finding>> {
@@ -247,5 +272,21 @@ mod tests {
         assert_eq!(look(&main).await[1].code, "line_down");
         let main = Main { url: "nonsense".to_owned(), ..Main::default() };
         assert_eq!(look(&main).await[0].code, "line_address");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_is_switched_off_is_named_with_whom_to_ask() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let url = crate::config::ProxyUrl(Some((address.ip().to_string(), address.port())));
+        let settings = crate::config::Proxy { url, direct: vec!["127.0.0.1".to_owned()] };
+        let proxy = Proxy::of(&settings).unwrap();
+        let main = Main { url: "https://main.example".to_owned(), ..Main::default() };
+        let found = look_at(&proxy, &main).await;
+        assert_eq!(found[0].code, "proxy_down");
+        assert!(found[0].text.contains(&address.to_string()), "{}", found[0].text);
+        let main = Main { url: format!("http://{address}"), ..Main::default() };
+        assert_eq!(look_at(&proxy, &main).await[1].code, "line_down", "reached without it");
     }
 }

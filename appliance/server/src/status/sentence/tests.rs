@@ -38,6 +38,7 @@ fn status() -> Status {
         sources: Vec::new(),
         devices: Vec::new(),
         machine: MachineStatus::default(),
+        update: None,
         clients: Vec::new(),
         tasks: Vec::new(),
     }
@@ -66,6 +67,18 @@ fn a_shop_without_trouble_sells_normally() {
     assert_eq!(said(&quiet), "Selling normally, 1 sale on the way to head office");
     (quiet.outbox, quiet.ledger) = (None, Some(LedgerStatus::default()));
     assert_eq!(said(&quiet), "Serving the shops normally");
+}
+
+#[test]
+fn definitions_that_break_a_rule_are_told_by_its_name_while_the_shop_sells() {
+    let mut broken = status();
+    broken.broken_rules = vec!["rule \"SRC-32 customers\": here".to_owned()];
+    let found = findings(&broken);
+    let sentence = "The definitions of servers break a rule: rule \"SRC-32 customers\": here";
+    assert_eq!((&*found[0].code, &*found[0].text), ("definitions", sentence));
+    assert_eq!(found[0].level, Level::Notice, "nothing stands still");
+    broken.broken_rules.push("rule \"SRC-33 cash-ups\": there".to_owned());
+    assert_eq!(said(&broken), format!("{sentence}, and 1 rule more"));
 }
 
 #[test]
@@ -111,6 +124,22 @@ fn a_line_of_masterdata_alone_and_a_further_server_are_told_apart() {
     half.lines[1] = LineStatus { is_refused: true, ..line("transactions", false) };
     let sentence = "Head office does not let this box in since 10:02 UTC, selling continues";
     assert_eq!(said(&half), sentence);
+}
+
+#[test]
+fn a_proxy_that_does_not_work_is_named_before_what_lies_behind_it() {
+    let mut shop = status();
+    shop.lines[1].up = false;
+    let detail = "the proxy http://10.0.0.9:3128 does not answer: connection refused".to_owned();
+    let to = "http://10.0.0.9:3128".to_owned();
+    shop.lines.push(LineStatus { to, detail, ..line("proxy", false) });
+    let found = findings(&shop);
+    assert_eq!(found[0].code, "proxy_down");
+    let sentence =
+        "The proxy http://10.0.0.9:3128 does not work since 10:02 UTC, selling continues";
+    assert_eq!(said(&shop), sentence);
+    assert!(found[0].advice.as_deref().unwrap().contains("connection refused"), "{found:?}");
+    assert_eq!(found.len(), 2, "head office is away with it: {found:?}");
 }
 
 #[test]
@@ -297,6 +326,7 @@ fn arb_status() -> impl Strategy<Value = Status> {
                         epoch: 1,
                         revision: 1,
                         published,
+                        excerpt: None,
                         records: 0,
                         state,
                         last_error,
@@ -370,4 +400,26 @@ proptest! {
         let levels: Vec<_> = found.iter().map(|finding| finding.level).collect();
         prop_assert!(levels.is_sorted_by(|a, b| a >= b), "{:?}", levels);
     }
+}
+
+#[test]
+fn a_release_that_came_back_is_said_with_why_and_one_that_waits_is_not() {
+    let failed = |event: &str| crate::status::Failed {
+        version: "1.5.0".to_owned(),
+        event: event.to_owned(),
+        why: "the service\ndid not start".to_owned(),
+    };
+    let update = crate::status::UpdateStatus {
+        state: "held".to_owned(),
+        wanted: Some("1.6.0".to_owned()),
+        ..Default::default()
+    };
+    let held = Status { update: Some(update.clone()), ..status() };
+    assert_eq!(findings(&held)[0].code, "normal");
+    let failed = vec![failed("fell-back")];
+    let back =
+        Status { update: Some(crate::status::UpdateStatus { failed, ..update }), ..status() };
+    let first = &findings(&back)[0];
+    assert_eq!(first.text, "Release 1.5.0 came back: the service did not start");
+    assert_eq!(first.level, Level::Notice);
 }

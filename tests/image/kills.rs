@@ -1,0 +1,166 @@
+//! Losses of power at many moments of one update, with a drive that loses what was not flushed.
+//!
+//! The machine is taken through the update in steps. After each it is kept as it is; then it runs on for a moment that
+//! chance picks and its emulator is killed, and of what the drive had in its cache nothing or a random half survives.
+//! The disk that is left is judged as in [`crate::cuts`], and some are started again; then the machine goes on from
+//! where it was kept, to the next step. So every loss is a real one, in the middle of writing, and the whole update is
+//! covered without being begun anew for each.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, ensure};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use storebox_image::slot::Slot;
+use storebox_tests::wait;
+
+use crate::cuts::{Left, judge, start_from_the_cut};
+use crate::disk;
+use crate::drive::{Drive, Loss};
+use crate::figures::{figure, say};
+use crate::machine::{Machine, Parts};
+use crate::start::{Bench, PATIENCE};
+
+/// Processor seconds of emulation between two losses; an update with its restart takes about a hundred.
+const STEP_S: f64 = 1.2;
+/// An update that takes longer than so many steps hangs.
+const STEPS_MAX: u32 = 600;
+
+/// The machine between two losses.
+struct Kept {
+    /// All of it but the disk.
+    state: PathBuf,
+    disk: PathBuf,
+}
+
+/// What was seen.
+#[derive(Debug, Default)]
+struct Tally {
+    losses: u32,
+    left: [u32; 2],
+    started: u32,
+    blocks: usize,
+    lost: usize,
+}
+
+/// Begins the update, and takes the power away again and again until the new release has confirmed itself.
+pub(crate) async fn campaign(
+    bench: &mut Bench,
+    new: &Path,
+    losses_min: u32,
+    start_every: u32,
+) -> anyhow::Result<()> {
+    // The box's own unit finds the stick, installs from it and restarts.
+    bench.shell("systemctl start --no-block storebox-update.service")?;
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
+    figure("seed of the losses", seed);
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut kept = keep_the_first(bench)?;
+    let mut tally = Tally::default();
+    for step in 1..=STEPS_MAX {
+        let (next, loss) = (keep_path(bench, step), pick(step));
+        let (held, lost) = live(bench, &kept, &next, loss, &mut rng)?;
+        tally.losses += 1;
+        tally.blocks += held;
+        tally.lost += lost;
+        let left = judge(bench, new).with_context(|| format!("loss {step}, {loss:?}"))?;
+        tally.left[left as usize] += 1;
+        if step % start_every == 0 {
+            let started = start_from_the_cut(bench, step).await;
+            started.with_context(|| format!("start after loss {step}, which left {left:?}"))?;
+            tally.started += 1;
+        }
+        for file in [&kept.state, &kept.disk] {
+            fs::remove_file(file)?;
+        }
+        kept = next;
+        if is_over(bench, &kept.disk)? {
+            return tell(&tally, losses_min);
+        }
+    }
+    anyhow::bail!("the update was not over after {STEPS_MAX} steps")
+}
+
+/// Every other loss takes all that was not flushed, the rest chance picks.
+fn pick(step: u32) -> Loss {
+    if step.is_multiple_of(2) { Loss::Half } else { Loss::All }
+}
+
+/// Puts the release on a stick, which is in the machine from the start.
+pub(crate) fn plug_in(bench: &Bench, new: &Path) -> anyhow::Result<()> {
+    disk::stick(&new.join("update.raucb"), bench.folder.join("stick.img")).map(|_| ())
+}
+
+fn keep_path(bench: &Bench, step: u32) -> Kept {
+    let at = |name: &str| bench.folder.join(format!("{name}-{step}"));
+    Kept { state: at("state"), disk: at("disk") }
+}
+
+/// The machine so far ran on the file itself.
+fn keep_the_first(bench: &mut Bench) -> anyhow::Result<Kept> {
+    let kept = keep_path(bench, 0);
+    let state = bench.tools.inside(&kept.state);
+    let machine = bench.machine();
+    machine.freeze()?;
+    machine.keep(&state)?;
+    bench.machine = None;
+    disk::copy(&bench.folder.join("disk.raw"), &kept.disk)?;
+    Ok(kept)
+}
+
+/// One life: a step further, which is kept, and a moment more, which ends in a loss of power.
+fn live(
+    bench: &mut Bench,
+    from: &Kept,
+    to: &Kept,
+    loss: Loss,
+    rng: &mut ChaCha8Rng,
+) -> anyhow::Result<(usize, usize)> {
+    let (raw, socket) = (bench.folder.join("disk.raw"), bench.folder.join("drive.sock"));
+    disk::copy(&from.disk, &raw)?;
+    let drive = Drive::power_on(&raw, &socket)?;
+    let parts =
+        Parts { plugged: true, drive: Some(&socket), state: Some(&from.state), ..Parts::default() };
+    let mut machine = Machine::of(parts, &bench.tools, &bench.folder)?;
+    machine.go_on()?;
+    run_for(&machine, STEP_S)?;
+    // Still, and everything flushed: what is kept is whole.
+    machine.freeze()?;
+    machine.keep(&bench.tools.inside(&to.state))?;
+    disk::copy(&raw, &to.disk)?;
+    machine.thaw()?;
+    run_for(&machine, rng.random_range(0.0..STEP_S))?;
+    // Killed.
+    drop(machine);
+    drive.lose_power(loss, rng)
+}
+
+fn run_for(machine: &Machine, seconds: f64) -> anyhow::Result<()> {
+    let until = machine.cpu_s()? + seconds;
+    let ran = wait::held_within(PATIENCE, || machine.cpu_s().map_or(true, |cpu| cpu >= until));
+    ensure!(ran && machine.cpu_s().is_ok(), "the machine stands: {}", machine.last_words());
+    Ok(())
+}
+
+/// Whether the new release has confirmed itself.
+fn is_over(bench: &Bench, disk: &Path) -> anyhow::Result<bool> {
+    let mut state = disk::state(disk, &bench.folder)?;
+    Ok(state.choose().slot == Slot::B && state.record(Slot::B).confirmed)
+}
+
+fn tell(tally: &Tally, losses_min: u32) -> anyhow::Result<()> {
+    figure("losses of power, the emulator killed", tally.losses);
+    let [old, new] = tally.left;
+    figure("of them left the old release / the new one", format!("{old} / {new}"));
+    figure(
+        "blocks in the drive's cache / of them lost",
+        format!("{} / {}", tally.blocks, tally.lost),
+    );
+    figure("started again, confirmed, sales there", tally.started);
+    ensure!(tally.losses >= losses_min, "{losses_min} were asked for: take smaller steps");
+    ensure!(tally.lost > 0, "the drive lost nothing: its cache was always empty");
+    ensure!(tally.left[Left::New as usize] > 0, "the new release was never what starts");
+    say("every loss of power left a slot that starts with a whole release");
+    Ok(())
+}

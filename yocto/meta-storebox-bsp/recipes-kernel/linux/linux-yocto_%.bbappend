@@ -1,0 +1,1 @@
+COMPATIBLE_MACHINE:storebox-x86-64 = "^storebox-x86-64$"
