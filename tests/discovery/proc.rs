@@ -104,7 +104,13 @@ impl Drop for Proc {
     }
 }
 
-/// What was measured, in one line.
+/// What is usual.
+pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// Prints what was measured; the longest of it.
 pub(crate) fn summary(what: &str, mut times: Vec<Duration>) -> Duration {
     times.sort();
     let ms = |time: &Duration| time.as_millis();

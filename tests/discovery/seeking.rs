@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::lan::{Lan, lan};
-use crate::proc::{Proc, now, summary, tell};
+use crate::proc::{Proc, median, now, summary, tell};
 
 const SOON: Duration = Duration::from_secs(30);
 const LATER: Duration = Duration::from_secs(60);
@@ -85,9 +85,10 @@ fn an_idle_till_moves_to_the_other_box_when_one_dies_and_when_a_cable_is_pulled(
     let Some(lan) = lan(&["box1", "box2", "till"]) else { return };
     let (killed, pulled) = moves(&lan, &json!({}));
     let killed = summary("idle till moved after a crash", killed);
+    let usual = median(pulled.clone());
     let pulled = summary("idle till moved after a pulled cable", pulled);
     assert!(killed <= Duration::from_millis(500), "{killed:?}");
-    assert!(pulled <= Duration::from_secs(3), "{pulled:?}");
+    assert!(usual <= Duration::from_secs(1) && pulled <= Duration::from_secs(3), "{pulled:?}");
 }
 
 #[test]

@@ -81,6 +81,7 @@ fn run(args: &Args) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut bench = start::Bench::open(&cache, &args.old, &args.storebox).await?;
         if args.sealed {
+            sealed::without_a_word(&mut bench).await?;
             sealed::by_a_tpm(&mut bench).await?;
             sealed::by_the_machine(&mut bench).await?;
             bench.close();

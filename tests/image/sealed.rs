@@ -23,6 +23,7 @@ pub(crate) async fn by_a_tpm(bench: &mut Bench) -> anyhow::Result<()> {
     let raw = bench.folder.join("disk.raw");
     let tpm = |name: &str| bench.folder.join(name);
     let (mine, theirs, here) = (tpm("tpm-mine"), tpm("tpm-theirs"), tpm("tpm"));
+    disk::flash(&bench.old.join("disk.img"), &raw)?;
     fs::create_dir(&theirs)?;
     fs::create_dir(&here)?;
     disk::provision_with(&raw, &format!("[disk]\nkey = \"{KEY}\"\n"))?;
@@ -40,6 +41,18 @@ pub(crate) async fn by_a_tpm(bench: &mut Bench) -> anyhow::Result<()> {
     refused(bench, "the TPM that the disk was moved away from").await?;
     fs::remove_dir_all(&here)?;
     Ok(())
+}
+
+/// A machine with a TPM, and a file that says nothing at all about the disk.
+pub(crate) async fn without_a_word(bench: &mut Bench) -> anyhow::Result<()> {
+    let raw = bench.folder.join("disk.raw");
+    disk::flash(&bench.old.join("disk.img"), &raw)?;
+    disk::provision(&raw)?;
+    fs::create_dir(bench.folder.join("tpm"))?;
+    first_start(bench, "sealed by the machine's TPM").await?;
+    at_home(bench, "its own TPM and no key").await?;
+    fs::remove_dir_all(bench.folder.join("tpm"))?;
+    refused(bench, "a machine without a TPM").await
 }
 
 /// A machine without a TPM, and the key of the file.

@@ -9,6 +9,7 @@
 //! The network is made by the test and taken away again, which needs root; where that cannot be, the tests say why and
 //! pass, and fail under `CI=true`.
 
+mod hints;
 mod net;
 mod outages;
 mod replaced;

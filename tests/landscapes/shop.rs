@@ -23,14 +23,14 @@ fn executable() -> &'static Path {
 }
 
 /// A running box; it dies with this handle.
-struct Node {
+pub(crate) struct Node {
     folder: PathBuf,
     control: Client,
     child: Option<Child>,
 }
 
 impl Node {
-    fn lay_out(folder: &Path, name: &str, settings: &str) -> anyhow::Result<Self> {
+    pub(crate) fn lay_out(folder: &Path, name: &str, settings: &str) -> anyhow::Result<Self> {
         let folder = folder.join(name);
         let data = folder.join("data");
         fs::create_dir_all(&data)?;
@@ -40,7 +40,7 @@ impl Node {
         Ok(Self { folder, control, child: None })
     }
 
-    async fn start(&mut self, net: &Net, host: &str) -> anyhow::Result<()> {
+    pub(crate) async fn start(&mut self, net: &Net, host: &str) -> anyhow::Result<()> {
         let log = fs::File::options().create(true).append(true).open(self.folder.join("log"))?;
         let mut command = net.command(host, executable());
         command.arg("--config").arg(self.folder.join("storebox.toml")).arg("run");
@@ -60,7 +60,7 @@ impl Node {
         }
     }
 
-    async fn get(&self, path: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         let answer = self.control.get(format!("http://box{path}")).send().await?;
         ensure!(answer.status().is_success(), "{path}: {}", answer.status());
         Ok(serde_json::from_str(&answer.text().await?).unwrap_or(Value::Null))

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { pathToFileURL } from "node:url";
 
-const { Boxes, NoBox, addresses, seek } = await import(pathToFileURL(process.argv[2]));
+const { Boxes, NoBox, Refusal, addresses, seek } = await import(pathToFileURL(process.argv[2]));
 
 /** A server that says its name, on a port that it keeps. */
 class Shop {
@@ -17,7 +17,9 @@ class Shop {
   async open() {
     this.server = createServer((request, response) => {
       this.heard.push(request.url);
+      this.said = request.headers["storebox-api"];
       response.setHeader("content-type", "application/json");
+      if (this.version) response.setHeader("storebox-api", String(this.version));
       response.end(JSON.stringify({ name: this.name }));
     });
     await new Promise((resolve) => this.server.listen(this.port, "127.0.0.1", resolve));
@@ -71,6 +73,13 @@ await assert.rejects(who("/v1/models/Product"), NoBox);
 boxes.follow(null);
 assert.equal(await boxes.meet(), 1);
 assert.equal(await who("/v1/anything"), "archive", "whoever is there is asked first");
+assert.equal(archive.said, "1", "a till says its version");
+archive.version = 2;
+assert.equal(await who("/v1/anything"), "archive", "one version apart works");
+archive.version = 3;
+await assert.rejects(who("/v1/anything"), (refusal) => refusal instanceof Refusal && refusal.code === "version_skew"
+  && refusal.message.includes("update this till") && refusal.message.includes("sales wait here"));
+archive.version = 0;
 assert.deepEqual(await seek([store.url, archive.url]), [archive.url]);
 assert.deepEqual(addresses("10.0.0.5 box.shop:81"), ["http://10.0.0.5:8080", "http://box.shop:81"]);
 assert.deepEqual(addresses("SBX1 host=10.0.0.5,storebox.local port=8443 ca=5f"),

@@ -18,13 +18,13 @@ use crate::site::{PATIENCE, Site, executable, log_of, sale, told};
 use crate::target::Target;
 
 /// A load balancer that ends TLS with a certificate of the company.
-struct Balancer {
+pub(crate) struct Balancer {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Balancer {
-    async fn open(
+    pub(crate) async fn open(
         folder: &Path,
         company: &Company,
         to: SocketAddr,

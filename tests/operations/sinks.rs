@@ -10,8 +10,10 @@ use storebox::demo::line::Line;
 use storebox::demo::process::Process;
 use storebox::demo::stage::Stage;
 use storebox::demo::state::State;
+use storebox_tests::company::Company;
 use storebox_tests::wait;
 
+use crate::lines::Balancer;
 use crate::site::{PATIENCE, Site, executable, sale};
 
 const HTTP: &str = "[http]\nlisten = [\"127.0.0.1:0\"]\n";
@@ -113,4 +115,38 @@ async fn a_second_sink_gets_everything_in_its_own_time_and_holds_nobody_up() -> 
     ensure!(state.outbox.waiting == 5, "only the authoritative sink settles: {:?}", state.outbox);
     site.stage.line.set_up(true);
     site.await_settled(15).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_further_sink_over_tls_is_believed_by_its_authority_only() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let company = Company::found(&folder.path().join("company"))?;
+    let other = Company::found(&folder.path().join("other"))?;
+    let archive = Office::open(folder.path(), "archive").await?;
+    let nginx = folder.path().join("nginx");
+    let balancer = Balancer::open(&nginx, &company, archive.address).await?;
+    let Some(balancer) = balancer else { return Ok(()) };
+    let main = Office::open(folder.path(), "head-office").await?;
+    let plain = format!("http://{}", archive.line.address());
+    let over_tls = |authority: &Company| {
+        let sink = archive.settings.replace(&plain, &format!("https://{}", balancer.address));
+        format!("{sink}ca_file = {:?}\n", authority.authority())
+    };
+    let wary = Office { settings: over_tls(&other), ..archive };
+    let mut site = open(folder.path(), main, &wary).await?;
+    site.sell(&sale(1, "1.00")).await?;
+    site.await_settled(1).await?;
+    wait::until("the log says so", PATIENCE, || async {
+        Ok(site.log()?.contains("the server is not believed"))
+    })
+    .await?;
+    ensure!(wary.settled().await? == 0, "nothing went to a server that is not believed");
+    let config = folder.path().join("store-367/storebox.toml");
+    let (before, after) = (other.authority(), company.authority());
+    let text = fs::read_to_string(&config)?;
+    let text = text.replace(&format!("{before:?}"), &format!("{after:?}"));
+    fs::write(&config, text)?;
+    site.stage.store.kill();
+    site.stage.store_address = site.stage.store.start().await?;
+    wary.await_settled(1).await
 }

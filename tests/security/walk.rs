@@ -195,7 +195,9 @@ async fn a_person_who_may_only_read_asks_a_channel_and_orders_nothing() -> anyho
         match customer {
             403 => {
                 ensure!(
-                    made.status == 403 && said.contains("needs the right write"),
+                    made.status == 403
+                        && said.contains("\"read_only\"")
+                        && said.contains("needs the right write"),
                     "{user}: {said}"
                 );
                 ensure!(state(&shop.store).await? == before, "a reader has changed something");

@@ -31,6 +31,19 @@ async fn a_webdav_server_over_tls() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_ftp_server_that_takes_nothing_in_the_open() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let company = company(folder.path())?;
+    let root = folder.path().join("ftp");
+    std::fs::create_dir(&root)?;
+    let server = servers::secure_python("ftp", &root, Some(&company.certify()?));
+    let Some(server) = server else { return Ok(()) };
+    let place = place(format!("ftps://127.0.0.1:{}/chain/feeds", server.port));
+    let place = vouched(place, &company);
+    round_trip(folder.path(), &place, &place).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_over_tls() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let company = company(folder.path())?;
@@ -42,6 +55,19 @@ async fn a_bucket_over_tls() -> anyhow::Result<()> {
     let place = Place { user: "S3RVER", secret: "S3RVER", endpoint, ..bucket };
     let place = vouched(place, &company);
     round_trip(folder.path(), &place, &place).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_server_that_speaks_nothing_newer_than_tls_1_2() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let company = company(folder.path())?;
+    let root = folder.path().join("www");
+    std::fs::create_dir(&root)?;
+    let server = servers::secure_python("old", &root, Some(&company.certify()?));
+    let Some(server) = server else { return Ok(()) };
+    let web = place(format!("https://127.0.0.1:{}", server.port));
+    let written = place(root.to_string_lossy().into_owned());
+    round_trip(folder.path(), &written, &vouched(web, &company)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -60,7 +60,7 @@ pub(crate) fn python(kind: &str, folder: &Path) -> Option<Server> {
     secure_python(kind, folder, None)
 }
 
-/// The same over TLS, for all but `ftp`.
+/// The same over TLS; of FTP, one that takes nothing in the open.
 pub(crate) fn secure_python(
     kind: &str,
     folder: &Path,

@@ -60,6 +60,7 @@ const PROTO: &[(&str, u8, Siblings)] = &[
     ("ids", 0, Siblings::Together),
     ("time", 0, Siblings::Together),
     ("problem", 0, Siblings::Together),
+    ("skew", 0, Siblings::Together),
     ("beacon", 1, Siblings::Apart),
     ("chronicle", 1, Siblings::Apart),
     ("feed", 1, Siblings::Apart),

@@ -88,6 +88,10 @@ name!(
     ModelName, "model", 64, |c| c.is_ascii_alphanumeric() || c == '_', "1 to 64 of A-Z, a-z, 0-9 and '_'"
 );
 name!(
+    /// An excerpt of masterdata that some stores need.
+    ExcerptId, "excerpt", 16, |c| c.is_ascii_lowercase() || c.is_ascii_digit(), "1 to 16 of a-z and 0-9"
+);
+name!(
     /// The identity of a record within its model.
     RecordId, "record id", 128, |c| !c.is_control(), "1 to 128 bytes without control characters"
 );
@@ -123,6 +127,26 @@ name!(
     /// What a transaction is, such as `Order` or `CashUp`.
     TxKind, "kind", 64, |c| c.is_ascii_alphanumeric() || c == '_', "1 to 64 of A-Z, a-z, 0-9 and '_'"
 );
+
+/// What stands between the name of a feed and that of an excerpt of it.
+pub const EXCERPT_MARK: &str = "--";
+
+impl FeedId {
+    /// The name under which an excerpt of this feed is published; nothing if the two names are too long together.
+    pub fn with_excerpt(&self, excerpt: &ExcerptId) -> Option<Self> {
+        format!("{self}{EXCERPT_MARK}{excerpt}").parse().ok()
+    }
+
+    /// The feed that this is an excerpt of; a whole feed is its own.
+    pub fn whole(&self) -> Self {
+        self.0.rsplit_once(EXCERPT_MARK).map_or_else(|| self.clone(), |(feed, _)| Self(feed.into()))
+    }
+
+    /// Which excerpt this is; nothing if it is the whole feed.
+    pub fn excerpt(&self) -> Option<&str> {
+        self.0.rsplit_once(EXCERPT_MARK).map(|(_, excerpt)| excerpt)
+    }
+}
 
 /// A BLAKE3 hash, written as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

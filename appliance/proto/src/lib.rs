@@ -11,6 +11,7 @@ pub mod heartbeat;
 pub mod ids;
 pub mod limits;
 pub mod problem;
+pub mod skew;
 pub mod time;
 
 pub mod drill;

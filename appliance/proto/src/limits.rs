@@ -28,6 +28,12 @@ pub const MANIFEST_SEGMENTS_MAX: usize = 65_536;
 pub const MANIFEST_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Feeds that a node knows, `local` included.
 pub const FEEDS_MAX: usize = 16;
+/// Excerpts of masterdata in one chain.
+pub const EXCERPTS_MAX: usize = 64;
+/// Rules of one kind, and assortments, in one excerpt.
+pub const EXCERPT_RULES_MAX: usize = 64;
+/// Stores, boxes, or values of one rule that an excerpt names.
+pub const EXCERPT_NAMES_MAX: usize = 4096;
 /// Indexed fields of one model.
 pub const MODEL_INDEXES_MAX: usize = 16;
 /// The name of an indexed field.

@@ -57,6 +57,10 @@ codes! {
     ForeignSite = "foreign_site", 403, false;
     /// The path is served over TLS only.
     TlsRequired = "tls_required", 421, false;
+    /// It may exist, but not in the excerpt of masterdata that this box replicates.
+    OutsideExcerpt = "outside_excerpt", 404, false;
+    /// The caller speaks a version of the interface that is neither this box's nor next to it.
+    VersionSkew = "version_skew", 426, false;
     /// The request names a host that this box does not have; a web page may be behind it.
     HostUnknown = "host_unknown", 421, false;
     /// A web page of another origin has sent this, which is not on the list.

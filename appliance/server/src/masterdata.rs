@@ -105,6 +105,13 @@ impl Masterdata {
         }
     }
 
+    /// The excerpt that this box has of a model's feed; nothing: it has all of it.
+    pub fn excerpt_of(&self, model: &ModelName) -> Option<String> {
+        let feed = self.inner.readers.registry().get(model)?.feed.clone();
+        let statuses = self.inner.refresher.as_ref()?.watch();
+        statuses.borrow().get(&feed)?.excerpt.clone()
+    }
+
     /// All models, those that came as masterdata included.
     pub fn registry(&self) -> Arc<Registry> {
         self.inner.readers.registry()

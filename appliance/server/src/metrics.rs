@@ -391,6 +391,7 @@ mod tests {
                 epoch: 1,
                 revision: 7,
                 published: Timestamp::from_unix_ms(0),
+                excerpt: None,
                 records: 92_331,
                 state: "following".to_owned(),
                 last_error: None,

@@ -9,7 +9,9 @@
 
 use std::fmt;
 
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use storebox_proto::ids::{Hash32, NodeId};
+use storebox_proto::skew;
 
 use crate::env;
 
@@ -110,6 +112,12 @@ impl SiteSecret {
         }
         hasher.finalize().to_hex().to_string()
     }
+}
+
+/// What every request of this box to another says of itself: the version that it speaks.
+pub fn version() -> HeaderMap {
+    let said = (HeaderName::from_static(skew::HEADER), HeaderValue::from(skew::API));
+    HeaderMap::from_iter([said])
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! What a passer-by may see is [`Status::summary`].
 
 mod channels;
+mod feed;
 mod machine;
 mod memory;
 mod sentence;
@@ -23,6 +24,7 @@ use crate::env;
 use crate::supervise::Supervisor;
 use crate::tiers::SourceStatus;
 pub use channels::{ChannelsStatus, HookStatus, PushFigures};
+pub use feed::FeedStatus;
 pub use machine::{MachineStatus, SlotStatus, SlotsStatus, UpdateLine, report as report_machine};
 use memory::LineMemory;
 pub use sentence::{Finding, Level, PROXY, findings};
@@ -104,28 +106,6 @@ pub struct Status {
     /// Its tasks; for the operator only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<TaskLine>,
-}
-
-/// A feed of a box.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct FeedStatus {
-    /// Its name.
-    pub feed: String,
-    /// The life of its author.
-    pub epoch: u64,
-    /// What readers see.
-    pub revision: u64,
-    /// When the author published that.
-    #[schema(value_type = String)]
-    pub published: Timestamp,
-    /// Records of all its models.
-    pub records: u64,
-    /// What the refresher is doing, such as `following` or `fetching 3 of 90`.
-    pub state: String,
-    /// Why the last refresh failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
 }
 
 /// A drill that is under way.

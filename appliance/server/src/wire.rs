@@ -14,6 +14,7 @@ use storebox_proto::seal::answer::{self, Answer, Horizon, Question};
 use storebox_proto::seal::read::{self, Query};
 use storebox_proto::seal::write::{self, Write};
 use storebox_proto::seal::{Keys, Scope, SealError};
+use storebox_proto::skew;
 
 use crate::env;
 use crate::seal::Seals;
@@ -190,6 +191,7 @@ impl Wire {
             let bearer = format!("Bearer {}", self.inner.token.reveal());
             headers.push(("authorization".to_owned(), bearer));
         }
+        headers.push((skew::HEADER.to_owned(), skew::API.to_string()));
         if !ask.body.is_empty() {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }

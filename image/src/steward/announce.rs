@@ -16,7 +16,7 @@ use std::time::Duration;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 
-use super::{Error, Places, papers, replace, run};
+use super::{Error, Places, disk, papers, replace, run};
 
 const PORT: u16 = 8080;
 /// The shop's router may start later than the box.
@@ -60,6 +60,9 @@ pub fn announce(places: &Places) -> Result<(), Error> {
 fn tell(places: &Places, addresses: &[Ipv4Addr]) -> Result<(), Error> {
     let config = fs::read_to_string(places.state().join("etc/storebox.toml")).unwrap_or_default();
     let mut text = words(&config, &places.version()?, addresses);
+    if let Some(guard) = disk::guard(places) {
+        text += &format!("disk       {guard}\n");
+    }
     // A volume that cannot be written must not keep the address from being told.
     if papers::request_onto(places).unwrap_or(false) {
         text += "papers     none yet: bring REQUEST.JSON of the volume SBXCONFIG to\n           \
@@ -171,7 +174,13 @@ mod tests {
     fn people_are_told_name_store_and_address_once_on_paper() {
         let dir = tempfile::tempdir().unwrap();
         let places = Places::new(dir.path());
-        for folder in ["dev/usb", "sys/class/tty/console", "usr/lib", "var/lib/storebox-box/etc"] {
+        for folder in [
+            "dev/usb",
+            "run/storebox-box",
+            "sys/class/tty/console",
+            "usr/lib",
+            "var/lib/storebox-box/etc",
+        ] {
             fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
         let write = |path: &str, text: &str| fs::write(dir.path().join(path), text).unwrap();
@@ -179,6 +188,7 @@ mod tests {
         write("sys/class/tty/console/active", "ttyS0");
         write("dev/ttyS0", "");
         write("dev/usb/lp0", "");
+        write("run/storebox-box/disk", "not sealed");
         write(
             "var/lib/storebox-box/etc/storebox.toml",
             "node = \"a-1\"\n[discovery]\nsite = \"7\"\n",
@@ -188,6 +198,7 @@ mod tests {
         let printed = fs::read(dir.path().join("dev/usb/lp0")).unwrap();
         let printed = String::from_utf8(printed).unwrap();
         assert!(printed.contains("this box   a-1\nstore      7\naddress    http://10.0.0.9:8080/"));
+        assert!(printed.contains("disk       not sealed\n"), "{printed}");
         write("dev/usb/lp0", "");
         tell(&places, &[address]).unwrap();
         assert_eq!(fs::read(dir.path().join("dev/usb/lp0")).unwrap(), b"", "nothing new to say");

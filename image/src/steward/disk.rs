@@ -44,6 +44,8 @@ pub enum Refusal {
          switch it on in the firmware, or say encrypt = \"provisioned\""
     )]
     NoTpm,
+    #[error("the TPM of this machine does not answer; start again, or look at the firmware")]
+    TpmSilent,
     #[error("this machine has no numbers of its own, which could keep the key of its disk")]
     NoNumbers,
     #[error(
@@ -71,13 +73,23 @@ impl Guard {
     }
 }
 
-/// How a new partition is sealed on this machine.
-fn choose(wish: Option<Encrypt>, has_tpm: bool) -> Result<Guard, Refusal> {
-    match (wish, has_tpm) {
-        (Some(Encrypt::Tpm) | None, true) => Ok(Guard::Tpm),
-        (Some(Encrypt::Tpm), false) => Err(Refusal::NoTpm),
+/// What this machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tpm {
+    Ready,
+    /// The firmware names it, and it does not answer.
+    Silent,
+    Absent,
+}
+
+/// How a partition is sealed on this machine; one whose TPM is silent for once must not become open for ever.
+fn choose(wish: Option<Encrypt>, tpm: Tpm) -> Result<Guard, Refusal> {
+    match (wish, tpm) {
         (Some(Encrypt::Provisioned), _) => Ok(Guard::Machine),
-        (Some(Encrypt::Off), _) | (None, false) => Ok(Guard::Nothing),
+        (Some(Encrypt::Off), _) | (None, Tpm::Absent) => Ok(Guard::Nothing),
+        (Some(Encrypt::Tpm) | None, Tpm::Ready) => Ok(Guard::Tpm),
+        (Some(Encrypt::Tpm) | None, Tpm::Silent) => Err(Refusal::TpmSilent),
+        (Some(Encrypt::Tpm), Tpm::Absent) => Err(Refusal::NoTpm),
     }
 }
 
@@ -99,17 +111,17 @@ pub fn open(places: &Places) -> Result<Guard, Error> {
 
 fn try_open(places: &Places) -> Result<Guard, Error> {
     let wish = wish_of(places);
-    let has_tpm = await_tpm(places);
+    let tpm = await_tpm(places);
     settle()?;
     let device = places.at("dev/disk/by-partlabel/data");
     if !device.exists() {
-        make(places, &wish, choose(wish.encrypt, has_tpm)?)?;
+        make(places, &wish, choose(wish.encrypt, tpm)?)?;
         settle()?;
     }
     if !is_sealed(&device)? {
         return Ok(Guard::Nothing);
     }
-    if has_tpm && attach(&device, "-", "tpm2-device=auto,").is_ok() {
+    if tpm == Tpm::Ready && attach(&device, "-", "tpm2-device=auto,").is_ok() {
         return Ok(Guard::Tpm);
     }
     if let Some(key) = home::fetch(places)? {
@@ -118,10 +130,12 @@ fn try_open(places: &Places) -> Result<Guard, Error> {
             return Ok(Guard::Machine);
         }
     }
-    let key = wish.key.as_ref().ok_or(Refusal::OtherMachine)?;
+    let locked = if tpm == Tpm::Silent { Refusal::TpmSilent } else { Refusal::OtherMachine };
+    let key = wish.key.as_ref().ok_or(locked)?;
+    let guard = choose(wish.encrypt, tpm)?;
     let file = KeyFile::write(places, key)?;
     attach(&device, file.as_str(), "").map_err(|_| Refusal::OtherMachine)?;
-    bind(places, &device, key, &file, has_tpm && wish.encrypt != Some(Encrypt::Provisioned))
+    bind(places, &device, key, &file, guard)
 }
 
 /// What the shop's file says about the disk; one that is wrong is told about when it is taken in.
@@ -172,18 +186,18 @@ impl Write for ReadOnly {
     }
 }
 
-/// Whether there is a TPM of version 2; one that the firmware names is waited for.
-fn await_tpm(places: &Places) -> bool {
+/// A TPM of version 2; one that the firmware names is waited for.
+fn await_tpm(places: &Places) -> Tpm {
     let device = places.at("dev/tpmrm0");
-    if places.at("sys/firmware/acpi/tables/TPM2").exists() {
-        for _ in 0..TPM_LOOKS_MAX {
-            if device.exists() {
-                break;
-            }
-            thread::sleep(LOOK_EVERY);
+    let is_named = places.at("sys/firmware/acpi/tables/TPM2").exists();
+    let looks = if is_named { TPM_LOOKS_MAX } else { 1 };
+    for _ in 0..looks {
+        if device.exists() {
+            return Tpm::Ready;
         }
+        thread::sleep(LOOK_EVERY);
     }
-    device.exists()
+    if is_named { Tpm::Silent } else { Tpm::Absent }
 }
 
 fn settle() -> Result<(), Error> {
@@ -239,9 +253,10 @@ fn bind(
     device: &Path,
     key: &DiskKey,
     file: &KeyFile,
-    by_tpm: bool,
+    guard: Guard,
 ) -> Result<Guard, Error> {
-    if !by_tpm {
+    // What is sealed stays sealed, whatever a file says by now.
+    if guard != Guard::Tpm {
         home::keep(places, key)?;
         return Ok(Guard::Machine);
     }
@@ -287,13 +302,18 @@ impl Drop for KeyFile {
     }
 }
 
+/// What guards the data partition of this start, in words.
+pub(super) fn guard(places: &Places) -> Option<String> {
+    fs::read_to_string(note(places)).ok()
+}
+
 fn note(places: &Places) -> PathBuf {
     places.run().join("disk")
 }
 
 /// What to say if the file asks for another seal than the partition has had since it was made.
 pub(super) fn is_other(places: &Places, wish: &Disk) -> Option<String> {
-    let has = fs::read_to_string(note(places)).ok()?;
+    let has = guard(places)?;
     let wants = match wish.encrypt? {
         Encrypt::Tpm => Guard::Tpm,
         Encrypt::Provisioned => Guard::Machine,

@@ -188,7 +188,7 @@ pub(super) fn check(model: &str, fields: &Map<String, Value>) -> Result<(), Defi
     }
 }
 
-fn read<T: DeserializeOwned>(fields: &Map<String, Value>) -> Result<T, DefinitionFault> {
+pub(super) fn read<T: DeserializeOwned>(fields: &Map<String, Value>) -> Result<T, DefinitionFault> {
     let mut fields = fields.clone();
     fields.remove("active");
     fields.remove("updated");

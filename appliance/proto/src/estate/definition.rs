@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::channel;
+use super::{channel, excerpt};
 use crate::rings::{self, Ring};
 
 /// What is wrong with a definition, and where.
@@ -25,6 +25,7 @@ impl DefinitionFault {
 /// Checks a record of any model; models that define nothing here are fine as they are.
 pub fn check(model: &str, fields: &Map<String, Value>) -> Result<(), DefinitionFault> {
     match model {
+        excerpt::EXCERPT => excerpt::Excerpt::read(fields).map(drop),
         rings::MODEL => Ring::read(fields)
             .map(drop)
             .map_err(|fault| DefinitionFault::new(fault.field, fault.rule)),

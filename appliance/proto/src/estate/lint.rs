@@ -26,6 +26,8 @@ pub enum Rule {
     CashUpsWithTickets,
     /// Two servers can be told apart.
     Names,
+    /// A store has one excerpt of masterdata at most (MDR-47).
+    Excerpts,
 }
 
 impl Rule {
@@ -39,6 +41,7 @@ impl Rule {
             Self::CustomersWithTickets => "SRC-32 customers and tickets to the same servers",
             Self::CashUpsWithTickets => "SRC-33 cash-ups only where their tickets are",
             Self::Names => "names of servers",
+            Self::Excerpts => "MDR-47 one excerpt for each store",
         }
     }
 }

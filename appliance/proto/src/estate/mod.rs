@@ -5,6 +5,7 @@
 
 pub mod channel;
 pub mod definition;
+pub mod excerpt;
 
 mod lint;
 mod organisation;
@@ -20,6 +21,7 @@ mod view;
 mod tests;
 
 pub use definition::{DefinitionFault, check};
+pub use excerpt::{EXCERPT, Excerpt, Sieve};
 pub use lint::{Finding, Rule};
 pub use organisation::Organisations;
 pub use roster::{ENABLEMENT, Estate, MODELS};

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Record;
-use crate::ids::{FeedId, ModelName};
+use crate::ids::{EXCERPT_MARK, FeedId, ModelName};
 use crate::limits;
 
 pub use built_in::{CATALOGUE, ESTATE, LOCAL, PARTNERS, PUBLISHED};
@@ -89,6 +89,14 @@ pub enum ModelRefused {
         /// The feed that was given.
         feed: FeedId,
     },
+    /// The name of the feed looks like that of an excerpt.
+    #[error("model {model}: {EXCERPT_MARK:?} in feed {feed} is kept for the names of excerpts")]
+    Feed {
+        /// The model.
+        model: ModelName,
+        /// The feed that was given.
+        feed: FeedId,
+    },
     /// A model that exists would move to another feed, or an index would change.
     #[error("model {model} exists and its {what} cannot be changed")]
     Redefined {
@@ -153,6 +161,9 @@ impl Registry {
         check_indexes(&def)?;
         if (def.feed.as_str() == LOCAL) != (def.scope == Scope::Local) {
             return Err(ModelRefused::Scope { model: def.name, feed: def.feed });
+        }
+        if def.feed.excerpt().is_some() {
+            return Err(ModelRefused::Feed { model: def.name, feed: def.feed });
         }
         if let Some(existing) = self.models.get(def.name.as_str()) {
             let merged = extend(existing, def)?;

@@ -44,6 +44,10 @@ pub const PROBE_EVERY: Duration = Duration::from_millis(500);
 pub const PROBE_SPARE_EVERY: Duration = Duration::from_secs(5);
 /// When a probe without an answer counts as failed.
 pub const PROBE_LIMIT: Duration = Duration::from_millis(800);
+/// The same for a box that is well while another is too, at least: there is somebody to go to.
+pub const PROBE_LIMIT_MIN: Duration = Duration::from_millis(200);
+/// A box that usually takes longer is given so many times what it took.
+const PATIENCE: u32 = 4;
 /// How soon a failed probe is repeated, and the least time between two probes of one endpoint.
 pub const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// Failures in a row after which an endpoint is down.
@@ -134,11 +138,20 @@ pub enum Event {
     },
 }
 
+/// A question that is not answered yet.
+#[derive(Debug, Clone, Copy)]
+struct Probe {
+    endpoint: SocketAddr,
+    asked: Instant,
+    /// When it counts as failed.
+    until: Instant,
+}
+
 /// The address book of one till or box.
 #[derive(Debug, Default)]
 pub struct Book {
     entries: BTreeMap<SocketAddr, Entry>,
-    under_way: BTreeMap<u64, (SocketAddr, Instant)>,
+    under_way: BTreeMap<u64, Probe>,
     next_ticket: u64,
     chosen: Option<Choice>,
     looked: Option<Instant>,
@@ -173,10 +186,23 @@ impl Book {
         self.settle(now);
     }
 
-    /// Takes the answer to a probe; an answer after its limit has already counted as failed.
+    /// Takes the answer to a probe; one after its limit has counted as failed, and says that the box lives after all.
     pub fn handle_answer(&mut self, ticket: u64, outcome: Outcome, now: Instant) {
-        if let Some((endpoint, _)) = self.under_way.remove(&ticket) {
-            self.close(endpoint, outcome, now);
+        let answered = matches!(outcome, Outcome::Answered(_));
+        if let Some(probe) = self.under_way.remove(&ticket) {
+            if let Some(entry) = self.entries.get_mut(&probe.endpoint).filter(|_| answered) {
+                entry.took(now.saturating_duration_since(probe.asked));
+            }
+            self.close(probe.endpoint, outcome, now);
+        } else if answered {
+            let late = self.entries.iter_mut().find_map(|(at, entry)| {
+                let asked = entry.late.take_if(|(late, _)| *late == ticket)?.1;
+                entry.took(now.saturating_duration_since(asked));
+                Some(*at)
+            });
+            if let Some(endpoint) = late {
+                self.take(endpoint, outcome, now);
+            }
         }
         self.settle(now);
     }
@@ -189,13 +215,14 @@ impl Book {
 
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let over = |(_, asked): &(SocketAddr, Instant)| now >= *asked + PROBE_LIMIT;
-        let late: Vec<u64> =
-            self.under_way.iter().filter(|(_, probe)| over(probe)).map(|(at, _)| *at).collect();
+        let over = self.under_way.iter().filter(|(_, probe)| now >= probe.until);
+        let late: Vec<u64> = over.map(|(ticket, _)| *ticket).collect();
         for ticket in late {
-            if let Some((endpoint, _)) = self.under_way.remove(&ticket) {
-                self.close(endpoint, Outcome::Failed, now);
+            let Some(probe) = self.under_way.remove(&ticket) else { continue };
+            if let Some(entry) = self.entries.get_mut(&probe.endpoint) {
+                entry.late = Some((ticket, probe.asked));
             }
+            self.close(probe.endpoint, Outcome::Failed, now);
         }
         self.settle(now);
     }
@@ -213,7 +240,7 @@ impl Book {
     /// When [`Book::handle_timeout`] is due; after its first call always some time, because a book
     /// without a box keeps looking.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let limits = self.under_way.values().map(|(_, asked)| *asked + PROBE_LIMIT);
+        let limits = self.under_way.values().map(|probe| probe.until);
         let free = self.under_way.len() < BOOK_PROBES_MAX;
         let spare = self.unproven_under_way() < BOOK_PROBES_UNPROVEN_MAX;
         let due = self
@@ -312,18 +339,30 @@ impl Book {
                 break;
             }
             unproven_under_way += usize::from(unproven);
+            let until = now + self.limit(endpoint);
             let Some(entry) = self.entries.get_mut(&endpoint) else { continue };
             entry.ask(now);
             let ticket = self.next_ticket;
             self.next_ticket += 1;
-            self.under_way.insert(ticket, (endpoint, now));
+            self.under_way.insert(ticket, Probe { endpoint, asked: now, until });
             self.actions.push_back(Action::Probe { ticket, endpoint });
+        }
+    }
+
+    /// How long an answer is waited for: where another box is well, not much longer than this one usually takes.
+    fn limit(&self, endpoint: SocketAddr) -> Duration {
+        let Some(entry) = self.entries.get(&endpoint) else { return PROBE_LIMIT };
+        let node = entry.node();
+        let is_other = |other: &&Entry| other.health.is_usable() && other.node() != node;
+        match entry.health.is_usable() && self.entries.values().find(is_other).is_some() {
+            true => (entry.usual() * PATIENCE).clamp(PROBE_LIMIT_MIN, PROBE_LIMIT),
+            false => PROBE_LIMIT,
         }
     }
 
     fn unproven_under_way(&self) -> usize {
         let usable = |endpoint| self.entries.get(endpoint).is_some_and(|e| e.health.is_usable());
-        self.under_way.values().filter(|(endpoint, _)| !usable(endpoint)).count()
+        self.under_way.values().filter(|probe| !usable(&probe.endpoint)).count()
     }
 
     fn look_at(&self) -> Option<Instant> {
@@ -349,7 +388,7 @@ impl Book {
         let least = fitting.max_by_key(|(at, entry)| (!entry.proven(), entry.failures, **at));
         let Some((&least, _)) = least else { return false };
         self.entries.remove(&least);
-        self.under_way.retain(|_, (endpoint, _)| *endpoint != least);
+        self.under_way.retain(|_, probe| probe.endpoint != least);
         true
     }
 }

@@ -21,6 +21,7 @@
 //! - after a mismatch only what differs is fetched, and everything at most once an hour.
 
 mod backoff;
+mod extent;
 mod plan;
 mod view;
 mod words;
@@ -75,6 +76,10 @@ pub struct Fetch {
     keys: Vec<VerifyingKey>,
     options: Options,
     position: Option<Position>,
+    /// The position is that of another feed: of the whole of this one, or of another excerpt of it.
+    foreign: bool,
+    /// The feed to turn to when the load under way has ended.
+    next: Option<FeedId>,
     wish: Option<Wish>,
     /// Wishes that came after the head that is being loaded: they want the next one.
     later: Option<Wish>,
@@ -99,6 +104,8 @@ impl Fetch {
             keys,
             options,
             position,
+            foreign: false,
+            next: None,
             wish: None,
             later: None,
             at_least: Mode::Incremental,
@@ -150,9 +157,13 @@ impl Fetch {
     }
 
     /// The source has no other head than the one in service.
-    pub fn handle_unchanged(&mut self, _now: Instant) {
+    pub fn handle_unchanged(&mut self, now: Instant) {
         if !matches!(self.state, State::Asking { .. }) {
             return;
+        }
+        // Nothing of this feed is in service, so the source has nothing of it either.
+        if self.foreign {
+            return self.unheard(now);
         }
         self.backoff.worked();
         self.rest();
@@ -210,11 +221,18 @@ impl Fetch {
     /// The driver has carried out a load.
     pub fn handle_outcome(&mut self, outcome: Outcome, now: Instant) {
         let resting = State::Resting;
-        let State::Loading { mut plan, handed: true } = std::mem::replace(&mut self.state, resting)
+        let State::Loading { plan, handed: true } = std::mem::replace(&mut self.state, resting)
         else {
             return;
         };
         let mode = plan.mode;
+        self.judge(plan, mode, outcome, now);
+        if let Some(feed) = self.next.take() {
+            self.handle_feed(feed);
+        }
+    }
+
+    fn judge(&mut self, mut plan: Box<Plan>, mode: Mode, outcome: Outcome, now: Instant) {
         match outcome {
             Outcome::Switched => self.switched(&plan),
             Outcome::Failed => self.fail(now),
@@ -274,12 +292,13 @@ impl Fetch {
             State::Asking { until: until @ None } => {
                 self.wish = self.wish.max(self.later.take());
                 let wait = self.options.follow
+                    && !self.foreign
                     && self.wish.is_none()
                     && self.at_least == Mode::Incremental;
                 let held = if wait { limits::LONG_POLL_MAX } else { Duration::ZERO };
                 *until = Some(now + held + self.options.page_timeout);
                 let repeat = self.at_least > Mode::Incremental || self.wish == Some(Wish::Full);
-                let after = if repeat { None } else { self.position };
+                let after = if repeat || self.foreign { None } else { self.position };
                 Some(Request::Head { after, wait })
             }
             State::Fetching(plan) => {
@@ -320,7 +339,7 @@ impl Fetch {
             return Err(Refused::Feed { feed: head.feed });
         }
         let offered = head.position();
-        match self.position {
+        match self.position.filter(|_| !self.foreign) {
             Some(in_service) if offered < in_service => {
                 Err(Refused::Rollback { offered, in_service })
             }
@@ -361,6 +380,7 @@ impl Fetch {
         }
         let Some(base) = self.position else { return Mode::Full };
         let whole = self.wish == Some(Wish::Full)
+            || self.foreign
             || base.epoch != head.epoch
             || base.revision < head.horizon;
         if whole {
@@ -409,6 +429,7 @@ impl Fetch {
     fn switched(&mut self, plan: &Plan) {
         let to = plan.head.position();
         self.position = Some(to);
+        self.foreign = false;
         self.at_least = Mode::Incremental;
         if plan.mode == Mode::Incremental {
             self.backoff.sound();

@@ -19,6 +19,20 @@ const PORT = 8080;
 /** By which the box finds everything about one request: in its log, its journal and its answers. */
 const CORRELATION = "storebox-correlation";
 
+/** The version of the interface that this client speaks; a box works with it, the one before and the one after. */
+const API = 1;
+const API_HEADER = "storebox-api";
+
+/** A refusal if the box speaks a version that this client does not work with; what waits in the journal stays there. */
+function skew(answer, correlation) {
+  // A page of another origin may not be shown it.
+  const theirs = Number(answer.headers.get(API_HEADER) ?? API);
+  if (Math.abs(theirs - API) <= 1) return null;
+  const older = theirs < API ? "the box" : "this till";
+  const detail = `the box speaks version ${theirs} of the interface, this till ${API}: update ${older}; sales wait here until then`;
+  return new Refusal(426, { code: "version_skew", detail, retryable: false }, correlation);
+}
+
 /** A fresh name for one request. */
 export function correlate() {
   const bytes = crypto.getRandomValues(new Uint8Array(12));
@@ -177,6 +191,8 @@ export class Boxes extends EventTarget {
         continue;
       }
       if (name) this.servers.answered(name, route.service);
+      const skewed = skew(answer, correlation);
+      if (skewed) throw skewed;
       const problem = answer.ok ? null : await answer.json().catch(() => null);
       // A box that stops, or that cannot keep anything, is as good as away.
       if (problem && ["stopping", "storage_failed", "storage_full"].includes(problem.code)) {
@@ -198,7 +214,7 @@ export class Boxes extends EventTarget {
 
   send(place, path, method, body, timeoutMs, correlation = correlate()) {
     const token = this.person?.place === place ? this.person.token : place.token;
-    const headers = { authorization: `Bearer ${token}`, [CORRELATION]: correlation };
+    const headers = { authorization: `Bearer ${token}`, [CORRELATION]: correlation, [API_HEADER]: String(API) };
     if (body !== undefined) headers["content-type"] = "application/json";
     return fetch(place.url + path, { method, headers, cache: "no-store", signal: AbortSignal.timeout(timeoutMs),
       body: body === undefined ? undefined : JSON.stringify(body) });
@@ -208,7 +224,7 @@ export class Boxes extends EventTarget {
   async stream(path, signal = undefined) {
     const place = this.here ?? this.places[0];
     const correlation = correlate();
-    const headers = { authorization: `Bearer ${place.token}`, [CORRELATION]: correlation };
+    const headers = { authorization: `Bearer ${place.token}`, [CORRELATION]: correlation, [API_HEADER]: String(API) };
     const answer = await fetch(place.url + path, { headers, cache: "no-store", signal });
     if (!answer.ok) throw new Refusal(answer.status, await answer.json().catch(() => null), correlation);
     return answer.body;

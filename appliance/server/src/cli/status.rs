@@ -119,9 +119,13 @@ fn feeds(status: &Status, lines: &mut Vec<String>) {
         let age = status.now.unix_ms().saturating_sub(feed.published.unix_ms()) / 1000;
         let age = duration(u64::try_from(age).unwrap_or(0));
         let at = format!("{}.{}", feed.epoch, feed.revision);
+        let extent = match &feed.excerpt {
+            Some(excerpt) => format!("{}, excerpt {excerpt}", feed.state),
+            None => feed.state.clone(),
+        };
         lines.push(format!(
             "feed {:<14} revision {at}, {} records, published {age} ago, {}",
-            feed.feed, feed.records, feed.state
+            feed.feed, feed.records, extent
         ));
         if let Some(error) = &feed.last_error {
             lines.push(format!("     last refresh failed: {error}"));

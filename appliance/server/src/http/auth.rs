@@ -10,6 +10,7 @@ mod rights;
 use axum::http::{HeaderMap, Method, Uri, header};
 use storebox_proto::ids::Hash32;
 use storebox_proto::problem::Code;
+use storebox_proto::skew;
 use storebox_proto::time::Timestamp;
 use storebox_proto::token::{self, Bearer};
 use storebox_proto::trust::Kind;
@@ -141,6 +142,7 @@ pub struct ShownKey(pub Hash32);
 
 /// Finds out who asks and whether they may.
 pub fn admit(access: &Access, logins: &Logins, ask: &Ask<'_>) -> Result<Caller, Refusal> {
+    check_version(ask)?;
     if let Some(claim) = ask.claim {
         let identity = Identity::Node(claim.node.clone());
         let door = door(ask.path);
@@ -162,6 +164,15 @@ pub fn admit(access: &Access, logins: &Logins, ask: &Ask<'_>) -> Result<Caller, 
         }
         Some(_) => Err(refuse(Code::Forbidden, door.rule())),
     }
+}
+
+/// Refuses whoever speaks a version that does not work with ours; open doors serve the pages with which they are updated.
+fn check_version(ask: &Ask<'_>) -> Result<(), Refusal> {
+    if door(ask.path) == Door::Open {
+        return Ok(());
+    }
+    let said = ask.headers.get(skew::HEADER).map(|said| said.as_bytes());
+    skew::check(skew::API, said).map_err(|skew| refuse(Code::VersionSkew, &skew.to_string()))
 }
 
 /// Who asks, whether they may or not.

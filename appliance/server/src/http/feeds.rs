@@ -70,9 +70,9 @@ async fn feeds(
     Extension(identity): Extension<Identity>,
 ) -> Result<Json<Vec<Offer>>, Refusal> {
     boxes_only(&identity)?;
-    let offer = |feed: FeedId| {
-        let position = sync.board.current(&feed).map(|posted| posted.position());
-        Offer { feed, position }
+    let offer = |feed: FeedId| match sync.board.current(&feed) {
+        Some(posted) => Offer { feed: posted.head.feed.clone(), position: Some(posted.position()) },
+        None => Offer { feed, position: None },
     };
     Ok(Json(sync.board.feeds().into_iter().map(offer).collect()))
 }
@@ -111,6 +111,10 @@ async fn head(
     boxes_only(&identity)?;
     let unknown = || Refusal::new(Code::FeedUnknown, "this node has no such feed");
     let feed: FeedId = feed.parse().map_err(|_| unknown())?;
+    if sync.board.has_another(&feed) {
+        let detail = "this node has the feed in another extent: an excerpt, another one, or all";
+        return Err(Refusal::new(Code::FeedUnknown, detail));
+    }
     // A box may have heard of a feed before its first head is published; who waits is told at once.
     if query.wait_s == 0 && !sync.board.knows(&feed) {
         return Err(unknown());

@@ -27,10 +27,9 @@ const MAY_PRIVATE: HeaderName = HeaderName::from_static("access-control-allow-pr
 /// What a page may send.
 const METHODS: &str = "GET, HEAD, POST, PUT, DELETE";
 const HEADERS: &str =
-    "authorization, content-type, if-none-match, last-event-id, storebox-correlation";
+    "authorization, content-type, if-none-match, last-event-id, storebox-api, storebox-correlation";
 /// What a page may read besides the body.
-const EXPOSED: &str =
-    "etag, retry-after, link, storebox-correlation, storebox-epoch, storebox-revision";
+const EXPOSED: &str = "etag, retry-after, link, storebox-api, storebox-correlation, storebox-epoch, storebox-excerpt, storebox-revision";
 /// Seconds for which a browser remembers the answer.
 const REMEMBERED_S: &str = "600";
 

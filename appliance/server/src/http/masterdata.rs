@@ -30,6 +30,8 @@ const LIMIT_DEFAULT: usize = 100;
 const EPOCH: HeaderName = HeaderName::from_static("storebox-epoch");
 /// The feed that answered.
 const FEED: HeaderName = HeaderName::from_static("storebox-feed");
+/// The excerpt in which nothing was found: elsewhere there may be something.
+const EXCERPT: HeaderName = HeaderName::from_static("storebox-excerpt");
 /// Revision of the feed that answered.
 const REVISION: HeaderName = HeaderName::from_static("storebox-revision");
 
@@ -138,7 +140,8 @@ async fn models(State(masterdata): State<Masterdata>) -> Json<Vec<ModelInfo>> {
 #[utoipa::path(get, path = "/v1/models/{model}/records/{id}", tag = "masterdata",
     params(("model" = String, Path), ("id" = String, Path)),
     responses((status = 200, description = "The record.", body = Object),
-              (status = 304, description = "The caller has it.")))]
+              (status = 304, description = "The caller has it."),
+              (status = 404, description = "record_unknown, or outside_excerpt: it may exist, and is not replicated here")))]
 async fn record(
     State(masterdata): State<Masterdata>,
     path: Result<Path<(String, String)>, PathRejection>,
@@ -150,8 +153,18 @@ async fn record(
     match generation.get(&model, &id).map_err(|error| not_read(&masterdata, error))? {
         Some(record) => Ok(answer(&generation, record.body, &known)),
         None => {
-            let detail = format!("no {model} has the id {id:?} at {}", position_of(&generation));
-            Err(Refusal::new(Code::RecordUnknown, detail))
+            let at = position_of(&generation);
+            Err(match masterdata.excerpt_of(&model) {
+                Some(excerpt) => {
+                    let detail =
+                        format!("no {model} has the id {id:?} in excerpt {excerpt} at {at}");
+                    Refusal::new(Code::OutsideExcerpt, detail)
+                }
+                None => {
+                    let detail = format!("no {model} has the id {id:?} at {at}");
+                    Refusal::new(Code::RecordUnknown, detail)
+                }
+            })
         }
     }
 }
@@ -182,13 +195,7 @@ async fn records(
             fuzzy: None,
             after: None,
             ..
-        } => {
-            let View { model, generation } = masterdata.view(&model).map_err(not_readable)?;
-            let found = generation
-                .find(&model, &field, &value, limit)
-                .map_err(|error| not_read(&masterdata, error))?;
-            Ok(answer(&generation, page(&found, None), &known))
-        }
+        } => by_value(&masterdata, &model, (&field, &value), limit, &known),
         Search {
             field: Some(field),
             value: None,
@@ -218,16 +225,50 @@ async fn records(
             .await
         }
         Search { field: None, value: None, prefix: None, fuzzy: None, after, .. } => {
-            let assortment = match identity {
-                Identity::Terminal(terminal) => masterdata.assortment_of(&terminal),
-                Identity::Node(_) | Identity::Operator => None,
-            };
+            let assortment = assortment_of(&masterdata, &identity)?;
             list(masterdata, &model, (after, limit), assortment, known).await
         }
         Search { .. } => Err(parameter(
             "give `field` with one of `value`, `prefix` and `fuzzy`, or neither and optionally `after`",
         )),
     }
+}
+
+/// What the caller loads; refused if it would load nothing because its box leaves that out.
+fn assortment_of(
+    masterdata: &Masterdata,
+    identity: &Identity,
+) -> Result<Option<Assortment>, Refusal> {
+    let assortment = match identity {
+        Identity::Terminal(terminal) => masterdata.assortment_of(terminal),
+        Identity::Node(_) | Identity::Operator => None,
+    };
+    match assortment.as_ref().and_then(|assortment| assortment.left_out(masterdata)) {
+        Some(detail) => Err(Refusal::new(Code::OutsideExcerpt, detail)),
+        None => Ok(assortment),
+    }
+}
+
+/// Records whose indexed field has a value.
+fn by_value(
+    masterdata: &Masterdata,
+    model: &str,
+    (field, value): (&str, &str),
+    limit: usize,
+    known: &Known,
+) -> Result<Response<Body>, Refusal> {
+    let View { model, generation } = masterdata.view(model).map_err(not_readable)?;
+    let found = generation
+        .find(&model, field, value, limit)
+        .map_err(|error| not_read(masterdata, error))?;
+    let mut response = answer(&generation, page(&found, None), known);
+    if found.is_empty()
+        && let Some(excerpt) = masterdata.excerpt_of(&model)
+        && let Ok(excerpt) = HeaderValue::try_from(excerpt)
+    {
+        response.headers_mut().insert(EXCERPT, excerpt);
+    }
+    Ok(response)
 }
 
 async fn list(

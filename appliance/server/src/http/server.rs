@@ -23,6 +23,7 @@ use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use storebox_proto::problem::Code;
+use storebox_proto::skew;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio_rustls::TlsAcceptor;
@@ -449,6 +450,8 @@ impl hyper::service::Service<Request<Incoming>> for Visit {
                 let told = response.extensions().get::<Told>().is_some();
                 refused::tell(&house.traffic, code, peer, told, correlation.as_ref());
             }
+            let version = HeaderValue::from(skew::API);
+            response.headers_mut().insert(HeaderName::from_static(skew::HEADER), version);
             if let Some(correlation) = correlation {
                 correlation::give_back(response.headers_mut(), correlation);
             }

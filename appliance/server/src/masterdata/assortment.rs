@@ -4,6 +4,7 @@
 //! taken back here.
 
 use serde_json::{Map, Value};
+use storebox_proto::estate::{EXCERPT, Excerpt};
 use storebox_proto::feed::Record;
 use storebox_proto::ids::{ModelName, TerminalId};
 
@@ -44,6 +45,16 @@ impl Masterdata {
 }
 
 impl Assortment {
+    /// The excerpt of this box that leaves the assortment out: a listing would say that there is nothing in it.
+    pub fn left_out(&self, masterdata: &Masterdata) -> Option<String> {
+        let excerpt = masterdata.excerpt_of(&self.entries.model)?;
+        let fields = masterdata.look(EXCERPT, "id", &excerpt)?;
+        let excerpt = Excerpt::read(&fields).ok()?;
+        let all = &excerpt.assortment_ids;
+        let left_out = !all.is_empty() && !all.contains(&self.id);
+        left_out.then(|| format!("assortment {} is not in excerpt {}", self.id, excerpt.id))
+    }
+
     /// Whether the terminal loads this record.
     pub fn takes(&self, model: &ModelName, record: &Record) -> Result<bool, ReadError> {
         if model.as_str() == "Product" {

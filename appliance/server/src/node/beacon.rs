@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use storebox_proto::beacon::{Beacon, Label, Progress, Role as Told};
 use storebox_proto::ids::Hash32;
+use storebox_proto::skew;
 use storebox_proto::sync::election::Candidate;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -25,8 +26,6 @@ use crate::trust::porch::Porch;
 
 /// How often the beacon is compared with the state of the box; mDNS lets it change every six seconds.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// The version of the interface between boxes and of that for terminals.
-const API: u16 = 1;
 /// The feed whose revision is told.
 const CATALOGUE: &str = "catalogue";
 
@@ -113,8 +112,8 @@ fn beacon(config: &Config) -> Beacon {
         },
         priority: discovery.priority,
         progress: None,
-        api: API,
-        terminal_api: API,
+        api: skew::API,
+        terminal_api: skew::API,
         takes_terminals: false,
         boot: u32::from_le_bytes(env::random()),
         name: Some(discovery.name.clone()).filter(|name| !name.is_empty()),

@@ -11,6 +11,7 @@
 //! - a segment is written only if its content is new: an unchanged range keeps its segment;
 //! - a head that cannot be read stops the author: an empty one in its place would empty the shops.
 
+mod excerpts;
 mod model;
 
 use std::collections::BTreeMap;
@@ -150,6 +151,7 @@ pub struct Author {
     options: Options,
     packer: Packer,
     sweeper: Sweeper,
+    origins: excerpts::Origins,
 }
 
 impl Author {
@@ -172,12 +174,13 @@ impl Author {
         }
         let packer = Packer::new(options.level);
         let (dir, sweeper) = (dir.to_owned(), Sweeper::new(Holding::Everything, options.grace));
-        Ok(Self { dir, store, key, board, options, packer, sweeper })
+        let origins = excerpts::Origins::new();
+        Ok(Self { dir, store, key, board, options, packer, sweeper, origins })
     }
 
     /// The head of a feed, if anything was ever published in it.
     pub fn head(&self, feed: &FeedId) -> Option<Arc<Head>> {
-        self.board.current(feed).map(|posted| posted.head)
+        self.board.current(feed).filter(|posted| posted.is_of(feed)).map(|posted| posted.head)
     }
 
     /// The models that an import may have: the built-in ones and those that were published as masterdata.
@@ -223,6 +226,9 @@ impl Author {
                 published.push(revision);
             }
         }
+        if !published.is_empty() {
+            published.extend(self.cut_excerpts(now));
+        }
         Ok(published)
     }
 
@@ -252,15 +258,30 @@ impl Author {
                 Outcome::Changed(manifest) => changed.push(manifest),
             }
         }
-        let Written { pages, changes, segments } = edition.finish()?;
+        let written = edition.finish()?;
         if changed.is_empty() {
             return Ok(None);
         }
+        let epoch = old.as_ref().map_or(self.options.epoch, |head| head.epoch);
+        self.put_out(feed, old.as_deref(), epoch, changed, written, now).map(Some)
+    }
+
+    /// Names what was written in a new head, and commits that.
+    fn put_out(
+        &self,
+        feed: &FeedId,
+        old: Option<&Head>,
+        epoch: u64,
+        changed: Vec<Manifest>,
+        written: Written,
+        now: Timestamp,
+    ) -> Result<Published, AuthorError> {
+        let Written { pages, changes, segments } = written;
         let entries = changed.iter().map(|manifest| self.store_manifest(manifest));
         let entries = entries.collect::<Result<Vec<_>, _>>()?;
-        let head = self.next_head(feed, old.as_deref(), entries, pages, now);
+        let head = Head { epoch, ..self.next_head(feed, old, entries, pages, now) };
         let position = self.commit(head)?;
-        Ok(Some(Published { feed: feed.clone(), position, changes, segments }))
+        Ok(Published { feed: feed.clone(), position, changes, segments })
     }
 
     fn store_manifest(&self, manifest: &Manifest) -> Result<HeadModel, AuthorError> {

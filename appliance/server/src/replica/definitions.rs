@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use storebox_proto::estate::{Estate, MODELS};
+use storebox_proto::estate::{EXCERPT, Estate, Excerpt, Finding, MODELS};
 use storebox_proto::feed::registry::ESTATE;
 use storebox_proto::ids::{FeedId, ModelName, RecordId};
 
@@ -18,10 +18,37 @@ type Records = BTreeMap<RecordId, Map<String, Value>>;
 
 /// Refuses an import after which the definitions would break a rule.
 pub(super) fn check(author: &Author, import: &Import) -> Result<(), OfficeError> {
+    let mut findings = servers(author, import)?;
+    findings.extend(excerpts(author, import)?);
+    if findings.is_empty() {
+        return Ok(());
+    }
+    let mut faults = Faults::default();
+    for finding in findings {
+        let file = "estate".to_owned();
+        faults.add(Fault { file, line: None, field: None, what: finding.to_string() });
+    }
+    Err(OfficeError::Import(ImportError::Refused(faults)))
+}
+
+/// Rules between excerpts that would be broken.
+fn excerpts(author: &Author, import: &Import) -> Result<Vec<Finding>, AuthorError> {
+    let model: ModelName = EXCERPT.parse().expect("the name of a built-in model");
+    if !import.batch.models().any(|touched| *touched == model) {
+        return Ok(Vec::new());
+    }
+    let records = after(author, import, &model)?;
+    let all: Vec<Excerpt> =
+        records.values().filter_map(|record| Excerpt::read(record).ok()).collect();
+    Ok(Excerpt::lint(&all, &import.registry))
+}
+
+/// Rules between servers, services and organisations that would be broken.
+fn servers(author: &Author, import: &Import) -> Result<Vec<Finding>, AuthorError> {
     let models: Vec<ModelName> =
         MODELS.iter().map(|model| model.parse().expect("the name of a built-in model")).collect();
     if !import.batch.models().any(|touched| models.contains(touched)) {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut all = Vec::new();
     for model in &models {
@@ -32,15 +59,7 @@ pub(super) fn check(author: &Author, import: &Import) -> Result<(), OfficeError>
         .flat_map(|(model, records)| records.values().map(move |record| (model.as_str(), record)));
     let (estate, mut findings) = Estate::read(records);
     findings.extend(estate.lint());
-    if findings.is_empty() {
-        return Ok(());
-    }
-    let mut faults = Faults::default();
-    for finding in findings {
-        let file = "estate".to_owned();
-        faults.add(Fault { file, line: None, field: None, what: finding.to_string() });
-    }
-    Err(OfficeError::Import(ImportError::Refused(faults)))
+    Ok(findings)
 }
 
 /// The records of a model as they would be.

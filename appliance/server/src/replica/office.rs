@@ -103,7 +103,12 @@ impl Office {
         let mut tick = tokio::time::interval(SWEEP_EVERY);
         while shutdown.run_until_cancelled(tick.tick()).await.is_some() {
             let author = Arc::clone(&self.author);
-            let sweep = move || author.blocking_lock().sweep(env::instant());
+            let sweep = move || {
+                let mut author = author.blocking_lock();
+                // What is too old for an excerpt leaves it with the day, not with the next import.
+                author.cut_excerpts(env::timestamp());
+                author.sweep(env::instant())
+            };
             match tokio::task::spawn_blocking(sweep).await {
                 Ok(Ok(removed)) => tracing::debug!(removed, "swept"),
                 Ok(Err(error)) => tracing::warn!(error = %chain(&error), "nothing is swept"),

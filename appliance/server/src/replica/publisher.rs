@@ -192,6 +192,7 @@ impl Publisher {
         self.turn_over()?;
         for feed in self.board.feeds() {
             let Some(posted) = self.board.current(&feed) else { continue };
+            let feed = posted.head.feed.clone();
             let wanted = self.objects_of(&feed, &posted.head)?;
             self.publish_feed(&feed, &posted, &wanted, &mut done).await?;
             named.extend(wanted.into_keys());

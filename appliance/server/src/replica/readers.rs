@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use storebox_proto::estate::{EXCERPT, Excerpt};
 use storebox_proto::feed::registry::{ESTATE, MODEL_OF_MODELS};
 use storebox_proto::feed::{ModelDef, Record, Registry};
-use storebox_proto::ids::{FeedId, ModelName};
+use storebox_proto::ids::{FeedId, ModelName, NodeId, SiteId};
 
 use crate::db::{FeedReader, Generation};
 
@@ -73,19 +74,37 @@ impl Readers {
         changed
     }
 
-    fn defined(&self) -> Registry {
+    /// Which feed is replicated in the place of one: the excerpt of this box, or all of it.
+    pub(super) fn extent(&self, feed: &FeedId, node: &NodeId, site: &SiteId) -> FeedId {
+        let model: ModelName = EXCERPT.parse().expect("the name of a built-in model");
+        let records = self.estate(&model);
+        let read =
+            |record: &Record| Excerpt::read(&serde_json::from_slice(&record.body).ok()?).ok();
+        let excerpts: Vec<Excerpt> = records.iter().filter_map(read).collect();
+        let own = Excerpt::of(&excerpts, node, site);
+        let own = own.filter(|excerpt| excerpt.feeds(&self.registry()).contains(feed));
+        own.and_then(|excerpt| feed.with_excerpt(&excerpt.id)).unwrap_or_else(|| feed.clone())
+    }
+
+    /// All records of a model of the estate.
+    fn estate(&self, model: &ModelName) -> Vec<Record> {
         let estate: FeedId = ESTATE.parse().expect("the name of a built-in feed");
-        let model: ModelName = MODEL_OF_MODELS.parse().expect("the name of a built-in model");
         let mut records: Vec<Record> = Vec::new();
         if let Some(generation) = self.generation(&estate) {
-            let read = generation.each(&model, |record| {
+            let read = generation.each(model, |record| {
                 records.push(record);
                 true
             });
             if let Err(error) = read {
-                tracing::warn!(error = %error, "models that came as masterdata cannot all be read");
+                tracing::warn!(%model, error = %error, "definitions of the estate cannot all be read");
             }
         }
+        records
+    }
+
+    fn defined(&self) -> Registry {
+        let model: ModelName = MODEL_OF_MODELS.parse().expect("the name of a built-in model");
+        let records = self.estate(&model);
         let mut registry = Registry::built_in();
         for record in &records {
             let added = ModelDef::from_record(record).and_then(|def| registry.add(def));

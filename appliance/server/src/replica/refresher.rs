@@ -18,9 +18,8 @@ use ed25519_dalek::VerifyingKey;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use storebox_proto::feed::Position;
 use storebox_proto::feed::registry::ESTATE;
-use storebox_proto::ids::{FeedId, Hash32};
+use storebox_proto::ids::{FeedId, Hash32, NodeId, SiteId};
 use storebox_proto::sync::decide::{Decision, Occasion, Past, Policy, decide, is_due};
 use storebox_proto::sync::fetch::{Load, Mode, Phase, Request, Wish};
 use tokio::sync::{mpsc, watch};
@@ -61,6 +60,8 @@ pub enum Schedule {
 pub struct Options {
     /// Authors that are believed.
     pub keys: Vec<VerifyingKey>,
+    /// The box and its store, whose excerpt is replicated; nothing: everything is.
+    pub member: Option<(NodeId, SiteId)>,
     /// When to ask.
     pub schedule: Schedule,
     /// How long one object may take.
@@ -82,6 +83,7 @@ impl Options {
     pub fn new(keys: Vec<VerifyingKey>) -> Self {
         Self {
             keys,
+            member: None,
             schedule: Schedule::Follow,
             page_timeout: Duration::from_secs(30),
             in_flight_max: 8,
@@ -165,6 +167,8 @@ pub struct Refresher {
     options: Options,
     dir: std::path::PathBuf,
     lanes: Vec<Lane>,
+    /// Whether a box without masterdata still has to hear from the estate which excerpt is its own.
+    is_unassigned: bool,
     commands: mpsc::Receiver<Command>,
     statuses: watch::Sender<Statuses>,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -292,8 +296,11 @@ impl Refresher {
                 self.with(&feed, |lane| {
                     switched = lane.loaded(*store, carried, &load, &board, now)
                 });
-                if switched && feed.as_str() == ESTATE && self.readers.look_for_models() {
-                    self.redefine();
+                if switched && feed.as_str() == ESTATE {
+                    if self.readers.look_for_models() {
+                        self.redefine();
+                    }
+                    self.assign();
                 }
             }
             Done::Redefined { feed, store, result } => {
@@ -327,7 +334,8 @@ impl Refresher {
         let mut held_up = false;
         for at in 0..self.lanes.len() {
             let lane = &mut self.lanes[at];
-            while let Some(request) = lane.machine.poll_request(now) {
+            let holds = self.is_unassigned && at > 0 && lane.machine.position().is_none();
+            while !holds && let Some(request) = lane.machine.poll_request(now) {
                 let work = ask(&self.sources, lane, request);
                 self.work.push(work);
             }
@@ -349,6 +357,10 @@ impl Refresher {
             lane.tell(&self.history, now, wall);
             held_up |= matches!(lane.machine.phase(), Phase::Fetching | Phase::Loading);
         }
+        if self.is_unassigned && self.lanes[0].is_heard {
+            self.is_unassigned = false;
+            return self.start_work();
+        }
         let statuses: Statuses =
             self.lanes.iter().map(|lane| (lane.feed.clone(), lane.status(now))).collect();
         self.statuses.send_if_modified(|old| {
@@ -356,6 +368,14 @@ impl Refresher {
             *old = statuses;
             changed
         });
+    }
+
+    /// Turns every feed to the extent that the estate says.
+    fn assign(&mut self) {
+        let Some((node, site)) = &self.options.member else { return };
+        for lane in &mut self.lanes {
+            lane.turn(self.readers.extent(&lane.feed, node, site));
+        }
     }
 
     /// Models came as masterdata: every store learns them, and a feed that is new gets a lane.
@@ -375,30 +395,23 @@ impl Refresher {
 }
 
 fn ask(sources: &Sources, lane: &mut Lane, request: Request) -> BoxFuture<'static, Done> {
-    let (sources, feed) = (sources.clone(), lane.feed.clone());
+    let (sources, feed, asked) = (sources.clone(), lane.feed.clone(), lane.extent.clone());
     match request {
         Request::Head { after, wait } => {
             std::mem::take(&mut lane.asking).cancel();
             let asking = lane.asking.clone();
-            Box::pin(async move { ask_head(&sources, feed, after, wait, asking).await })
+            Box::pin(async move {
+                let head = sources.head(&asked, after, wait);
+                match asking.run_until_cancelled(head).await {
+                    Some(result) => Done::Head { feed, result },
+                    None => Done::Asked,
+                }
+            })
         }
         Request::Object { name, bytes } => Box::pin(async move {
-            let result = sources.object(&feed, &name, bytes).await;
+            let result = sources.object(&asked, &name, bytes).await;
             Done::Object { feed, name, result }
         }),
-    }
-}
-
-async fn ask_head(
-    sources: &Sources,
-    feed: FeedId,
-    after: Option<Position>,
-    wait: bool,
-    asking: CancellationToken,
-) -> Done {
-    match asking.run_until_cancelled(sources.head(&feed, after, wait)).await {
-        Some(result) => Done::Head { feed, result },
-        None => Done::Asked,
     }
 }
 

@@ -14,6 +14,7 @@ use reqwest::header::InvalidHeaderValue;
 use storebox_proto::feed::Position;
 use storebox_proto::ids::{FeedId, Hash32};
 use storebox_proto::limits::{HEAD_BYTES_MAX, LONG_POLL_MAX};
+use storebox_proto::skew::Skew;
 use storebox_proto::sync::ladder::Fault;
 
 use super::board::Board;
@@ -45,6 +46,14 @@ pub enum SourceError {
         url: String,
         /// The HTTP status.
         status: u16,
+    },
+    /// It speaks a version of the interface that does not work with this box's.
+    #[error("{url}: {skew}")]
+    Skew {
+        /// What was asked for.
+        url: String,
+        /// Which of the two is too old.
+        skew: Skew,
     },
     /// It sends elsewhere; that is never followed.
     #[error("{url} redirects to {to:?}, which is not followed")]
@@ -119,6 +128,7 @@ impl SourceError {
             Self::Unreachable { .. } | Self::Drill => Some(Fault::Silent),
             Self::Storage(error) => Some(error.fault()),
             Self::Status { status: 401 | 403, .. } => Some(Fault::Forbidden),
+            Self::Status { status: 426, .. } | Self::Skew { .. } => Some(Fault::Skewed),
             Self::Status { status, .. } => Some(Fault::Unable { status: *status }),
             Self::Redirected { .. } => Some(Fault::Redirects),
             Self::TooLarge { .. } | Self::Forged { .. } => Some(Fault::Lied),
@@ -134,6 +144,7 @@ impl SourceError {
             Self::Gone { .. } | Self::Missing { .. } => true,
             Self::Unreachable { .. }
             | Self::Status { .. }
+            | Self::Skew { .. }
             | Self::Redirected { .. }
             | Self::TooLarge { .. }
             | Self::Forged { .. }

@@ -35,6 +35,9 @@ pub struct FeedStatus {
     /// When its author published it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<Timestamp>,
+    /// The excerpt in service; nothing: all of the feed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub excerpt: Option<String>,
     /// Records in service.
     pub records: u64,
     /// What happens now.

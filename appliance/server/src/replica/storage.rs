@@ -22,10 +22,12 @@ mod place;
 mod s3;
 mod web;
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Url;
+use rustls::pki_types::ServerName;
 use storebox_proto::feed::{Position, SignedHead};
 use storebox_proto::ids::{FeedId, Hash32, SiteId};
 use storebox_proto::seal::SealError;
@@ -34,13 +36,14 @@ use storebox_proto::sync::ladder::Fault;
 use crate::valve::Valve;
 
 use super::source::{HeadWish, SIGNED_HEAD_BYTES_MAX, SourceError};
-use crate::trust::line::{Believed, Lines};
+use crate::trust::authorities;
+use crate::trust::line::{Believed, LineError, Lines};
 
 pub use locker::Locker;
 pub use place::{Place, PlaceError, Settings};
 
 use folder::Folder;
-use ftp::Ftp;
+use ftp::{Ftp, Secure};
 use s3::S3;
 use web::Web;
 
@@ -167,6 +170,15 @@ enum Way {
     Ftp(Ftp),
 }
 
+/// By whom an FTP server is believed.
+fn secure(url: &str, host: &str, ca_file: &Path) -> Result<Secure, PlaceError> {
+    let refused = |source| LineError::Authorities { url: url.to_owned(), source };
+    let config = authorities::config(ca_file).map_err(refused)?;
+    let name = ServerName::try_from(host.to_owned());
+    let name = name.map_err(|_| PlaceError::Address { url: url.to_owned() })?;
+    Ok(Secure { config, name })
+}
+
 /// Storage that is read, and written to where it can be; cheap to clone.
 #[derive(Clone)]
 pub struct Storage {
@@ -188,7 +200,10 @@ impl Storage {
             Place::Web { url } => Way::Web(Web::plain(line(&url)?, url)?),
             Place::Dav { url, user, secret } => Way::Web(Web::dav(line(&url)?, url, user, secret)?),
             Place::S3(bucket) => Way::S3(S3::new(line(&bucket.endpoint)?, bucket)?),
-            Place::Ftp(server) => Way::Ftp(Ftp::new(server)),
+            Place::Ftp(server) => {
+                let secure = server.secure.then(|| secure(&name, &server.host, &ca_file));
+                Way::Ftp(Ftp::new(server, secure.transpose()?))
+            }
         };
         Ok(Self { way, name, locker: None, valve: Valve::default() })
     }

@@ -72,9 +72,7 @@ impl Sweeper {
     /// Every object that may be asked for by a head on offer.
     fn named(&self, store: &SegmentStore, board: &Board) -> Result<BTreeSet<Hash32>, SweepError> {
         let mut named = BTreeSet::new();
-        let feeds = board.feeds();
-        let offered = feeds.iter().flat_map(|feed| [board.current(feed), board.whole(feed)]);
-        for posted in offered.flatten() {
+        for posted in board.offered() {
             let pages = posted.head.runs.iter().flat_map(|run| &run.pages);
             named.extend(pages.map(|page| page.name));
             for name in posted.head.models.iter().map(|model| model.manifest) {

@@ -92,6 +92,7 @@ fn report(authored: Board, panel: &mut PanelBuilder) {
                 revision: head.revision,
                 published: head.published,
                 records: head.models.iter().map(|model| model.count).sum(),
+                excerpt: head.feed.excerpt().map(str::to_owned),
                 state,
                 last_error,
             });

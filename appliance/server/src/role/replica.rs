@@ -158,6 +158,10 @@ fn options(basics: &Basics<'_>, feeding: &Feeding) -> Options {
         options.in_flight_max = 2;
         options.page_timeout += Duration::from_secs(seconds);
     }
+    if !feeding.author_sweeps {
+        let config = basics.config;
+        options.member = Some((config.node.clone(), config.discovery.site.clone()));
+    }
     options.seed = u64::from_le_bytes(env::random());
     let masterdata = &basics.config.masterdata;
     options.store = db::Options {
@@ -197,6 +201,7 @@ fn report(handle: Handle, address: Option<String>, panel: &mut PanelBuilder) {
                 revision: position.revision,
                 published: state.published.unwrap_or(status.now),
                 records: state.records,
+                excerpt: state.excerpt.clone(),
                 state: doing(state),
                 last_error: error,
             });

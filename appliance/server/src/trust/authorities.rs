@@ -1,6 +1,8 @@
 //! Authorities that vouch for servers of the company and of the internet: those of a file, or those of this machine.
 //!
 //! They are for what head office certifies nobody for: storage, databases, receivers of deliveries, a load balancer.
+//! Some of these speak nothing newer than TLS 1.2, so towards them it is spoken; members of the chain and tills never
+//! hear it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,7 +59,7 @@ pub fn config(file: &Path) -> Result<Arc<ClientConfig>, AuthoritiesError> {
         }
     }
     let config = ClientConfig::builder_with_details(provider(), Arc::new(Clock))
-        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(Arc::new(config))

@@ -10,12 +10,13 @@ use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, redirect};
 use storebox_proto::ids::{NodeId, SourceId};
 use storebox_proto::limits::ENVELOPE_BYTES_MAX;
 use storebox_proto::problem::{Code, Problem};
+use storebox_proto::skew;
 use storebox_proto::sync::ladder::{Fault, Service};
 use storebox_proto::sync::outbox::{Failure, Item, Verdict};
 use storebox_proto::ticket::{Answer, Grade, Receipt, SettleAnswer};
 use tokio::time::sleep;
 
-use crate::pass::{PROOF, Shown};
+use crate::pass::{PROOF, Shown, version};
 
 use super::routes::Route;
 use super::shipper::ShipperOptions;
@@ -61,6 +62,7 @@ pub(super) fn builder() -> ClientBuilder {
         .redirect(redirect::Policy::none())
         .connect_timeout(CONNECT_MAX)
         .timeout(ANSWER_MAX)
+        .default_headers(version())
         .pool_max_idle_per_host(1)
         .pool_idle_timeout(IDLE_MAX)
         .no_proxy()
@@ -215,6 +217,7 @@ impl Line {
         if !proves(&response, &shown) {
             return Err(Failure::Unavailable);
         }
+        fits(&response)?;
         let status = response.status();
         Ok((status, read(response).await.ok_or(Failure::Lost)?))
     }
@@ -295,6 +298,13 @@ fn secret(header: &str) -> HeaderValue {
     value
 }
 
+/// Whether the other side speaks a version that works with ours; what stands between us need not say.
+fn fits(response: &Response) -> Result<(), Failure> {
+    let Some(said) = response.headers().get(skew::HEADER) else { return Ok(()) };
+    skew::check(skew::API, Some(said.as_bytes()))
+        .map_err(|skew| Failure::Forbidden(Problem::new(Code::VersionSkew, skew.to_string())))
+}
+
 /// Whether the answer comes from whom it must come from.
 fn proves(response: &Response, shown: &Shown) -> bool {
     let Some(expected) = &shown.proof else { return true };
@@ -345,6 +355,7 @@ fn fault(failure: &Failure) -> Option<Fault> {
     match failure {
         Failure::Unreachable | Failure::Lost => Some(Fault::Silent),
         Failure::Unavailable => Some(Fault::Unable { status: 503 }),
+        Failure::Forbidden(problem) if problem.code == Code::VersionSkew => Some(Fault::Skewed),
         Failure::Forbidden(_) => Some(Fault::Forbidden),
         Failure::BatchRefused(_) => None,
     }
@@ -397,6 +408,9 @@ fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     let problem = serde_json::from_slice::<Problem>(body).unwrap_or_else(|_| {
         Problem::new(Code::TransactionRefused, format!("the server answered {status}"))
     });
+    if problem.code == Code::VersionSkew {
+        return Failure::Forbidden(problem);
+    }
     match status.as_u16() {
         401 | 403 => Failure::Forbidden(problem),
         408 | 429 => Failure::Unavailable,

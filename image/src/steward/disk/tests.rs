@@ -15,14 +15,18 @@ fn machine(uuid: &str) -> (tempfile::TempDir, Places) {
 
 #[test]
 fn the_file_decides_and_without_a_word_the_machine_does() {
-    use Encrypt::{Off, Provisioned, Tpm};
-    assert_eq!(choose(None, true), Ok(Guard::Tpm));
-    assert_eq!(choose(None, false), Ok(Guard::Nothing));
-    assert_eq!(choose(Some(Tpm), true), Ok(Guard::Tpm));
-    assert_eq!(choose(Some(Tpm), false), Err(Refusal::NoTpm), "never in the open against a word");
-    assert_eq!(choose(Some(Provisioned), true), Ok(Guard::Machine));
-    assert_eq!(choose(Some(Provisioned), false), Ok(Guard::Machine));
-    assert_eq!(choose(Some(Off), true), Ok(Guard::Nothing));
+    use Encrypt::{Off, Provisioned};
+    use Tpm::{Absent, Ready, Silent};
+    assert_eq!(choose(None, Ready), Ok(Guard::Tpm));
+    assert_eq!(choose(None, Absent), Ok(Guard::Nothing));
+    assert_eq!(choose(None, Silent), Err(Refusal::TpmSilent), "not in the open for ever");
+    assert_eq!(choose(Some(Encrypt::Tpm), Ready), Ok(Guard::Tpm));
+    assert_eq!(choose(Some(Encrypt::Tpm), Silent), Err(Refusal::TpmSilent));
+    assert_eq!(choose(Some(Encrypt::Tpm), Absent), Err(Refusal::NoTpm), "never against a word");
+    for tpm in [Ready, Silent, Absent] {
+        assert_eq!(choose(Some(Provisioned), tpm), Ok(Guard::Machine));
+        assert_eq!(choose(Some(Off), tpm), Ok(Guard::Nothing));
+    }
 }
 
 #[test]
@@ -83,6 +87,10 @@ fn the_shops_file_is_looked_at_and_stays_and_a_refusal_is_left_beside_it() {
     const EXAMPLE: &str = include_str!("../../../storebox.example.toml");
     let (dir, places) = machine(UUID);
     assert_eq!(wish_of(&places), Disk::default(), "no volume");
+    assert_eq!(await_tpm(&places), Tpm::Absent);
+    fs::create_dir_all(dir.path().join("dev")).unwrap();
+    fs::write(dir.path().join("dev/tpmrm0"), "").unwrap();
+    assert_eq!(await_tpm(&places), Tpm::Ready);
     fs::create_dir_all(dir.path().join("dev/disk/by-partlabel")).unwrap();
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);

@@ -140,7 +140,7 @@ pub(super) const MODULES: [Row; 18] = [
 ];
 
 /// Our own: what describes the estate, and which products a terminal sells.
-pub(super) const ESTATE_OWN: [Row; 24] = [
+pub(super) const ESTATE_OWN: [Row; 25] = [
     ("Model", ESTATE, &[]),
     ("Organization", ESTATE, &[("searchKey", Exact), ("parentId", Exact)]),
     ("Server", ESTATE, NAMED),
@@ -163,6 +163,7 @@ pub(super) const ESTATE_OWN: [Row; 24] = [
     ("User", ESTATE, KEYED),
     ("TokenKey", ESTATE, &[]),
     ("Warehouse", ESTATE, KEYED),
+    ("Excerpt", ESTATE, &[]),
     ("Assortment", CATALOGUE, NAMED),
     ("AssortmentProduct", CATALOGUE, &[("assortmentId", Exact), ("productId", Exact)]),
 ];

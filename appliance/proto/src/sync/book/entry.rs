@@ -1,7 +1,7 @@
 //! One endpoint: what is said about it, how well it is, and when it is asked again.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{
     Claim, FORGET_AFTER, Outcome, PROBE_DOWN_EVERY_MAX, PROBE_EVERY, PROBE_SPARE_EVERY,
@@ -59,6 +59,10 @@ pub(super) struct Entry {
     pub(super) failures: u32,
     asked_last: Option<Instant>,
     answered_last: Option<Instant>,
+    /// What its answers take: the longest of late, fading.
+    usual: Duration,
+    /// The last probe that was given up, which may be answered yet.
+    pub(super) late: Option<(u64, Instant)>,
     /// Its own word or proof, which beats every claim.
     node: Option<NodeId>,
     claims: BTreeMap<Source, Option<Claim>>,
@@ -74,6 +78,8 @@ impl Entry {
             failures: 0,
             asked_last: None,
             answered_last: None,
+            usual: Duration::ZERO,
+            late: None,
             node: None,
             claims: BTreeMap::new(),
         }
@@ -91,6 +97,15 @@ impl Entry {
         let soonest = self.asked_last.map_or(now, |asked| (asked + RETRY_AFTER).max(now));
         self.next_probe = self.next_probe.min(soonest);
         self.hurried = true;
+    }
+
+    /// An answer took so long.
+    pub(super) fn took(&mut self, time: Duration) {
+        self.usual = time.max(self.usual / 8 * 7);
+    }
+
+    pub(super) fn usual(&self) -> Duration {
+        self.usual
     }
 
     pub(super) fn ask(&mut self, now: Instant) {
@@ -127,7 +142,8 @@ impl Entry {
         if let Health::Up { since } = self.health {
             self.health = Health::Doubted { since };
         }
-        self.next_probe = self.not_too_soon(now + RETRY_AFTER);
+        // It was asked at least so long ago, unless the answer was a refusal.
+        self.next_probe = self.not_too_soon(now);
     }
 
     fn down(&mut self, now: Instant) {

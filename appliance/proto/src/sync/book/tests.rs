@@ -38,7 +38,48 @@ fn a_box_whose_plug_is_pulled_is_left_for_the_next_by_our_own_probes() {
     let pulled = world.now;
     world.run_until(ms(5_000), |world| world.chosen() == Some(addr(2)));
     let gap = world.now - pulled;
-    assert!(gap <= PROBE_EVERY + RETRY_AFTER + 2 * PROBE_LIMIT, "{gap:?}");
+    assert!(gap <= PROBE_EVERY + 2 * PROBE_LIMIT_MIN, "{gap:?}");
+}
+
+#[test]
+fn a_box_alone_is_waited_for_longer_and_a_slow_one_no_shorter_than_it_usually_takes() {
+    let mut world = World::new();
+    world.alive(addr(1), "box-1");
+    world.hint(hint(1, Source::Mdns, "box-1", 10));
+    world.run(ms(3_000));
+    world.dead(addr(1));
+    world.run(PROBE_EVERY + 2 * PROBE_LIMIT_MIN + ms(300));
+    assert_eq!(world.chosen(), Some(addr(1)), "there is nobody else");
+    world.run(ms(3_000));
+    assert_eq!(world.chosen(), None);
+    for (at, name) in [(1, "box-1"), (2, "box-2")] {
+        world.alive(addr(at), name);
+        world.hint(hint(at, Source::Mdns, name, at * 10));
+    }
+    world.run(ms(20_000));
+    assert_eq!(world.chosen(), Some(addr(1)));
+    world.slow(ms(150));
+    world.run(ms(20_000));
+    world.slow(ms(350));
+    world.run(ms(700));
+    assert_eq!(world.chosen(), Some(addr(1)), "it has taken 150 ms before");
+}
+
+#[test]
+fn a_box_that_answers_late_is_used_again_and_known_to_be_slow() {
+    let mut world = World::new();
+    for (at, name) in [(1, "box-1"), (2, "box-2")] {
+        world.alive(addr(at), name);
+        world.hint(hint(at, Source::Mdns, name, at * 10));
+    }
+    world.run(ms(3_000));
+    world.slow(ms(300));
+    world.run(ms(60_000));
+    let before = world.trace.len();
+    assert_eq!(world.chosen(), Some(addr(1)), "late is not dead");
+    world.run(ms(10_000));
+    let probes = world.trace.len() - before;
+    assert!(probes <= 24, "{probes} probes in ten seconds: no storm");
 }
 
 #[test]

@@ -1,3 +1,4 @@
+mod extent;
 mod world;
 
 use std::collections::BTreeSet;

@@ -33,6 +33,8 @@ pub enum Fault {
     },
     /// It does not let this box in.
     Forbidden,
+    /// It speaks a version of the interface that does not work with this box's.
+    Skewed,
     /// It sends elsewhere, which is never followed.
     Redirects,
     /// It offers a head older than what is in service here.
@@ -51,6 +53,7 @@ impl Fault {
             Self::Slow => "is slower than the next one",
             Self::Unable { .. } => "answers that it cannot",
             Self::Forbidden => "does not let this box in",
+            Self::Skewed => "speaks another version of the interface; update the older of the two",
             Self::Redirects => "sends elsewhere, which is not followed",
             Self::Stale => "offers older masterdata than is here",
             Self::Incomplete => "does not have what its head names",
@@ -64,9 +67,8 @@ impl Fault {
     pub(super) fn rest(&self, kind: Kind) -> Duration {
         match (self, kind) {
             (Self::Lied, Kind::Peer) => DISTRUST,
-            (Self::Stale, Kind::Peer | Kind::Storage) | (Self::Forbidden | Self::Redirects, _) => {
-                PROBE_MAX
-            }
+            (Self::Stale, Kind::Peer | Kind::Storage)
+            | (Self::Forbidden | Self::Redirects | Self::Skewed, _) => PROBE_MAX,
             (
                 Self::Silent
                 | Self::Slow

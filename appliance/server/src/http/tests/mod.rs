@@ -5,6 +5,7 @@ mod limits;
 mod listing;
 mod login;
 mod patience;
+mod rules;
 mod sealed;
 mod session;
 

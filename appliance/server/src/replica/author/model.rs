@@ -25,6 +25,9 @@ pub(super) enum Outcome {
     Changed(Manifest),
 }
 
+/// A row that a model is to have, or that is to be removed.
+pub(super) type NewRow = Result<(RecordId, Option<Bytes>), AuthorError>;
+
 /// What an edition put on disk.
 pub(super) struct Written {
     /// The run; empty if the history begins anew.
@@ -84,8 +87,17 @@ impl<'a> Edition<'a> {
         if !batch.is_whole(model) {
             return self.edit_some(before, batch);
         }
+        self.edit_to(before, || batch.rows(model).map(|row| row.map_err(AuthorError::Rows)))
+    }
+
+    /// Makes of a model what these rows are, all of them.
+    pub(super) fn edit_to<R: Iterator<Item = NewRow>>(
+        &mut self,
+        before: &Manifest,
+        rows: impl Fn() -> R,
+    ) -> Result<Outcome, AuthorError> {
         let kept = (self.pages.len(), self.segments);
-        match self.edit_whole(before, batch) {
+        match self.edit_whole(before, rows()) {
             // What was there cannot be read, but all of it is given anew: only the history is lost.
             Err(AuthorError::Damaged { model, what, name }) => {
                 tracing::warn!(%model, what, %name, "damaged; the whole model is published anew");
@@ -93,24 +105,26 @@ impl<'a> Edition<'a> {
                 self.pages.truncate(kept.0);
                 self.segments = kept.1;
                 let nothing = Manifest { model: model.clone(), segments: Vec::new() };
-                self.edit_whole(&nothing, batch)
+                self.edit_whole(&nothing, rows())
             }
             result => result,
         }
     }
 
     /// Streams old and new side by side; memory holds one segment of each.
-    fn edit_whole(&mut self, before: &Manifest, batch: &Batch) -> Result<Outcome, AuthorError> {
+    fn edit_whole(
+        &mut self,
+        before: &Manifest,
+        rows: impl Iterator<Item = NewRow>,
+    ) -> Result<Outcome, AuthorError> {
         let model = &before.model;
         let store = self.store;
-        let mut old =
-            OldRecords { store, manifest: before, at: 0, records: Vec::new().into_iter() }
-                .peekable();
+        let mut old = OldRecords::new(store, before).peekable();
         let mut draft = Cutting::new(before);
         let mut run = Draft::run(model.clone(), self.revision);
         let mut changed = 0;
-        for row in batch.rows(model) {
-            let (id, body) = row.map_err(AuthorError::Rows)?;
+        for row in rows {
+            let (id, body) = row?;
             while let Some(gone) = next_before(&mut old, &id)? {
                 self.push_change(&mut run, model, &gone.id, None)?;
                 changed += 1;
@@ -320,11 +334,17 @@ impl<'a> Cutting<'a> {
 }
 
 /// The records of the old edition, one segment in memory at a time.
-struct OldRecords<'a> {
+pub(super) struct OldRecords<'a> {
     store: &'a SegmentStore,
     manifest: &'a Manifest,
     at: usize,
     records: std::vec::IntoIter<Record>,
+}
+
+impl<'a> OldRecords<'a> {
+    pub(super) fn new(store: &'a SegmentStore, manifest: &'a Manifest) -> Self {
+        Self { store, manifest, at: 0, records: Vec::new().into_iter() }
+    }
 }
 
 impl Iterator for OldRecords<'_> {
@@ -365,7 +385,7 @@ pub(super) fn published(
     Ok(all)
 }
 
-fn manifest(store: &SegmentStore, entry: &HeadModel) -> Result<Manifest, AuthorError> {
+pub(super) fn manifest(store: &SegmentStore, entry: &HeadModel) -> Result<Manifest, AuthorError> {
     let bytes = store.read(entry.manifest).ok();
     let intact = bytes.filter(|bytes| Hash32::of(bytes) == entry.manifest);
     intact.and_then(|bytes| Manifest::parse(&bytes).ok()).ok_or_else(|| AuthorError::Damaged {

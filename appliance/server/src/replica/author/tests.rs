@@ -1,3 +1,5 @@
+mod excerpts;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

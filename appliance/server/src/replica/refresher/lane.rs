@@ -57,6 +57,10 @@ struct Attempt {
 
 pub(super) struct Lane {
     pub(super) feed: FeedId,
+    /// What is asked for in its place: an excerpt of it, or all.
+    pub(super) extent: FeedId,
+    /// Whether a first answer, or none in time, has come.
+    pub(super) is_heard: bool,
     pub(super) machine: Fetch,
     /// Not here while a thread works on it.
     pub(super) store: Option<FeedStore>,
@@ -84,6 +88,7 @@ pub(super) struct Lane {
 impl Lane {
     pub(super) fn new(
         store: FeedStore,
+        extent: FeedId,
         machine: Fetch,
         segments: SegmentStore,
         dir: &Path,
@@ -92,6 +97,8 @@ impl Lane {
         let head_path = dir.join(feed.as_str()).join("head");
         let mut lane = Self {
             feed,
+            extent,
+            is_heard: false,
             machine,
             store: None,
             defs: None,
@@ -114,23 +121,42 @@ impl Lane {
     }
 
     /// Offers the head that this box stands at, and the one that a neighbour can begin with, if it remembers them.
-    pub(super) fn post_remembered(&self, board: &Board, keys: &[ed25519_dalek::VerifyingKey]) {
+    pub(super) fn post_remembered(&mut self, board: &Board, keys: &[ed25519_dalek::VerifyingKey]) {
         let read = |path: &Path| {
             let bytes = Bytes::from(std::fs::read(path).ok()?);
             let head = SignedHead::parse(&bytes).and_then(|signed| signed.open(keys)).ok()?;
             Some(Posted { head: Arc::new(head), bytes })
         };
         let here = self.machine.position();
-        if let Some(posted) = read(&self.head_path)
-            && Some(posted.position()) == here
+        // Epochs of a feed and its excerpts differ: the same one says that what is here is of this head's extent.
+        let is_here = |posted: &Posted| Some(posted.head.epoch) == here.map(|here| here.epoch);
+        let Some(posted) = read(&self.head_path).filter(is_here) else {
+            return self.machine.handle_foreign();
+        };
+        if !posted.is_of(&self.extent) {
+            self.machine.handle_foreign();
+        }
+        self.status.excerpt = posted.head.feed.excerpt().map(str::to_owned);
+        if let Some(whole) = read(&self.head_path.with_file_name("head-whole"))
+            && whole.is_of(&posted.head.feed)
+            && Some(whole.position()) <= here
         {
+            board.post_whole(&self.feed, whole);
+        }
+        if Some(posted.position()) == here {
             board.post(&self.feed, posted);
         }
-        if let Some(posted) = read(&self.head_path.with_file_name("head-whole"))
-            && Some(posted.position()) <= here
-        {
-            board.post_whole(&self.feed, posted);
+    }
+
+    /// From now on this is replicated in the place of the feed.
+    pub(super) fn turn(&mut self, extent: FeedId) {
+        if extent == self.extent {
+            return;
         }
+        tracing::info!(feed = %self.feed, from = %self.extent, to = %extent, "another extent of a feed");
+        self.asking.cancel();
+        self.machine.handle_feed(extent.clone());
+        self.extent = extent;
     }
 
     /// The store is back from a thread.
@@ -233,6 +259,7 @@ impl Lane {
             if let Err(error) = files::replace(&self.head_path, &bytes, files::PUBLIC) {
                 tracing::warn!(feed = %self.feed, error = %error, "the head cannot be remembered");
             }
+            self.status.excerpt = head.feed.excerpt().map(str::to_owned);
             let posted = Posted { head: Arc::new(head.as_ref().clone()), bytes };
             if matches!(load, Load::Snapshot { .. }) || self.holds_whole(head) {
                 self.offer_whole(board, posted.clone());
@@ -300,6 +327,14 @@ impl Lane {
     }
 
     fn tell_one(&mut self, event: Event, history: &History, now: Instant, wall: Timestamp) {
+        self.is_heard |= match &event {
+            Event::UpToDate | Event::Refused(_) | Event::Failed | Event::Switched { .. } => true,
+            Event::Started { .. }
+            | Event::ModelStarted { .. }
+            | Event::ModelFinished { .. }
+            | Event::Lied { .. }
+            | Event::Mismatch { .. } => false,
+        };
         let feed = &self.feed;
         match event {
             Event::Started { mode, to } => {

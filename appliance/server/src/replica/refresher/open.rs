@@ -7,7 +7,7 @@ use futures_util::stream::FuturesUnordered;
 use storebox_proto::feed::Position;
 use storebox_proto::feed::registry::ESTATE;
 use storebox_proto::ids::FeedId;
-use storebox_proto::sync::fetch::{self, Fetch};
+use storebox_proto::sync::fetch::{self, Fetch, Wish};
 use tokio::sync::{mpsc, watch};
 
 use super::lane::Lane;
@@ -60,6 +60,7 @@ impl Refresher {
             options,
             dir: dir.to_owned(),
             lanes: Vec::new(),
+            is_unassigned: false,
             commands,
             statuses,
             work: FuturesUnordered::new(),
@@ -67,7 +68,12 @@ impl Refresher {
         };
         // The estate first: it may define models of the others.
         let estate: FeedId = ESTATE.parse().expect("the name of a built-in feed");
-        let lane = refresher.open_lane(&estate)?;
+        let mut lane = refresher.open_lane(&estate)?;
+        if lane.machine.position().is_none() && refresher.options.member.is_some() {
+            refresher.is_unassigned = true;
+            // Without waiting: all other feeds wait for this answer.
+            lane.machine.handle_wish(Wish::Incremental);
+        }
         refresher.lanes.push(lane);
         if readers.look_for_models() {
             let registry = readers.registry();
@@ -105,9 +111,13 @@ impl Refresher {
             order,
         };
         let keys = self.options.keys.clone();
-        let machine = Fetch::new(feed.clone(), keys, options, position);
+        let extent = match &self.options.member {
+            Some((node, site)) => self.readers.extent(feed, node, site),
+            None => feed.clone(),
+        };
+        let machine = Fetch::new(extent.clone(), keys, options, position);
         self.readers.add(feed.clone(), opened.store.reader());
-        let lane = Lane::new(opened.store, machine, segments, &self.dir);
+        let mut lane = Lane::new(opened.store, extent, machine, segments, &self.dir);
         lane.post_remembered(&self.board, &self.options.keys);
         Ok(lane)
     }

@@ -1,9 +1,10 @@
+mod excerpts;
 mod tiers;
 mod world;
 
 use std::time::Duration;
 
-use storebox_proto::feed::{IndexKind, SignedHead};
+use storebox_proto::feed::{IndexKind, Position, SignedHead};
 use storebox_proto::sync::fetch::{Mode, Wish};
 
 use self::world::{HeadOffice, Line, Shop, all, feed, key, model, options, price_of, timed};

@@ -9,10 +9,11 @@ use serde::Serialize;
 use storebox_proto::feed::Position;
 use storebox_proto::ids::{FeedId, Hash32};
 use storebox_proto::limits::LONG_POLL_MAX;
+use storebox_proto::skew;
 
 use storebox_proto::seal::answer::Answer;
 
-use crate::pass::Pass;
+use crate::pass::{Pass, version};
 
 use super::{HeadWish, SIGNED_HEAD_BYTES_MAX, SourceError, SourceRefused};
 use crate::trust::line::Line;
@@ -66,6 +67,7 @@ impl HttpSource {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(CONNECT_MAX)
+            .default_headers(version())
             .tcp_keepalive(KEEPALIVE_AFTER)
             .tcp_keepalive_interval(KEEPALIVE_EVERY)
             .tcp_keepalive_retries(KEEPALIVE_MISSED_MAX);
@@ -156,7 +158,13 @@ impl HttpSource {
     async fn get(&self, url: &Url, timeout: Duration) -> Result<Response, SourceError> {
         let request = self.client.get(url.clone()).timeout(timeout);
         let request = request.header(AUTHORIZATION, self.shown("GET", url, &[]));
-        request.send().await.map_err(unreachable(url))
+        let response = request.send().await.map_err(unreachable(url))?;
+        // A cache in between keeps what it wants of the head.
+        if let Some(said) = response.headers().get(skew::HEADER) {
+            skew::check(skew::API, Some(said.as_bytes()))
+                .map_err(|skew| SourceError::Skew { url: url.to_string(), skew })?;
+        }
+        Ok(response)
     }
 
     fn shown(&self, method: &str, url: &Url, body: &[u8]) -> HeaderValue {

@@ -1,15 +1,22 @@
 //! An FTP server (RFC 959, RFC 2428): what three verbs need of it, in passive mode only.
+//! With `ftps:`, both connections are turned to TLS before anything is said on them (RFC 4217); a server that does not
+//! do so gets no password.
 //!
 //! A connection for each file: servers drop idle ones without a word, and few files are fetched at a time.
 //! The data connection goes to the host that the control connection goes to, whatever the server names: one that
 //! names another host is refused, since it could make this box knock anywhere on the LAN.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::place::FtpServer;
 use super::{CONNECT_MAX, StorageError};
@@ -23,14 +30,28 @@ const SILENT_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 /// Appended to the name of a file that is being written.
 const PART: &str = ".part";
 
+/// By whom a server is believed over TLS, and as whom.
+#[derive(Clone)]
+pub(super) struct Secure {
+    pub(super) config: Arc<ClientConfig>,
+    pub(super) name: ServerName<'static>,
+}
+
+/// A connection, over TLS or not.
+trait Cable: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Cable for T {}
+
 #[derive(Clone)]
 pub(super) struct Ftp {
     server: FtpServer,
+    secure: Option<Secure>,
 }
 
 /// One control connection.
 struct Session {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Cable>>,
+    secure: Option<Secure>,
     host: IpAddr,
     at: String,
 }
@@ -41,8 +62,8 @@ struct Reply {
 }
 
 impl Ftp {
-    pub(super) fn new(server: FtpServer) -> Self {
-        Self { server }
+    pub(super) fn new(server: FtpServer, secure: Option<Secure>) -> Self {
+        Self { server, secure }
     }
 
     pub(super) async fn read(
@@ -51,16 +72,21 @@ impl Ftp {
         bytes_max: usize,
     ) -> Result<Option<Bytes>, StorageError> {
         let mut session = self.enter(path).await?;
-        let mut data = session.passive().await?;
+        let data = session.passive().await?;
         let reply = session.ask(&format!("RETR {}", self.path(path))).await?;
         if reply.code == 550 {
             return Ok(None);
         }
         session.accept(&reply, 100..200)?;
+        let mut data = session.turn(Box::new(data)).await?;
         let mut body = BytesMut::new();
         loop {
             let read = timeout(SILENT_MAX, data.read_buf(&mut body)).await;
-            let read = read.map_err(|_| session.late())?.map_err(|error| session.broken(error))?;
+            let read = match read.map_err(|_| session.late())? {
+                // Many servers end TLS without a word; what was cut off has another hash.
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => 0,
+                read => read.map_err(|error| session.broken(error))?,
+            };
             if body.len() > bytes_max {
                 return Err(StorageError::TooLarge { at: session.at, bytes_max });
             }
@@ -94,9 +120,10 @@ impl Ftp {
             // One that is there already is refused, which is as good.
             session.ask(&format!("MKD {}", &target[..at])).await?;
         }
-        let mut data = session.passive().await?;
+        let data = session.passive().await?;
         let reply = session.ask(&format!("STOR {target}{PART}")).await?;
         session.accept(&reply, 100..200)?;
+        let mut data = session.turn(Box::new(data)).await?;
         let sent = timeout(super::FILE_MAX, data.write_all(bytes)).await;
         sent.map_err(|_| session.late())?.map_err(|error| session.broken(error))?;
         data.shutdown().await.map_err(|error| session.broken(error))?;
@@ -137,7 +164,8 @@ impl Ftp {
 
     async fn enter(&self, path: &str) -> Result<Session, StorageError> {
         let FtpServer { host, port, user, secret, .. } = &self.server;
-        let at = format!("ftp://{host}:{port}{}", self.path(path));
+        let scheme = if self.secure.is_some() { "ftps" } else { "ftp" };
+        let at = format!("{scheme}://{host}:{port}{}", self.path(path));
         let connected = timeout(CONNECT_MAX, TcpStream::connect((host.as_str(), *port))).await;
         let late = |_| StorageError::Late { at: at.clone(), within_s: CONNECT_MAX.as_secs() };
         let broken = |error: std::io::Error| StorageError::Unreachable {
@@ -146,9 +174,14 @@ impl Ftp {
         };
         let stream = connected.map_err(late)?.map_err(broken)?;
         let host = stream.peer_addr().map_err(broken)?.ip();
-        let mut session = Session { stream: BufReader::new(stream), host, at };
+        let stream: Box<dyn Cable> = Box::new(stream);
+        let secure = self.secure.clone();
+        let mut session = Session { stream: BufReader::new(stream), secure, host, at };
         let reply = session.hear().await?;
         session.accept(&reply, 200..300)?;
+        if self.secure.is_some() {
+            session = session.over_tls().await?;
+        }
         let reply = session.ask(&format!("USER {user}")).await?;
         if (300..400).contains(&reply.code) {
             let reply = session.ask(&format!("PASS {secret}")).await?;
@@ -156,8 +189,11 @@ impl Ftp {
         } else {
             session.let_in(&reply)?;
         }
-        let reply = session.ask("TYPE I").await?;
-        session.accept(&reply, 200..300)?;
+        let protect: &[&str] = if self.secure.is_some() { &["PBSZ 0", "PROT P"] } else { &[] };
+        for command in protect.iter().chain(&["TYPE I"]) {
+            let reply = session.ask(command).await?;
+            session.accept(&reply, 200..300)?;
+        }
         Ok(session)
     }
 
@@ -168,6 +204,30 @@ impl Ftp {
 }
 
 impl Session {
+    /// Turns the control connection to TLS.
+    async fn over_tls(mut self) -> Result<Self, StorageError> {
+        let reply = self.ask("AUTH TLS").await?;
+        self.accept(&reply, 200..300)?;
+        // What was said before TLS must not be taken for something said within it.
+        if !self.stream.buffer().is_empty() {
+            return Err(self.broken(ErrorKind::InvalidData.into()));
+        }
+        let Self { stream, secure, host, at } = self;
+        let open: Box<dyn Cable> = Box::new(tokio::io::empty());
+        let session = Self { stream: BufReader::new(open), secure, host, at };
+        let stream = BufReader::new(session.turn(stream.into_inner()).await?);
+        Ok(Self { stream, ..session })
+    }
+
+    /// A connection over TLS, if this server is spoken to so.
+    async fn turn(&self, cable: Box<dyn Cable>) -> Result<Box<dyn Cable>, StorageError> {
+        let Some(Secure { config, name }) = &self.secure else { return Ok(cable) };
+        let connector = TlsConnector::from(Arc::clone(config));
+        let turned = timeout(CONNECT_MAX, connector.connect(name.clone(), cable)).await;
+        let turned = turned.map_err(|_| self.late())?.map_err(|error| self.broken(error))?;
+        Ok(Box::new(turned))
+    }
+
     async fn ask(&mut self, command: &str) -> Result<Reply, StorageError> {
         let line = format!("{command}\r\n");
         let sent = timeout(SILENT_MAX, self.stream.get_mut().write_all(line.as_bytes())).await;

@@ -10,7 +10,7 @@ use crate::trust::line::LineError;
 /// An address with what belongs to it, as it is configured.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// `file:`, `http(s):`, `dav(s):`, `ftp:` or `s3:`, or a path.
+    /// `file:`, `http(s):`, `dav(s):`, `ftp(s):` or `s3:`, or a path.
     pub url: String,
     /// The user, or the id of the access key.
     pub user: String,
@@ -118,6 +118,8 @@ pub struct FtpServer {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// Whether it is spoken to over TLS only.
+    pub secure: bool,
     /// The directory, without slashes at its ends.
     pub root: String,
     /// The user.
@@ -143,8 +145,9 @@ impl fmt::Display for Place {
             Self::S3(Bucket { bucket, prefix, .. }) => {
                 write!(f, "s3://{bucket}/{}", prefix.trim_end_matches('/'))
             }
-            Self::Ftp(FtpServer { host, port, root, .. }) => {
-                write!(f, "ftp://{host}:{port}/{root}")
+            Self::Ftp(FtpServer { host, port, secure, root, .. }) => {
+                let scheme = if *secure { "ftps" } else { "ftp" };
+                write!(f, "{scheme}://{host}:{port}/{root}")
             }
         }
     }
@@ -171,7 +174,7 @@ impl Place {
             "http" | "https" => Ok(Self::Web { url }),
             "dav" | "davs" => dav(settings, refuse),
             "s3" => bucket(&url, settings).map(Self::S3),
-            "ftp" => ftp(&url, settings).map(Self::Ftp),
+            "ftp" | "ftps" => ftp(&url, settings).map(Self::Ftp),
             _ => Err(refuse()),
         }
     }
@@ -217,5 +220,6 @@ fn ftp(url: &Url, settings: Settings) -> Result<FtpServer, PlaceError> {
     if [&user, &secret, &root].iter().any(|text| text.contains(['\r', '\n', '\0'])) {
         return Err(PlaceError::LineBreak { url: url.to_string() });
     }
-    Ok(FtpServer { host, port: url.port().unwrap_or(21), root, user, secret })
+    let (port, secure) = (url.port().unwrap_or(21), url.scheme() == "ftps");
+    Ok(FtpServer { host, port, secure, root, user, secret })
 }

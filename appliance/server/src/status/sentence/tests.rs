@@ -69,6 +69,18 @@ fn a_shop_without_trouble_sells_normally() {
 }
 
 #[test]
+fn definitions_that_break_a_rule_are_told_by_its_name_while_the_shop_sells() {
+    let mut broken = status();
+    broken.broken_rules = vec!["rule \"SRC-32 customers\": here".to_owned()];
+    let found = findings(&broken);
+    let sentence = "The definitions of servers break a rule: rule \"SRC-32 customers\": here";
+    assert_eq!((&*found[0].code, &*found[0].text), ("definitions", sentence));
+    assert_eq!(found[0].level, Level::Notice, "nothing stands still");
+    broken.broken_rules.push("rule \"SRC-33 cash-ups\": there".to_owned());
+    assert_eq!(said(&broken), format!("{sentence}, and 1 rule more"));
+}
+
+#[test]
 fn a_drill_is_told_as_one_and_not_as_a_broken_line() {
     let mut cut = status();
     cut.lines = vec![line("masterdata", false), line("transactions", false)];
@@ -313,6 +325,7 @@ fn arb_status() -> impl Strategy<Value = Status> {
                         epoch: 1,
                         revision: 1,
                         published,
+                        excerpt: None,
                         records: 0,
                         state,
                         last_error,

@@ -34,6 +34,7 @@ pub(super) struct World {
     pub(super) looked: Vec<Duration>,
     pub(super) trace: Vec<String>,
     zero: Instant,
+    answer_after: Duration,
     living: BTreeMap<SocketAddr, NodeId>,
     answers: BTreeMap<(Instant, u64), SocketAddr>,
     last_asked: BTreeMap<SocketAddr, Instant>,
@@ -52,6 +53,7 @@ impl World {
             looked: Vec::new(),
             trace: Vec::new(),
             zero,
+            answer_after: ANSWER_AFTER,
             living: BTreeMap::new(),
             answers: BTreeMap::new(),
             last_asked: BTreeMap::new(),
@@ -60,6 +62,11 @@ impl World {
 
     pub(super) fn alive(&mut self, endpoint: SocketAddr, node: &str) {
         self.living.insert(endpoint, node.parse().unwrap());
+    }
+
+    /// From now on every answer takes so long.
+    pub(super) fn slow(&mut self, time: Duration) {
+        self.answer_after = time;
     }
 
     pub(super) fn dead(&mut self, endpoint: SocketAddr) {
@@ -136,7 +143,7 @@ impl World {
                     let before = self.last_asked.insert(endpoint, self.now);
                     assert!(before.is_none_or(|before| self.now - before >= RETRY_AFTER));
                     self.probes += 1;
-                    self.answers.insert((self.now + ANSWER_AFTER, ticket), endpoint);
+                    self.answers.insert((self.now + self.answer_after, ticket), endpoint);
                 }
             }
         }

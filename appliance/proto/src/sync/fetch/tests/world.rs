@@ -13,6 +13,7 @@ use crate::time::Timestamp;
 /// An author whose segments are arbitrary bytes: the machine does not look into them.
 pub(super) struct World {
     pub(super) key: SigningKey,
+    pub(super) feed: FeedId,
     pub(super) objects: BTreeMap<Hash32, Bytes>,
     pub(super) epoch: u64,
     pub(super) revision: u64,
@@ -45,7 +46,8 @@ impl World {
     pub(super) fn new() -> Self {
         let key = SigningKey::from_bytes(&[7; 32]);
         let (objects, runs) = (BTreeMap::new(), Vec::new());
-        Self { key, objects, epoch: 1, revision: 1, horizon: 1, runs }
+        let feed = "catalogue".parse().unwrap();
+        Self { key, feed, objects, epoch: 1, revision: 1, horizon: 1, runs }
     }
 
     pub(super) fn put(&mut self, text: String) -> (Hash32, u32) {
@@ -85,7 +87,7 @@ impl World {
         });
         Head {
             version: 1,
-            feed: "catalogue".parse().unwrap(),
+            feed: self.feed.clone(),
             epoch: self.epoch,
             revision: self.revision,
             horizon: self.horizon,
