@@ -27,6 +27,8 @@ pub enum Command {
     Keygen(KeygenArgs),
     /// Sign a release and pack it into one file
     Bundle(BundleArgs),
+    /// Say with a key that a bundle may be installed, until a day
+    Approve(ApproveArgs),
     /// Show what a release says about itself
     Inspect(InspectArgs),
     /// Check a release, or compare a disk with it
@@ -179,6 +181,27 @@ pub struct BundleArgs {
     #[arg(long = "file", value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The release to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ApproveArgs {
+    #[arg(long)]
+    pub version: Version,
+    /// The kind of machine, such as x86-64
+    #[arg(long)]
+    pub board: Board,
+    /// The hash of the bundle's manifest, as `rauc info` prints it
+    #[arg(long, value_name = "HASH")]
+    pub manifest: String,
+    /// How long it counts; whoever signs after the first says the same
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=3650))]
+    pub days: u64,
+    /// The secret key that signs
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// The approval; an earlier one of the same bundle keeps its signatures
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
 }

@@ -42,6 +42,8 @@ use tools::{ToolError, Tools};
 const EPOCH: &str = "1760000000";
 /// Which boxes an update is for, in RAUC's words.
 const COMPATIBLE: &str = "storebox-x86-64";
+/// The same, as head office names it.
+const BOARD: &str = "x86-64";
 
 /// Which of Debian's kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

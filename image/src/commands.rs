@@ -1,5 +1,6 @@
 //! The commands, one function each: open what is named, call the library, say what happened.
 
+mod approve;
 mod build;
 mod disk;
 mod provision;
@@ -12,6 +13,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::approval::{CannotSign, NotApproved};
 use crate::args::{Cli, Command};
 use crate::assemble::AssembleError;
 use crate::block::{ListError, Refusal};
@@ -58,6 +60,10 @@ pub enum Failure {
         #[source]
         source: InvalidKey,
     },
+    #[error("approve: {0}")]
+    Approve(#[from] CannotSign),
+    #[error("use {path}, which is there: {source}")]
+    Approval { path: PathBuf, source: NotApproved },
     #[error("make a key")]
     Random(#[source] io::Error),
     #[error("read map {path}; make it with `assemble`")]
@@ -134,6 +140,8 @@ impl Failure {
             | Self::Assemble(_)
             | Self::Key { .. }
             | Self::Random(_)
+            | Self::Approve(_)
+            | Self::Approval { .. }
             | Self::Map { .. }
             | Self::Name(_)
             | Self::Create(_)
@@ -161,6 +169,7 @@ pub fn run(cli: Cli, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Assemble(args) => release::assemble(&args, out),
         Command::Keygen(args) => release::keygen(&args, out),
         Command::Bundle(args) => release::bundle(&args, out),
+        Command::Approve(args) => approve::run(&args, out),
         Command::Inspect(args) => release::inspect(&args, out),
         Command::Verify(args) => disk::verify(&args, out),
         Command::List => disk::list(out),

@@ -21,6 +21,8 @@ pub mod bundle;
 pub mod manifest;
 pub mod signature;
 
+pub mod approval;
+
 pub mod assemble;
 pub mod build;
 pub mod fat;

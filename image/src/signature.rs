@@ -12,6 +12,7 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 pub const SIGNATURE_BYTES: usize = 64;
 pub const KEY_ID_BYTES: usize = 8;
 const DOMAIN: &[u8] = b"storebox release manifest v1\0";
+const APPROVAL_DOMAIN: &[u8] = b"storebox release approval v1\0";
 
 /// Short name of a public key: the start of its hash.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,11 @@ impl ReleaseKey {
         TrustedKey(self.0.verifying_key())
     }
 
+    /// Signs an approval, which no signature of a manifest can be taken for.
+    pub fn sign_approval(&self, approval: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        self.0.sign(&[APPROVAL_DOMAIN, approval].concat()).to_bytes()
+    }
+
     pub fn sign(&self, manifest: &[u8]) -> [u8; SIGNATURE_BYTES] {
         self.0.sign(&signed_bytes(manifest)).to_bytes()
     }
@@ -91,6 +97,14 @@ impl TrustedKey {
         let mut id = [0; KEY_ID_BYTES];
         id.copy_from_slice(&hash.as_bytes()[..KEY_ID_BYTES]);
         KeyId(id)
+    }
+}
+
+impl TrustedKey {
+    /// Whether this key signed this approval.
+    pub fn has_approved(&self, approval: &[u8], signature: &[u8; SIGNATURE_BYTES]) -> bool {
+        let signed = [APPROVAL_DOMAIN, approval].concat();
+        self.0.verify_strict(&signed, &Signature::from_bytes(signature)).is_ok()
     }
 }
 

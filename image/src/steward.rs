@@ -11,6 +11,7 @@
 pub mod announce;
 pub mod confirm;
 pub mod disk;
+pub mod engine;
 pub mod history;
 pub mod papers;
 pub mod settings;
@@ -55,6 +56,8 @@ pub enum Error {
     Failed { program: String, status: ExitStatus, said: String },
     #[error("read what {program} answered: {answer:?}")]
     Answer { program: &'static str, answer: String },
+    #[error("install: {0}")]
+    Engine(String),
     #[error("update: {0}")]
     Refused(#[from] update::Refusal),
     #[error("open the data partition: {0}")]
@@ -100,16 +103,26 @@ impl Places {
         self.run().join("waiting")
     }
 
+    /// Whose word counts about releases; a file of the system, not of the shop.
+    fn approvers(&self) -> PathBuf {
+        self.at("usr/lib/storebox/approvers.toml")
+    }
+
     fn env(&self) -> EnvFile {
         EnvFile::new(self.at("efi/grub/grubenv"))
     }
 
     /// The version of the running release.
     fn version(&self) -> Result<String, Error> {
+        Ok(self.system("IMAGE_VERSION=")?.unwrap_or_else(|| "unknown".to_owned()))
+    }
+
+    /// What the system says of itself.
+    fn system(&self, name: &str) -> Result<Option<String>, Error> {
         let path = self.at("usr/lib/os-release");
         let text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
-        let version = text.lines().find_map(|line| line.strip_prefix("IMAGE_VERSION="));
-        Ok(version.unwrap_or("unknown").trim_matches('"').to_owned())
+        let value = text.lines().find_map(|line| line.strip_prefix(name));
+        Ok(value.map(|value| value.trim_matches('"').to_owned()))
     }
 
     fn cmdline(&self) -> Result<String, Error> {

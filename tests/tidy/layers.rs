@@ -40,6 +40,7 @@ const SERVER: &[(&str, u8, Siblings)] = &[
     ("channel", 6, Siblings::Apart),
     ("drill", 6, Siblings::Apart),
     ("fleet", 6, Siblings::Apart),
+    ("update", 6, Siblings::Apart),
     ("http", 7, Siblings::Apart),
     ("metrics", 8, Siblings::Apart),
     ("role", 9, Siblings::Apart),
@@ -70,11 +71,12 @@ const PROTO: &[(&str, u8, Siblings)] = &[
     ("heartbeat", 2, Siblings::Apart),
     ("query", 1, Siblings::Apart),
     ("rings", 1, Siblings::Apart),
-    ("estate", 2, Siblings::Apart),
+    ("release", 2, Siblings::Apart),
+    ("estate", 3, Siblings::Apart),
     ("seal", 1, Siblings::Apart),
     ("sync", 2, Siblings::Apart),
     ("trust", 2, Siblings::Apart),
-    ("lib", 3, Siblings::Apart),
+    ("lib", 4, Siblings::Apart),
 ];
 
 /// Effects that the protocol crate must not know.

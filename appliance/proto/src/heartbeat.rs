@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::feed::Position;
 use crate::ids::FeedId;
-use crate::limits::{DEVICES_MAX, FEEDS_MAX};
+use crate::limits::{DEVICES_MAX, FEEDS_MAX, RELEASES_MAX};
 use crate::time::Timestamp;
 
 /// The longest text of a heartbeat.
@@ -41,6 +41,40 @@ pub struct Heartbeat {
     pub level: String,
     /// That finding in words.
     pub sentence: String,
+    /// Which release it runs and which it wants; nothing on a machine that is not updated by us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseAt>,
+}
+
+/// Where a box stands with releases.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ReleaseAt {
+    /// The kind of machine.
+    pub board: String,
+    /// The release that runs.
+    pub running: String,
+    /// The one that it is about to get.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<String>,
+    /// `idle`, `fetching`, `held` or `handed-over`.
+    pub state: String,
+    /// Why.
+    pub why: String,
+    /// What failed here and is not tried again by itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<ReleaseFailed>,
+}
+
+/// A release that failed on a box.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseFailed {
+    /// Which.
+    pub version: String,
+    /// `failed`, `fell-back` or `refused`.
+    pub event: String,
+    /// Why.
+    pub why: String,
 }
 
 /// Where a feed of a box stands.
@@ -73,6 +107,9 @@ impl Heartbeat {
                 return Err(Unfit { field, rule: long });
             }
         }
+        if !self.release.as_ref().is_none_or(ReleaseAt::is_fit) {
+            return Err(Unfit { field: "release", rule: long });
+        }
         if self.feeds.len() > FEEDS_MAX {
             return Err(Unfit { field: "feeds", rule: "has more feeds than there may be" });
         }
@@ -80,6 +117,15 @@ impl Heartbeat {
             return Err(Unfit { field: "troubled", rule: "has more devices than there may be" });
         }
         Ok(())
+    }
+}
+
+impl ReleaseAt {
+    fn is_fit(&self) -> bool {
+        let own = [&self.board, &self.running, &self.state, &self.why];
+        let failed = self.failed.iter().flat_map(|one| [&one.version, &one.event, &one.why]);
+        self.failed.len() <= RELEASES_MAX
+            && own.into_iter().chain(&self.wanted).chain(failed).all(|text| is_fit(text))
     }
 }
 
@@ -110,6 +156,7 @@ mod tests {
             troubled: vec!["till-3".to_owned()],
             level: "good".to_owned(),
             sentence: "Selling normally".to_owned(),
+            release: None,
         }
     }
 
@@ -120,6 +167,9 @@ mod tests {
         assert_eq!(long.check().unwrap_err().field, "sentence");
         let lines = Heartbeat { version: "1\n2".to_owned(), ..heartbeat() };
         assert_eq!(lines.check().unwrap_err().field, "version");
+        let why = ReleaseAt { why: "a\nb".to_owned(), ..ReleaseAt::default() };
+        let odd = Heartbeat { release: Some(why), ..heartbeat() };
+        assert_eq!(odd.check().unwrap_err().field, "release");
         let many = Heartbeat { troubled: vec![String::new(); DEVICES_MAX + 1], ..heartbeat() };
         assert_eq!(many.check().unwrap_err().field, "troubled");
     }

@@ -18,6 +18,7 @@ pub mod drill;
 pub mod estate;
 pub mod feed;
 pub mod query;
+pub mod release;
 pub mod rings;
 pub mod seal;
 pub mod sync;

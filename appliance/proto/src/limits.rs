@@ -167,6 +167,15 @@ pub const ROLLOUT_RINGS_MAX: usize = 64;
 /// Sites and boxes that one of them names; rings of one order have their turn together, for larger groups.
 pub const RING_MEMBERS_MAX: usize = 1500;
 
+/// The bundle of a release.
+pub const RELEASE_BYTES_MAX: u64 = 2_000_000_000;
+/// One block of it.
+pub const RELEASE_BLOCK_BYTES_MAX: u32 = 1024 * 1024;
+/// The object that names its blocks.
+pub const RELEASE_INDEX_BYTES_MAX: u32 = 8 * 1024 * 1024;
+/// Releases that are on offer at once.
+pub const RELEASES_MAX: usize = 64;
+
 /// The TXT record of a box, so that its whole announcement fits one packet with room for addresses.
 pub const BEACON_BYTES_MAX: usize = 400;
 /// Entries of a TXT record that are looked at.

@@ -129,6 +129,8 @@ codes! {
     IndexUnknown = "index_unknown", 400, false;
     /// No such record in the generation that answered.
     RecordUnknown = "record_unknown", 404, false;
+    /// No release has this id.
+    ReleaseUnknown = "release_unknown", 404, false;
     /// No feed of this name.
     FeedUnknown = "feed_unknown", 404, false;
     /// No such segment or manifest here (any more).

@@ -4,6 +4,7 @@
 mod documents;
 mod drill;
 mod keep;
+mod release;
 mod seal;
 mod trust;
 
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 pub use drill::Drill;
 pub use keep::Keep;
+pub use release::Release;
 pub use seal::{Login, Seal, SealScope};
 pub use trust::{Enrol, Join, JoinWay, Opening, Site, Whom};
 
@@ -69,6 +71,9 @@ pub enum Command {
     /// Cut the line to head office on purpose for some minutes, and report what worked without it (role store).
     #[command(subcommand)]
     Drill(Drill),
+    /// Offer releases to boxes, ring by ring (role main).
+    #[command(subcommand)]
+    Release(Release),
     /// What a box keeps, as a whole.
     #[command(flatten)]
     Keep(Keep),

@@ -23,7 +23,7 @@ pub use proxy::{Proxy, ProxyUrl};
 pub use secret::{Login, Seal, Secrets};
 pub use sections::{
     Discovery, Http, InvalidKey, KeyText, Level, Log, Machine, Main, Masterdata, Mode, Outbox,
-    RequestLogging, Role, Sink, TerminalDefaults, Traces, Webhooks,
+    RequestLogging, Role, Sink, TerminalDefaults, Traces, Update, Webhooks,
 };
 pub use source::{Mirror, Peers, Publish, Require, Source};
 pub use trust::{Browser, Tls};
@@ -98,6 +98,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// What is below the box.
     pub machine: Machine,
+    /// How it gets releases (role `store`).
+    pub update: Update,
     /// Where it is told how sales travelled.
     pub traces: Traces,
     /// What is logged.
@@ -133,6 +135,7 @@ impl Default for Config {
             request_log: RequestLogging::default(),
             webhooks: Webhooks::default(),
             machine: Machine::default(),
+            update: Update::default(),
             traces: Traces::default(),
             log: Log::default(),
         }

@@ -40,6 +40,7 @@ pub mod supervise;
 pub mod terminal;
 pub mod tiers;
 pub mod trust;
+pub mod update;
 pub mod uplink;
 pub mod valve;
 pub mod webhook;

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::chronicle::Keeper;
 use crate::config::{Config, Role};
 use crate::drill::Drills;
+use crate::fleet::Roll;
 use crate::http::live::Live;
 use crate::http::rate::Rates;
 use crate::http::sealed::Sealing;
@@ -153,7 +154,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
     supervisor.spawn_owner("seals", |stop| seals.clone().run(stop));
     let sealing = Sealing::new(seals.clone(), &config.seal);
     let (lines, valve) = (trust.lines(config), Valve::default());
-    let line = role::open_line(config, &lines)?;
+    let (line, roll) = (role::open_line(config, &lines)?, Roll::open(&config.data_dir));
     let basics = Basics {
         config,
         key: &key,
@@ -166,6 +167,7 @@ async fn build(config: &Config, supervisor: &Supervisor) -> Result<Built, NodeEr
         valve: &valve,
         customer: customer.as_ref(),
         vault: &vault,
+        roll: &roll,
         supervisor,
     };
     let mut routers = role::start(&basics, &mut panel).await?;

@@ -7,7 +7,9 @@ mod channels;
 mod feed;
 mod machine;
 mod memory;
+mod office;
 mod sentence;
+mod update;
 
 use std::fmt;
 use std::future::Future;
@@ -25,9 +27,13 @@ use crate::supervise::Supervisor;
 use crate::tiers::SourceStatus;
 pub use channels::{ChannelsStatus, HookStatus, PushFigures};
 pub use feed::FeedStatus;
-pub use machine::{MachineStatus, SlotStatus, SlotsStatus, UpdateLine, report as report_machine};
+pub use machine::{
+    MachineStatus, SlotStatus, SlotsStatus, UpdateLine, read_slots, report as report_machine,
+};
 use memory::LineMemory;
+pub use office::{DeliveryStatus, LedgerStatus};
 pub use sentence::{Finding, Level, PROXY, findings};
+pub use update::{Failed, UpdateStatus};
 
 /// Why a box is not ready that is on its way out.
 const STOPPING: &str = "the box is stopping";
@@ -100,6 +106,9 @@ pub struct Status {
     /// The machine below it.
     #[serde(default)]
     pub machine: MachineStatus,
+    /// Where it stands with releases; nothing on a machine that is not updated by us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<UpdateStatus>,
     /// Its clients; for the operator only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clients: Vec<ClientStatus>,
@@ -152,37 +161,6 @@ pub struct OutboxStatus {
     /// The disk failed: nothing is taken until the box starts again.
     #[serde(default)]
     pub failed: bool,
-}
-
-/// The ledger of a main server.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LedgerStatus {
-    /// Transactions in it.
-    pub settled: u64,
-    /// Transactions that were refused or are in conflict.
-    pub refused: u64,
-}
-
-/// A way of settled transactions to a system of the company.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DeliveryStatus {
-    /// Its name.
-    pub id: String,
-    /// `postgres`, `nats`, `http` or `files`.
-    pub to: String,
-    /// The last position of the ledger that is there.
-    pub position: u64,
-    /// Transactions to go.
-    pub behind: u64,
-    /// Transactions delivered since the box started.
-    pub delivered: u64,
-    /// Transactions that are not taken there and wait for a person.
-    pub aside: u64,
-    /// Why the last attempt failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failing: Option<String>,
 }
 
 /// The line to another server.
@@ -312,6 +290,7 @@ impl Status {
         self.clients.clear();
         self.trust = None;
         self.machine.slots.iter_mut().for_each(|slots| slots.updates.clear());
+        self.update.iter_mut().for_each(|update| update.failed.clear());
         self.drill.iter_mut().for_each(|drill| drill.by.clear());
         self.tasks.clear();
         if let Some(channels) = &mut self.channels {
@@ -440,6 +419,7 @@ impl Panel {
             sources: Vec::new(),
             devices: Vec::new(),
             machine: MachineStatus::default(),
+            update: None,
             clients: Vec::new(),
             tasks: inner.supervisor.tasks().into_iter().map(TaskLine::from).collect(),
         };

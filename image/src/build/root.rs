@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::tools::{self, Tools, Work};
-use super::{BuildError, COMPATIBLE, EPOCH, Inputs, copy, io_error, list, recipe, write};
+use super::{BOARD, BuildError, COMPATIBLE, EPOCH, Inputs, copy, io_error, list, recipe, write};
 use crate::layout::Layout;
 
 const PROGRAMS: [&str; 2] = ["storebox", "storebox-image"];
@@ -37,6 +37,10 @@ pub(super) fn lay_out(
         install(&inputs.programs.join(program), &root.join("usr/bin").join(program), 0o755)?;
     }
     copy(&inputs.keys.join("ca.cert.pem"), &root.join("etc/rauc/ca.cert.pem"))?;
+    let approvers = inputs.keys.join("approvers.toml");
+    if approvers.exists() {
+        copy(&approvers, &root.join("usr/lib/storebox/approvers.toml"))?;
+    }
     write(&root.join(PACKAGES), installed)?;
     Ok(root)
 }
@@ -64,7 +68,9 @@ fn units(inputs: &Inputs, root: &Path) -> Result<(), BuildError> {
 /// What `os-release` says beside what Debian wrote there.
 fn version_lines(inputs: &Inputs) -> String {
     let (version, min) = (inputs.version, inputs.min_version);
-    format!("IMAGE_ID=storebox\nIMAGE_VERSION={version}\nSTOREBOX_MIN_VERSION={min}\n")
+    format!(
+        "IMAGE_ID=storebox\nIMAGE_VERSION={version}\nSTOREBOX_MIN_VERSION={min}\nSTOREBOX_BOARD={BOARD}\n"
+    )
 }
 
 /// Makes users and links, writes the version down, takes away what no box needs.

@@ -21,6 +21,9 @@ struct Told {
     version: String,
     slots: Vec<ToldSlot>,
     updates: Vec<history::Line>,
+    /// How far an update is that is being written, in percent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    installing: Option<u8>,
 }
 
 #[derive(Serialize)]
@@ -34,12 +37,17 @@ struct ToldSlot {
 
 /// Writes the copy; a box that cannot goes on, and its console says why.
 pub fn publish(places: &Places) {
-    if let Err(error) = write(places) {
+    publish_while(places, None);
+}
+
+/// The same while an update is being written, so many percent of it.
+pub fn publish_while(places: &Places, installing: Option<u8>) {
+    if let Err(error) = write(places, installing) {
         announce::on_console(places, &format!("the service does not hear of the slots: {error}"));
     }
 }
 
-fn write(places: &Places) -> Result<(), Error> {
+fn write(places: &Places, installing: Option<u8>) -> Result<(), Error> {
     let state = load_env(&places.env())?.state();
     let mut updates = history::load(places)?;
     updates.reverse();
@@ -49,6 +57,7 @@ fn write(places: &Places) -> Result<(), Error> {
         version: places.version()?,
         slots: Slot::BOTH.into_iter().map(|slot| told(&state, slot)).collect(),
         updates,
+        installing,
     };
     let path = places.run().join("slots.json");
     let text = serde_json::to_vec(&told).expect("texts and numbers are JSON");
@@ -99,7 +108,7 @@ mod tests {
         for event in [Event::Installed, Event::Confirmed] {
             history::note(&places, event, "1.4.0", "aa", "").unwrap();
         }
-        write(&places).unwrap();
+        write(&places, None).unwrap();
         let path = dir.path().join("run/storebox-box/slots.json");
         let told: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         assert_eq!((&told["running"], &told["version"]), (&"B".into(), &"1.4.0".into()), "{told}");

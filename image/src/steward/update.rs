@@ -6,20 +6,32 @@
 //!
 //! Never: an update over a way back that has not proved itself; an older release unless a person
 //! asks for it; a release that fell back once, unless a person asks for it; a restart while the shop
-//! sells (the timer of `storebox-update` is the window).
+//! sells (the timer of `storebox-update` is the window), or while the service says that something
+//! is in the way. A service that died says nothing any more: an update may be what mends it.
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
+use super::engine::{Engine, Progress};
 use super::history::{self, Event};
 use super::{Error, Places, announce, io_error, run, slots};
+use crate::approval::{APPROVAL_BYTES_MAX, Approval, Approvers, NotApproved, Wanted};
 use crate::manifest::Version;
 
 const ENDING: &str = "raucb";
 /// A stick with more entries was not made for a box.
 const ENTRIES_MAX: usize = 1000;
+/// Beside the updates: why nothing is to be installed now, as the service says.
+const HOLD: &str = "hold";
+/// The service writes its note anew before this is over.
+const HOLD_FRESH: Duration = Duration::from_secs(3600);
+const HOLD_CHARS_MAX: usize = 200;
+/// Between two words on the console about a slot that is being written.
+const TOLD_PERCENT: u8 = 20;
 const STICK_OPTIONS: &str = "--options=ro,noexec,nosuid,nodev";
 
 /// What a person may ask for beside the usual.
@@ -46,6 +58,10 @@ pub enum Refusal {
     FellBack { version: Version },
     #[error("{path} is not believed: {why}")]
     NotBelieved { path: String, why: String },
+    #[error("{version} may not be installed: {why}")]
+    NotApproved { version: Version, why: NotApproved },
+    #[error("the list of approvers is damaged: {why}")]
+    Approvers { why: String },
 }
 
 /// What RAUC says about a file whose signature holds.
@@ -58,6 +74,10 @@ struct Info {
 
 /// Installs what is there, if it is wanted. Says whether the box is to restart.
 pub fn update(places: &Places, named: Option<&Path>, wish: Wish) -> Result<bool, Error> {
+    if let Some(why) = held(places).filter(|_| named.is_none()) {
+        announce::on_console(places, &format!("no update now: {why}"));
+        return Ok(false);
+    }
     let stick = Stick::mount(places);
     let mut candidates: Vec<PathBuf> = named.map(Path::to_owned).into_iter().collect();
     if named.is_none() {
@@ -90,19 +110,33 @@ fn install(places: &Places, path: &Path, wish: Wish) -> Result<(), Error> {
     if !places.confirmed().exists() {
         return Err(Refusal::Unconfirmed.into());
     }
-    let info = inspect(path)?;
+    let info = inspect(path).inspect_err(|error| {
+        if let Error::Refused(refusal) = error {
+            let _ = note_refused(places, &version_in(path), "", &refusal.to_string());
+        }
+    })?;
     let version: Version = info
         .version
         .parse()
         .map_err(|_| Error::Answer { program: "rauc info", answer: info.version.clone() })?;
-    if let Err(refusal) = wanted(places, version, &info.hash, wish) {
-        let refused = Event::Refused;
-        history::note(places, refused, &info.version, &info.hash, &refusal.to_string())?;
+    let wanted = wanted(places, version, &info.hash, wish)
+        .and_then(|()| approved(places, path, version, &info.hash));
+    if let Err(refusal) = wanted {
+        note_refused(places, &info.version, &info.hash, &refusal.to_string())?;
         return Err(refusal.into());
     }
     history::note(places, Event::Installing, &info.version, &info.hash, "")?;
     announce::on_console(places, &format!("installing release {version}"));
-    if let Err(error) = run("rauc", &[Path::new("install"), path]) {
+    let mut told = 0;
+    let mut tell = |progress: &Progress| {
+        slots::publish_while(places, Some(progress.percent));
+        if progress.percent >= told {
+            told = progress.percent.saturating_add(TOLD_PERCENT);
+            let Progress { percent, words } = progress;
+            announce::on_console(places, &format!("{percent} %: {words}"));
+        }
+    };
+    if let Err(error) = Engine::of_the_system().install(path, &info.hash, &mut tell) {
         history::note(places, Event::Failed, &info.version, &info.hash, &error.to_string())?;
         slots::publish(places);
         return Err(error);
@@ -111,6 +145,64 @@ fn install(places: &Places, path: &Path, wish: Wish) -> Result<(), Error> {
     slots::publish(places);
     announce::on_console(places, &format!("release {version} is installed and starts next"));
     Ok(())
+}
+
+/// Whether enough people want exactly this bundle installed; where nobody is named, RAUC's word is enough.
+fn approved(places: &Places, path: &Path, version: Version, hash: &str) -> Result<(), Refusal> {
+    let damaged = |why: String| Refusal::Approvers { why };
+    let approvers = match fs::read_to_string(places.approvers()) {
+        Ok(text) => Approvers::parse(&text).map_err(|error| damaged(error.to_string()))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(damaged(error.to_string())),
+    };
+    let board = places.system("STOREBOX_BOARD=").ok().flatten().unwrap_or_default();
+    let wanted = Wanted { board: &board, version, manifest: hash };
+    read_approval(path)
+        .and_then(|approval| approvers.check(&approval, &wanted, history::now()))
+        .map_err(|why| Refusal::NotApproved { version, why })
+}
+
+fn read_approval(bundle: &Path) -> Result<Approval, NotApproved> {
+    let path = bundle.with_extension("approval");
+    let file = fs::File::open(&path).map_err(|_| NotApproved::Missing)?;
+    let mut bytes = Vec::new();
+    let read = file.take(APPROVAL_BYTES_MAX).read_to_end(&mut bytes);
+    read.map_err(|_| NotApproved::Unreadable)?;
+    Approval::parse(&bytes)
+}
+
+/// Writes a refusal down, once however often it is met.
+fn note_refused(places: &Places, version: &str, hash: &str, why: &str) -> Result<(), Error> {
+    let lines = history::load(places)?;
+    let is_same = |line: &history::Line| {
+        (line.event, line.version.as_str(), line.manifest.as_str())
+            == (Event::Refused, version, hash)
+    };
+    if lines.last().is_some_and(is_same) {
+        return Ok(());
+    }
+    history::note(places, Event::Refused, version, hash, why)?;
+    slots::publish(places);
+    Ok(())
+}
+
+/// The version in the name that the service has given a bundle.
+fn version_in(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let last = stem.rsplit('-').next().unwrap_or_default();
+    last.parse::<Version>().map_or_else(|_| "unknown".to_owned(), |version| version.to_string())
+}
+
+/// Why nothing is to be installed now, as long as the service says so.
+#[expect(clippy::disallowed_methods, reason = "compared with a file's time of the same clock")]
+fn held(places: &Places) -> Option<String> {
+    let path = places.updates().join(HOLD);
+    let written = fs::metadata(&path).ok()?.modified().ok()?;
+    let now = SystemTime::now();
+    let age = now.duration_since(written).or_else(|_| written.duration_since(now)).ok()?;
+    let why = fs::read_to_string(&path).ok().filter(|_| age < HOLD_FRESH)?;
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    Some(why.trim().chars().map(plain).take(HOLD_CHARS_MAX).collect())
 }
 
 fn wanted(places: &Places, version: Version, hash: &str, wish: Wish) -> Result<(), Refusal> {
@@ -214,6 +306,7 @@ pub fn tidy(places: &Places) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signature::ReleaseKey;
 
     fn places(version: &str) -> (tempfile::TempDir, Places) {
         let dir = tempfile::tempdir().unwrap();
@@ -246,6 +339,76 @@ mod tests {
         let file = dir.path().join("next.raucb");
         let refused = update(&places, Some(&file), Wish::default()).unwrap_err();
         assert!(matches!(refused, Error::Refused(Refusal::Unconfirmed)), "{refused}");
+    }
+
+    #[test]
+    fn where_approvers_are_named_a_bundle_needs_their_word_beside_it() {
+        let (dir, places) = places("1.4.0");
+        let release = dir.path().join("usr/lib/os-release");
+        fs::write(&release, "IMAGE_VERSION=1.4.0\nSTOREBOX_BOARD=x86-64\n").unwrap();
+        let bundle = dir.path().join("storebox-x86-64-1.5.0.raucb");
+        let (version, hash) = ("1.5.0".parse::<Version>().unwrap(), "ab".repeat(32));
+        let ask = || approved(&places, &bundle, version, &hash);
+        assert_eq!(ask(), Ok(()), "nobody is named");
+        let keys = [1, 2].map(|number| ReleaseKey::from_seed([number; 32]));
+        let [first, second] = keys.each_ref().map(|key| key.public().to_string());
+        fs::create_dir_all(places.approvers().parent().unwrap()).unwrap();
+        let list = format!("threshold = 2\nkeys = [{first:?}, {second:?}]\n");
+        fs::write(places.approvers(), list).unwrap();
+        let refused = |why| Err(Refusal::NotApproved { version, why });
+        assert_eq!(ask(), refused(NotApproved::Missing));
+        let mut approval = Approval {
+            board: "x86-64".parse().unwrap(),
+            version,
+            manifest: hash.clone(),
+            expires: history::now() + 86_400,
+            signatures: Vec::new(),
+        };
+        let beside = dir.path().join("storebox-x86-64-1.5.0.approval");
+        for (key, wanted) in
+            keys.iter().zip([refused(NotApproved::TooFew { valid: 1, threshold: 2 }), Ok(())])
+        {
+            approval.sign(key).unwrap();
+            fs::write(&beside, serde_json::to_vec(&approval).unwrap()).unwrap();
+            assert_eq!(ask(), wanted);
+        }
+        fs::write(&beside, b"{").unwrap();
+        assert_eq!(ask(), refused(NotApproved::Unreadable));
+        fs::write(places.approvers(), "threshold = 0\nkeys = []\n").unwrap();
+        assert!(matches!(ask(), Err(Refusal::Approvers { .. })), "a damaged list lets nothing in");
+    }
+
+    #[test]
+    fn what_the_service_holds_up_waits_and_a_service_that_died_holds_nothing_up() {
+        let (dir, places) = places("1.4.0");
+        assert_eq!(held(&places), None);
+        let note = dir.path().join("var/lib/storebox-updates/hold");
+        fs::create_dir_all(note.parent().unwrap()).unwrap();
+        fs::write(&note, "3 transactions have\nto reach head office first\n").unwrap();
+        let why = held(&places).unwrap();
+        assert_eq!(why, "3 transactions have to reach head office first");
+        assert!(!update(&places, None, Wish::default()).unwrap(), "nothing was looked at");
+        let by_hand = update(&places, Some(Path::new("/x.raucb")), Wish::default());
+        assert!(matches!(by_hand, Err(Error::Refused(Refusal::Unconfirmed))), "a person decides");
+        let file = fs::File::options().write(true).open(&note).unwrap();
+        for hours in [2, 20_000] {
+            let then = fs::metadata(&note).unwrap().modified().unwrap();
+            file.set_modified(then - Duration::from_secs(hours * 3600)).unwrap();
+            assert_eq!(held(&places), None);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_written_down_once_with_the_version_in_the_name() {
+        let (_dir, places) = places("1.4.0");
+        let bundle = Path::new("/var/lib/storebox-updates/storebox-x86-64-1.5.0.raucb");
+        assert_eq!(version_in(bundle), "1.5.0");
+        assert_eq!(version_in(Path::new("/media/update.raucb")), "unknown");
+        for _ in 0..3 {
+            note_refused(&places, "1.5.0", "", "not believed").unwrap();
+        }
+        note_refused(&places, "1.5.1", "", "not believed").unwrap();
+        assert_eq!(history::load(&places).unwrap().len(), 2);
     }
 
     #[test]

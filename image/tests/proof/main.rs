@@ -4,6 +4,7 @@
 
 mod depot;
 
+mod bus;
 mod damage;
 mod files;
 mod loops;

@@ -30,12 +30,12 @@ kill $service
 const MANIFEST: &str = "[update]\ncompatible=storebox-x86-64\nversion=2.0.0\n\
     [image.kernel]\nfilename=kernel.img\n[image.rootfs]\nfilename=rootfs.img\n";
 
-struct Machine {
-    depot: Depot,
+pub(crate) struct Machine {
+    pub(crate) depot: Depot,
 }
 
 impl Machine {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let machine = Self { depot: Depot { dir: tempfile::tempdir().unwrap() } };
         fs::create_dir_all(machine.path("content")).unwrap();
         machine.write("content/kernel.img", vec![0x4b; 8192]);
@@ -70,11 +70,11 @@ impl Machine {
         )
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.depot.path(name)
     }
 
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
         fs::write(self.path(name), bytes).unwrap();
     }
 
@@ -98,7 +98,7 @@ impl Machine {
     }
 
     /// The good update, and those that no box may take.
-    fn bundles(&self) {
+    pub(crate) fn bundles(&self) {
         self.key("");
         self.key("strange-");
         self.bundle("", "update.raucb");
@@ -113,7 +113,7 @@ impl Machine {
     }
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n")
 }
 

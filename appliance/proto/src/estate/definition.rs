@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{channel, excerpt};
+use crate::release::{self, Release};
 use crate::rings::{self, Ring};
 
 /// What is wrong with a definition, and where.
@@ -27,6 +28,9 @@ pub fn check(model: &str, fields: &Map<String, Value>) -> Result<(), DefinitionF
     match model {
         excerpt::EXCERPT => excerpt::Excerpt::read(fields).map(drop),
         rings::MODEL => Ring::read(fields)
+            .map(drop)
+            .map_err(|fault| DefinitionFault::new(fault.field, fault.rule)),
+        release::MODEL => Release::read(fields)
             .map(drop)
             .map_err(|fault| DefinitionFault::new(fault.field, fault.rule)),
         _ => channel::check(model, fields),

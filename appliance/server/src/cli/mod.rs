@@ -19,6 +19,7 @@ mod masterdata;
 mod outbox;
 mod paint;
 mod reference;
+mod release;
 mod seal;
 mod site;
 mod status;
@@ -215,6 +216,7 @@ fn dispatch(args: Args) -> Result<ExitCode, CommandError> {
         | Command::Key
         | Command::LogLevel { .. }
         | Command::Drill(_)
+        | Command::Release(_)
         | Command::Import { .. }
         | Command::Publish { .. }
         | Command::Adopt { .. }
@@ -253,6 +255,7 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
         | Command::Reference => Ok(()),
         Command::LogLevel { settings, minutes } => levels::run(data_dir, settings, minutes).await,
         Command::Drill(what) => drill::run(data_dir, what).await,
+        Command::Release(what) => release::run(data_dir, what).await,
         Command::Status { json } => status::show(data_dir, json).await,
         Command::Key => {
             say(&key::public_text(&key::open(data_dir)?));

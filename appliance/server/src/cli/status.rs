@@ -7,7 +7,7 @@ use storebox_proto::time::ClockConfidence;
 use super::client::Control;
 use super::paint::paint;
 use super::{CommandError, say};
-use crate::status::{Level, Status};
+use crate::status::{Level, Status, UpdateStatus};
 use crate::tiers::SourceStatus;
 
 /// Shows the status of the running box.
@@ -53,6 +53,7 @@ fn screen(status: &Status) -> String {
             device.kind, device.id, device.state
         ));
     }
+    lines.extend(status.update.as_ref().map(update));
     for client in &status.clients {
         let seen = client.last_seen.map_or("not yet".to_owned(), |seen| seen.to_string());
         lines.push(format!("{:<8} {:<24} last seen {seen}", client.kind, client.name));
@@ -85,6 +86,20 @@ fn doors(status: &Status, lines: &mut Vec<String>) {
             trust.slips_open, trust.requests_waiting, trust.struck
         ),
     });
+}
+
+fn update(update: &UpdateStatus) -> String {
+    let UpdateStatus { running, board, state, wanted, why, bytes, have_bytes, .. } = update;
+    let megabytes = |bytes: &u64| bytes.div_ceil(1 << 20);
+    let coming = match wanted {
+        Some(wanted) if state == "fetching" => {
+            format!(", {wanted}: {} of {} MB are here", megabytes(have_bytes), megabytes(bytes))
+        }
+        Some(wanted) => format!(", {wanted} is {}", state.replace('-', " ")),
+        None => String::new(),
+    };
+    let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+    format!("release {running} ({board}){coming}{why}")
 }
 
 fn source(source: &SourceStatus) -> String {

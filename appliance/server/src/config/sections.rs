@@ -344,6 +344,43 @@ impl Default for Machine {
     }
 }
 
+/// How the box gets releases (role `store`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Update {
+    /// What says which system this is.
+    pub release_file: PathBuf,
+    /// Where the steward looks for updates.
+    pub folder: PathBuf,
+    /// When the shop is closed.
+    pub window: Window,
+    /// So many transactions that head office has not settled hold no update up.
+    pub unsettled_max: u64,
+    /// A hawkBit server that takes the place of head office's releases; empty: none.
+    pub hawkbit_url: String,
+    /// Its tenant.
+    pub hawkbit_tenant: String,
+    /// Holds the token by which it knows this box.
+    pub hawkbit_token_file: PathBuf,
+    /// Holds the authorities that vouch for it; empty: those of this machine.
+    pub hawkbit_ca_file: PathBuf,
+}
+
+impl Default for Update {
+    fn default() -> Self {
+        Self {
+            release_file: PathBuf::from("/usr/lib/os-release"),
+            folder: PathBuf::from("/var/lib/storebox-updates"),
+            window: "00:00-05:00".parse().expect("a literal that is a window"),
+            unsettled_max: 0,
+            hawkbit_url: String::new(),
+            hawkbit_tenant: "DEFAULT".to_owned(),
+            hawkbit_token_file: PathBuf::new(),
+            hawkbit_ca_file: PathBuf::new(),
+        }
+    }
+}
+
 /// Where it is told how sales travelled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

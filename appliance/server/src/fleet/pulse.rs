@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use storebox_proto::feed::Position;
-use storebox_proto::heartbeat::{FeedAt, Heartbeat, TEXT_CHARS_MAX};
-use storebox_proto::limits::DEVICES_MAX;
+use storebox_proto::heartbeat::{FeedAt, Heartbeat, ReleaseAt, ReleaseFailed, TEXT_CHARS_MAX};
+use storebox_proto::limits::{DEVICES_MAX, RELEASES_MAX};
 use tokio_util::sync::CancellationToken;
 
 use crate::env;
 use crate::replica::refresher::chain;
 use crate::replica::source::{HttpSource, SourceError};
-use crate::status::{Level, Panel, Status};
+use crate::status::{Failed, Level, Panel, Status, UpdateStatus};
 
 /// Between two heartbeats of a box of which nothing else is to be said.
 pub const EVERY: Duration = Duration::from_secs(30);
@@ -78,6 +78,7 @@ fn differs(last: &Heartbeat, now: &Heartbeat) -> bool {
         || last.troubled != now.troubled
         || last.quarantined != now.quarantined
         || last.feeds != now.feeds
+        || last.release != now.release
 }
 
 fn heartbeat(status: &Status) -> Heartbeat {
@@ -113,5 +114,28 @@ fn heartbeat(status: &Status) -> Heartbeat {
         sentence: first
             .map(|finding| finding.text.chars().take(TEXT_CHARS_MAX).collect())
             .unwrap_or_default(),
+        release: status.update.as_ref().map(release),
     }
+}
+
+fn release(update: &UpdateStatus) -> ReleaseAt {
+    let failed = |failed: &Failed| ReleaseFailed {
+        version: line(&failed.version),
+        event: line(&failed.event),
+        why: line(&failed.why),
+    };
+    ReleaseAt {
+        board: line(&update.board),
+        running: line(&update.running),
+        wanted: update.wanted.clone(),
+        state: update.state.clone(),
+        why: line(&update.why),
+        failed: update.failed.iter().map(failed).take(RELEASES_MAX).collect(),
+    }
+}
+
+/// What others wrote, as one line of a heartbeat.
+fn line(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(plain).take(TEXT_CHARS_MAX).collect()
 }

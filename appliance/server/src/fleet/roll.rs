@@ -71,6 +71,11 @@ impl Roll {
         self.lock().boxes.get(node).cloned()
     }
 
+    /// What every box said last, by name.
+    pub fn all(&self) -> Vec<(NodeId, Heard)> {
+        self.lock().boxes.iter().map(|(node, heard)| (node.clone(), heard.clone())).collect()
+    }
+
     /// Writes the roll now and then; dropped at an await, the last minutes are forgotten.
     pub async fn run(self, stop: CancellationToken) {
         let mut tick = tokio::time::interval(WRITE_EVERY);

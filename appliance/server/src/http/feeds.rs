@@ -34,6 +34,8 @@ pub struct Sync {
     pub board: Board,
     /// Objects.
     pub segments: SegmentStore,
+    /// Blocks of releases, which are objects too.
+    pub releases: SegmentStore,
     /// Where reports go.
     pub history: History,
     /// Ends waiting requests when the box stops.
@@ -153,7 +155,7 @@ fn position_of(headers: &HeaderMap) -> Option<Position> {
     Some(Position { epoch: epoch.parse().ok()?, revision: revision.parse().ok()? })
 }
 
-/// A segment, a page of a run or a manifest, by the hash of its bytes.
+/// A segment, a page of a run, a manifest or a block of a release, by the hash of its bytes.
 #[utoipa::path(get, path = "/sync/v1/objects/{name}", tag = "sync", params(("name" = String, Path)),
     responses(
         (status = 200, description = "The bytes; they never change.", body = Vec<u8>,
@@ -174,7 +176,10 @@ async fn object(
     if headers.get(header::IF_NONE_MATCH) == Some(&etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
-    let read = tokio::task::spawn_blocking(move || sync.segments.read(hash));
+    let read = tokio::task::spawn_blocking(move || match sync.segments.read(hash) {
+        Err(StoreError::Missing { .. }) => sync.releases.read(hash),
+        read => read,
+    });
     let bytes = match read.await {
         Ok(Ok(bytes)) if Hash32::of(&bytes) == hash => bytes,
         Ok(Err(StoreError::Missing { .. })) => return Err(unknown()),

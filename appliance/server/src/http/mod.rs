@@ -39,6 +39,7 @@ pub mod rate;
 mod refusal;
 mod refused;
 pub mod relay;
+pub mod releases;
 pub mod requests;
 pub mod rings;
 pub mod scales;

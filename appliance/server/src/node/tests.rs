@@ -113,6 +113,8 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/pushes/{id}/drop", Door::Operator),
     ("/v1/pushes/{id}/retry", Door::Operator),
     ("/v1/refresh", Door::Operator),
+    ("/v1/releases", Door::Operator),
+    ("/v1/releases/{id}", Door::Operator),
     ("/v1/requests", Door::Operator),
     ("/v1/publish", Door::Operator),
     ("/v1/refresh", Door::Operator),

@@ -53,6 +53,9 @@ pub enum PublishError {
         #[source]
         source: StoreError,
     },
+    /// The blocks of releases cannot be read here.
+    #[error("read the blocks of releases")]
+    Blocks(#[source] StoreError),
     /// A manifest is damaged here.
     #[error("manifest {name} of feed {feed} is damaged here")]
     Manifest {
@@ -118,6 +121,8 @@ pub struct Publisher {
     storage: Storage,
     board: Board,
     segments: SegmentStore,
+    /// Blocks of releases, all of which are on offer.
+    blocks: Option<SegmentStore>,
     keys: Vec<VerifyingKey>,
     memory_file: Option<PathBuf>,
     memory: Memory,
@@ -134,7 +139,14 @@ impl Publisher {
     ) -> Self {
         let (memory, standing) = (Memory::default(), watch::Sender::default());
         let storage = storage.for_writing();
-        Self { storage, board, segments, keys, memory_file: None, memory, standing }
+        let blocks = None;
+        Self { storage, board, segments, blocks, keys, memory_file: None, memory, standing }
+    }
+
+    /// Publishes these blocks of releases as well.
+    #[must_use]
+    pub fn with_blocks(self, blocks: SegmentStore) -> Self {
+        Self { blocks: Some(blocks), ..self }
     }
 
     /// Remembers in this file what is there, so that it need not be asked for each object.
@@ -190,6 +202,8 @@ impl Publisher {
         let mut done = Publication::default();
         let mut named = BTreeSet::new();
         self.turn_over()?;
+        // Before the head whose record names them.
+        self.publish_blocks(&mut named, &mut done).await?;
         for feed in self.board.feeds() {
             let Some(posted) = self.board.current(&feed) else { continue };
             let feed = posted.head.feed.clone();
@@ -202,6 +216,34 @@ impl Publisher {
         self.sweep(&named).await?;
         self.remember();
         Ok(done)
+    }
+
+    async fn publish_blocks(
+        &mut self,
+        named: &mut BTreeSet<Hash32>,
+        done: &mut Publication,
+    ) -> Result<(), PublishError> {
+        let Some(blocks) = self.blocks.clone() else { return Ok(()) };
+        let store = blocks.clone();
+        let names = tokio::task::spawn_blocking(move || store.names());
+        let names = names.await.expect("a panic ends the process before it gets here");
+        let names = names.map_err(PublishError::Blocks)?;
+        let missing: Vec<Hash32> =
+            names.iter().filter(|name| !self.memory.objects.contains_key(name)).copied().collect();
+        let mut writes = stream::iter(missing)
+            .map(|name| put_block(&self.storage, &blocks, name))
+            .buffer_unordered(WRITES_MAX);
+        let mut written = Vec::new();
+        while let Some(result) = writes.next().await {
+            let (name, bytes) = result?;
+            done.objects += u64::from(bytes > 0);
+            done.bytes += bytes;
+            written.push(name);
+        }
+        drop(writes);
+        self.memory.objects.extend(written.into_iter().map(|name| (name, None)));
+        named.extend(names);
+        Ok(())
     }
 
     async fn publish_feed(
@@ -343,6 +385,23 @@ async fn put(
     let read: Result<Bytes, StoreError> =
         read.await.expect("a panic ends the process before it gets here");
     let content = read.map_err(|source| PublishError::Read { feed: feed.clone(), source })?;
+    storage.write(&path, &content).await?;
+    Ok((name, content.len() as u64))
+}
+
+/// The same for a block of a release, whose length nobody has written down.
+async fn put_block(
+    storage: &Storage,
+    blocks: &SegmentStore,
+    name: Hash32,
+) -> Result<(Hash32, u64), PublishError> {
+    let (path, blocks) = (object_path(&name), blocks.clone());
+    let read = tokio::task::spawn_blocking(move || blocks.read(name));
+    let read = read.await.expect("a panic ends the process before it gets here");
+    let content = read.map_err(PublishError::Blocks)?;
+    if storage.size(&path).await? == Some(content.len() as u64) {
+        return Ok((name, 0));
+    }
     storage.write(&path, &content).await?;
     Ok((name, content.len() as u64))
 }

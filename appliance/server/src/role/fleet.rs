@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Basics, RoleError, token, wire};
 use crate::config::Role;
-use crate::fleet::{Pulse, Roll};
+use crate::fleet::Pulse;
 use crate::http::fleet::Fleet;
 use crate::pass::Pass;
 use crate::replica::source::HttpSource;
@@ -18,7 +18,7 @@ pub fn start(basics: &Basics<'_>, panel: &Panel) -> Result<Option<Fleet>, RoleEr
     let (config, supervisor) = (basics.config, basics.supervisor);
     match config.role {
         Role::Main => {
-            let roll = Roll::open(&config.data_dir);
+            let roll = basics.roll.clone();
             let keeper = roll.clone();
             supervisor.spawn_owner("boxes", |stop| keeper.run(stop));
             let access = basics.access.clone();

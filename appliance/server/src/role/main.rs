@@ -3,8 +3,8 @@
 use storebox_proto::feed::Registry;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::replica::{self, Feeding, Ground, path};
-use super::{Basics, RoleError, intakes, publish, strikes, transactions};
+use super::replica::{self, Feeding, Ground, Started, path};
+use super::{Basics, RoleError, intakes, publish, releases, strikes, transactions};
 use crate::channel::script;
 use crate::env;
 use crate::http::feeds::{self, operator, storage};
@@ -48,19 +48,23 @@ pub(super) async fn start(
         keys: vec![basics.key.verifying_key()],
         author_sweeps: true,
     };
-    let mut routers = replica::start(basics, &ground, feeding, panel)?.routers;
+    let Started { masterdata, mut routers, .. } = replica::start(basics, &ground, feeding, panel)?;
+    let blocks = releases::blocks(basics)?;
     report(authored.clone(), panel);
-    publish::start(basics, &ground, &authored, panel)?;
+    publish::start(basics, &ground, &authored, &blocks, panel)?;
     let shelf = storage::Shelf {
         board: authored.clone(),
         segments: ground.segments.clone(),
+        blocks: blocks.store(),
         keys: vec![basics.key.verifying_key()],
         lines: basics.lines.clone(),
         seals: basics.seals.clone(),
     };
     let Ground { segments, history, .. } = ground;
     let shutdown = basics.supervisor.root();
-    let sync = feeds::Sync { board: authored, segments, history, shutdown };
+    let releases = blocks.store();
+    let sync = feeds::Sync { board: authored, segments, releases, history, shutdown };
+    routers.push(releases::offer(basics, office.clone(), masterdata, blocks));
     routers.extend([feeds::routes(sync), operator::office_routes(office)]);
     routers.push(storage::publish_routes(shelf));
     routers.extend(transactions::start_ledger(basics, panel)?);

@@ -12,6 +12,7 @@ mod mirror;
 mod peers;
 mod proxy;
 mod publish;
+mod releases;
 mod replica;
 mod rings;
 mod sources;
@@ -29,6 +30,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::config::{Config, Role};
 use crate::db::StoreError;
+use crate::fleet::Roll;
 use crate::login::Logins;
 use crate::replica::author::AuthorError;
 use crate::replica::refresher::RefresherError;
@@ -42,6 +44,7 @@ use crate::terminal::access::Access;
 use crate::trust::customer::Customer;
 use crate::trust::line::{Believed, Line, LineError, Lines};
 use crate::trust::porch::Porch;
+use crate::update::{BlocksError, HawkBitError};
 use crate::uplink::{CopiesOpenError, LedgerOpenError, OutboxOpenError};
 use crate::valve::Valve;
 use crate::wire::Wire;
@@ -99,6 +102,12 @@ pub enum RoleError {
         /// Why.
         reason: String,
     },
+    /// The blocks of releases cannot be kept.
+    #[error(transparent)]
+    Releases(#[from] BlocksError),
+    /// The server of releases cannot be addressed.
+    #[error("address hawkBit")]
+    HawkBit(#[from] HawkBitError),
     /// The spool of print jobs does not open.
     #[error("open the spool")]
     Spool(#[from] crate::devices::spool::SpoolOpenError),
@@ -140,6 +149,8 @@ pub struct Basics<'a> {
     pub customer: Option<&'a Customer>,
     /// Where secrets rest.
     pub vault: &'a Vault,
+    /// What boxes said, at head office.
+    pub roll: &'a Roll,
     /// Where tasks start.
     pub supervisor: &'a Supervisor,
 }

@@ -7,12 +7,14 @@ use crate::replica::board::Board;
 use crate::replica::publisher::Publisher;
 use crate::replica::storage::{Settings, Storage};
 use crate::status::{LineStatus, PanelBuilder};
+use crate::update::Blocks;
 
 /// Starts a publisher for each storage that the configuration names.
 pub(super) fn start(
     basics: &Basics<'_>,
     ground: &Ground,
     authored: &Board,
+    blocks: &Blocks,
     panel: &mut PanelBuilder,
 ) -> Result<(), RoleError> {
     for entry in &basics.config.publish {
@@ -30,7 +32,7 @@ pub(super) fn start(
         let keys = vec![basics.key.verifying_key()];
         let memory = path(basics, &format!("published-{}", entry.id));
         let publisher = Publisher::new(storage, authored.clone(), ground.segments.clone(), keys);
-        let publisher = publisher.remembering(&memory);
+        let publisher = publisher.remembering(&memory).with_blocks(blocks.store());
         let standing = publisher.standing();
         let name = format!("publisher {}", entry.id);
         basics.supervisor.spawn_owner(name, |stop| publisher.run(stop));

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::giving_way::GivingWay;
 use super::replica::{self, Feeding, Ground, Started};
 use super::sources::{self, Definition};
-use super::{Basics, RoleError, channels, devices, peers, rings, transactions};
+use super::{Basics, RoleError, channels, devices, peers, releases, rings, transactions};
 use crate::http::feeds;
 use crate::http::feeds::storage::{self, Lending};
 use crate::replica::reporter::Reporter;
@@ -27,7 +27,7 @@ pub(super) async fn start(
     sources::keep(basics, &definition, panel);
     peers::seek(basics, neighbour.clone(), &definition.sources, &definition.routes);
     let Definition { sources, routes, main } = definition;
-    let (tiers, lent) = (sources.tiers().clone(), sources.clone());
+    let (tiers, lent, near) = (sources.tiers().clone(), sources.clone(), sources.clone());
     let feeding = Feeding {
         sources,
         address: Some(basics.config.main.url.clone()).filter(|url| !url.is_empty()),
@@ -58,9 +58,13 @@ pub(super) async fn start(
     }
     let shutdown = basics.supervisor.root();
     let changes = TillChanges::new(board.clone(), segments.clone());
-    routers.push(feeds::routes(feeds::Sync { board, segments, history, shutdown }));
+    let blocks = releases::blocks(basics)?;
+    let lent = blocks.store();
+    let sync = feeds::Sync { board, segments, releases: lent, history, shutdown };
+    routers.push(feeds::routes(sync));
     let (outbox, documents, transactions) =
         transactions::start_outbox(basics, routes, neighbour, nudge, panel)?;
+    releases::take(basics, blocks, near, masterdata.clone(), outbox.clone(), panel)?;
     let (catalogue, log) = (masterdata.clone(), changes.clone());
     let local = documents.clone();
     routers.extend(channels::start(basics, catalogue, log, outbox, local, panel)?);

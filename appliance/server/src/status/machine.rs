@@ -55,6 +55,9 @@ pub struct SlotsStatus {
     /// What became of releases, the newest first; for the operator only.
     #[serde(default)]
     pub updates: Vec<UpdateLine>,
+    /// How far a release is that is being written, in percent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installing: Option<u8>,
 }
 
 /// One slot.
@@ -111,14 +114,14 @@ fn look(data_dir: &Path, slots_file: &Path, sys: &Path) -> MachineStatus {
         wear_percent: wear(sys),
         temperature_c: temperature(sys),
         memory_bytes: memory(),
-        slots: slots(slots_file),
+        slots: read_slots(slots_file),
         // Known to whoever opened it.
         vault_locked: false,
     }
 }
 
 /// A file that is missing, too long or not understood tells nothing.
-fn slots(file: &Path) -> Option<SlotsStatus> {
+pub fn read_slots(file: &Path) -> Option<SlotsStatus> {
     let is_short = std::fs::metadata(file).is_ok_and(|meta| meta.len() <= SLOTS_BYTES_MAX);
     let text = is_short.then(|| std::fs::read(file).ok()).flatten()?;
     serde_json::from_slice(&text).ok()
@@ -178,9 +181,9 @@ mod tests {
         let odd = look(Path::new("/not/there"), &nothing, empty.path());
         assert_eq!(odd.disk_free_bytes, None);
         std::fs::write(&nothing, r#"{"running":"A","version":"1.0","slots":[]}"#).unwrap();
-        assert_eq!(slots(&nothing).unwrap().running, "A");
+        assert_eq!(read_slots(&nothing).unwrap().running, "A");
         std::fs::write(&nothing, "{").unwrap();
-        assert_eq!(slots(&nothing), None);
+        assert_eq!(read_slots(&nothing), None);
     }
 
     #[test]

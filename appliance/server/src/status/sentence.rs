@@ -17,6 +17,7 @@ mod channels;
 mod devices;
 #[cfg(test)]
 mod tests;
+mod update;
 
 /// The service of a line that others lead through.
 pub const PROXY: &str = "proxy";
@@ -94,6 +95,7 @@ pub fn findings(status: &Status) -> Vec<Finding> {
     ways(status, &mut found);
     channels::add(status, &mut found);
     machine(status, &mut found);
+    update::add(status, &mut found);
     masterdata(status, &mut found);
     // Within a level the order above stays: what stops selling, what needs a person, what mends itself.
     found.sort_by_key(|finding| std::cmp::Reverse(finding.level));

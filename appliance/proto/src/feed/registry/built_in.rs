@@ -140,7 +140,7 @@ pub(super) const MODULES: [Row; 18] = [
 ];
 
 /// Our own: what describes the estate, and which products a terminal sells.
-pub(super) const ESTATE_OWN: [Row; 25] = [
+pub(super) const ESTATE_OWN: [Row; 26] = [
     ("Model", ESTATE, &[]),
     ("Organization", ESTATE, &[("searchKey", Exact), ("parentId", Exact)]),
     ("Server", ESTATE, NAMED),
@@ -157,6 +157,7 @@ pub(super) const ESTATE_OWN: [Row; 25] = [
     ("Preference", ESTATE, &[("property", Exact)]),
     ("StrikeList", ESTATE, &[]),
     ("Ring", ESTATE, &[]),
+    ("Release", ESTATE, &[]),
     ("BoxConfiguration", ESTATE, &[]),
     ("BrowserCertificate", ESTATE, &[]),
     ("Role", ESTATE, NAMED),

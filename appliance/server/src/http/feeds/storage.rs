@@ -89,6 +89,8 @@ pub struct Shelf {
     pub board: Board,
     /// Its objects.
     pub segments: SegmentStore,
+    /// Blocks of releases.
+    pub blocks: SegmentStore,
     /// Who signs them.
     pub keys: Vec<VerifyingKey>,
     /// Who opens lines to storage.
@@ -133,12 +135,15 @@ async fn publish(
 ) -> Result<Json<Publication>, Refusal> {
     operator_only(&identity)?;
     let storage = named.open(&shelf.seals, &shelf.lines)?;
-    let mut publisher = Publisher::new(storage, shelf.board, shelf.segments, shelf.keys);
+    let publisher = Publisher::new(storage, shelf.board, shelf.segments, shelf.keys);
+    let mut publisher = publisher.with_blocks(shelf.blocks);
     let published = publisher.publish().await.map_err(|error| {
         let code = match &error {
             PublishError::Newer { .. } | PublishError::Foreign { .. } => Code::StateConflict,
             PublishError::Storage(_) => Code::SourceFailed,
-            PublishError::Read { .. } | PublishError::Manifest { .. } => Code::Internal,
+            PublishError::Read { .. } | PublishError::Manifest { .. } | PublishError::Blocks(_) => {
+                Code::Internal
+            }
         };
         Refusal::new(code, chain(&error))
     })?;

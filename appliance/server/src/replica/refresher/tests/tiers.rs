@@ -16,6 +16,7 @@ async fn second(office: &HeadOffice, line: Line) -> (String, Arc<Mutex<Line>>) {
     let sync = Sync {
         board: office.board.clone(),
         segments: SegmentStore::open(&office.dir.path().join("segments")).unwrap(),
+        releases: SegmentStore::open(&office.dir.path().join("releases")).unwrap(),
         history: office.history.clone(),
         shutdown: CancellationToken::new(),
     };

@@ -108,6 +108,7 @@ impl HeadOffice {
         let shutdown = CancellationToken::new();
         let sync = Sync {
             board: board.clone(),
+            releases: segments.clone(),
             segments,
             history: history.clone(),
             shutdown: shutdown.clone(),
@@ -296,6 +297,7 @@ impl Shop {
         let sync = Sync {
             board: self.board.clone(),
             segments: self.segments.clone(),
+            releases: self.segments.clone(),
             history: self.history.clone(),
             shutdown: self.shutdown.clone(),
         };
