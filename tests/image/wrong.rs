@@ -120,10 +120,12 @@ async fn code_is_printed(stand: &Stand<'_>) -> anyhow::Result<()> {
     printer.await_words("\n\n\n\n\n\n", PATIENCE).await?;
     let paper = printer.paper();
     let code = paper.lines().find_map(|line| line.strip_prefix("a till     "));
-    let code = code.with_context(|| format!("no code: {paper}"))?.trim();
+    let code = code.with_context(|| format!("no code: {paper}"))?;
+    // Until when it counts stands behind it.
+    let code = code.split("until").next().unwrap_or_default().replace(' ', "");
     confirmed(&machine)?;
     let (dir, door) = (at("till-1"), format!("{}:8443", lan::BOX.ip()));
-    let join = ["enrol", "join", "--dir", &dir, "--name", "till-1", "--code", code];
+    let join = ["enrol", "join", "--dir", &dir, "--name", "till-1", "--code", &code];
     stand.office(&[&join[..], &["--address", &door]].concat())?;
     ensure!(Path::new(&dir).exists(), "the till has its papers");
     Ok(())
