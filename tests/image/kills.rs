@@ -27,6 +27,8 @@ const STEP_S: f64 = 1.2;
 /// An update that takes longer than so many steps hangs.
 const STEPS_MAX: u32 = 600;
 
+const SAY_EVERY: u32 = 10;
+
 /// The machine between two losses.
 struct Kept {
     /// All of it but the disk.
@@ -66,10 +68,14 @@ pub(crate) async fn campaign(
         tally.lost += lost;
         let left = judge(bench, new).with_context(|| format!("loss {step}, {loss:?}"))?;
         tally.left[left as usize] += 1;
-        if step % start_every == 0 {
+        if step.is_multiple_of(start_every) {
             let started = start_from_the_cut(bench, step).await;
             started.with_context(|| format!("start after loss {step}, which left {left:?}"))?;
             tally.started += 1;
+        }
+        if step.is_multiple_of(SAY_EVERY) {
+            let [old, new] = tally.left;
+            say(&format!("{step} losses of power; old / new release: {old} / {new}"));
         }
         for file in [&kept.state, &kept.disk] {
             fs::remove_file(file)?;

@@ -193,8 +193,8 @@ impl Machine {
 
     /// Waits until it has everything that it goes on from, and lets it.
     pub(crate) fn go_on(&mut self) -> anyhow::Result<()> {
-        let is_there = || self.folder.join("qmp.sock").exists();
-        ensure!(wait::held_within(ORDER_MAX, is_there), "the emulator does not come up");
+        let answers = || UnixStream::connect(self.folder.join("qmp.sock")).is_ok();
+        ensure!(wait::held_within(ORDER_MAX, answers), "the emulator does not come up");
         self.await_answer("query-migrate", "\"status\": \"completed\"")?;
         self.order("cont")
     }

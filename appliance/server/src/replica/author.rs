@@ -60,10 +60,13 @@ impl Options {
     }
 }
 
+/// The extension of the second copy of a head.
+const TWIN: &str = "twin";
+
 /// Why something was not published, or the author not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorError {
-    /// A head on disk cannot be read or was not signed by this author's key.
+    /// A head on disk and its twin cannot be read or were not signed by this author's key.
     #[error("head {path} is not usable; restore it from a backup")]
     Head {
         /// The file.
@@ -168,7 +171,7 @@ impl Author {
         for entry in std::fs::read_dir(dir).map_err(refuse)? {
             let path = entry.map_err(refuse)?.path();
             if path.extension().is_some_and(|ext| ext == "head") {
-                let posted = read_head(&path, &key)?;
+                let posted = read_either(&path, &key)?;
                 board.post(&posted.head.feed.clone(), posted);
             }
         }
@@ -360,8 +363,11 @@ impl Author {
         };
         let bytes = serde_json::to_vec(&signed).expect("a signed head is three strings");
         let path = self.dir.join(format!("{}.head", head.feed));
-        files::replace(&path, &bytes, files::PUBLIC)
-            .map_err(|source| AuthorError::File { path, source })?;
+        // The only file here that cannot be made again from others; the twin first, so that it is never the older one.
+        for path in [path.with_extension(TWIN), path] {
+            files::replace(&path, &bytes, files::PUBLIC)
+                .map_err(|source| AuthorError::File { path, source })?;
+        }
         let (position, feed) = (head.position(), head.feed.clone());
         self.board.post(&feed, Posted { head: Arc::new(head), bytes: Bytes::from(bytes) });
         tracing::info!(%feed, revision = position.revision, epoch = position.epoch, "published");
@@ -374,6 +380,20 @@ fn models_of(registry: &Registry, feed: &FeedId, import: &Import) -> Vec<ModelNa
     let touched: Vec<&ModelName> = import.batch.models().collect();
     let names = registry.of_feed(feed).map(|def| &def.name);
     names.filter(|name| touched.contains(name)).cloned().collect()
+}
+
+/// A head, or its twin if it is damaged; then both are whole again.
+fn read_either(path: &Path, key: &SigningKey) -> Result<Posted, AuthorError> {
+    let damaged = match read_head(path, key) {
+        Err(error @ AuthorError::Head { .. }) => error,
+        read => return read,
+    };
+    let twin = path.with_extension(TWIN);
+    let Ok(posted) = read_head(&twin, key) else { return Err(damaged) };
+    tracing::warn!(file = %path.display(), "a damaged head was restored from its twin");
+    files::replace(path, &posted.bytes, files::PUBLIC)
+        .map_err(|source| AuthorError::File { path: path.to_owned(), source })?;
+    Ok(posted)
 }
 
 fn read_head(path: &Path, key: &SigningKey) -> Result<Posted, AuthorError> {

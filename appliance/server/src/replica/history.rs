@@ -137,7 +137,10 @@ impl History {
         }
         let latest = watch::Sender::new(numbers.get(&node).copied().unwrap_or(0));
         let mut inner = Inner { node, path: path.to_owned(), entries, numbers, file: None, lines };
-        inner.rewrite()?;
+        // A full disk must not keep the box from its start; the next entry tries again.
+        if let Err(error) = inner.rewrite() {
+            tracing::warn!(error = %error, "the refresh history is kept in memory only");
+        }
         Ok(Self { inner: Arc::new(Mutex::new(inner)), latest })
     }
 

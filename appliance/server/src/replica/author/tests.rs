@@ -180,12 +180,18 @@ fn a_crash_before_the_head_leaves_the_previous_revision_whole() {
 }
 
 #[test]
-fn a_damaged_head_stops_the_author() {
+fn a_damaged_head_is_restored_from_its_twin_and_both_damaged_stop_the_author() {
     let mut office = Office::new();
     office.whole("ProductPrice", &many(5));
     let path = office.dir.path().join("heads/catalogue.head");
     let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replace("revision", "revisoin")).unwrap();
+    let damaged = text.replace("revision", "revisoin");
+    std::fs::write(&path, &damaged).unwrap();
+    open(office.dir.path()).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    for path in [path.with_extension("twin"), path] {
+        std::fs::write(path, &damaged).unwrap();
+    }
     assert!(matches!(open(office.dir.path()), Err(AuthorError::Head { .. })));
 }
 

@@ -1,0 +1,208 @@
+//! Each fault alone, in a shop that goes on selling.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use storebox_tests::wait;
+
+use crate::Measure;
+use crate::clock::wall;
+use crate::liar::{LIES, Lie};
+use crate::network::{CUT, FAIR, Line, Weather};
+use crate::programs::Programs;
+use crate::sales::now;
+use crate::shop::{NODES, Node, Shop};
+use crate::table::{Row, Table};
+use crate::{counter, day};
+
+const DAY: Duration = Duration::from_secs(86_400);
+/// Between two looks at a fault that goes on.
+const STEP: Duration = Duration::from_millis(250);
+
+/// What is done to the shop.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Fault {
+    /// A process is killed, again and again.
+    Kill(Node),
+    /// A line has weather, away from the first end of it and back.
+    Line(Line, Weather, Weather),
+    /// The line comes and goes.
+    Flap,
+    /// The first box's disk is full.
+    FullDisk,
+    /// All wall clocks are set to times far away, a box being started in some of them.
+    Clocks,
+    /// A source lies.
+    Lies,
+}
+
+const BAD: Weather = Weather { loss: 30, delay_ms: 40, jitter_ms: 60, ..FAIR };
+const SLOW: Weather = Weather { delay_ms: 300, bytes_s: 20_000, ..FAIR };
+const ODD: Weather = Weather { double: 40, delay_ms: 20, jitter_ms: 400, ..FAIR };
+
+pub(crate) const FAULTS: [(&str, Fault); 16] = [
+    ("kill -9 of the first box", Fault::Kill(Node::First)),
+    ("kill -9 of the second box", Fault::Kill(Node::Second)),
+    ("kill -9 of head office", Fault::Kill(Node::Main)),
+    ("line to head office cut", Fault::Line(Line::Wan, CUT, CUT)),
+    ("line lets nothing out, everything in", Fault::Line(Line::Wan, CUT, FAIR)),
+    ("line lets nothing in, everything out", Fault::Line(Line::Wan, FAIR, CUT)),
+    ("line loses 30 of 100 packets", Fault::Line(Line::Wan, BAD, BAD)),
+    ("line of 20 kB/s, 600 ms there and back", Fault::Line(Line::Wan, SLOW, SLOW)),
+    ("line doubles 40 of 100 packets, late and in any order", Fault::Line(Line::Wan, ODD, ODD)),
+    ("line comes and goes", Fault::Flap),
+    ("boxes cut from each other", Fault::Line(Line::Lan, CUT, CUT)),
+    ("LAN between the boxes loses 30 of 100 packets", Fault::Line(Line::Lan, BAD, BAD)),
+    ("LAN between the boxes doubles packets, late", Fault::Line(Line::Lan, ODD, ODD)),
+    ("disk of the first box full", Fault::FullDisk),
+    ("clocks set: 1970, a day on, an hour back, ten years on", Fault::Clocks),
+    ("a source lies", Fault::Lies),
+];
+
+/// All of them, then the devices, then the day.
+pub(crate) async fn rounds(
+    programs: &Programs,
+    measure: Measure,
+    table: &mut Table,
+) -> anyhow::Result<()> {
+    let others = ["printer and scale misbehave", day::WHAT];
+    if !FAULTS.iter().map(|(what, _)| what).chain(&others).any(|what| table.wants(what)) {
+        return Ok(());
+    }
+    let mut shop = Shop::open(programs, measure).await?;
+    for (what, fault) in FAULTS {
+        if table.wants(what) {
+            let row = one(&mut shop, what, fault, measure.round).await;
+            table.push(row.with_context(|| what.to_owned())?);
+        }
+    }
+    if table.wants(others[0]) {
+        table.push(counter::round(&mut shop, measure).await.context(others[0])?);
+    }
+    if table.wants(day::WHAT) {
+        table.push(day::round(&mut shop, measure).await.context(day::WHAT)?);
+    }
+    Ok(())
+}
+
+async fn one(shop: &mut Shop, what: &str, fault: Fault, length: Duration) -> anyhow::Result<Row> {
+    let before = shop.tills.sales.accepted();
+    shop.tills.sales.stalls();
+    let (times, said) = inflict(shop, fault, length).await?;
+    let ended = shop.look_after().await?;
+    finish(shop, what, times, before, format!("{said}{}", told_ended(ended))).await
+}
+
+/// What a process that ended by itself is worth saying.
+pub(crate) fn told_ended(ended: usize) -> String {
+    if ended == 0 {
+        String::new()
+    } else {
+        format!("; {ended} processes ended and were started again")
+    }
+}
+
+/// Waits until everything is as before, and compares.
+pub(crate) async fn finish(
+    shop: &mut Shop,
+    what: &str,
+    times: usize,
+    before: usize,
+    said: String,
+) -> anyhow::Result<Row> {
+    let during = shop.tills.sales.accepted() - before;
+    let (longest, tries) = shop.tills.sales.stalls();
+    let mut row = Row { what: what.to_owned(), times, accepted: during, ..Row::default() };
+    match shop.await_back().await {
+        Ok(back) => row.back = Some(back),
+        Err(error) => row.wrong.push(error.to_string()),
+    }
+    let verdict = shop.tills.sales.compare(shop.node(Node::Main)).await?;
+    (row.lost, row.doubled) = (verdict.lost, verdict.doubled);
+    row.wrong.extend(verdict.wrong);
+    let differing = shop.differences().await?;
+    if differing > 0 {
+        row.wrong.push(format!("{differing} records differ"));
+    }
+    let waited = format!("longest wait at a till {:.1} s", longest.as_secs_f64());
+    let both = if tries > 0 { format!(", {tries} tries found no box") } else { String::new() };
+    row.note = format!("{said}{waited}{both}");
+    Ok(row)
+}
+
+/// Does it for so long; says how often, and what there is to say.
+pub(crate) async fn inflict(
+    shop: &mut Shop,
+    fault: Fault,
+    length: Duration,
+) -> anyhow::Result<(usize, String)> {
+    let begun = now();
+    let mut times = 1;
+    match fault {
+        Fault::Kill(node) => {
+            times = 0;
+            while begun.elapsed() < length || times < 2 {
+                let life = shop.roll(250);
+                wait::moment(Duration::from_millis(life)).await;
+                shop.kill(node).await?;
+                times += 1;
+            }
+        }
+        Fault::Line(line, out, back) => {
+            let before = shop.network.set(line, out, back)?;
+            wait::moment(length).await;
+            let lost = shop.network.set(line, FAIR, FAIR)? - before;
+            return Ok((1, format!("{lost} packets lost; ")));
+        }
+        Fault::Flap => {
+            times = 0;
+            while begun.elapsed() < length {
+                let (down, up) = (shop.roll(1200), shop.roll(800));
+                shop.network.set(Line::Wan, CUT, CUT)?;
+                wait::moment(Duration::from_millis(down)).await;
+                shop.network.set(Line::Wan, FAIR, FAIR)?;
+                wait::moment(Duration::from_millis(up)).await;
+                times += 1;
+            }
+        }
+        Fault::FullDisk => {
+            while begun.elapsed() < length {
+                shop.disk.fill()?;
+                wait::moment(STEP).await;
+            }
+            shop.disk.clear();
+        }
+        Fault::Clocks => times = set_clocks(shop, length).await?,
+        Fault::Lies => return lie(shop, length).await,
+    }
+    Ok((times, String::new()))
+}
+
+async fn set_clocks(shop: &mut Shop, length: Duration) -> anyhow::Result<usize> {
+    let times = [DAY, wall() + DAY, wall().saturating_sub(DAY / 24), wall() + DAY * 3650];
+    for time in times {
+        shop.clock.set(time, 1)?;
+        // A box without a battery for its clock wakes up like this.
+        if time == DAY {
+            for node in NODES {
+                shop.kill(node).await?;
+            }
+        }
+        shop.import()?;
+        wait::moment(length / 4).await;
+    }
+    shop.clock.set(wall(), 1)?;
+    Ok(times.len())
+}
+
+async fn lie(shop: &mut Shop, length: Duration) -> anyhow::Result<(usize, String)> {
+    let mut told = 0;
+    for lie in LIES {
+        shop.liar.tell(lie);
+        shop.import()?;
+        shop.node(Node::First).ask(&["refresh", "--full"]).ok();
+        wait::moment(length / 6).await;
+        told += shop.liar.tell(Lie::Away);
+    }
+    Ok((told, "six kinds of lies; ".to_owned()))
+}

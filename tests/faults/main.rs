@@ -1,0 +1,124 @@
+//! The campaign: everything that can go wrong in a shop is done to real processes, and a table says what was lost.
+//!
+//! `tests/campaign [MINUTES] [SEED]` builds what this program is given and calls it; `--short` is what CI runs.
+//! One shop lives through it all (head office, two boxes that mirror each other, tills that never give up on a sale):
+//! each fault alone, then a day of twenty-four hours with all of them at once.
+//! Power cuts and damaged bytes are tried on disks of their own, whose every write is on record.
+//! It needs root, for a network of its own, small disks and a bound on memory; what it makes goes away with it.
+
+mod clock;
+mod counter;
+mod cuts;
+mod damage;
+mod day;
+mod disk;
+mod faults;
+mod kinds;
+mod liar;
+mod network;
+mod programs;
+mod record;
+mod sales;
+mod shop;
+mod specimen;
+mod states;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::table::{Table, say};
+
+/// Does everything that can go wrong to a shop of real processes, and says what was lost.
+#[derive(Debug, Parser)]
+struct Args {
+    /// How long it goes on, in minutes
+    #[arg(default_value_t = 10)]
+    minutes: u32,
+    /// Everything random comes from this number
+    #[arg(default_value_t = 20_261_122)]
+    seed: u64,
+    /// Each fault once, for moments: what CI runs
+    #[arg(long)]
+    short: bool,
+    /// The program `storebox`; without it, the one beside this program that the tests use
+    #[arg(long, value_name = "FILE")]
+    storebox: Option<PathBuf>,
+    /// Only rounds whose name contains this
+    #[arg(long, value_name = "WORD", default_value = "")]
+    only: String,
+}
+
+/// How much of everything there is.
+#[derive(Debug, Clone, Copy)]
+struct Measure {
+    tills: u32,
+    /// Each fault alone.
+    round: Duration,
+    /// The day, whatever its length.
+    day: Duration,
+    /// Power cuts of each node.
+    cuts: usize,
+    /// Bytes that are damaged in each kind of file.
+    bytes: usize,
+    is_short: bool,
+    seed: u64,
+}
+
+impl Measure {
+    fn of(args: &Args) -> Self {
+        let all = Duration::from_secs(u64::from(args.minutes.max(2)) * 60);
+        match args.short {
+            true => Self {
+                tills: 12,
+                round: Duration::from_secs(1),
+                day: Duration::from_secs(8),
+                cuts: 8,
+                bytes: 1,
+                is_short: true,
+                seed: args.seed,
+            },
+            // Some twenty faults alone take half of the time, the day a third, the disks the rest.
+            false => Self {
+                tills: 50,
+                round: all / 45,
+                day: all / 3,
+                cuts: (args.minutes.max(2) * 12).try_into().unwrap_or(usize::MAX),
+                bytes: (args.minutes / 10).clamp(1, 20).try_into().unwrap_or(1),
+                is_short: false,
+                seed: args.seed,
+            },
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(&args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("storebox-campaign: seed {}: {error:#}", args.seed);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> anyhow::Result<bool> {
+    // Before there is a second thread, which would stay in the old network.
+    network::enter()?;
+    let measure = Measure::of(args);
+    say(&format!("seed {}, {measure:?}", args.seed));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut table = Table::new(&args.only);
+        let programs = programs::Programs::find(args.storebox.as_deref())?;
+        cuts::rounds(&programs, measure, &mut table).await?;
+        faults::rounds(&programs, measure, &mut table).await?;
+        table.print();
+        Ok(table.holds())
+    })
+}

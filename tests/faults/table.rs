@@ -1,0 +1,74 @@
+//! What was done, how often, and what came of it.
+
+use std::time::Duration;
+
+/// One fault.
+#[derive(Debug, Default)]
+pub(crate) struct Row {
+    pub(crate) what: String,
+    pub(crate) times: usize,
+    /// Transactions that somebody was told are safe.
+    pub(crate) accepted: usize,
+    pub(crate) lost: usize,
+    pub(crate) doubled: usize,
+    /// From the end of the fault until everything was settled and masterdata was at its newest, without a person.
+    pub(crate) back: Option<Duration>,
+    /// What else is worth saying.
+    pub(crate) note: String,
+    /// What must not be.
+    pub(crate) wrong: Vec<String>,
+}
+
+impl Row {
+    fn holds(&self) -> bool {
+        self.lost == 0 && self.doubled == 0 && self.wrong.is_empty() && self.back.is_some()
+    }
+
+    fn text(&self) -> String {
+        let Self { what, times, accepted, lost, doubled, back, note, wrong } = self;
+        let back = back.map_or("NEVER".to_owned(), |back| format!("{:.1} s", back.as_secs_f64()));
+        let wrong: String = wrong.iter().map(|wrong| format!(" WRONG: {wrong};")).collect();
+        format!("| {what} | {times} | {accepted} | {lost} | {doubled} | {back} |{wrong} {note} |")
+    }
+}
+
+/// All of them.
+pub(crate) struct Table {
+    only: String,
+    rows: Vec<Row>,
+}
+
+impl Table {
+    pub(crate) fn new(only: &str) -> Self {
+        Self { only: only.to_owned(), rows: Vec::new() }
+    }
+
+    /// Whether a round of this name is wanted.
+    pub(crate) fn wants(&self, what: &str) -> bool {
+        what.contains(&self.only)
+    }
+
+    pub(crate) fn push(&mut self, row: Row) {
+        say(&row.text());
+        self.rows.push(row);
+    }
+
+    pub(crate) fn print(&self) {
+        say(
+            "\n| what was done | times | accepted | lost | doubled | back to normal after | remarks |",
+        );
+        say("|---|---|---|---|---|---|---|");
+        self.rows.iter().for_each(|row| say(&row.text()));
+        say(if self.holds() { "everything held" } else { "NOT everything held" });
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        !self.rows.is_empty() && self.rows.iter().all(Row::holds)
+    }
+}
+
+/// Prints a line of the report.
+#[expect(clippy::print_stdout, reason = "the report is what this program is for")]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,23 @@
+//! Hostile bytes for what boxes read of each other, of tills and of people: the parsers outside the peripherals.
+//!
+//! The driver is that of `peripherals/fuzz`, which says how long runs and replays go:
+//! `FUZZ_SECONDS=3600 SEED=7 cargo test -p storebox-tests --test fuzz -- segment`.
+
+#[path = "../../peripherals/fuzz/driver.rs"]
+mod driver;
+mod feeds;
+mod words;
+
+macro_rules! tests {
+    ($($module:ident: $($name:ident)*;)*) => { $($(
+        #[test]
+        fn $name() {
+            $module::$name().run();
+        }
+    )*)* };
+}
+
+tests! {
+    feeds: segment manifest head sealed;
+    words: envelope query beacon pointer configuration;
+}
