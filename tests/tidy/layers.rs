@@ -73,8 +73,6 @@ const PROTO: &[(&str, u8, Siblings)] = &[
     ("heartbeat", 2, Siblings::Apart),
     ("query", 1, Siblings::Apart),
     ("rings", 1, Siblings::Together),
-    ("estate", 2, Siblings::Apart),
-    ("rings", 1, Siblings::Apart),
     ("release", 2, Siblings::Apart),
     ("estate", 3, Siblings::Apart),
     ("seal", 1, Siblings::Apart),
@@ -82,7 +80,6 @@ const PROTO: &[(&str, u8, Siblings)] = &[
     ("sync", 2, Siblings::Apart),
     ("trust", 2, Siblings::Apart),
     ("visit", 2, Siblings::Apart),
-    ("lib", 3, Siblings::Apart),
     ("lib", 4, Siblings::Apart),
 ];
 
