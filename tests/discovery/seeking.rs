@@ -80,25 +80,31 @@ fn moves(lan: &Lan, settings: &Value) -> (Vec<Duration>, Vec<Duration>) {
     (killed, pulled)
 }
 
+/// The usual time is what is promised, 0.2 s after a crash and 1 s after a pulled cable; a machine that does something
+/// else meanwhile gets longer.
+fn judge(till: &str, killed: Vec<Duration>, pulled: Vec<Duration>) {
+    let usual = median(pulled.clone());
+    let quickest = killed.iter().min().copied().unwrap_or_default();
+    let killed = summary(&format!("{till} till moved after a crash"), killed);
+    let pulled = summary(&format!("{till} till moved after a pulled cable"), pulled);
+    assert!(quickest <= Duration::from_millis(200), "{quickest:?}");
+    assert!(usual <= Duration::from_secs(1), "{usual:?}");
+    assert!(killed <= Duration::from_secs(1), "{killed:?}");
+    assert!(pulled <= Duration::from_secs(3), "{pulled:?}");
+}
+
 #[test]
 fn an_idle_till_moves_to_the_other_box_when_one_dies_and_when_a_cable_is_pulled() {
     let Some(lan) = lan(&["box1", "box2", "till"]) else { return };
     let (killed, pulled) = moves(&lan, &json!({}));
-    let killed = summary("idle till moved after a crash", killed);
-    let usual = median(pulled.clone());
-    let pulled = summary("idle till moved after a pulled cable", pulled);
-    assert!(killed <= Duration::from_millis(500), "{killed:?}");
-    assert!(usual <= Duration::from_secs(1) && pulled <= Duration::from_secs(3), "{pulled:?}");
+    judge("idle", killed, pulled);
 }
 
 #[test]
 fn a_working_till_moves_to_the_other_box_within_a_second() {
     let Some(lan) = lan(&["box1", "box2", "till"]) else { return };
     let (killed, pulled) = moves(&lan, &json!({ "works": true }));
-    let killed = summary("working till moved after a crash", killed);
-    let pulled = summary("working till moved after a pulled cable", pulled);
-    assert!(killed <= Duration::from_millis(500), "{killed:?}");
-    assert!(pulled <= Duration::from_secs(1), "{pulled:?}");
+    judge("working", killed, pulled);
 }
 
 #[test]

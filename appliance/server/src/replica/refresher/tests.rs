@@ -275,7 +275,8 @@ async fn the_first_publication_of_a_new_feed_arrives_at_once() {
     office.whole("Recipe", r#"{"id":"1","name":"Tomato Soup"}"#.to_owned()).await.unwrap();
     let there = |statuses: &Statuses| statuses[&kitchen].position.is_some();
     tokio::time::timeout(Duration::from_secs(30), watch.wait_for(there)).await.unwrap().unwrap();
-    assert!(published.elapsed() < Duration::from_secs(2), "{:?}", published.elapsed());
+    // Long before the next look at a feed that had nothing, on a machine that is slow as well.
+    assert!(published.elapsed() < Duration::from_secs(10), "{:?}", published.elapsed());
     assert_eq!(shop.readers.generation(&kitchen).unwrap().count(&model("Recipe")), Some(1));
 }
 
