@@ -142,6 +142,10 @@ impl Proxy {
 
     async fn open(&self, to: &str) -> Result<Tunnel, ProxyError> {
         let proxy = || self.inner.url.clone();
+        // Nobody is disturbed for an address that leads nowhere.
+        let request = Request::builder().method(Method::CONNECT).uri(to).header(HOST, to);
+        let request = request.body(Empty::<Bytes>::new());
+        let request = request.map_err(|source| ProxyError::Target { to: to.to_owned(), source })?;
         let silent = |source| ProxyError::Silent { proxy: proxy(), source };
         let connect = TcpStream::connect((self.inner.host.as_str(), self.inner.port));
         let stream = match timeout(CONNECT_MAX, connect).await {
@@ -150,15 +154,17 @@ impl Proxy {
         };
         stream.set_nodelay(true).map_err(silent)?;
         let late = |_| ProxyError::Late { proxy: proxy(), to: to.to_owned() };
-        timeout(ANSWER_MAX, self.ask(stream, to)).await.map_err(late)?
+        timeout(ANSWER_MAX, self.ask(stream, request, to)).await.map_err(late)?
     }
 
-    async fn ask(&self, stream: TcpStream, to: &str) -> Result<Tunnel, ProxyError> {
+    async fn ask(
+        &self,
+        stream: TcpStream,
+        request: Request<Empty<Bytes>>,
+        to: &str,
+    ) -> Result<Tunnel, ProxyError> {
         let proxy = || self.inner.url.clone();
         let broken = |source| ProxyError::Broken { proxy: proxy(), source };
-        let request = Request::builder().method(Method::CONNECT).uri(to).header(HOST, to);
-        let request = request.body(Empty::<Bytes>::new());
-        let request = request.map_err(|source| ProxyError::Target { to: to.to_owned(), source })?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let asked = async move {
