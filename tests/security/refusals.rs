@@ -10,13 +10,23 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
 use storebox::trust::call::Connection;
 use storebox_proto::problem::Code;
+use storebox_tests::wait::until;
 
 use crate::people::Shop;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Lines about trust that name this code.
+fn lines_of<'a>(log: &'a str, code: &str) -> Vec<&'a str> {
+    let named = format!("code=\"{code}\"");
+    log.lines().filter(|line| line.contains(&named)).collect()
+}
 
 /// What people read about it.
 const DOCUMENT: &str = include_str!("../../appliance/docs/refusals.md");
@@ -89,12 +99,17 @@ impl Bench {
         let (before, read) = (self.count(&wanted).await?, self.log()?.len());
         let code = attempt.await.with_context(|| what.to_owned())?;
         ensure!(code == wanted.code, "{what}: {code:?} instead of {:?}", wanted.code);
+        // The answer may be quicker than what is counted and written down about it.
+        let is_told = async || -> anyhow::Result<bool> {
+            let (after, log) = (self.count(&wanted).await?, self.log()?);
+            Ok(after > before && !lines_of(log.split_at(read).1, &code).is_empty())
+        };
+        until(&format!("{what}: counted and told"), PATIENCE, is_told).await?;
         let after = self.count(&wanted).await?;
         ensure!(after == before + 1, "{what}: counted {} times", after - before);
         let log = self.log()?;
         let (_, new) = log.split_at(read);
-        let lines: Vec<_> =
-            new.lines().filter(|line| line.contains(&format!("code=\"{code}\""))).collect();
+        let lines = lines_of(new, &code);
         ensure!(lines.len() == 1, "{what}: {} lines in the log:\n{new}", lines.len());
         for secret in &self.secrets {
             ensure!(!new.contains(secret.as_str()), "{what}: the log shows a secret");

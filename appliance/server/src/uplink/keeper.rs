@@ -297,7 +297,10 @@ impl Keeper {
         match command {
             Command::Poll { sink, now, answer } => {
                 let given = self.poll(&sink, now);
-                let _ = answer.send(given);
+                if answer.send(given).is_err() {
+                    // Whoever asked is gone, and so is what was given out: it may be asked for anew.
+                    self.outbox.handle_restart(&sink);
+                }
             }
             Command::Watch { key, answer } => self.watch(key, answer),
             Command::Look(look) => look(self),

@@ -11,6 +11,8 @@ use crate::trust::line::Line;
 const TARGET_CHARS_MAX: usize = 200;
 /// Appended to the name of a file that is being written.
 const PART: &str = ".part";
+/// Directories are made this often while others make them too.
+const COLLECTIONS_TRIES: u32 = 3;
 
 /// A client that follows nobody anywhere.
 pub(super) fn client(line: &Line) -> Result<Client, PlaceError> {
@@ -73,7 +75,10 @@ impl Web {
         }
         let part = format!("{path}{PART}");
         let mut response = self.put(&part, bytes).await?;
-        if matches!(response.status(), StatusCode::CONFLICT | StatusCode::NOT_FOUND) {
+        for _ in 0..COLLECTIONS_TRIES {
+            if !matches!(response.status(), StatusCode::CONFLICT | StatusCode::NOT_FOUND) {
+                break;
+            }
             self.make_collections(path).await?;
             response = self.put(&part, bytes).await?;
         }
@@ -108,7 +113,8 @@ impl Web {
                 response.status(),
                 StatusCode::METHOD_NOT_ALLOWED | StatusCode::CONFLICT | StatusCode::FORBIDDEN
             );
-            if !known {
+            // Where two make it at once, a server may fail for one of them; the file that follows has the last word.
+            if !known && !response.status().is_server_error() {
                 accept(&response)?;
             }
         }

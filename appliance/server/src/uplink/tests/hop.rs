@@ -16,6 +16,7 @@ use storebox_proto::problem::Code;
 use storebox_proto::sync::outbox::{By, Link};
 use storebox_proto::ticket::{Answer, Grade, SettleRequest};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::samples::{key, main_options, main_sink, sale, signer, store_options};
@@ -34,8 +35,8 @@ use crate::uplink::{
 type Line = Arc<AtomicBool>;
 
 #[expect(clippy::disallowed_methods, reason = "test start helper")]
-fn spawn(task: impl Future<Output = ()> + Send + 'static) {
-    tokio::spawn(task);
+fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(task)
 }
 
 #[expect(clippy::disallowed_methods, reason = "test start helper")]
@@ -82,11 +83,16 @@ fn open_store(home: &Path) -> OutboxOpened {
 }
 
 fn ship(outbox: &Outbox, url: String, shutdown: &CancellationToken) {
-    ship_to(outbox, url, 2, shutdown);
+    drop(ship_to(outbox, url, 2, shutdown));
 }
 
 /// Ships to a server whose receipts are believed if they are signed with this key.
-fn ship_to(outbox: &Outbox, url: String, trusted: u8, shutdown: &CancellationToken) {
+fn ship_to(
+    outbox: &Outbox,
+    url: String,
+    trusted: u8,
+    shutdown: &CancellationToken,
+) -> JoinHandle<()> {
     let options = ShipperOptions {
         sink: main_sink(),
         authoritative: true,
@@ -96,13 +102,13 @@ fn ship_to(outbox: &Outbox, url: String, trusted: u8, shutdown: &CancellationTok
         line_back: std::sync::Arc::new(|| {}),
     };
     let shipper = Shipper::new(outbox.clone(), options).unwrap();
-    spawn(shipper.run(shutdown.clone()));
+    spawn(shipper.run(shutdown.clone()))
 }
 
-/// Waits for a condition, at most ten seconds.
+/// Waits for a condition, at most thirty seconds.
 async fn eventually<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
     let mut tick = tokio::time::interval(Duration::from_millis(5));
-    for _ in 0..2000 {
+    for _ in 0..6000 {
         if holds().await {
             return;
         }
@@ -245,12 +251,14 @@ async fn a_receipt_signed_by_somebody_else_settles_nothing() {
     let store = open_store(home.path());
     store.outbox.accept(sale(1, 1, 1, 100)).await.unwrap();
     let (deceived, outbox, ledger) = (CancellationToken::new(), &store.outbox, &main.ledger);
-    ship_to(outbox, format!("http://{address}"), 9, &deceived);
+    let carrier = ship_to(outbox, format!("http://{address}"), 9, &deceived);
     eventually(|| async { ledger.figures().await.unwrap().settled == 1 }).await;
     let is_doubted = |link: &Link| matches!(link, Link::Waiting { .. });
     eventually(|| async { is_doubted(&outbox.figures().await.unwrap().sinks[0].link) }).await;
     assert_eq!(waiting(outbox).await, 1, "it said taken, but nobody that we trust has signed it");
+    // A box has one carrier at a time for each sink.
     deceived.cancel();
+    carrier.await.unwrap();
     let shutdown = CancellationToken::new();
     ship(outbox, format!("http://{address}"), &shutdown);
     eventually(|| async { waiting(outbox).await == 0 }).await;

@@ -22,6 +22,7 @@ use super::samples::{main_options, main_sink, sale};
 use crate::http::mirror::{Shelf, routes};
 use crate::http::settle;
 use crate::terminal::access::Access;
+use crate::uplink::command::News;
 use crate::uplink::{Copies, Ledger, Mirror, Outbox, Routes, Signers};
 
 /// A neighbour that keeps copies of box `far`.
@@ -155,4 +156,26 @@ async fn who_asked_before_a_takeover_is_not_offered_what_is_taken_over() {
     adopted.await.unwrap();
     drop(hush);
     assert!(matches!(outbox.poll(&sink).await.unwrap().work, Work::Send(_)));
+}
+
+#[tokio::test]
+async fn what_was_given_to_a_carrier_that_is_gone_is_asked_for_by_the_next() {
+    let home = tempfile::tempdir().unwrap();
+    let outbox = open(home.path(), "far").outbox;
+    outbox.accept(part(1)).await.unwrap();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let sink = main_sink();
+    let mut hold = pin!(outbox.look(move |_| held.recv()));
+    begin(hold.as_mut()).await;
+    {
+        let mut gone = pin!(outbox.poll(&sink));
+        begin(gone.as_mut()).await;
+    }
+    let mut next = pin!(outbox.report(&sink, News::Restarted));
+    begin(next.as_mut()).await;
+    release.send(()).unwrap();
+    hold.await.unwrap().unwrap();
+    next.await.unwrap();
+    let given = outbox.poll(&sink).await.unwrap();
+    assert!(matches!(given.work, Work::Ask(_)), "{:?}", given.work);
 }
