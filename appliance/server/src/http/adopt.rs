@@ -12,7 +12,7 @@ use super::identity::Identity;
 use super::problem::Refusal;
 use crate::pass::Pass;
 use crate::terminal::access::{Access, Entry};
-use crate::uplink::{Copy, Outbox, Route, mirror};
+use crate::uplink::{Outbox, Route, mirror};
 
 /// What the route needs.
 #[derive(Clone)]
@@ -66,29 +66,16 @@ async fn adopt(
     let client =
         mirror::client().map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
     let route = Route::near(order.from, heir.pass.clone());
-    let at = format!("/sync/v1/mirror/{}", heir.node);
-    let get = async |path: &str| {
-        mirror::call::<serde_json::Value>(&client, &route, "GET", path, Default::default()).await
-    };
-    let entries = get(&format!("{at}/terminals")).await.ok_or_else(failed)?;
-    let entries: Vec<Entry> = serde_json::from_value(entries).map_err(|_| failed())?;
+    let path = format!("/sync/v1/mirror/{}/terminals", heir.node);
+    let entries: Option<Vec<Entry>> =
+        mirror::call(&client, &route, "GET", &path, Default::default()).await;
+    let entries = entries.ok_or_else(failed)?;
     let access = heir.access.clone();
     let entered = tokio::task::spawn_blocking(move || access.adopt(entries)).await;
     let entered = entered.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
     let terminals = entered.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
     // Nothing is sent before all of it is here: what belongs together goes in its order.
     let _hush = heir.outbox.hush();
-    let mut after = String::new();
-    loop {
-        let page = get(&format!("{at}/copies{after}")).await.ok_or_else(failed)?;
-        let page: Vec<Copy> = serde_json::from_value(page).map_err(|_| failed())?;
-        let Some(last) = page.last() else {
-            let transactions = heir.outbox.taken_over();
-            return Ok(Json(Adopted { terminals, transactions }));
-        };
-        after = format!("?after={}", last.envelope.key);
-        for copy in page {
-            heir.outbox.adopt(copy.envelope).await?;
-        }
-    }
+    heir.outbox.take_over(&client, &route, None).await?;
+    Ok(Json(Adopted { terminals, transactions: heir.outbox.taken_over() }))
 }

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use storebox_proto::ids::{NodeId, SourceId, TxKey};
+use storebox_proto::limits::HELD_MAX;
 use storebox_proto::ticket::Receipt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -84,6 +85,8 @@ pub struct MirrorTask {
     terminals: Terminals,
     told: Vec<u8>,
     taking: Taking,
+    /// What the mirror has and this box cannot take: a person has been told.
+    contradict: BTreeSet<TxKey>,
 }
 
 /// How far it is with what is taken back.
@@ -114,9 +117,19 @@ impl Mirror {
         let (sender, wanted) = mpsc::channel(QUEUE_MAX);
         let (state, watched) = watch::channel(MirrorState::default());
         let (client, told) = (line::client()?, Vec::new());
-        let taking = Taking::Idle;
-        let task =
-            MirrorTask { outbox, routes, peer, client, wanted, state, terminals, told, taking };
+        let (taking, contradict) = (Taking::Idle, BTreeSet::new());
+        let task = MirrorTask {
+            outbox,
+            routes,
+            peer,
+            client,
+            wanted,
+            state,
+            terminals,
+            told,
+            taking,
+            contradict,
+        };
         Ok((Self { sender, wait, state: watched }, task))
     }
 
@@ -229,7 +242,8 @@ impl MirrorTask {
         let here = self.outbox.open_entries().await.ok()?;
         let keys: BTreeSet<TxKey> = here.iter().map(|(receipt, _)| receipt.key).collect();
         let surplus = there.difference(&keys).copied().collect();
-        let (done, lost) = self.outbox.sort_out(surplus).await.ok()?;
+        let (done, mut lost) = self.outbox.sort_out(surplus).await.ok()?;
+        lost.retain(|key| !self.contradict.contains(key));
         for keys in done.chunks(KEYS_MAX) {
             self.release(keys).await?;
         }
@@ -254,23 +268,11 @@ impl MirrorTask {
             let (since, _hush) = (env::instant(), self.outbox.hush());
             self.taking = Taking::Quiet { since, _hush };
         }
-        let (mut after, mut count) = (String::new(), 0_u64);
-        loop {
-            let path = format!("/sync/v1/mirror/{}/copies{after}", self.node());
-            let page: Vec<Copy> = self.call("GET", &path, Bytes::new()).await?;
-            let Some(last) = page.last() else { break };
-            after = format!("?after={}", last.envelope.key);
-            for copy in page.into_iter().filter(|copy| lost.contains(&copy.envelope.key)) {
-                let key = copy.envelope.key;
-                match self.outbox.adopt(copy.envelope).await {
-                    Ok(_) => count += 1,
-                    Err(problem) if problem.retryable => return None,
-                    Err(problem) => {
-                        tracing::error!(ticket = %key, %problem, "a copy contradicts what is here");
-                    }
-                }
-            }
-        }
+        let route = self.routes.get(&self.peer)?;
+        let before = self.outbox.taken_over();
+        let contradict = self.outbox.take_over(&self.client, &route, Some(lost)).await.ok()?;
+        self.contradict.extend(contradict);
+        let count = self.outbox.taken_over() - before;
         tracing::warn!(count, tier = %self.peer, "transactions were missing here and taken back");
         Some(())
     }
@@ -282,7 +284,12 @@ impl MirrorTask {
             let page: Vec<TxKey> = self.call("GET", &path, Bytes::new()).await?;
             let last = page.last().copied();
             let full = page.len() == KEYS_MAX;
+            let wanted = there.len() + page.len();
             there.extend(page);
+            // It gives the same again and again, or more than any box holds.
+            if there.len() < wanted || wanted > HELD_MAX {
+                return None;
+            }
             match last.filter(|_| full) {
                 Some(last) => after = format!("?after={last}"),
                 None => return Some(there),

@@ -8,11 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use storebox_proto::ids::TxKey;
-use storebox_proto::problem::Problem;
+use storebox_proto::limits::HELD_MAX;
+use storebox_proto::problem::{Code, Problem};
 use storebox_proto::ticket::{Envelope, Receipt};
 use tokio::sync::watch;
 
 use super::accept::Outbox;
+use super::copies::Copy;
+use super::mirror::call;
+use super::routes::Route;
 
 /// Whether somebody has asked that no sink is offered anything.
 #[derive(Clone, Default)]
@@ -49,8 +53,52 @@ impl Drop for Hush {
 }
 
 impl Outbox {
+    /// Takes over what a mirror has of this box's, all of it or what is wanted; may be repeated.
+    ///
+    /// A copy that contradicts what is here is kept for a person, and keeps no other back; those are what it returns.
+    pub async fn take_over(
+        &self,
+        client: &reqwest::Client,
+        mirror: &Route,
+        wanted: Option<&BTreeSet<TxKey>>,
+    ) -> Result<BTreeSet<TxKey>, Problem> {
+        let failed = || {
+            let detail = "the neighbour does not answer, is none, or gives what cannot be";
+            Problem::new(Code::SourceFailed, detail)
+        };
+        let (mut after, mut seen, mut contradict) = (None::<TxKey>, 0, BTreeSet::new());
+        loop {
+            let query = after.map(|key| format!("?after={key}")).unwrap_or_default();
+            let path = format!("/sync/v1/mirror/{}/copies{query}", self.node());
+            let page: Option<Vec<Copy>> =
+                call(client, mirror, "GET", &path, Default::default()).await;
+            let page = page.ok_or_else(failed)?;
+            let Some(last) = page.last().map(|copy| copy.envelope.key) else {
+                return Ok(contradict);
+            };
+            seen += page.len();
+            if after.is_some_and(|after| last <= after) || seen > HELD_MAX {
+                return Err(failed());
+            }
+            after = Some(last);
+            let is_wanted =
+                |copy: &Copy| wanted.is_none_or(|keys| keys.contains(&copy.envelope.key));
+            for copy in page.into_iter().filter(is_wanted) {
+                let key = copy.envelope.key;
+                match self.adopt(copy.envelope).await {
+                    Ok(_) => {}
+                    Err(problem) if problem.retryable => return Err(problem),
+                    Err(problem) => {
+                        tracing::error!(ticket = %key, %problem, "a copy contradicts what is here");
+                        contradict.insert(key);
+                    }
+                }
+            }
+        }
+    }
+
     /// Takes over one transaction.
-    pub async fn adopt(&self, envelope: Envelope) -> Result<Receipt, Problem> {
+    async fn adopt(&self, envelope: Envelope) -> Result<Receipt, Problem> {
         let (_, unknown) = self.sort_out(vec![envelope.key]).await?;
         let receipt = self.accept_as(envelope, None, true).await?;
         self.heritage.0.fetch_add(unknown.len() as u64, Ordering::SeqCst);
