@@ -12,6 +12,7 @@ use super::identity::Identity;
 use super::problem::Refusal;
 use crate::pass::Pass;
 use crate::terminal::access::{Access, Entry};
+use crate::uplink::takeover::QUIET_MAX;
 use crate::uplink::{Outbox, Route, mirror};
 
 /// What the route needs.
@@ -74,8 +75,14 @@ async fn adopt(
     let entered = tokio::task::spawn_blocking(move || access.adopt(entries)).await;
     let entered = entered.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
     let terminals = entered.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
+    let slow = || {
+        let detail =
+            "the neighbour does not give all it has within a minute: ask again, what came is kept";
+        Refusal::new(Code::SourceFailed, detail)
+    };
     // Nothing is sent before all of it is here: what belongs together goes in its order.
     let _hush = heir.outbox.hush();
-    heir.outbox.take_over(&client, &route, None).await?;
+    let taken = heir.outbox.take_over(&client, &route, None);
+    tokio::time::timeout(QUIET_MAX, taken).await.map_err(|_| slow())??;
     Ok(Json(Adopted { terminals, transactions: heir.outbox.taken_over() }))
 }

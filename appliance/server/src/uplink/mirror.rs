@@ -26,7 +26,7 @@ use super::copies::{Copy, copy_of};
 use super::line;
 use super::relay::KEYS_MAX;
 use super::routes::{Route, Routes};
-use super::takeover::Hush;
+use super::takeover::{Hush, QUIET_MAX};
 use crate::env;
 
 /// Tickets that wait for the mirror; beyond that they are only held, and sent later.
@@ -39,9 +39,6 @@ const ANSWER_MAX: Duration = Duration::from_secs(3);
 const COMPARE_EVERY: Duration = Duration::from_secs(5);
 /// How often a lost mirror is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// While copies are taken back, nothing is sent; but no longer than this, if the mirror does not give all of them.
-const QUIET_MAX: Duration = Duration::from_secs(60);
 
 /// What a box without terminals would say; it must not make the mirror forget those of the box before it.
 const NO_TERMINALS: &[u8] = b"[]";
@@ -215,20 +212,7 @@ impl MirrorTask {
                     tracing::info!(tier = %self.peer, "mirror is there");
                 }
             }
-            None => {
-                self.lost();
-                self.quiet_no_longer_than_allowed();
-            }
-        }
-    }
-
-    fn quiet_no_longer_than_allowed(&mut self) {
-        if let Taking::Quiet { since, .. } = &self.taking
-            && env::instant().duration_since(*since) >= QUIET_MAX
-        {
-            let tier = &self.peer;
-            tracing::warn!(%tier, "the mirror does not give back all it has: what is here is sent");
-            self.taking = Taking::Overdue;
+            None => self.lost(),
         }
     }
 
@@ -270,8 +254,21 @@ impl MirrorTask {
         }
         let route = self.routes.get(&self.peer)?;
         let before = self.outbox.taken_over();
-        let contradict = self.outbox.take_over(&self.client, &route, Some(lost)).await.ok()?;
-        self.contradict.extend(contradict);
+        let taken = self.outbox.take_over(&self.client, &route, Some(lost));
+        let contradict = match &self.taking {
+            Taking::Quiet { since, .. } => {
+                let left = QUIET_MAX.saturating_sub(env::instant().duration_since(*since));
+                tokio::time::timeout(left, taken).await
+            }
+            Taking::Idle | Taking::Overdue => Ok(taken.await),
+        };
+        let Ok(contradict) = contradict else {
+            let tier = &self.peer;
+            tracing::warn!(%tier, "the mirror does not give back all it has: what is here is sent");
+            self.taking = Taking::Overdue;
+            return None;
+        };
+        self.contradict.extend(contradict.ok()?);
         let count = self.outbox.taken_over() - before;
         tracing::warn!(count, tier = %self.peer, "transactions were missing here and taken back");
         Some(())

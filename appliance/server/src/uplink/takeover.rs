@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use storebox_proto::ids::TxKey;
 use storebox_proto::limits::HELD_MAX;
@@ -17,6 +18,9 @@ use super::accept::Outbox;
 use super::copies::Copy;
 use super::mirror::call;
 use super::routes::Route;
+
+/// While copies are taken back, nothing is sent; but no longer than this, if the mirror does not give all of them.
+pub const QUIET_MAX: Duration = Duration::from_secs(60);
 
 /// Whether somebody has asked that no sink is offered anything.
 #[derive(Clone, Default)]
