@@ -8,6 +8,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -253,6 +254,8 @@ def starts(run):
 
 def main():
     short = "--short" in sys.argv
+    # Whoever ends it, ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("compare: ended"))
     program, load, folder, target = [word for word in sys.argv[1:] if word != "--short"]
     begun, run = time.monotonic(), Run(os.path.abspath(program), os.path.abspath(load), folder, short)
     results = {"machine": page.machine(run.folder), "short": short}
@@ -262,6 +265,7 @@ def main():
             print(f"compare: {name}", flush=True)
             results[name] = part(run)
     finally:
+        peers.stop_all()
         shutil.rmtree(run.folder, ignore_errors=True)
     results["took_s"] = time.monotonic() - begun
     page.write(results, target)

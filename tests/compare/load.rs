@@ -227,7 +227,7 @@ impl Producer {
         let run = std::process::id();
         format!(
             "0192d3a4-{:04x}-7{:03x}-8{:03x}-{sequence:012x}",
-            run >> 16,
+            run >> 12,
             run & 0xfff,
             self.number
         )

@@ -34,6 +34,15 @@ def resident(pid):
     return total / 1024
 
 
+STARTED = []
+
+
+def stop_all():
+    """Stops whatever was started, however far the comparison came."""
+    for one in STARTED:
+        one.stop()
+
+
 class Peer:
     """A server; `answers` says whether it is ready."""
 
@@ -43,6 +52,7 @@ class Peer:
         begun = time.monotonic()
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True, **settings)
+        STARTED.append(self)
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() - begun > 60:
                 raise RuntimeError(f"{name} does not start; see {self.log.name}")

@@ -7,9 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use storebox_tests::wait;
+use storebox_tests::{skip, wait};
 
-use crate::net::{Net, build, skip};
+use crate::net::{Net, build};
 use crate::shop::{Node, PATIENCE};
 
 /// The host that is the router of the store.

@@ -11,7 +11,7 @@ use crate::layout::Layout;
 
 const PROGRAMS: [&str; 2] = ["storebox", "storebox-image"];
 const PACKAGES: &str = "usr/share/storebox/packages.txt";
-const WHAT_IS_INSTALLED: &str = "-f=${Package} ${Version}\n";
+const WHAT_IS_INSTALLED: &str = "-f=${Package} ${Version} ${Architecture}\n";
 
 /// Unpacks Debian and puts our files over it.
 pub(super) fn lay_out(
