@@ -73,7 +73,7 @@ impl Stage {
             "[terminal]\nincremental_minutes = 1\npopup_minutes = 5\n\
              [peers]\nsecret_file = {}\n\
              [machine]\nslots_file = {}\nsys_dir = {}\n\
-             [[device]]\nid = \"receipts\"\nkind = \"printer\"\nat = {}\nmodel = \"epson-tm-m30\"\n\
+             [[device]]\nid = \"receipts\"\ntill = \"till 3\"\nkind = \"printer\"\nat = {}\nmodel = \"epson-tm-m30\"\n\
              drawers = [\"drawer\"]\n\
              [[device]]\nid = \"counter\"\nkind = \"scale\"\nat = {}\nmodel = \"toledo8217\"\n\
              [[device]]\nid = \"scanner\"\nkind = \"scanner\"\nat = {}\n",

@@ -27,7 +27,7 @@ impl Store {
     }
 
     fn tell(&self) {
-        assert_eq!(self.two.next_door().hear(self.hello(), at(10)).unwrap(), false);
+        assert!(!self.two.next_door().hear(self.hello(), at(10)).unwrap());
     }
 
     /// And the second to the first.
