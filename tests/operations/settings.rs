@@ -45,7 +45,8 @@ async fn settings(process: &Process) -> Value {
 
 async fn await_state(process: &Process, revision: u64, state: &str) -> anyhow::Result<Value> {
     let what = format!("revision {revision} is {state}");
-    wait::until(&what, PATIENCE, || async {
+    // What is withdrawn gives way to a trial of the box's own values, which takes a minute.
+    wait::until(&what, PATIENCE * 2, || async {
         let seen = settings(process).await;
         Ok(seen["revision"] == revision && seen["state"] == state)
     })
