@@ -19,9 +19,6 @@ use crate::status::{Finding, Panel, RefusedSettings, SettingsStatus, Status};
 use crate::supervise::beside;
 use crate::{env, logging};
 
-#[cfg(test)]
-mod tests;
-
 /// Between two looks at the estate, which is in memory.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// An estate that could not be read is not read again before.
@@ -339,3 +336,6 @@ fn wellness(status: &Status) -> Result<(), String> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,9 +30,6 @@ use crate::replica::source::HttpSource;
 use crate::status::{Status, VisitStatus};
 use crate::{env, supervise};
 
-#[cfg(test)]
-mod tests;
-
 /// A box that is closed and may be asked to open rests so long between two calls, which head office holds for a while.
 const KNOCK_REST: Duration = Duration::from_secs(45);
 /// After a call that was not answered.
@@ -339,3 +336,6 @@ async fn read(mut router: Router, path: &str) -> Option<(u16, String, String)> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;
