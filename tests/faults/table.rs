@@ -1,6 +1,12 @@
 //! What was done, how often, and what came of it.
 
+use std::path::Path;
 use std::time::Duration;
+use std::{fs, io};
+
+const HEADING: &str =
+    "| what was done | times | accepted | lost | doubled | back to normal after | remarks |\n\
+     |---|---|---|---|---|---|---|";
 
 /// One fault.
 #[derive(Debug, Default)]
@@ -54,12 +60,18 @@ impl Table {
     }
 
     pub(crate) fn print(&self) {
-        say(
-            "\n| what was done | times | accepted | lost | doubled | back to normal after | remarks |",
-        );
-        say("|---|---|---|---|---|---|---|");
-        self.rows.iter().for_each(|row| say(&row.text()));
-        say(if self.holds() { "everything held" } else { "NOT everything held" });
+        say(&format!("\n{}", self.text()));
+    }
+
+    /// Replaces a page by this table.
+    pub(crate) fn write(&self, page: &Path, how: &str) -> io::Result<()> {
+        fs::write(page, format!("# The campaign of faults\n\n{how}\n\n{}\n", self.text()))
+    }
+
+    fn text(&self) -> String {
+        let rows: String = self.rows.iter().map(|row| row.text() + "\n").collect();
+        let verdict = if self.holds() { "everything held" } else { "NOT everything held" };
+        format!("{HEADING}\n{rows}\n{verdict}")
     }
 
     pub(crate) fn holds(&self) -> bool {
