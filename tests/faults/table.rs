@@ -4,8 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
 
-const HEADING: &str =
-    "| what was done | times | accepted | lost | doubled | back to normal after | remarks |\n\
+const HEADING: &str = "| what was done | times | accepted | lost | doubled | back to normal after | remarks |\n\
      |---|---|---|---|---|---|---|";
 
 /// One fault.
