@@ -84,15 +84,17 @@ struct Chained {
 }
 
 impl Chained {
-    /// A box is stolen, and struck off.
-    fn strike(&self, recorded: &Path, root: &Path) -> anyhow::Result<()> {
+    /// A box is stolen, and struck off; both boxes of the store write that down.
+    async fn strike(&self, recorded: &Path, root: &Path) -> anyhow::Result<()> {
         let stolen = Process::lay_out(recorded, root, "stolen", "role = \"store\"\n")?;
         self.chain.adopt(&stolen, "stolen", "0007")?;
         let (office, list) = (self.chain.office(), self.chain.place("list"));
         self.chain.run(&["site", "revoke", "--office", &office, "--box", "stolen"])?;
         self.chain.run(&["site", "publish", "--office", &office, &list])?;
         self.main.ask(&["import", &list])?;
-        Ok(())
+        let lists = [&self.store, &self.neighbour].map(|one| one.data().join("trust/strikes.json"));
+        let are_there = || async { Ok(lists.iter().all(|list| list.exists())) };
+        wait::until("both boxes know who is struck off", PATIENCE, are_there).await
     }
 }
 
@@ -117,7 +119,7 @@ impl Specimen {
         let _printer = Simulated::plug_in(sim, PrinterSim::act, &printer)?;
         let mut chained = own.found(&recorded).await?;
         own.grown = own.recorded();
-        chained.strike(&recorded, &own.root())?;
+        chained.strike(&recorded, &own.root()).await?;
         let till = Till::admit(&chained.store, PORTS[1].1).await?;
         till.everything(&chained).await?;
         own.settled =
