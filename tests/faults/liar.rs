@@ -112,7 +112,9 @@ async fn answer(mut stream: TcpStream, server: &str, mind: &Mind) -> io::Result<
             return Ok(());
         }
     }
-    let question = String::from_utf8_lossy(&request).lines().next().unwrap_or_default().to_owned();
+    // Without what the asker has already: who says what is old says it whatever that is.
+    let asked = String::from_utf8_lossy(&request);
+    let question = asked.split([' ', '?', '\r']).take(2).collect::<Vec<_>>().join(" ");
     let text = String::from_utf8_lossy(&request).replacen("\r\n", "\r\nConnection: close\r\n", 1);
     let mut behind = TcpStream::connect(server).await?;
     behind.write_all(text.as_bytes()).await?;

@@ -58,6 +58,17 @@ impl Table {
         self.rows.push(row);
     }
 
+    /// A round that could not come to its end is one that did not hold, and the others go on.
+    pub(crate) fn push_or_wrong(&mut self, what: &str, row: anyhow::Result<Row>) {
+        let broken = |error| Row {
+            what: what.to_owned(),
+            times: 1,
+            wrong: vec![format!("{error:#}")],
+            ..Row::default()
+        };
+        self.push(row.unwrap_or_else(broken));
+    }
+
     pub(crate) fn print(&self) {
         say(&format!("\n{}", self.text()));
     }
