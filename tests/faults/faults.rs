@@ -11,7 +11,7 @@ use crate::liar::{LIES, Lie};
 use crate::network::{CUT, FAIR, Line, Weather};
 use crate::programs::Programs;
 use crate::sales::now;
-use crate::shop::{NODES, Node, PATIENCE, Shop};
+use crate::shop::{NODES, Node, Shop};
 use crate::table::{Row, Table};
 use crate::{counter, day};
 
