@@ -16,6 +16,9 @@ use storebox_image::steward::papers;
 /// Larger than the image: first boot has something to grow into.
 const BYTES: u64 = 4 << 30;
 
+/// Of no head office.
+const PUBLIC_KEY: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+const TOKEN: &str = "0123456789abcdef0123";
 const SHOP: &str = "format = 1\nsite = \"trial\"\nstore = \"0421\"\nnode = \"trial-1\"\n\
     token = \"0123456789abcdef0123\"\n[main]\nurl = \"http://10.77.0.1:8443\"\n\
     public_key = \"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\"\n\
@@ -36,6 +39,14 @@ pub(crate) fn provision(disk: &Path) -> anyhow::Result<()> {
 pub(crate) fn provision_with(disk: &Path, more: &str) -> anyhow::Result<()> {
     let volume = config_volume(disk)?;
     stick::put(&volume, "trial.toml", format!("{SHOP}{more}").as_bytes())?;
+    Ok(volume.close()?)
+}
+
+/// Puts the file of a shop there that this head office has let in.
+pub(crate) fn provision_for(disk: &Path, key: &str, token: &str) -> anyhow::Result<()> {
+    let volume = config_volume(disk)?;
+    let text = SHOP.replace(PUBLIC_KEY, key).replace(TOKEN, token);
+    stick::put(&volume, "trial.toml", text.as_bytes())?;
     Ok(volume.close()?)
 }
 
@@ -113,7 +124,7 @@ pub(crate) fn answer_to_the_shop(disk: &Path) -> anyhow::Result<String> {
     let mut file = File::open(disk)?;
     file.seek(SeekFrom::Start(place.start))?;
     file.read_exact(&mut bytes)?;
-    let secret = b"0123456789abcdef0123";
+    let secret = TOKEN.as_bytes();
     ensure!(
         !bytes.windows(secret.len()).any(|window| window == secret),
         "the token is still there"

@@ -34,17 +34,27 @@ pub(crate) struct Bench {
 impl Bench {
     /// Flashes a disk and lays it out.
     pub(crate) async fn open(cache: &Path, old: &Path, storebox: &Path) -> anyhow::Result<Self> {
-        let tools = Tools::find(cache)?;
-        let folder = tools.root().join("var/trial").join(std::process::id().to_string());
+        let number = std::process::id().to_string();
+        let folder = Tools::find(cache)?.root().join("var/trial").join(number);
         fs::create_dir_all(&folder)?;
         disk::flash(&old.join("disk.img"), &folder.join("disk.raw"))?;
         disk::provision(&folder.join("disk.raw"))?;
         let size = |name: &str| fs::metadata(old.join(name)).map(|metadata| metadata.len());
         figure("update (MB)", mb(size("update.raucb")?));
         figure("kernel and root of a slot (MB)", mb(size("kernel.img")? + size("rootfs.img")?));
+        Self::again(cache, old, storebox, &folder)
+    }
+
+    /// What was laid out before.
+    pub(crate) fn again(
+        cache: &Path,
+        old: &Path,
+        storebox: &Path,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
-            tools,
-            folder,
+            tools: Tools::find(cache)?,
+            folder: folder.to_owned(),
             old: old.to_owned(),
             machine: None,
             till: None,

@@ -1,0 +1,51 @@
+//! The data partition as a loss of power left it, judged without starting the machine.
+//!
+//! Its file system is mended as a start does it, which may need no person; what the service keeps in it is taken out,
+//! and the very program is started on it: it must serve, and still hold what was sold before.
+//! That takes two seconds of a processor where a start of the machine takes forty.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, ensure};
+use storebox::demo::process::Process;
+use storebox_image::build::tools::Tools;
+use storebox_image::layout::{Layout, Role};
+
+use crate::start::Bench;
+
+const SETTINGS: &str = "role = \"store\"\n[http]\nlisten = [\"127.0.0.1:0\"]\n";
+/// Where the service keeps everything, seen from the partition.
+const KEPT: &str = "/lib/storebox";
+/// What `e2fsck` says of a whole file system, and of one that it mended without a question.
+const WHOLE: [i32; 2] = [0, 1];
+
+/// The shop that was on this disk sells on, and has its first sale. The disk is mended.
+pub(crate) async fn judge(bench: &Bench) -> anyhow::Result<()> {
+    let raw = bench.folder.join("disk.raw");
+    let folder = bench.folder.join("kept");
+    let mut shop = Process::lay_out(&bench.storebox, &folder, crate::office::NODE, SETTINGS)?;
+    take_out(&bench.tools, &raw, &shop.data())?;
+    shop.start().await.context("the program on what is left")?;
+    let held = shop.ask(&["outbox", "list", "--json"])?;
+    ensure!(held.contains(&bench.first_sale), "the first sale is gone: {held}");
+    shop.stop();
+    Ok(fs::remove_dir_all(&folder)?)
+}
+
+fn take_out(tools: &Tools, raw: &Path, to: &Path) -> anyhow::Result<()> {
+    let start = Layout::shipped().place(Role::Data).start;
+    let system = format!("{}?offset={start}", tools.inside(raw).display());
+    let checked = tools.command("e2fsck").args(["-f", "-p", &system]).output()?;
+    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    let is_whole = checked.status.code().is_some_and(|code| WHOLE.contains(&code));
+    ensure!(is_whole, "the data partition needs a person: {said}");
+    // debugfs puts the folder into the one that is named.
+    let parent = to.parent().context("a folder in a folder")?;
+    fs::remove_dir_all(to)?;
+    let order = format!("rdump {KEPT} {}", tools.inside(parent).display());
+    let dumped = tools.command("debugfs").args(["-R", &order, &system]).output()?;
+    let said = String::from_utf8_lossy(&dumped.stderr).into_owned();
+    let dumped = parent.join("storebox");
+    fs::rename(&dumped, to).with_context(|| format!("debugfs: {said}"))
+}
