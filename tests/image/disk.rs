@@ -173,7 +173,7 @@ fn cut_out(disk: &Path, at: u64, bytes: u64, to: &Path) -> anyhow::Result<()> {
     Ok(File::create(to)?.write_all(&piece)?)
 }
 
-/// A stick with an update on it.
+/// A stick with an update on it, and its approval where there is one.
 pub(crate) fn stick(update: &Path, to: PathBuf) -> anyhow::Result<PathBuf> {
     let file = File::create(&to)?;
     file.set_len(fs::metadata(update)?.len() + (40 << 20))?;
@@ -187,5 +187,9 @@ pub(crate) fn stick(update: &Path, to: PathBuf) -> anyhow::Result<PathBuf> {
     run("mkfs.vfat", &["-F".as_ref(), "32".as_ref(), to.as_os_str()])?;
     let name = "::update.raucb";
     run("mcopy", &["-i".as_ref(), to.as_os_str(), update.as_os_str(), name.as_ref()])?;
+    let approval = update.with_extension("approval");
+    if approval.exists() {
+        run("mcopy", &["-i".as_ref(), to.as_os_str(), approval.as_os_str(), "::".as_ref()])?;
+    }
     Ok(to)
 }

@@ -3,9 +3,10 @@
 //!
 //! The machine is a shop's own: it was let in by the shop's file, and what it knows of releases comes over its wire from
 //! the real program at the other end. What is sold before, meanwhile and afterwards must arrive there exactly once.
-//! The machine's clock is set forward, for no trial waits for the night.
+//! The machine's clock begins in the evening and is set forward, for no trial waits for the night.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -42,7 +43,7 @@ pub(crate) async fn from_head_office(
 ) -> anyhow::Result<()> {
     let office = Office::open(&bench.storebox, &bench.folder.join("office")).await?;
     disk::provision_for(&bench.folder.join("disk.raw"), &office.key, &office.token)?;
-    bench.power_on()?;
+    bench.power_on_at(&evening()?)?;
     bench.served().await?;
     shell::ready(bench.machine(), PATIENCE).await?;
     let till = bench.first_sale().await?;
@@ -69,7 +70,6 @@ impl Shop<'_> {
 
     /// In the evening.
     async fn is_fetched_and_held(&mut self, new: &Path) -> anyhow::Result<()> {
-        self.bench.shell("date -u -s 'tomorrow 20:00'")?;
         say(&self.office.offer(new, NEW)?);
         let from = self.bench.machine().wall_s();
         let held = self.await_update("the release is fetched", |update| {
@@ -174,6 +174,13 @@ impl Shop<'_> {
             wait::moment(LOOK_EVERY).await;
         }
     }
+}
+
+/// Tomorrow's, so that no clock of the box has to go back.
+fn evening() -> anyhow::Result<String> {
+    let words = ["-u", "-d", "tomorrow 20:00", "+%Y-%m-%dT%H:%M:%S"];
+    let said = Command::new("date").args(words).output().context("start date")?;
+    Ok(String::from_utf8(said.stdout)?.trim().to_owned())
 }
 
 fn starting(slot: Slot) -> String {

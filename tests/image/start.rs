@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use storebox_image::build::tools::Tools;
 
 use crate::figures::{figure, say};
-use crate::machine::Machine;
+use crate::machine::{Machine, Parts};
 use crate::shop::{self, Till};
 use crate::{disk, shell};
 
@@ -67,6 +67,13 @@ impl Bench {
     pub(crate) fn power_on(&mut self) -> anyhow::Result<()> {
         self.machine = None;
         self.machine = Some(Machine::start(&self.tools, &self.folder)?);
+        Ok(())
+    }
+
+    /// The same; its clock shows this.
+    pub(crate) fn power_on_at(&mut self, clock: &str) -> anyhow::Result<()> {
+        let parts = Parts { plugged: true, clock: Some(clock), ..Parts::default() };
+        self.machine = Some(Machine::of(parts, &self.tools, &self.folder)?);
         Ok(())
     }
 
