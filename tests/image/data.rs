@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, ensure};
 use storebox::demo::process::Process;
@@ -33,18 +34,38 @@ pub(crate) async fn judge(bench: &Bench) -> anyhow::Result<()> {
     Ok(fs::remove_dir_all(&folder)?)
 }
 
+/// The data partition of a disk as a device of this computer, as long as this lives.
+struct Partition(String);
+
+impl Partition {
+    fn of(raw: &Path) -> anyhow::Result<Self> {
+        let start = Layout::shipped().place(Role::Data).start.to_string();
+        let words = ["--find", "--show", "--offset", &start];
+        let output = Command::new("losetup").args(words).arg(raw).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "losetup: {said}");
+        Ok(Self(String::from_utf8(output.stdout)?.trim().to_owned()))
+    }
+}
+
+impl Drop for Partition {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").args(["--detach", &self.0]).status();
+    }
+}
+
 fn take_out(tools: &Tools, raw: &Path, to: &Path) -> anyhow::Result<()> {
-    let start = Layout::shipped().place(Role::Data).start;
-    let system = format!("{}?offset={start}", tools.inside(raw).display());
-    let checked = tools.command("e2fsck").args(["-f", "-p", &system]).output()?;
-    let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+    let partition = Partition::of(raw)?;
+    let checked = tools.command("e2fsck").args(["-f", "-p", &partition.0]).output()?;
+    let said = [checked.stdout, checked.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
     let is_whole = checked.status.code().is_some_and(|code| WHOLE.contains(&code));
     ensure!(is_whole, "the data partition needs a person: {said}");
     // debugfs puts the folder into the one that is named.
     let parent = to.parent().context("a folder in a folder")?;
     fs::remove_dir_all(to)?;
     let order = format!("rdump {KEPT} {}", tools.inside(parent).display());
-    let dumped = tools.command("debugfs").args(["-R", &order, &system]).output()?;
+    let dumped = tools.command("debugfs").args(["-R", &order, &partition.0]).output()?;
     let said = String::from_utf8_lossy(&dumped.stderr).into_owned();
     let dumped = parent.join("storebox");
     fs::rename(&dumped, to).with_context(|| format!("debugfs: {said}"))

@@ -183,6 +183,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_large_disk_is_counted_where_numbers_have_32_bits_too() {
+        assert_eq!(bytes_of(2_000_000_u32, 4_096_u32), 8_192_000_000);
+    }
+
+    #[test]
     fn a_machine_that_does_not_tell_is_unknown() {
         let empty = tempfile::tempdir().unwrap();
         let nothing = empty.path().join("slots.json");
