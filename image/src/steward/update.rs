@@ -158,9 +158,9 @@ fn install(places: &Places, path: &Path, wish: Wish) -> Result<(), Error> {
     }
     let custody = Custody::take(places, path)?;
     let bundle = custody.bundle();
-    let seen = inspect(&bundle, path).map_err(|error| match error {
-        Error::Refused(refusal) => refuse(places, &version_in(path), "", refusal),
-        other => other,
+    let seen = inspect(&bundle, path).map_err(|error| {
+        let Error::Refused(refusal) = error else { return error };
+        refuse(places, &version_in(path), "", refusal)
     })?;
     permit(places, &bundle, &seen, wish)
         .map_err(|refusal| refuse(places, &seen.version.to_string(), &seen.hash, refusal))?;

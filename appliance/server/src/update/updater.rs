@@ -28,7 +28,7 @@ use crate::logging::chain;
 use crate::masterdata::Masterdata;
 use crate::pause::Pause;
 use crate::replica::sources::Sources;
-use crate::status::{Status, UpdateLine, UpdateStatus, read_slots};
+use crate::status::{UpdateLine, UpdateStatus, read_slots};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
