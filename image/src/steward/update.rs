@@ -299,8 +299,11 @@ fn inspect(bundle: &Path, named: &Path) -> Result<Seen, Error> {
 fn updates_in(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let paths = entries.flatten().take(ENTRIES_MAX).map(|entry| entry.path());
-    let mut found: Vec<PathBuf> =
-        paths.filter(|path| path.extension().is_some_and(|ending| ending == ENDING)).collect();
+    // RAUC would wait for ever at a pipe, and follow a link.
+    let is_plain = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
+    let is_update =
+        |path: &PathBuf| path.extension().is_some_and(|ending| ending == ENDING) && is_plain(path);
+    let mut found: Vec<PathBuf> = paths.filter(is_update).collect();
     found.sort_by(|a, b| b.cmp(a));
     found
 }

@@ -152,4 +152,8 @@ fn notes_and_approvals_that_are_links_or_pipes_are_not_read() {
     let pipe = bundle.with_extension("approval");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
     assert_eq!(read_approval(&bundle), Err(NotApproved::Missing));
+    fs::rename(&pipe, &bundle).unwrap();
+    assert!(updates_in(&places.updates()).is_empty(), "nor is such an update");
+    fs::rename(&secret, &bundle).unwrap();
+    assert_eq!(updates_in(&places.updates()), [bundle]);
 }
