@@ -76,7 +76,7 @@ pub struct Updater {
     /// The release whose bundle was found whole in this life.
     whole: Option<String>,
     /// What cannot be put together, and why: it is not fetched again until it is offered anew.
-    broken: BTreeMap<Hash32, String>,
+    broken: BTreeMap<Hash32, (Version, String)>,
     noted: Option<(Instant, Option<String>)>,
     fetched_bytes: u64,
 }
@@ -251,8 +251,8 @@ impl Updater {
             None => offered(&self.masterdata),
         };
         let broken = releases.iter().filter_map(|release| {
-            let why = self.broken.get(&release.index)?.clone();
-            let (event, version) = (BROKEN.to_owned(), release.version.to_string());
+            let (version, why) = self.broken.get(&release.index)?.clone();
+            let (event, version) = (BROKEN.to_owned(), version.to_string());
             Some(UpdateLine { at: 0, event, version, why })
         });
         lines.splice(0..0, broken);

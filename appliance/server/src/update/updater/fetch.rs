@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use storebox_proto::ids::FeedId;
+use storebox_proto::limits::RELEASES_MAX;
 use storebox_proto::release::{Block, Index, Plan, Release};
 
 use super::{StepError, Updater, lock};
@@ -138,7 +139,10 @@ impl Updater {
     fn give_up(&mut self, release: &Release, error: StepError) -> StepError {
         let why = chain(&error);
         tracing::error!(release = release.id, error = why, "a release makes no whole");
-        self.broken.insert(release.index, why);
+        if self.broken.len() >= RELEASES_MAX {
+            self.broken.pop_first();
+        }
+        self.broken.insert(release.index, (release.version, why));
         error
     }
 }

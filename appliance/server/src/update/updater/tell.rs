@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use storebox_proto::release::{Decision, Past, Release, gave_up};
+use storebox_proto::release::{Decision, Past, Release, Version, gave_up};
 
 use super::{BROKEN, Seen, Updater, lock};
 use crate::logging::chain;
@@ -49,7 +49,21 @@ impl Updater {
                 && gave_up(past, release.version).is_some()
         };
         let given_up = seen.releases.iter().filter(is_given_up);
-        given_up.map(|release| failure(seen, release)).collect()
+        let mut failed: Vec<Failed> = given_up.map(|release| failure(seen, release)).collect();
+        if self.hawkbit.is_some() {
+            // Its server takes away what it was told of; whoever looks at the box still hears why.
+            let is_gone = |version: &Version| {
+                *version > seen.machine.running
+                    && seen.releases.iter().all(|release| release.version != *version)
+            };
+            let gone = self.broken.values().filter(|(version, _)| is_gone(version));
+            failed.extend(gone.map(|(version, why)| Failed {
+                version: version.to_string(),
+                event: BROKEN.to_owned(),
+                why: why.clone(),
+            }));
+        }
+        failed
     }
 
     pub(super) fn tell(&self, seen: &Seen, decision: &Decision<'_>, failed: Vec<Failed>) {
