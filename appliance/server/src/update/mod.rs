@@ -17,10 +17,12 @@ pub use hawkbit::{HawkBit, HawkBitError};
 pub use shelf::{Change, NewRelease, Shelf, ShelfError};
 pub use updater::{Options, Unsettled, Updater};
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 use storebox_proto::ids::Hash32;
 use storebox_proto::release::{self, Release};
-use storebox_proto::rings::{self, Rings};
+use storebox_proto::rings::Rings;
 
 use crate::db::ReadError;
 use crate::masterdata::Masterdata;
@@ -63,7 +65,7 @@ fn indexes(masterdata: &Masterdata) -> Option<Vec<Hash32>> {
     are_all_there.then(|| releases.iter().map(|release| release.index).collect())
 }
 
-/// The rings of the chain.
-fn rings(masterdata: &Masterdata) -> Rings {
-    Rings::read(&records(masterdata, rings::MODEL)).0
+/// The rings of the chain; none before there is an estate.
+fn rings(masterdata: &Masterdata) -> Arc<Rings> {
+    masterdata.rings().unwrap_or_default()
 }

@@ -104,7 +104,7 @@ struct Seen {
     lines: Vec<UpdateLine>,
     /// Whether the running slot has proved itself.
     is_confirmed: bool,
-    rings: storebox_proto::rings::Rings,
+    rings: Arc<storebox_proto::rings::Rings>,
     unsettled: Option<u64>,
     free_bytes: u64,
     is_closed: bool,
