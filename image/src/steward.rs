@@ -10,8 +10,10 @@
 
 pub mod announce;
 pub mod confirm;
+mod custody;
 pub mod disk;
 pub mod engine;
+mod foreign;
 pub mod history;
 pub mod papers;
 pub mod settings;
