@@ -93,9 +93,11 @@ async fn what_the_version_before_left_is_sold_from_and_settled() -> anyhow::Resu
         Ok(status["ledger"]["settled"] == 4)
     })
     .await?;
-    let status = store.control("GET", "/v1/status", None).await?;
-    ensure!(status["outbox"]["accepted"] == 4 && status["outbox"]["waiting"] == 0, "{status}");
-    Ok(())
+    wait::until("the box knows it", PATIENCE, || async {
+        let outbox = store.control("GET", "/v1/status", None).await?["outbox"].clone();
+        Ok(outbox["accepted"] == 4 && outbox["waiting"] == 0)
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
