@@ -11,6 +11,7 @@ mod drill;
 mod estate;
 mod excerpts;
 mod fuzzer;
+mod guides;
 mod hooks;
 mod integrator;
 mod keeping;

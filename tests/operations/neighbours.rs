@@ -62,3 +62,41 @@ async fn a_neighbour_is_found_by_a_typed_address_and_by_a_configured_name() -> a
     ensure!(hinted, "{found:?}");
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_found_neighbour_lets_the_tills_of_this_box_in_and_hears_who_is_out() -> anyhow::Result<()>
+{
+    let folder = tempfile::tempdir()?;
+    let mut near =
+        Process::lay_out(executable(), folder.path(), "near", &settings(folder.path(), "")?)?;
+    let address = near.start().await?;
+    let typed =
+        format!("discover = true\n[discovery]\nannounce = false\nboxes = [\"{address}\"]\n");
+    let mut own =
+        Process::lay_out(executable(), folder.path(), "own", &settings(folder.path(), &typed)?)?;
+    let here = own.start().await?;
+    let token = own.ask(&["terminal", "add", "till-1"])?;
+    let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
+    let ask = async |at: std::net::SocketAddr, path: &str| -> anyhow::Result<(u16, Value)> {
+        let request = client.get(format!("http://{at}{path}")).bearer_auth(&token);
+        let answer = request.header("origin", format!("http://{here}")).send().await?;
+        Ok((answer.status().as_u16(), answer.json().await?))
+    };
+    wait::until("a till is told of the neighbour", PATIENCE, || async {
+        let (_, boxes) = ask(here, "/v1/terminal/boxes").await?;
+        let other = &boxes["others"][0];
+        Ok(boxes["here"] == "own"
+            && other["node"] == "near"
+            && other["addresses"][0] == format!("http://{address}"))
+    })
+    .await?;
+    let (status, profile) = ask(address, "/v1/terminal/config").await?;
+    ensure!(status == 200 && profile["terminal"] == "till-1", "{status} {profile}");
+    let listed = near.ask(&["terminal", "list"])?;
+    ensure!(listed.contains("till-1") && listed.contains("guest of own"), "{listed}");
+    own.ask(&["terminal", "revoke", "till-1"])?;
+    wait::until("the neighbour has heard of it", PATIENCE, || async {
+        Ok(ask(address, "/v1/terminal/config").await?.1["code"] == "revoked")
+    })
+    .await
+}

@@ -37,6 +37,7 @@ await scan("rye");
 await page.getByRole("button", { name: "Pay" }).click();
 await until("the other box", async () => /through store-368/.test(await text("#link")));
 for (const gross of ["2.19", "6.40"]) await sold(gross).getByText("settled (G3)").waitFor();
+await until("alone", async () => /no other box answers/.test(await text("#place")));
 await shoot(page, "till-found-box");
 
 // The page begins anew with its own box dead: what was found is kept.

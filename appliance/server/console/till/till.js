@@ -115,7 +115,8 @@ function showLink() {
   element("link").textContent = here ? `selling through ${nameOf(here)}` : "no box, selling offline";
   element("link").className = here ? "live on" : "live off";
   const scanners = [...till.scanners].map((name) => `, ${name}`).join("");
-  const after = next ? `next: ${nameOf(next)}` : "no other box is known";
+  const isAlone = till.boxes?.places.length === 1;
+  const after = next ? `next: ${nameOf(next)}` : isAlone ? "no other box is known" : "no other box answers";
   element("place").textContent = here ? `${new URL(here.url || location.origin).host}${scanners}; ${after}` : "what is sold is kept in this till";
 }
 
