@@ -3,8 +3,9 @@
 use std::fs;
 
 use anyhow::ensure;
+use storebox_tests::wait;
 
-use crate::shop::{Office, noise};
+use crate::shop::{Office, PATIENCE, noise};
 
 const BUNDLE_BYTES: usize = 6_000_000;
 /// What masterdata, heads, polls and headers may cost beside a bundle.
@@ -113,6 +114,28 @@ async fn a_box_whose_line_is_cut_gets_a_release_from_storage() -> anyhow::Result
     pilot.line.cut_after(0);
     let bundle = noise(1_000_000, 8);
     office.add(&bundle, "1.5.0", "pilot")?;
+    pilot.await_state("handed-over").await?;
+    ensure!(fs::read(pilot.bundle("1.5.0"))? == bundle);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_that_is_taken_in_while_another_is_withdrawn_keeps_all_its_blocks()
+-> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let office = Office::open(folder.path()).await?;
+    office.add(&noise(400_000, 20), "1.4.5", "pilot")?;
+    let bundle = noise(3 * BUNDLE_BYTES, 21);
+    std::thread::scope(|scope| -> anyhow::Result<()> {
+        let adding = scope.spawn(|| office.add(&bundle, "1.5.0", "pilot"));
+        // Its first blocks are there: it is being cut.
+        let blocks = office.main.data().join("releases/blocks");
+        let count = || fs::read_dir(&blocks).map_or(0, Iterator::count);
+        wait::held_within(PATIENCE, || count() >= 40 || adding.is_finished());
+        office.main.ask(&["release", "withdraw", "x86-64-1.4.5"])?;
+        adding.join().expect("it does not panic").map(|_| ())
+    })?;
+    let pilot = office.shop("store-1", "").await?;
     pilot.await_state("handed-over").await?;
     ensure!(fs::read(pilot.bundle("1.5.0"))? == bundle);
     Ok(())

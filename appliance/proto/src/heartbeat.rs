@@ -80,7 +80,7 @@ pub struct ReleaseAt {
 pub struct ReleaseFailed {
     /// Which.
     pub version: String,
-    /// `failed`, `fell-back` or `refused`.
+    /// `failed`, `fell-back`, `refused` or `broken`.
     pub event: String,
     /// Why.
     pub why: String,

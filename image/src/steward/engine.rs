@@ -5,8 +5,8 @@
 //! It is asked by the program of systemd that speaks to the bus: two calls and three properties are no reason for a
 //! library of the bus in a program that runs as root.
 //!
-//! What was looked at is what is installed: the hash of the looked-at manifest goes with the order, because the file
-//! lies in a folder that the service may write to.
+//! What was looked at is what is installed, because both are a copy that root alone has ([`super::custody`]): this RAUC
+//! cannot be told which manifest it is to find.
 
 use std::path::Path;
 use std::thread;
@@ -23,8 +23,6 @@ const INTERFACE: &str = "de.pengutronix.rauc.Installer";
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Two hours, as long as systemd lets the update run.
 const LOOKS_MAX: u32 = 2 * 3600 * 2;
-/// What an engine says that is older than the word.
-const UNKNOWN_WORD: &str = "Unsupported key: require-manifest-hash";
 
 /// How far the engine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,21 +54,10 @@ impl Engine {
         Self { bus: format!("--address={address}") }
     }
 
-    /// Installs a bundle with this manifest into the other slot; `tell` hears of each step.
-    pub fn install(
-        &self,
-        bundle: &Path,
-        manifest: &str,
-        tell: &mut dyn FnMut(&Progress),
-    ) -> Result<(), Error> {
+    /// Installs a bundle that nobody else can change into the other slot; `tell` hears of each step.
+    pub fn install(&self, bundle: &Path, tell: &mut dyn FnMut(&Progress)) -> Result<(), Error> {
         let path = bundle.display().to_string();
-        let exactly = ["sa{sv}", &path, "1", "require-manifest-hash", "s", manifest];
-        match self.call("InstallBundle", &exactly) {
-            Err(Error::Failed { said, .. }) if said.contains(UNKNOWN_WORD) => {
-                self.call("InstallBundle", &["sa{sv}", &path, "0"])?;
-            }
-            answer => drop(answer?),
-        }
+        self.call("InstallBundle", &["sa{sv}", &path, "0"])?;
         let mut last = None;
         for _ in 0..LOOKS_MAX {
             let progress = self.progress()?;

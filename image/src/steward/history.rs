@@ -30,8 +30,10 @@ pub enum Event {
     Confirmed,
     /// It started, or tried to, and the one before came back.
     FellBack,
-    /// It was not tried, for a reason.
+    /// It was not tried, for a reason that stays.
     Refused,
+    /// It may not be installed as long as nobody renews its approval.
+    Unapproved,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,17 +71,59 @@ pub fn note(
     manifest: &str,
     why: &str,
 ) -> Result<(), Error> {
-    let why = why.chars().take(WHY_CHARS_MAX).collect();
-    let (version, manifest) = (version.to_owned(), manifest.to_owned());
     let mut lines = load(places)?;
-    lines.push(Line { at: now(), event, version, manifest, why });
-    let skip = lines.len().saturating_sub(LINES_MAX);
+    lines.push(line(event, version, manifest, why));
+    store(places, lines)
+}
+
+/// The same for what is met again every night: of one update and one event only the last word stays. Says whether it
+/// is another one than before.
+pub fn note_once(
+    places: &Places,
+    event: Event,
+    version: &str,
+    manifest: &str,
+    why: &str,
+) -> Result<bool, Error> {
+    let new = line(event, version, manifest, why);
+    let mut lines = load(places)?;
+    let is_of_it = |line: &Line| {
+        (line.event, &line.version, &line.manifest) == (new.event, &new.version, &new.manifest)
+    };
+    if lines.iter().any(|line| is_of_it(line) && line.why == new.why) {
+        return Ok(false);
+    }
+    lines.retain(|line| !is_of_it(line));
+    lines.push(new);
+    store(places, lines).map(|()| true)
+}
+
+fn line(event: Event, version: &str, manifest: &str, why: &str) -> Line {
+    let why = why.chars().take(WHY_CHARS_MAX).collect();
+    Line { at: now(), event, version: version.to_owned(), manifest: manifest.to_owned(), why }
+}
+
+fn store(places: &Places, mut lines: Vec<Line>) -> Result<(), Error> {
+    trim(&mut lines, LINES_MAX);
     let mut text = String::new();
-    for line in &lines[skip..] {
+    for line in &lines {
         text += &serde_json::to_string(line).expect("a line of texts and numbers is JSON");
         text.push('\n');
     }
     replace(&file(places), text.as_bytes())
+}
+
+/// Leaves so many lines: the newest half, and of those before them what fell back rather than what else happened.
+pub(super) fn trim(lines: &mut Vec<Line>, max: usize) {
+    let newest = lines.split_off(lines.len().saturating_sub(max / 2));
+    let mut over = (lines.len() + newest.len()).saturating_sub(max);
+    lines.retain(|line| {
+        let goes = over > 0 && line.event != Event::FellBack;
+        over -= usize::from(goes);
+        !goes
+    });
+    lines.drain(..over);
+    lines.extend(newest);
 }
 
 /// Whether this very update came back once.
@@ -89,7 +133,8 @@ pub fn fell_back(lines: &[Line], manifest: &str) -> bool {
 
 /// The update that was written and has neither proved itself nor come back.
 pub fn pending(lines: &[Line]) -> Option<&Line> {
-    let last = lines.iter().rfind(|line| line.event != Event::Refused)?;
+    let is_of_a_slot = |line: &&Line| !matches!(line.event, Event::Refused | Event::Unapproved);
+    let last = lines.iter().rfind(is_of_a_slot)?;
     (last.event == Event::Installed).then_some(last)
 }
 
@@ -118,7 +163,38 @@ mod tests {
         for _ in 0..LINES_MAX {
             note(&places, Event::Refused, "1.0.0", "bb", &"x".repeat(2000)).unwrap();
         }
-        assert_eq!(load(&places).unwrap().len(), LINES_MAX);
+        let lines = load(&places).unwrap();
+        assert_eq!(lines.len(), LINES_MAX);
+        assert!(fell_back(&lines, "aa"), "years of others do not make it forgotten");
+        assert_eq!(lines.last().unwrap().event, Event::Refused);
+    }
+
+    #[test]
+    fn what_is_met_every_night_has_one_line_with_the_last_word_and_another_update_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places::new(dir.path());
+        note(&places, Event::Installed, "1.4.0", "00", "").unwrap();
+        let again = |version: &str, why: &str| {
+            note_once(&places, Event::Unapproved, version, "aa", why).unwrap()
+        };
+        assert!(again("1.5.0", "expired today") && !again("1.5.0", "expired today"));
+        assert!(again("1.6.0", "expired today"));
+        assert!(!again("1.5.0", "expired today"), "whatever came between");
+        assert!(again("1.5.0", "expired yesterday"));
+        let lines = load(&places).unwrap();
+        let told: Vec<_> = lines.iter().map(|line| (&*line.version, &*line.why)).collect();
+        let wanted = [("1.4.0", ""), ("1.6.0", "expired today"), ("1.5.0", "expired yesterday")];
+        assert_eq!(told, wanted);
+        assert_eq!(pending(&lines).unwrap().version, "1.4.0", "nothing was written since");
+    }
+
+    #[test]
+    fn whatever_fell_back_before_the_newest_lines_are_there() {
+        let line = |event, version: &str| line(event, version, "aa", "");
+        let mut lines: Vec<_> = (0..30).map(|_| line(Event::FellBack, "1.0.0")).collect();
+        lines.push(line(Event::Installed, "2.0.0"));
+        trim(&mut lines, 20);
+        assert_eq!((lines.len(), lines[19].event), (20, Event::Installed));
     }
 
     #[test]

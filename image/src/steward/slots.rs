@@ -12,7 +12,7 @@ use super::{Error, Places, announce, history, io_error, load_env, replace};
 use crate::slot::rauc::running;
 use crate::slot::{Slot, State};
 
-/// Releases that are told, the newest first.
+/// Lines that are told, the newest first.
 const UPDATES_MAX: usize = 20;
 
 #[derive(Serialize)]
@@ -50,8 +50,8 @@ pub fn publish_while(places: &Places, installing: Option<u8>) {
 fn write(places: &Places, installing: Option<u8>) -> Result<(), Error> {
     let state = load_env(&places.env())?.state();
     let mut updates = history::load(places)?;
+    history::trim(&mut updates, UPDATES_MAX);
     updates.reverse();
-    updates.truncate(UPDATES_MAX);
     let told = Told {
         running: running(&places.cmdline()?)?.to_string(),
         version: places.version()?,

@@ -2,25 +2,31 @@
 //!
 //! The bytes come from the folder that the service fills, from a stick, or from a file that is
 //! named. RAUC checks the signature before it writes, writes, and reads back; whether a release is
-//! wanted at all is decided here, before RAUC hears of it.
+//! wanted at all is decided here, before RAUC hears of it, and about a copy that nobody else can change.
 //!
 //! Never: an update over a way back that has not proved itself; an older release unless a person
 //! asks for it; a release that fell back once, unless a person asks for it; a restart while the shop
 //! sells (the timer of `storebox-update` is the window), or while the service says that something
-//! is in the way. A service that died says nothing any more: an update may be what mends it.
+//! is in the way, which is asked again once all is written. A service that died says nothing any
+//! more: an update may be what mends it.
+
+mod stick;
 
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 
+use super::custody::{self, Custody};
 use super::engine::{Engine, Progress};
 use super::history::{self, Event};
-use super::{Error, Places, announce, io_error, run, slots};
+use super::{Error, Places, announce, foreign, io_error, run, slots};
 use crate::approval::{APPROVAL_BYTES_MAX, Approval, Approvers, NotApproved, Wanted};
 use crate::manifest::Version;
+
+use stick::Stick;
 
 const ENDING: &str = "raucb";
 /// A stick with more entries was not made for a box.
@@ -30,9 +36,9 @@ const HOLD: &str = "hold";
 /// The service writes its note anew before this is over.
 const HOLD_FRESH: Duration = Duration::from_secs(3600);
 const HOLD_CHARS_MAX: usize = 200;
+const HOLD_BYTES_MAX: u64 = 1000;
 /// Between two words on the console about a slot that is being written.
 const TOLD_PERCENT: u8 = 20;
-const STICK_OPTIONS: &str = "--options=ro,noexec,nosuid,nodev";
 
 /// What a person may ask for beside the usual.
 #[derive(Debug, Clone, Copy, Default)]
@@ -62,6 +68,14 @@ pub enum Refusal {
     NotApproved { version: Version, why: NotApproved },
     #[error("the list of approvers is damaged: {why}")]
     Approvers { why: String },
+    #[error("{path} cannot be read: {why}")]
+    Unreadable { path: String, why: String },
+    #[error("another update is under way")]
+    Busy,
+    #[error("{bytes} bytes are more than any release has")]
+    Size { bytes: u64 },
+    #[error("the data partition has {} MB free, {} MB are needed", free >> 20, needs >> 20)]
+    Room { needs: u64, free: u64 },
 }
 
 /// What RAUC says about a file whose signature holds.
@@ -72,11 +86,34 @@ struct Info {
     hash: String,
 }
 
-/// Installs what is there, if it is wanted. Says whether the box is to restart.
+/// The same, understood.
+struct Seen {
+    version: Version,
+    hash: String,
+}
+
+/// Installs what is there, if it is wanted. Says whether a release waits for its start, which this may have begun.
 pub fn update(places: &Places, named: Option<&Path>, wish: Wish) -> Result<bool, Error> {
-    if let Some(why) = held(places).filter(|_| named.is_none()) {
-        announce::on_console(places, &format!("no update now: {why}"));
+    if !bring(places, named, wish)? {
         return Ok(false);
+    }
+    if may_restart(places, named, wish) {
+        run("systemctl", &["reboot"])?;
+    }
+    Ok(true)
+}
+
+/// Has a newer release in the other slot; says whether one is there that waits for its start.
+fn bring(places: &Places, named: Option<&Path>, wish: Wish) -> Result<bool, Error> {
+    if named.is_none() {
+        if let Some(why) = held(places) {
+            announce::on_console(places, &format!("no update now: {why}"));
+            return Ok(false);
+        }
+        // Its restart was held up: nothing has to be written again for it.
+        if places.confirmed().exists() && history::pending(&history::load(places)?).is_some() {
+            return Ok(true);
+        }
     }
     let stick = Stick::mount(places);
     let mut candidates: Vec<PathBuf> = named.map(Path::to_owned).into_iter().collect();
@@ -84,13 +121,9 @@ pub fn update(places: &Places, named: Option<&Path>, wish: Wish) -> Result<bool,
         candidates.extend(updates_in(&places.updates()));
         candidates.extend(stick.iter().flat_map(|stick| updates_in(&stick.at)));
     }
-    let mut installed = false;
     for path in candidates {
         match install(places, &path, wish) {
-            Ok(()) => {
-                installed = true;
-                break;
-            }
+            Ok(()) => return Ok(true),
             // What was found by itself and is not wanted is no failure.
             Err(Error::Refused(Refusal::Running { .. })) if named.is_none() => {}
             Err(error @ Error::Refused(_)) if named.is_none() => {
@@ -99,33 +132,46 @@ pub fn update(places: &Places, named: Option<&Path>, wish: Wish) -> Result<bool,
             Err(error) => return Err(error),
         }
     }
-    drop(stick);
-    if installed && !wish.no_restart {
-        run("systemctl", &["reboot"])?;
+    Ok(false)
+}
+
+/// Writing takes minutes, in which the shop may have opened.
+fn may_restart(places: &Places, named: Option<&Path>, wish: Wish) -> bool {
+    match held(places).filter(|_| named.is_none()) {
+        _ if wish.no_restart => false,
+        Some(why) => {
+            announce::on_console(places, &format!("the installed release starts later: {why}"));
+            false
+        }
+        None => true,
     }
-    Ok(installed)
 }
 
 fn install(places: &Places, path: &Path, wish: Wish) -> Result<(), Error> {
     if !places.confirmed().exists() {
         return Err(Refusal::Unconfirmed.into());
     }
-    let info = inspect(path).inspect_err(|error| {
-        if let Error::Refused(refusal) = error {
-            let _ = note_refused(places, &version_in(path), "", &refusal.to_string());
-        }
-    })?;
-    let version: Version = info
-        .version
-        .parse()
-        .map_err(|_| Error::Answer { program: "rauc info", answer: info.version.clone() })?;
-    let wanted = wanted(places, version, &info.hash, wish)
-        .and_then(|()| approved(places, path, version, &info.hash));
-    if let Err(refusal) = wanted {
-        note_refused(places, &info.version, &info.hash, &refusal.to_string())?;
-        return Err(refusal.into());
+    // What is not wanted needs no copy. Whether it is believed says the copy, which nobody takes away meanwhile.
+    if let Ok(seen) = inspect(path, path) {
+        permit(places, path, &seen, wish)
+            .map_err(|refusal| refuse(places, &seen.version.to_string(), &seen.hash, refusal))?;
     }
-    history::note(places, Event::Installing, &info.version, &info.hash, "")?;
+    let custody = Custody::take(places, path)?;
+    let bundle = custody.bundle();
+    let seen = inspect(&bundle, path).map_err(|error| {
+        let Error::Refused(refusal) = error else { return error };
+        refuse(places, &version_in(path), "", refusal)
+    })?;
+    permit(places, &bundle, &seen, wish)
+        .map_err(|refusal| refuse(places, &seen.version.to_string(), &seen.hash, refusal))?;
+    write(places, &bundle, &seen)
+}
+
+/// Has RAUC write a bundle that root alone can change.
+fn write(places: &Places, bundle: &Path, seen: &Seen) -> Result<(), Error> {
+    let Seen { version, hash } = seen;
+    let note = |event, why: &str| history::note(places, event, &version.to_string(), hash, why);
+    note(Event::Installing, "")?;
     announce::on_console(places, &format!("installing release {version}"));
     let mut told = 0;
     let mut tell = |progress: &Progress| {
@@ -136,15 +182,46 @@ fn install(places: &Places, path: &Path, wish: Wish) -> Result<(), Error> {
             announce::on_console(places, &format!("{percent} %: {words}"));
         }
     };
-    if let Err(error) = Engine::of_the_system().install(path, &info.hash, &mut tell) {
-        history::note(places, Event::Failed, &info.version, &info.hash, &error.to_string())?;
+    if let Err(error) = Engine::of_the_system().install(bundle, &mut tell) {
+        note(Event::Failed, &error.to_string())?;
         slots::publish(places);
         return Err(error);
     }
-    history::note(places, Event::Installed, &info.version, &info.hash, "")?;
+    note(Event::Installed, "")?;
     slots::publish(places);
     announce::on_console(places, &format!("release {version} is installed and starts next"));
     Ok(())
+}
+
+/// Whether this box wants exactly this, and may have it.
+fn permit(places: &Places, bundle: &Path, seen: &Seen, wish: Wish) -> Result<(), Refusal> {
+    wanted(places, seen.version, &seen.hash, wish)?;
+    approved(places, bundle, seen.version, &seen.hash)
+}
+
+/// Writes a refusal down where somebody has to hear of it: what is only not wanted now is no failure.
+fn refuse(places: &Places, version: &str, hash: &str, refusal: Refusal) -> Error {
+    let event = match &refusal {
+        Refusal::NotBelieved { .. } => Event::Refused,
+        Refusal::NotApproved { .. } | Refusal::Approvers { .. } => Event::Unapproved,
+        Refusal::Unconfirmed
+        | Refusal::Older { .. }
+        | Refusal::Running { .. }
+        | Refusal::FellBack { .. }
+        | Refusal::Unreadable { .. }
+        | Refusal::Busy
+        | Refusal::Size { .. }
+        | Refusal::Room { .. } => return refusal.into(),
+    };
+    match history::note_once(places, event, version, hash, &refusal.to_string()) {
+        Ok(is_new) => {
+            if is_new {
+                slots::publish(places);
+            }
+            refusal.into()
+        }
+        Err(error) => error,
+    }
 }
 
 /// Whether enough people want exactly this bundle installed; where nobody is named, RAUC's word is enough.
@@ -163,27 +240,9 @@ fn approved(places: &Places, path: &Path, version: Version, hash: &str) -> Resul
 }
 
 fn read_approval(bundle: &Path) -> Result<Approval, NotApproved> {
-    let path = bundle.with_extension("approval");
-    let file = fs::File::open(&path).map_err(|_| NotApproved::Missing)?;
-    let mut bytes = Vec::new();
-    let read = file.take(APPROVAL_BYTES_MAX).read_to_end(&mut bytes);
-    read.map_err(|_| NotApproved::Unreadable)?;
+    let read = foreign::read(&bundle.with_extension("approval"), APPROVAL_BYTES_MAX);
+    let (bytes, _) = read.map_err(|_| NotApproved::Missing)?;
     Approval::parse(&bytes)
-}
-
-/// Writes a refusal down, once however often it is met.
-fn note_refused(places: &Places, version: &str, hash: &str, why: &str) -> Result<(), Error> {
-    let lines = history::load(places)?;
-    let is_same = |line: &history::Line| {
-        (line.event, line.version.as_str(), line.manifest.as_str())
-            == (Event::Refused, version, hash)
-    };
-    if lines.last().is_some_and(is_same) {
-        return Ok(());
-    }
-    history::note(places, Event::Refused, version, hash, why)?;
-    slots::publish(places);
-    Ok(())
 }
 
 /// The version in the name that the service has given a bundle.
@@ -197,12 +256,12 @@ fn version_in(path: &Path) -> String {
 #[expect(clippy::disallowed_methods, reason = "compared with a file's time of the same clock")]
 fn held(places: &Places) -> Option<String> {
     let path = places.updates().join(HOLD);
-    let written = fs::metadata(&path).ok()?.modified().ok()?;
-    let now = SystemTime::now();
+    let (why, meta) = foreign::read(&path, HOLD_BYTES_MAX).ok()?;
+    let (written, now) = (meta.modified().ok()?, SystemTime::now());
     let age = now.duration_since(written).or_else(|_| written.duration_since(now)).ok()?;
-    let why = fs::read_to_string(&path).ok().filter(|_| age < HOLD_FRESH)?;
+    let why = String::from_utf8_lossy(&why);
     let plain = |c: char| if c.is_control() { ' ' } else { c };
-    Some(why.trim().chars().map(plain).take(HOLD_CHARS_MAX).collect())
+    (age < HOLD_FRESH).then(|| why.trim().chars().map(plain).take(HOLD_CHARS_MAX).collect())
 }
 
 fn wanted(places: &Places, version: Version, hash: &str, wish: Wish) -> Result<(), Refusal> {
@@ -222,80 +281,39 @@ fn wanted(places: &Places, version: Version, hash: &str, wish: Wish) -> Result<(
     Ok(())
 }
 
-/// Has RAUC check the signature; nothing of the file counts before.
-fn inspect(path: &Path) -> Result<Info, Error> {
-    let words = [Path::new("info"), Path::new("--output-format=json"), path];
+/// Has RAUC check the signature; nothing of the file counts before. It is spoken of by the name that it came with.
+fn inspect(bundle: &Path, named: &Path) -> Result<Seen, Error> {
+    let words = [Path::new("info"), Path::new("--output-format=json"), bundle];
     let answer = run("rauc", &words).map_err(|error| {
         let Error::Failed { said, .. } = &error else { return error };
         let why = said.lines().last().unwrap_or_default().to_owned();
-        Error::Refused(Refusal::NotBelieved { path: path.display().to_string(), why })
+        Error::Refused(Refusal::NotBelieved { path: named.display().to_string(), why })
     })?;
-    serde_json::from_str(&answer).map_err(|_| Error::Answer { program: "rauc info", answer })
+    let info = serde_json::from_str::<Info>(&answer).ok();
+    let seen = info.and_then(|Info { version, hash }| Some((version.parse().ok()?, hash)));
+    let (version, hash) = seen.ok_or(Error::Answer { program: "rauc info", answer })?;
+    Ok(Seen { version, hash })
 }
 
 /// The updates in a folder, the newest name first.
 fn updates_in(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let paths = entries.flatten().take(ENTRIES_MAX).map(|entry| entry.path());
-    let mut found: Vec<PathBuf> =
-        paths.filter(|path| path.extension().is_some_and(|ending| ending == ENDING)).collect();
+    // RAUC would wait for ever at a pipe, and follow a link.
+    let is_plain = |path: &Path| fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
+    let is_update =
+        |path: &PathBuf| path.extension().is_some_and(|ending| ending == ENDING) && is_plain(path);
+    let mut found: Vec<PathBuf> = paths.filter(is_update).collect();
     found.sort_by(|a, b| b.cmp(a));
     found
 }
 
-/// A stick, mounted read-only as long as this lives.
-struct Stick {
-    at: PathBuf,
-}
-
-impl Stick {
-    fn mount(places: &Places) -> Option<Self> {
-        let at = places.run().join("stick");
-        let own = fs::canonicalize(places.config_volume()).ok()?;
-        let own = disk_of(&own);
-        let folder = places.at("dev/disk/by-id");
-        let entries = fs::read_dir(folder).ok()?.flatten();
-        let usb = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("usb-"));
-        for entry in usb {
-            let Ok(device) = fs::canonicalize(entry.path()) else { continue };
-            if disk_of(&device) == own || fs::create_dir_all(&at).is_err() {
-                continue;
-            }
-            // By systemd, because what is mounted from here would be seen by this unit alone, and RAUC reads it too.
-            let (what, at) = (device.display().to_string(), at.display().to_string());
-            let words = ["--collect", "--fsck=no", STICK_OPTIONS, &what, &at];
-            if run("systemd-mount", &words).is_ok() {
-                let stick = Self { at: at.into() };
-                if !updates_in(&stick.at).is_empty() {
-                    return Some(stick);
-                }
-            }
-        }
-        None
-    }
-}
-
-impl Drop for Stick {
-    fn drop(&mut self) {
-        let _ = run("systemd-mount", &[Path::new("--umount"), &self.at]);
-    }
-}
-
-/// `sda` of `/dev/sda1`, `nvme0n1` of `/dev/nvme0n1p6`.
-fn disk_of(device: &Path) -> String {
-    let name = device.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    match stem.strip_suffix('p') {
-        Some(disk) if disk.ends_with(|c: char| c.is_ascii_digit()) => disk.to_owned(),
-        Some(_) | None => stem.to_owned(),
-    }
-}
-
-/// Removes updates that run already from the folder of the service, so that it does not fill.
+/// Removes updates that run already from the folder of the service, so that it does not fill, and what a cut one left.
 pub fn tidy(places: &Places) -> Result<(), Error> {
+    custody::sweep(places)?;
     for path in updates_in(&places.updates()) {
-        let runs =
-            inspect(&path).is_ok_and(|info| places.version().is_ok_and(|v| v == info.version));
+        let version = inspect(&path, &path).map(|seen| seen.version.to_string());
+        let runs = version.is_ok_and(|version| places.version().is_ok_and(|runs| runs == version));
         if runs {
             fs::remove_file(&path).map_err(io_error("remove", &path))?;
         }
@@ -304,117 +322,4 @@ pub fn tidy(places: &Places) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::signature::ReleaseKey;
-
-    fn places(version: &str) -> (tempfile::TempDir, Places) {
-        let dir = tempfile::tempdir().unwrap();
-        let places = Places::new(dir.path());
-        fs::create_dir_all(dir.path().join("usr/lib")).unwrap();
-        let release = format!("IMAGE_VERSION={version}\n");
-        fs::write(dir.path().join("usr/lib/os-release"), release).unwrap();
-        (dir, places)
-    }
-
-    #[test]
-    fn only_a_newer_release_that_never_fell_back_is_wanted() {
-        let (_dir, places) = places("1.4.0");
-        let usual = Wish::default();
-        let version = |text: &str| text.parse::<Version>().unwrap();
-        let ask = |text: &str, hash: &str, wish| wanted(&places, version(text), hash, wish);
-        assert_eq!(ask("1.5.0", "aa", usual), Ok(()));
-        assert!(matches!(ask("1.4.0", "aa", usual), Err(Refusal::Running { .. })));
-        assert!(matches!(ask("1.3.9", "aa", usual), Err(Refusal::Older { .. })));
-        assert_eq!(ask("1.3.9", "aa", Wish { older: true, ..usual }), Ok(()));
-        history::note(&places, Event::FellBack, "1.5.0", "aa", "").unwrap();
-        assert!(matches!(ask("1.5.0", "aa", usual), Err(Refusal::FellBack { .. })));
-        assert_eq!(ask("1.5.0", "bb", usual), Ok(()), "another build of it is another update");
-        assert_eq!(ask("1.5.0", "aa", Wish { again: true, ..usual }), Ok(()));
-    }
-
-    #[test]
-    fn nothing_is_installed_before_the_start_is_confirmed() {
-        let (dir, places) = places("1.4.0");
-        let file = dir.path().join("next.raucb");
-        let refused = update(&places, Some(&file), Wish::default()).unwrap_err();
-        assert!(matches!(refused, Error::Refused(Refusal::Unconfirmed)), "{refused}");
-    }
-
-    #[test]
-    fn where_approvers_are_named_a_bundle_needs_their_word_beside_it() {
-        let (dir, places) = places("1.4.0");
-        let release = dir.path().join("usr/lib/os-release");
-        fs::write(&release, "IMAGE_VERSION=1.4.0\nSTOREBOX_BOARD=x86-64\n").unwrap();
-        let bundle = dir.path().join("storebox-x86-64-1.5.0.raucb");
-        let (version, hash) = ("1.5.0".parse::<Version>().unwrap(), "ab".repeat(32));
-        let ask = || approved(&places, &bundle, version, &hash);
-        assert_eq!(ask(), Ok(()), "nobody is named");
-        let keys = [1, 2].map(|number| ReleaseKey::from_seed([number; 32]));
-        let [first, second] = keys.each_ref().map(|key| key.public().to_string());
-        fs::create_dir_all(places.approvers().parent().unwrap()).unwrap();
-        let list = format!("threshold = 2\nkeys = [{first:?}, {second:?}]\n");
-        fs::write(places.approvers(), list).unwrap();
-        let refused = |why| Err(Refusal::NotApproved { version, why });
-        assert_eq!(ask(), refused(NotApproved::Missing));
-        let mut approval = Approval {
-            board: "x86-64".parse().unwrap(),
-            version,
-            manifest: hash.clone(),
-            expires: history::now() + 86_400,
-            signatures: Vec::new(),
-        };
-        let beside = dir.path().join("storebox-x86-64-1.5.0.approval");
-        for (key, wanted) in
-            keys.iter().zip([refused(NotApproved::TooFew { valid: 1, threshold: 2 }), Ok(())])
-        {
-            approval.sign(key).unwrap();
-            fs::write(&beside, serde_json::to_vec(&approval).unwrap()).unwrap();
-            assert_eq!(ask(), wanted);
-        }
-        fs::write(&beside, b"{").unwrap();
-        assert_eq!(ask(), refused(NotApproved::Unreadable));
-        fs::write(places.approvers(), "threshold = 0\nkeys = []\n").unwrap();
-        assert!(matches!(ask(), Err(Refusal::Approvers { .. })), "a damaged list lets nothing in");
-    }
-
-    #[test]
-    fn what_the_service_holds_up_waits_and_a_service_that_died_holds_nothing_up() {
-        let (dir, places) = places("1.4.0");
-        assert_eq!(held(&places), None);
-        let note = dir.path().join("var/lib/storebox-updates/hold");
-        fs::create_dir_all(note.parent().unwrap()).unwrap();
-        fs::write(&note, "3 transactions have\nto reach head office first\n").unwrap();
-        let why = held(&places).unwrap();
-        assert_eq!(why, "3 transactions have to reach head office first");
-        assert!(!update(&places, None, Wish::default()).unwrap(), "nothing was looked at");
-        let by_hand = update(&places, Some(Path::new("/x.raucb")), Wish::default());
-        assert!(matches!(by_hand, Err(Error::Refused(Refusal::Unconfirmed))), "a person decides");
-        let file = fs::File::options().write(true).open(&note).unwrap();
-        for hours in [2, 20_000] {
-            let then = fs::metadata(&note).unwrap().modified().unwrap();
-            file.set_modified(then - Duration::from_secs(hours * 3600)).unwrap();
-            assert_eq!(held(&places), None);
-        }
-    }
-
-    #[test]
-    fn a_refusal_is_written_down_once_with_the_version_in_the_name() {
-        let (_dir, places) = places("1.4.0");
-        let bundle = Path::new("/var/lib/storebox-updates/storebox-x86-64-1.5.0.raucb");
-        assert_eq!(version_in(bundle), "1.5.0");
-        assert_eq!(version_in(Path::new("/media/update.raucb")), "unknown");
-        for _ in 0..3 {
-            note_refused(&places, "1.5.0", "", "not believed").unwrap();
-        }
-        note_refused(&places, "1.5.1", "", "not believed").unwrap();
-        assert_eq!(history::load(&places).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn a_partition_knows_its_disk() {
-        let disks = ["/dev/sda1", "/dev/nvme0n1p6", "/dev/mmcblk0p2", "/dev/vda"];
-        let disks = disks.map(|path| disk_of(Path::new(path)));
-        assert_eq!(disks, ["sda", "nvme0n1", "mmcblk0", "vda"]);
-    }
-}
+mod tests;

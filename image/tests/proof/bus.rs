@@ -115,7 +115,7 @@ fn confirm_the_running_slot(machine: &Machine) {
 fn install(machine: &Machine, bundle: &Path) -> (Result<(), String>, Vec<Progress>) {
     let mut steps = Vec::new();
     let engine = Engine::at(&address(machine));
-    let done = engine.install(bundle, "", &mut |step| steps.push(step.clone()));
+    let done = engine.install(bundle, &mut |step| steps.push(step.clone()));
     (done.map_err(|error| error.to_string()), steps)
 }
 

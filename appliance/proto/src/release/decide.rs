@@ -15,7 +15,8 @@ const FREE_BYTES_MIN: u64 = 64 << 20;
 pub struct Past<'a> {
     /// The release.
     pub version: &'a str,
-    /// `installing`, `failed`, `installed`, `confirmed`, `fell-back` or `refused`.
+    /// `installing`, `failed`, `installed`, `confirmed`, `fell-back`, `refused` or `unapproved`; `broken` where what
+    /// came is not what was announced.
     pub event: &'a str,
 }
 
@@ -44,7 +45,7 @@ pub struct Situation<'a> {
     pub unsettled_max: u64,
     /// Bytes that are free on the disk.
     pub free_bytes: u64,
-    /// Bytes of the release's blocks that are here.
+    /// Bytes of the release that need no room any more: what is here, and what it comes without.
     pub have_bytes: u64,
 }
 
@@ -96,6 +97,8 @@ pub enum Word {
     Refused,
     /// It could not be written.
     Failed,
+    /// Its bytes are not those that were announced.
+    Broken,
 }
 
 /// What is in the way of a release that is wanted.
@@ -128,11 +131,13 @@ pub fn gave_up(past: &[Past<'_>], version: Version) -> Option<Word> {
     if past.iter().any(|line| line.version == version && line.event == "confirmed") {
         return None;
     }
-    match (count("fell-back"), count("refused"), count("failed")) {
-        (1.., _, _) => Some(Word::FellBack),
-        (0, 1.., _) => Some(Word::Refused),
-        (0, 0, WRITES_FAILED_MAX..) => Some(Word::Failed),
-        (0, 0, _) => None,
+    // An approval that is missing or over may be renewed: that is no reason.
+    match (count("fell-back"), count("refused"), count("broken"), count("failed")) {
+        (1.., ..) => Some(Word::FellBack),
+        (0, 1.., ..) => Some(Word::Refused),
+        (0, 0, 1.., _) => Some(Word::Broken),
+        (0, 0, 0, WRITES_FAILED_MAX..) => Some(Word::Failed),
+        (0, 0, 0, _) => None,
     }
 }
 
@@ -173,31 +178,38 @@ fn refuse(now: &Situation<'_>, release: &Release) -> Option<Idle> {
 
 fn step<'a>(now: &Situation<'a>, release: &'a Release) -> Decision<'a> {
     if now.whole != Some(release.id.as_str()) {
-        // Its blocks, and the bundle that is made of them.
-        let blocks = release.bytes.saturating_sub(now.have_bytes);
-        let needs = blocks.saturating_add(release.bytes).saturating_add(FREE_BYTES_MIN);
-        if now.free_bytes < needs {
-            return Decision::Hold(release, Hold::Room { needs, free: now.free_bytes });
-        }
-        return Decision::Fetch(release);
+        // Its blocks, the bundle that is made of them, and the steward's copy of that.
+        let all = release.bytes.saturating_mul(3);
+        let full = room(now, all.saturating_sub(now.have_bytes));
+        return full.map_or(Decision::Fetch(release), |why| Decision::Hold(release, why));
     }
     let version = release.version.to_string();
-    let last = now.past.iter().rfind(|line| line.version == version);
-    if last.is_some_and(|line| line.event == "installed") {
+    let last = now.past.iter().rfind(|line| line.version == version).map(|line| line.event);
+    if last == Some("installed") {
         return Decision::Hold(release, Hold::Restart);
     }
-    match hold(now) {
+    // While it is being written the copy is there already.
+    let full = if last == Some("installing") { None } else { room(now, release.bytes) };
+    match hold(now).or(full) {
         Some(why) => Decision::Hold(release, why),
         None => Decision::Install(release),
     }
 }
 
+fn room(now: &Situation<'_>, bytes: u64) -> Option<Hold> {
+    let (needs, free) = (bytes.saturating_add(FREE_BYTES_MIN), now.free_bytes);
+    (free < needs).then_some(Hold::Room { needs, free })
+}
+
 /// What is in the way of any update, wherever it comes from.
+///
+/// An open shop is asked for first: how many transactions wait changes with every sale, and nobody has to hear of that.
 pub fn hold(now: &Situation<'_>) -> Option<Hold> {
-    if let Some(count) = now.unsettled.filter(|count| *count > now.unsettled_max) {
-        return Some(Hold::Unsettled { count });
+    if !now.is_closed {
+        return Some(Hold::Trading);
     }
-    (!now.is_closed).then_some(Hold::Trading)
+    let count = now.unsettled.filter(|count| *count > now.unsettled_max);
+    count.map(|count| Hold::Unsettled { count })
 }
 
 impl fmt::Display for Idle {
@@ -217,6 +229,7 @@ impl fmt::Display for Word {
             Self::FellBack => "was tried and came back; a person has to ask for it",
             Self::Refused => "was refused by this box; a person has to ask for it",
             Self::Failed => "could not be written three times; a person has to ask for it",
+            Self::Broken => "is not what was announced; it has to be offered anew",
         })
     }
 }

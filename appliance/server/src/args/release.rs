@@ -44,10 +44,13 @@ pub enum Release {
         #[arg(long)]
         why: String,
     },
-    /// Let it go on where it was halted.
+    /// Let it go on where it was halted; it does not halt by itself any more, unless a number is given.
     Resume {
         /// The release.
         id: String,
+        /// After so many boxes on which it failed, those before counted, it halts by itself again.
+        #[arg(long)]
+        failures_max: Option<u32>,
     },
     /// Take it away with all its bytes.
     Withdraw {

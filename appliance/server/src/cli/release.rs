@@ -31,7 +31,9 @@ pub(super) async fn run(data_dir: &Path, what: Release) -> Result<(), CommandErr
         }
         Release::Promote { id, ring } => change(&control, &id, &Change::Promote { ring }).await?,
         Release::Halt { id, why } => change(&control, &id, &Change::Halt { why }).await?,
-        Release::Resume { id } => change(&control, &id, &Change::Resume).await?,
+        Release::Resume { id, failures_max } => {
+            change(&control, &id, &Change::Resume { failures_max }).await?;
+        }
         Release::Withdraw { id } => {
             let _: Record = post(&control, &id, &Change::Withdraw).await?;
             say(&format!("{id} is withdrawn; a box that has installed it keeps it"));

@@ -84,7 +84,7 @@ pub struct SlotStatus {
 pub struct UpdateLine {
     /// Seconds since 1970.
     pub at: u64,
-    /// `installing`, `failed`, `installed`, `confirmed`, `fell-back` or `refused`.
+    /// `installing`, `failed`, `installed`, `confirmed`, `fell-back`, `refused` or `unapproved`.
     pub event: String,
     /// Which release.
     pub version: String,

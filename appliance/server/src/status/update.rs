@@ -33,7 +33,7 @@ pub struct UpdateStatus {
 pub struct Failed {
     /// Which.
     pub version: String,
-    /// `failed`, `fell-back` or `refused`.
+    /// `failed`, `fell-back`, `refused` or `broken`.
     pub event: String,
     /// Why.
     pub why: String,

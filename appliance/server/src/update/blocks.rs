@@ -205,12 +205,16 @@ impl Blocks {
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(file("flush", folder))
     }
 
-    /// Removes what none of these indexes names.
+    /// Removes what none of these indexes names; nothing while one of them cannot be read.
     pub(super) fn keep_only(&self, indexes: &[Hash32]) -> Result<(), BlocksError> {
         let mut wanted: BTreeSet<Hash32> = indexes.iter().copied().collect();
-        for index in indexes {
-            let blocks = self.index(*index).into_iter();
-            wanted.extend(blocks.flat_map(|index| index.blocks().to_vec()).map(|block| block.name));
+        for name in indexes {
+            let bytes = self.store.read(*name)?;
+            if Hash32::of(&bytes) != *name {
+                return Err(BlocksError::Damaged { name: *name });
+            }
+            let index = Index::decode(&bytes)?;
+            wanted.extend(index.blocks().iter().map(|block| block.name));
         }
         self.store.sweep(&wanted)?;
         Ok(())
@@ -218,19 +222,33 @@ impl Blocks {
 
     /// A box turns to this release: what neither it nor the one before it needs goes.
     pub(super) fn turn_to(&self, index: Hash32) -> Result<(), BlocksError> {
-        let path = self.folder.join(KEPT);
-        let read = fs::read(&path).ok();
-        let mut kept: Vec<Hash32> =
-            read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let mut kept = self.kept();
         if kept.first() == Some(&index) {
             return Ok(());
         }
-        kept.retain(|other| *other != index);
+        // The blocks of one whose index is damaged here are of no use to anybody.
+        kept.retain(|other| *other != index && self.index(*other).is_some());
         kept.insert(0, index);
         kept.truncate(KEPT_MAX);
-        let text = serde_json::to_vec(&kept).expect("hashes are JSON");
+        self.keep(&kept)
+    }
+
+    /// The same where the disk is full: what it alone does not need goes.
+    pub(super) fn keep_alone(&self, index: Hash32) -> Result<(), BlocksError> {
+        if self.kept() == [index] { Ok(()) } else { self.keep(&[index]) }
+    }
+
+    /// The indexes whose blocks are kept, the last one first.
+    fn kept(&self) -> Vec<Hash32> {
+        let read = fs::read(self.folder.join(KEPT)).ok();
+        read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    fn keep(&self, kept: &[Hash32]) -> Result<(), BlocksError> {
+        let path = self.folder.join(KEPT);
+        let text = serde_json::to_vec(kept).expect("hashes are JSON");
         files::replace(&path, &text, files::PRIVATE).map_err(file("write", &path))?;
-        self.keep_only(&kept)
+        self.keep_only(kept)
     }
 }
 
@@ -297,5 +315,24 @@ mod tests {
         let empty = dir.path().join("empty");
         fs::write(&empty, b"").unwrap();
         assert!(matches!(blocks.cut(&empty), Err(BlocksError::Size { bytes: 0, .. })));
+    }
+
+    #[test]
+    fn a_full_disk_keeps_one_release_alone_and_an_index_that_cannot_be_read_ends_the_sweep() {
+        let dir = tempfile::tempdir().unwrap();
+        let blocks = Blocks::open(&dir.path().join("releases")).unwrap();
+        let [old, new] = [1, 2].map(|seed| {
+            let path = dir.path().join("bundle");
+            fs::write(&path, noise(300_000, seed)).unwrap();
+            let cut = blocks.cut(&path).unwrap();
+            blocks.turn_to(cut.index).unwrap();
+            cut
+        });
+        let [before, after] = [old.index, new.index].map(|name| blocks.index(name).unwrap());
+        let unknown = Hash32::of(b"an index that is nowhere");
+        assert!(blocks.keep_only(&[new.index, unknown]).is_err());
+        assert_eq!(blocks.have(&before), old.bytes, "nothing was swept");
+        blocks.keep_alone(new.index).unwrap();
+        assert_eq!((blocks.have(&before), blocks.have(&after)), (0, new.bytes));
     }
 }

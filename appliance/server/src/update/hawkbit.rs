@@ -7,25 +7,26 @@
 //!
 //! Links are followed on the configured server only, whatever they say: an answer sends nobody elsewhere.
 
+mod download;
 mod words;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::io;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_RANGE, RANGE};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
-use sha2::{Digest, Sha256};
-use storebox_proto::ids::{Hash32, NodeId};
+use reqwest::header::{ACCEPT, AUTHORIZATION};
+use reqwest::{Client, Method, RequestBuilder, Response, Url};
+use storebox_proto::ids::NodeId;
 use storebox_proto::release::{Release, State};
 use storebox_proto::rings::EVERYONE;
 
 use crate::env;
 use crate::logging::chain;
+use crate::pause::Pause;
 use crate::secrets::SecretText;
 use crate::trust::line::Line;
 
+use download::Download;
+pub(super) use download::sum;
 use words::{Cancel, ConfigData, Deployment, Feedback, Found, Root};
 
 /// An answer of the API is far smaller.
@@ -33,8 +34,12 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024;
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// A server that sends nothing for so long is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// An answer other than a bundle is here within this, however slowly it comes.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 const POLL_MIN: Duration = Duration::from_secs(1);
 const POLL_MAX: Duration = Duration::from_secs(3600);
+/// A server that does not answer is asked again within this.
+const FAILED_MAX: Duration = Duration::from_secs(300);
 
 /// Why the server is no help now.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +73,29 @@ pub enum HawkBitError {
         found: String,
         /// What was to come.
         announced: String,
+        /// Its first bytes were here before, and may have been another bundle's.
+        is_resumed: bool,
     },
+    /// The bundle is longer or shorter than was announced.
+    #[error("the bundle does not have the {announced} bytes that were announced")]
+    Size {
+        /// What was to come.
+        announced: u64,
+        /// Its first bytes were here before, and may have been another bundle's.
+        is_resumed: bool,
+    },
+}
+
+impl HawkBitError {
+    /// Whether the bundle will never be what was announced, however often it is fetched.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::Sum { is_resumed, .. } | Self::Size { is_resumed, .. } => !is_resumed,
+            Self::Unreachable(_) | Self::Status { .. } | Self::Answer { .. } | Self::File(_) => {
+                false
+            }
+        }
+    }
 }
 
 /// One server, one box.
@@ -79,7 +106,12 @@ pub struct HawkBit {
     token: SecretText,
     home: String,
     next_poll: Option<Instant>,
+    pause: Pause,
+    /// Before that, nothing is known of what the server wants.
+    has_answered: bool,
     found: Option<Found>,
+    /// The bundle that is under way.
+    download: Option<Download>,
     /// The action and what was said about it last.
     told: Option<(String, &'static str)>,
     trouble: Option<String>,
@@ -102,19 +134,44 @@ impl HawkBit {
             .connect_timeout(CONNECT_MAX)
             .read_timeout(SILENCE_MAX);
         let client = line.client(client).map_err(HawkBitError::Unreachable)?;
-        let (next_poll, found, told, trouble) = (None, None, None, None);
-        Ok(Self { client, base, _line: line, token, home, next_poll, found, told, trouble })
+        Ok(Self {
+            client,
+            base,
+            _line: line,
+            token,
+            home,
+            next_poll: None,
+            pause: Pause::new(POLL_MIN, FAILED_MAX),
+            has_answered: false,
+            found: None,
+            download: None,
+            told: None,
+            trouble: None,
+        })
     }
 
     /// What the server wants installed here; asks when it is time to.
     ///
-    /// While it does not answer, what it said last counts.
-    pub(super) async fn offered(&mut self, board: &str) -> Vec<Release> {
-        let now = env::instant();
-        if self.next_poll.is_none_or(|at| at <= now) {
-            // A server that does not answer is asked again soon, but not at every look.
-            self.next_poll = Some(now + POLL_MIN);
-            self.trouble = self.poll(board).await.err().map(|error| chain(&error));
+    /// While it does not answer, what it said last counts. `is_begun` tells of a version, or of any where the server
+    /// has named none, whether it is too late to take it back.
+    pub(super) async fn offered(
+        &mut self,
+        board: &str,
+        is_begun: impl Fn(Option<&str>) -> bool,
+    ) -> Vec<Release> {
+        if self.next_poll.is_none_or(|at| at <= env::instant()) {
+            let wait = match self.poll(board, is_begun).await {
+                Ok(sleep) => {
+                    self.pause.reset();
+                    (self.has_answered, self.trouble) = (true, None);
+                    sleep
+                }
+                Err(error) => {
+                    self.trouble = Some(chain(&error));
+                    self.pause.after_failure()
+                }
+            };
+            self.next_poll = Some(env::instant() + wait);
         }
         self.found.iter().filter_map(|found| release(found, board)).collect()
     }
@@ -124,25 +181,39 @@ impl HawkBit {
         self.trouble.as_deref()
     }
 
-    async fn poll(&mut self, board: &str) -> Result<(), HawkBitError> {
-        let root: Root = self.get(&self.home).await?;
+    /// Whether the server has said what it wants since this program started.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered
+    }
+
+    /// Asks what is wanted; tells how long to wait before it is asked again.
+    async fn poll(
+        &mut self,
+        board: &str,
+        is_begun: impl Fn(Option<&str>) -> bool,
+    ) -> Result<Duration, HawkBitError> {
+        let root: Root = self.get(&self.own(&self.home)?).await?;
         if let Some(link) = root.config_data() {
-            let path = self.own(link)?;
-            let request = self.request(Method::PUT, &path)?.json(&ConfigData::of(board));
-            let answer = request.send().await.map_err(HawkBitError::Unreachable)?;
-            judge(&answer, &path)?;
+            let url = self.own(link)?;
+            let request = self.request(Method::PUT, &url).json(&ConfigData::of(board));
+            self.send(request, &url).await?;
         }
-        let sleep = root.sleep().unwrap_or(POLL_MAX).clamp(POLL_MIN, POLL_MAX);
         if let Some(link) = root.cancel() {
-            let path = self.own(link)?;
-            let Cancel { id, .. } = self.get(&path).await?;
-            self.feed_back(&path, &Feedback::of(&id, "closed", "success", "")).await?;
-            self.found = None;
+            let url = self.own(link)?;
+            let Cancel { id, .. } = self.get(&url).await?;
+            let version = self.found.as_ref().map(|found| found.version.as_str());
+            if is_begun(version) {
+                let why = "it is installed, or about to be";
+                self.feed_back(url.path(), &Feedback::of(&id, "rejected", "none", why)).await?;
+            } else {
+                self.feed_back(url.path(), &Feedback::of(&id, "closed", "success", "")).await?;
+                self.found = None;
+            }
         } else if let Some(link) = root.deployment() {
-            let path = self.own(link)?;
-            let deployment: Deployment = self.get(&path).await?;
-            let bad = |why: String| HawkBitError::Answer { path: path.clone(), why };
-            let found = deployment.found(&path).map_err(bad)?;
+            let url = self.own(link)?;
+            let deployment: Deployment = self.get(&url).await?;
+            let bad = |why: String| HawkBitError::Answer { path: url.path().to_owned(), why };
+            let found = deployment.found(url.path()).map_err(bad)?;
             let is_new = self.found.as_ref().is_none_or(|before| before.action != found.action);
             if is_new {
                 self.told = None;
@@ -151,8 +222,7 @@ impl HawkBit {
         } else {
             self.found = None;
         }
-        self.next_poll = Some(env::instant() + sleep);
-        Ok(())
+        Ok(root.sleep().unwrap_or(POLL_MAX).clamp(POLL_MIN, POLL_MAX))
     }
 
     /// Tells what became of the action, once each.
@@ -175,93 +245,54 @@ impl HawkBit {
         Ok(())
     }
 
+    /// Speaks of the action at this path.
     async fn feed_back(&self, of: &str, feedback: &Feedback) -> Result<(), HawkBitError> {
-        let plain = of.split('?').next().unwrap_or(of);
-        let path = format!("{plain}/feedback");
-        let request = self.request(Method::POST, &path)?.json(feedback);
-        let answer = request.send().await.map_err(HawkBitError::Unreachable)?;
-        judge(&answer, &path)
+        let mut url = self.base.clone();
+        url.set_path(&format!("{of}/feedback"));
+        let request = self.request(Method::POST, &url).json(feedback);
+        self.send(request, &url).await.map(|_| ())
     }
 
-    /// Brings the bundle of a release, from where an earlier attempt stopped; tells each piece.
-    pub(super) async fn fetch(
-        &self,
-        release: &Release,
-        part: &Path,
-        mut piece: impl FnMut(u64, u64),
-    ) -> Result<(), HawkBitError> {
-        let Some(found) = &self.found else { return Ok(()) };
-        let (mut file, mut have) = open_part(part, release.bytes)?;
-        if have < release.bytes {
-            let path = self.own(&found.href)?;
-            let request = self.request(Method::GET, &path)?.header(RANGE, format!("bytes={have}-"));
-            let mut answer = request.send().await.map_err(HawkBitError::Unreachable)?;
-            judge(&answer, &path)?;
-            if !continues(&answer, have) {
-                file.set_len(0)?;
-                file.seek(SeekFrom::Start(0))?;
-                have = 0;
-            }
-            while let Some(bytes) = answer.chunk().await.map_err(HawkBitError::Unreachable)? {
-                have += bytes.len() as u64;
-                if have > release.bytes {
-                    let why = format!("more than the {} bytes that it announced", release.bytes);
-                    fs::remove_file(part)?;
-                    return Err(HawkBitError::Answer { path, why });
-                }
-                file.write_all(&bytes)?;
-                piece(bytes.len() as u64, have);
-            }
-            if have < release.bytes {
-                let why = format!("it ended after {have} of {} bytes", release.bytes);
-                return Err(HawkBitError::Answer { path, why });
-            }
-        }
-        file.sync_all()?;
-        let found = sum(part)?;
-        if found != release.digest {
-            fs::remove_file(part)?;
-            let (found, announced) = (found.to_string(), release.digest.to_string());
-            return Err(HawkBitError::Sum { found, announced });
-        }
-        Ok(())
-    }
-
-    async fn get<A: serde::de::DeserializeOwned>(&self, path: &str) -> Result<A, HawkBitError> {
-        let request = self.request(Method::GET, path)?.header(ACCEPT, "application/hal+json");
-        let mut answer = request.send().await.map_err(HawkBitError::Unreachable)?;
-        judge(&answer, path)?;
+    async fn get<A: serde::de::DeserializeOwned>(&self, url: &Url) -> Result<A, HawkBitError> {
+        let request = self.request(Method::GET, url).header(ACCEPT, "application/hal+json");
+        let mut answer = self.send(request, url).await?;
+        let bad = |why: String| HawkBitError::Answer { path: url.path().to_owned(), why };
         let mut body = Vec::new();
         while let Some(bytes) = answer.chunk().await.map_err(HawkBitError::Unreachable)? {
             body.extend_from_slice(&bytes);
             if body.len() > ANSWER_BYTES_MAX {
-                let why = "it is too long".to_owned();
-                return Err(HawkBitError::Answer { path: path.to_owned(), why });
+                return Err(bad("it is too long".to_owned()));
             }
         }
-        serde_json::from_slice(&body)
-            .map_err(|error| HawkBitError::Answer { path: path.to_owned(), why: error.to_string() })
+        serde_json::from_slice(&body).map_err(|error| bad(error.to_string()))
     }
 
-    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, HawkBitError> {
-        let bad = |error: &dyn std::fmt::Display| HawkBitError::Answer {
-            path: path.to_owned(),
-            why: error.to_string(),
-        };
-        let url = self.base.join(path).map_err(|error| bad(&error))?;
+    /// Sends what is answered shortly.
+    async fn send(&self, request: RequestBuilder, url: &Url) -> Result<Response, HawkBitError> {
+        let answer = request.timeout(ANSWER_MAX).send().await;
+        let answer = answer.map_err(HawkBitError::Unreachable)?;
+        judge(&answer, url)?;
+        Ok(answer)
+    }
+
+    fn request(&self, method: Method, url: &Url) -> RequestBuilder {
         let token = format!("TargetToken {}", self.token.reveal());
-        Ok(self.client.request(method, url).header(AUTHORIZATION, token))
+        self.client.request(method, url.clone()).header(AUTHORIZATION, token)
     }
 
-    /// The path of a link; the server is the one that was configured.
-    fn own(&self, link: &str) -> Result<String, HawkBitError> {
-        let url = self.base.join(link).map_err(|error| HawkBitError::Answer {
-            path: link.chars().take(200).collect(),
-            why: error.to_string(),
-        })?;
-        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-        Ok(format!("{}{query}", url.path()))
+    fn own(&self, link: &str) -> Result<Url, HawkBitError> {
+        own(&self.base, link)
+            .map_err(|why| HawkBitError::Answer { path: link.chars().take(200).collect(), why })
     }
+}
+
+/// Where a link leads on the configured server: nothing but its path and its query counts.
+fn own(base: &Url, link: &str) -> Result<Url, String> {
+    let far = base.join(link).map_err(|error| error.to_string())?;
+    let mut url = base.clone();
+    url.set_path(far.path());
+    url.set_query(far.query());
+    Ok(url)
 }
 
 /// A deployment as a release; nothing if it is not for this board or its version is none.
@@ -284,39 +315,35 @@ fn release(found: &Found, board: &str) -> Option<Release> {
     release.check().is_ok().then_some(release)
 }
 
-fn judge(answer: &Response, path: &str) -> Result<(), HawkBitError> {
+fn judge(answer: &Response, url: &Url) -> Result<(), HawkBitError> {
+    let path = || url.path().to_owned();
     match answer.status() {
         status if status.is_success() => Ok(()),
-        status => Err(HawkBitError::Status { status: status.as_u16(), path: path.to_owned() }),
+        status => Err(HawkBitError::Status { status: status.as_u16(), path: path() }),
     }
 }
 
-/// Whether the answer goes on where the file ends.
-fn continues(answer: &Response, have: u64) -> bool {
-    let range = answer.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
-    have == 0
-        || (answer.status() == StatusCode::PARTIAL_CONTENT
-            && range.is_some_and(|range| range.starts_with(&format!("bytes {have}-"))))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn open_part(part: &Path, bytes_max: u64) -> io::Result<(File, u64)> {
-    let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(part)?;
-    let mut have = file.seek(SeekFrom::End(0))?;
-    if have > bytes_max {
-        file.set_len(0)?;
-        have = file.seek(SeekFrom::Start(0))?;
-    }
-    Ok((file, have))
-}
-
-/// The SHA-256 of a file.
-pub(super) fn sum(path: &Path) -> io::Result<Hash32> {
-    let (mut file, mut hasher) = (File::open(path)?, Sha256::new());
-    let mut piece = vec![0; 1 << 20];
-    loop {
-        match io::Read::read(&mut file, &mut piece)? {
-            0 => return Ok(Hash32(hasher.finalize().into())),
-            read => hasher.update(&piece[..read]),
+    #[test]
+    fn a_link_leads_to_the_configured_server_whatever_it_says() {
+        let base = Url::parse("https://hawkbit.example:8443/").unwrap();
+        for link in [
+            "http://evil.example/p?c=1",
+            "http://evil.example//evil.example/p",
+            "//evil.example/p",
+            "/\\evil.example/p",
+            "https://evil.example:1/\\evil.example/p",
+            "/p/../../p",
+        ] {
+            let url = own(&base, link).unwrap();
+            let origin = (url.scheme(), url.host_str(), url.port());
+            assert_eq!(origin, ("https", Some("hawkbit.example"), Some(8443)), "{link} to {url}");
         }
+        let far = own(&base, "http://evil.example/DEFAULT/p?c=-1").unwrap();
+        assert_eq!(far.as_str(), "https://hawkbit.example:8443/DEFAULT/p?c=-1");
+        assert!(own(&base, "http://[").is_err());
     }
 }

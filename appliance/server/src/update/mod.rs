@@ -20,23 +20,31 @@ pub use updater::{Options, Unsettled, Updater};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use storebox_proto::ids::Hash32;
 use storebox_proto::release::{self, Release};
 use storebox_proto::rings::Rings;
 
+use crate::db::ReadError;
 use crate::masterdata::Masterdata;
 
-/// The records of a model as they are now.
+/// The records of a model as they are now, as far as they can be read.
 fn records(masterdata: &Masterdata, model: &str) -> Vec<Map<String, Value>> {
-    let Ok(view) = masterdata.view(model) else { return Vec::new() };
+    let (records, trouble) = read(masterdata, model);
+    if let Some(error) = trouble {
+        tracing::warn!(error = %crate::logging::chain(&error), model, "records cannot all be read");
+    }
+    records
+}
+
+/// The same, with what is in the way of the others.
+fn read(masterdata: &Masterdata, model: &str) -> (Vec<Map<String, Value>>, Option<ReadError>) {
+    let Ok(view) = masterdata.view(model) else { return (Vec::new(), None) };
     let mut records = Vec::new();
     let read = view.generation.each(&view.model, |record| {
         records.extend(serde_json::from_slice(&record.body));
         true
     });
-    if let Err(error) = read {
-        tracing::warn!(error = %crate::logging::chain(&error), model, "records cannot all be read");
-    }
-    records
+    (records, read.err())
 }
 
 /// The releases that are on offer; what makes no sense is named in the log and left out.
@@ -46,6 +54,15 @@ fn offered(masterdata: &Masterdata) -> Vec<Release> {
         tracing::warn!(%fault, "a release makes no sense");
     }
     releases
+}
+
+/// The indexes of all releases on offer, if each of their records can be read.
+fn indexes(masterdata: &Masterdata) -> Option<Vec<Hash32>> {
+    masterdata.view(release::MODEL).ok()?;
+    let (records, trouble) = read(masterdata, release::MODEL);
+    let (releases, faults) = Release::read_all(&records);
+    let are_all_there = trouble.is_none() && faults.is_empty();
+    are_all_there.then(|| releases.iter().map(|release| release.index).collect())
 }
 
 /// The rings of the chain; none before there is an estate.

@@ -1,16 +1,16 @@
 //! Head office's side: a bundle becomes blocks and a record, and the record says how far it has come.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use storebox_proto::ids::Hash32;
 use storebox_proto::limits::RELEASES_MAX;
 use storebox_proto::release::{self, Fault, Release, State, Version};
 use storebox_proto::rings::EVERYONE;
 
-use super::{Blocks, BlocksError, offered, rings};
+use super::{Blocks, BlocksError, indexes, offered, rings};
 use crate::env;
 use crate::logging::chain;
 use crate::masterdata::Masterdata;
@@ -60,7 +60,11 @@ pub enum Change {
         why: String,
     },
     /// It goes on where it was halted.
-    Resume,
+    Resume {
+        /// After so many boxes on which it failed, those before counted, it halts by itself again; without it never.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failures_max: Option<u32>,
+    },
     /// It is taken away, with all its bytes.
     Withdraw,
 }
@@ -120,12 +124,15 @@ pub struct Shelf {
     office: Office,
     masterdata: Masterdata,
     blocks: Blocks,
+    /// One change at a time: what is read of the shelf holds until the change is published, and nothing sweeps the
+    /// blocks of a bundle whose record is still to come.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Shelf {
     /// What this office publishes, with these blocks.
     pub fn new(office: Office, masterdata: Masterdata, blocks: Blocks) -> Self {
-        Self { office, masterdata, blocks }
+        Self { office, masterdata, blocks, turn: Arc::default() }
     }
 
     /// All releases, the newest first.
@@ -143,6 +150,7 @@ impl Shelf {
             return Err(ShelfError::Path);
         }
         self.check_ring(&new.ring).await?;
+        let _turn = self.turn.lock().await;
         let known = self.list();
         let id = Release::id_of(&new.board, new.version);
         let before = known.iter().find(|release| release.id == id).cloned();
@@ -191,8 +199,13 @@ impl Shelf {
 
     /// Lets a release come further, halts it or takes it away.
     pub async fn change(&self, id: &str, change: Change) -> Result<Release, ShelfError> {
+        let _turn = self.turn.lock().await;
         let known = self.list().into_iter().find(|release| release.id == id);
-        let mut release = known.ok_or_else(|| ShelfError::Unknown { id: id.to_owned() })?;
+        let release = known.ok_or_else(|| ShelfError::Unknown { id: id.to_owned() })?;
+        self.change_to(release, change).await
+    }
+
+    async fn change_to(&self, mut release: Release, change: Change) -> Result<Release, ShelfError> {
         match change {
             Change::Promote { ring: Some(ring) } => {
                 self.check_ring(&ring).await?;
@@ -202,16 +215,20 @@ impl Shelf {
                 let rings = rings(&self.masterdata);
                 let next = rings.next(&release.ring);
                 release.ring =
-                    next.ok_or_else(|| ShelfError::Last { id: id.to_owned() })?.to_owned();
+                    next.ok_or_else(|| ShelfError::Last { id: release.id.clone() })?.to_owned();
             }
             Change::Halt { why } => (release.state, release.why) = (State::Halted, why),
-            Change::Resume => (release.state, release.why) = (State::Offered, String::new()),
+            Change::Resume { failures_max } => {
+                (release.state, release.why) = (State::Offered, String::new());
+                // The boxes on which it failed still say so: it would halt at the next look.
+                release.failures_max = failures_max.unwrap_or(0);
+            }
             Change::Withdraw => return self.withdraw(release).await,
         }
         release.check().map_err(ShelfError::Field)?;
         self.publish(&release).await?;
         tracing::info!(
-            release = id,
+            release = release.id,
             ring = release.ring,
             why = release.why,
             "a release was changed"
@@ -223,38 +240,48 @@ impl Shelf {
         let id = release.id.clone();
         self.author(&json!({"model": release::MODEL, "removed": id})).await?;
         self.visible(|known| known.iter().all(|known| known.id != id)).await?;
-        let (blocks, kept) = (self.blocks.clone(), self.list());
-        let sweep = move || {
-            let indexes: Vec<Hash32> = kept.iter().map(|release| release.index).collect();
-            blocks.keep_only(&indexes)
+        self.sweep().await;
+        tracing::info!(release = release.id, "a release was withdrawn");
+        Ok(release)
+    }
+
+    /// Removes the blocks of no release; boxes in the middle of one are told by the record, and what is left over is
+    /// removed with the next one.
+    async fn sweep(&self) {
+        let Some(indexes) = indexes(&self.masterdata) else {
+            tracing::warn!("blocks of a release stay, because not all releases can be read");
+            return;
         };
-        // Boxes in the middle of it are told by the record; what is left over is removed with the next one.
-        match tokio::task::spawn_blocking(sweep).await {
+        let blocks = self.blocks.clone();
+        match tokio::task::spawn_blocking(move || blocks.keep_only(&indexes)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(error = %chain(&error), "blocks of a release stay"),
             Err(error) => tracing::warn!(%error, "blocks of a release stay"),
         }
-        tracing::info!(release = release.id, "a release was withdrawn");
-        Ok(release)
     }
 
     /// Halts what failed on too many boxes; `failed` tells on which, and why.
     pub async fn look_after(&self, failed: impl Fn(&Release) -> Vec<String>) {
         for release in self.list() {
-            if release.state != State::Offered || release.failures_max == 0 {
-                continue;
-            }
-            let boxes = failed(&release);
-            if boxes.len() < release.failures_max as usize {
-                continue;
-            }
-            let why = format!("it failed on {}", boxes.join(", "));
-            let why = why.chars().filter(|c| !c.is_control()).take(300).collect();
+            let Some(why) = halts(&release, &failed) else { continue };
             tracing::error!(release = release.id, why, "a release halts by itself");
-            if let Err(error) = self.change(&release.id, Change::Halt { why }).await {
+            if let Err(error) = self.halt_still(&release.id, &failed).await {
                 tracing::warn!(release = release.id, error = %chain(&error), "it is tried again");
             }
         }
+    }
+
+    /// Whoever had the shelf before may have let it go on, or taken it away.
+    async fn halt_still(
+        &self,
+        id: &str,
+        failed: impl Fn(&Release) -> Vec<String>,
+    ) -> Result<(), ShelfError> {
+        let _turn = self.turn.lock().await;
+        let known = self.list().into_iter().find(|release| release.id == id);
+        let Some(release) = known else { return Ok(()) };
+        let Some(why) = halts(&release, failed) else { return Ok(()) };
+        self.change_to(release, Change::Halt { why }).await.map(|_| ())
     }
 
     /// A ring that was imported a moment ago is waited for.
@@ -295,4 +322,17 @@ impl Shelf {
         }
         Ok(())
     }
+}
+
+/// Why a release halts by itself, if it does.
+fn halts(release: &Release, failed: impl Fn(&Release) -> Vec<String>) -> Option<String> {
+    if release.state != State::Offered || release.failures_max == 0 {
+        return None;
+    }
+    let boxes = failed(release);
+    if boxes.len() < release.failures_max as usize {
+        return None;
+    }
+    let why = format!("it failed on {}", boxes.join(", "));
+    Some(why.chars().filter(|c| !c.is_control()).take(300).collect())
 }

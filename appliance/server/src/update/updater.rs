@@ -3,20 +3,18 @@
 //! What decides is [`storebox_proto::release::decide`]; here are its eyes and hands.
 //! Blocks that have arrived stay on the disk, so that a cut line or a restart costs what was under way at most.
 
+mod fetch;
+mod tell;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::FuturesUnordered;
-use storebox_proto::ids::{FeedId, Hash32, NodeId, SiteId};
-use storebox_proto::release::{
-    Block, Decision, Hold, Index, Past, Plan, Release, Situation, decide, gave_up, hold,
-};
+use storebox_proto::ids::{Hash32, NodeId, SiteId};
+use storebox_proto::release::{Decision, Hold, Past, Release, Situation, Version, decide, hold};
 use storebox_proto::rings::Seat;
 use storebox_proto::sync::pace::Window;
 use tokio_util::sync::CancellationToken;
@@ -30,20 +28,17 @@ use crate::logging::chain;
 use crate::masterdata::Masterdata;
 use crate::pause::Pause;
 use crate::replica::sources::Sources;
-use crate::status::{Status, UpdateLine, UpdateStatus, read_slots};
+use crate::status::{UpdateLine, UpdateStatus, read_slots};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// After so long of fetching it is looked whether the release is still wanted.
-const SLICE: Duration = Duration::from_secs(15);
-/// Blocks that are asked for at once.
-const AT_ONCE: usize = 4;
-/// Blocks that are written together.
-const BATCH: usize = 16;
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// The note for the steward is believed for an hour; it is written anew before.
 const NOTE_EVERY: Duration = Duration::from_secs(20 * 60);
+
+/// What the bytes of a release have done that are not what was announced; the steward never says so.
+const BROKEN: &str = "broken";
 
 /// How many transactions head office has not settled; nothing where there is no head office.
 pub type Unsettled = Box<dyn Fn() -> BoxFuture<'static, Option<u64>> + Send + Sync>;
@@ -81,7 +76,7 @@ pub struct Updater {
     /// The release whose bundle was found whole in this life.
     whole: Option<String>,
     /// What cannot be put together, and why: it is not fetched again until it is offered anew.
-    broken: BTreeMap<Hash32, String>,
+    broken: BTreeMap<Hash32, (Version, String)>,
     noted: Option<(Instant, Option<String>)>,
     fetched_bytes: u64,
 }
@@ -105,7 +100,10 @@ enum StepError {
 struct Seen {
     machine: Machine,
     releases: Vec<Release>,
+    /// What became of releases, the newest first.
     lines: Vec<UpdateLine>,
+    /// Whether the running slot has proved itself.
+    is_confirmed: bool,
     rings: Arc<storebox_proto::rings::Rings>,
     unsettled: Option<u64>,
     free_bytes: u64,
@@ -142,12 +140,6 @@ impl Updater {
     #[must_use]
     pub fn served_by(self, hawkbit: Option<HawkBit>) -> Self {
         Self { hawkbit, ..self }
-    }
-
-    /// Tells the panel what was tried, what happened and why.
-    pub fn report(&self) -> impl Fn(&mut Status) + Send + Sync + 'static {
-        let told = Arc::clone(&self.told);
-        move |status| status.update = lock(&told).clone()
     }
 
     /// Looks after releases until the box stops; dropped at an await, it goes on where it was at the next start.
@@ -204,58 +196,43 @@ impl Updater {
             have_bytes: 0,
         };
         self.note(hold(&now))?;
-        let mut decision = decide(&now);
-        if let Decision::Hold(release, Hold::Room { .. }) = decision {
-            let index = self.blocks.index(release.index);
-            let have_bytes = index.map_or(0, |index| self.blocks.have(&index));
-            decision = decide(&Situation { have_bytes, ..now });
-        }
-        let gave_up_on = seen.releases.iter().filter(|release| {
-            release.board == seen.machine.board && gave_up(&past, release.version).is_some()
-        });
-        let failed: Vec<_> = gave_up_on.map(|release| self.failure(release, &seen.lines)).collect();
+        let decision = self.decide(&now).await?;
+        let failed = self.failures(&seen, &past);
         self.answer(&seen, &decision, &failed).await;
-        self.tell(&seen.machine, &decision, failed);
+        self.tell(&seen, &decision, failed);
         self.act(decision).await
     }
 
-    /// Tells the server what became of what it wants.
-    async fn answer(
-        &mut self,
-        seen: &Seen,
-        decision: &Decision<'_>,
-        failed: &[crate::status::Failed],
-    ) {
-        let (Some(hawkbit), Some(wanted)) = (&mut self.hawkbit, seen.releases.first()) else {
-            return;
-        };
-        let failure = failed.iter().find(|one| one.version == wanted.version.to_string());
-        let (word, why) = match decision {
-            _ if wanted.version == seen.machine.running => ("confirmed", String::new()),
-            _ if failure.is_some() => {
-                ("failed", failure.map(|one| one.why.clone()).unwrap_or_default())
-            }
-            Decision::Idle(why) => ("failed", why.to_string()),
-            Decision::Fetch(_) => ("proceeding", String::new()),
-            Decision::Hold(_, why) => ("held", why.to_string()),
-            Decision::Install(_) => ("handed-over", String::new()),
-        };
-        // What it does not hear now it is told at the next look.
-        if let Err(error) = hawkbit.tell(word, &why).await {
-            tracing::info!(error = chain(&error), "hawkBit is not told");
+    /// Looks closer where room is short: what is here needs none, and the blocks of releases before it may go.
+    async fn decide<'a>(&mut self, now: &Situation<'a>) -> Result<Decision<'a>, StepError> {
+        let first = decide(now);
+        let Decision::Hold(release, Hold::Room { .. }) = first else { return Ok(first) };
+        if self.hawkbit.is_some() {
+            // It comes as one file, and not in blocks.
+            let part =
+                std::fs::metadata(self.folder.part(&release.id)).map_or(0, |part| part.len());
+            let have_bytes = release.bytes.saturating_add(part);
+            return Ok(decide(&Situation { have_bytes, ..*now }));
         }
-    }
-
-    /// What became of a release that is not tried again, in the steward's words.
-    fn failure(&self, release: &Release, lines: &[UpdateLine]) -> crate::status::Failed {
-        let version = release.version.to_string();
-        let ended = ["fell-back", "refused", "failed"];
-        let line = lines
-            .iter()
-            .find(|line| line.version == version && ended.contains(&line.event.as_str()));
-        let (event, why) =
-            line.map_or_else(Default::default, |line| (line.event.clone(), line.why.clone()));
-        crate::status::Failed { version, event, why }
+        let index = match self.index(release).await {
+            Ok(index) => index,
+            Err(error) => {
+                tracing::debug!(error = chain(&error), "what is here of a release is not known");
+                return Ok(first);
+            }
+        };
+        let have_bytes = self.blocks.have(&index);
+        let second = decide(&Situation { have_bytes, ..*now });
+        if !matches!(second, Decision::Hold(_, Hold::Room { .. })) {
+            return Ok(second);
+        }
+        let (blocks, name) = (self.blocks.clone(), release.index);
+        let freed = tokio::task::spawn_blocking(move || {
+            blocks.keep_alone(name)?;
+            blocks.free_bytes()
+        });
+        let free_bytes = freed.await.expect("a panic ends the process before it gets here")?;
+        Ok(decide(&Situation { have_bytes, free_bytes, ..*now }))
     }
 
     async fn see(&mut self) -> Result<Option<Seen>, StepError> {
@@ -264,15 +241,26 @@ impl Updater {
             return Ok(None);
         }
         let slots = read_slots(&self.options.slots_file);
-        let mut releases = match &mut self.hawkbit {
-            Some(hawkbit) => hawkbit.offered(&machine.board).await,
+        let is_confirmed = slots.as_ref().is_some_and(|slots| {
+            slots.slots.iter().any(|slot| slot.name == slots.running && slot.confirmed)
+        });
+        let mut lines = slots.map(|slots| slots.updates).unwrap_or_default();
+        let is_begun = |version: Option<&str>| is_begun(&lines, machine.running, version);
+        let releases = match &mut self.hawkbit {
+            Some(hawkbit) => hawkbit.offered(&machine.board, is_begun).await,
             None => offered(&self.masterdata),
         };
-        releases.retain(|release| !self.broken.contains_key(&release.index));
+        let broken = releases.iter().filter_map(|release| {
+            let (version, why) = self.broken.get(&release.index)?.clone();
+            let (event, version) = (BROKEN.to_owned(), version.to_string());
+            Some(UpdateLine { at: 0, event, version, why })
+        });
+        lines.splice(0..0, broken);
         Ok(Some(Seen {
             machine,
             releases,
-            lines: slots.map(|slots| slots.updates).unwrap_or_default(),
+            lines,
+            is_confirmed,
             rings: rings(&self.masterdata),
             unsettled: (self.unsettled)().await,
             free_bytes: self.blocks.free_bytes()?,
@@ -314,39 +302,14 @@ impl Updater {
         Ok(())
     }
 
-    fn tell(&self, machine: &Machine, decision: &Decision<'_>, failed: Vec<crate::status::Failed>) {
-        let (state, release, why) = match decision {
-            Decision::Idle(why) => ("idle", None, why.to_string()),
-            Decision::Fetch(release) => ("fetching", Some(*release), String::new()),
-            Decision::Hold(release, why) => ("held", Some(*release), why.to_string()),
-            Decision::Install(release) => ("handed-over", Some(*release), String::new()),
-        };
-        let mut told = lock(&self.told);
-        let wanted = release.map(|release| release.version.to_string());
-        let before = told.take().filter(|before| before.wanted == wanted);
-        let have_bytes = before.as_ref().map_or(0, |before| before.have_bytes);
-        let trouble = self.hawkbit.as_ref().and_then(HawkBit::trouble);
-        let why = trouble.map_or(why, str::to_owned);
-        // A line that is down is still down until the next block arrives.
-        let why = match before {
-            Some(before) if state == "fetching" => before.why,
-            Some(_) | None => why,
-        };
-        *told = Some(UpdateStatus {
-            running: machine.running.to_string(),
-            board: machine.board.clone(),
-            state: state.to_owned(),
-            wanted,
-            why,
-            bytes: release.map_or(0, |release| release.bytes),
-            have_bytes,
-            fetched_bytes: self.fetched_bytes,
-            failed,
-        });
-    }
-
     async fn act(&mut self, decision: Decision<'_>) -> Result<(), StepError> {
+        if let (Some(hawkbit), false) = (&mut self.hawkbit, matches!(decision, Decision::Fetch(_)))
+        {
+            hawkbit.let_go();
+        }
         match decision {
+            // What came before the start may be what is wanted.
+            Decision::Idle(_) if self.hawkbit.as_ref().is_some_and(|one| !one.has_answered()) => {}
             Decision::Idle(_) => {
                 self.whole = None;
                 self.folder.clear(None)?;
@@ -367,124 +330,44 @@ impl Updater {
         }
         Ok(())
     }
-
-    /// Fetches what is missing, for a while; what has arrived stays.
-    async fn fetch(&mut self, release: &Release) -> Result<(), StepError> {
-        if let Some(hawkbit) = &self.hawkbit {
-            let (told, fetched) = (Arc::clone(&self.told), &mut self.fetched_bytes);
-            let part = self.folder.part(&release.id);
-            let piece = |bytes, have| {
-                *fetched += bytes;
-                if let Some(told) = lock(&told).as_mut() {
-                    (told.have_bytes, told.fetched_bytes) = (have, *fetched);
-                    told.why.clear();
-                }
-            };
-            hawkbit.fetch(release, &part, piece).await?;
-            self.folder.complete(&release.id)?;
-            self.whole = Some(release.id.clone());
-            return Ok(());
-        }
-        let index = self.index(release).await?;
-        self.blocks.turn_to(release.index)?;
-        let blocks = self.blocks.clone();
-        let mut plan = Plan::new(&index, &self.options.node, |name| blocks.contains(name));
-        if plan.is_empty() {
-            return self.assemble(release, index).await;
-        }
-        let end = env::instant() + SLICE;
-        let (sources, mut under_way) = (self.sources.clone(), FuturesUnordered::new());
-        let (mut arrived, mut failed) = (Vec::new(), None);
-        loop {
-            while under_way.len() < AT_ONCE && failed.is_none() && env::instant() < end {
-                let Some(block) = plan.next_block() else { break };
-                under_way.push(ask(sources.clone(), block));
-            }
-            let Some((block, answer)) = under_way.next().await else { break };
-            match answer {
-                Ok(bytes) => {
-                    self.fetched_bytes += bytes.len() as u64;
-                    arrived.push((block.name, bytes));
-                }
-                Err(error) => failed = Some(error),
-            }
-            if arrived.len() >= BATCH || under_way.is_empty() {
-                let batch = std::mem::take(&mut arrived);
-                let blocks = self.blocks.clone();
-                let put = tokio::task::spawn_blocking(move || blocks.put(&batch));
-                put.await.expect("a panic ends the process before it gets here")?;
-                self.progress(&index, failed.is_none());
-            }
-        }
-        failed.map_or(Ok(()), |error| Err(error.into()))
-    }
-
-    fn progress(&self, index: &Index, is_well: bool) {
-        let have_bytes = self.blocks.have(index);
-        if let Some(told) = lock(&self.told).as_mut() {
-            (told.have_bytes, told.fetched_bytes) = (have_bytes, self.fetched_bytes);
-            if is_well {
-                told.why.clear();
-            }
-        }
-    }
-
-    async fn index(&mut self, release: &Release) -> Result<Index, StepError> {
-        if let Some(index) = self.blocks.index(release.index) {
-            return Ok(index);
-        }
-        let object = Block { name: release.index, bytes: release.index_bytes };
-        let (_, bytes) = ask(self.sources.clone(), object).await;
-        let bytes = bytes?;
-        self.fetched_bytes += bytes.len() as u64;
-        let read = Index::decode(&bytes).map_err(BlocksError::from).map_err(StepError::from);
-        let index = read.and_then(|index| match index.bytes() == release.bytes {
-            true => Ok(index),
-            false => Err(StepError::Size { named: index.bytes(), signed: release.bytes }),
-        });
-        match index {
-            Ok(index) => {
-                self.blocks.put(&[(release.index, bytes)])?;
-                Ok(index)
-            }
-            Err(error) => Err(self.give_up(release, error)),
-        }
-    }
-
-    async fn assemble(&mut self, release: &Release, index: Index) -> Result<(), StepError> {
-        let (blocks, signed, to) =
-            (self.blocks.clone(), release.digest, self.folder.whole(&release.id));
-        let put = tokio::task::spawn_blocking(move || blocks.assemble(&index, signed, &to));
-        match put.await.expect("a panic ends the process before it gets here") {
-            Ok(()) => {
-                tracing::info!(release = release.id, "a release is here, whole");
-                self.whole = Some(release.id.clone());
-                Ok(())
-            }
-            Err(error @ BlocksError::Whole { .. }) => Err(self.give_up(release, error.into())),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn give_up(&mut self, release: &Release, error: StepError) -> StepError {
-        let why = chain(&error);
-        tracing::error!(release = release.id, error = why, "a release makes no whole");
-        self.broken.insert(release.index, why);
-        error
-    }
 }
 
-/// One object of a release, from whoever is nearest; no head names it, so nobody is blamed who lacks it.
-async fn ask(
-    sources: Sources,
-    block: Block,
-) -> (Block, Result<Bytes, crate::replica::source::SourceError>) {
-    let feed: FeedId = "releases".parse().expect("a literal that keeps the rule for feeds");
-    let answer = sources.object(&feed, &block.name, block.bytes).await;
-    (block, answer)
+/// Whether the steward has begun with a release of this version, or with any, so that it cannot be taken back.
+fn is_begun(lines: &[UpdateLine], running: Version, version: Option<&str>) -> bool {
+    let last = lines.iter().find(|line| version.is_none_or(|version| line.version == version));
+    let is_written =
+        last.is_some_and(|line| matches!(line.event.as_str(), "installing" | "installed"));
+    is_written || version.is_some_and(|version| version == running.to_string())
 }
 
 /// What is behind the lock is whole even if a thread died while holding it.
 fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
     what.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_or_runs_cannot_be_taken_back_and_what_happened_before_says_nothing() {
+        let line = |event: &str, version: &str| UpdateLine {
+            at: 0,
+            event: event.to_owned(),
+            version: version.to_owned(),
+            why: String::new(),
+        };
+        let running: Version = "1.4.0".parse().unwrap();
+        let before = [line("confirmed", "1.4.0"), line("installed", "1.4.0")];
+        for (lines, version, begun) in [
+            (&before[..], None, false),
+            (&before[..], Some("1.5.0"), false),
+            (&before[..], Some("1.4.0"), true),
+            (&[line("installed", "1.5.0")][..], Some("1.5.0"), true),
+            (&[line("installing", "1.5.0")][..], None, true),
+            (&[line("failed", "1.5.0"), line("installing", "1.5.0")][..], Some("1.5.0"), false),
+        ] {
+            assert_eq!(is_begun(lines, running, version), begun, "{lines:?} {version:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ pub(super) fn add(status: &Status, found: &mut Vec<Finding>) {
         let word = match failed.event.as_str() {
             "fell-back" => "came back",
             "refused" => "was refused by this box",
+            "broken" => "is not what was announced",
             _ => "could not be written",
         };
         let why = match failed.why.is_empty() {

@@ -1,0 +1,159 @@
+use super::*;
+use crate::signature::ReleaseKey;
+use crate::steward::touch;
+
+fn places(version: &str) -> (tempfile::TempDir, Places) {
+    let dir = tempfile::tempdir().unwrap();
+    let places = Places::new(dir.path());
+    fs::create_dir_all(dir.path().join("usr/lib")).unwrap();
+    let release = format!("IMAGE_VERSION={version}\n");
+    fs::write(dir.path().join("usr/lib/os-release"), release).unwrap();
+    (dir, places)
+}
+
+#[test]
+fn only_a_newer_release_that_never_fell_back_is_wanted() {
+    let (_dir, places) = places("1.4.0");
+    let usual = Wish::default();
+    let version = |text: &str| text.parse::<Version>().unwrap();
+    let ask = |text: &str, hash: &str, wish| wanted(&places, version(text), hash, wish);
+    assert_eq!(ask("1.5.0", "aa", usual), Ok(()));
+    assert!(matches!(ask("1.4.0", "aa", usual), Err(Refusal::Running { .. })));
+    assert!(matches!(ask("1.3.9", "aa", usual), Err(Refusal::Older { .. })));
+    assert_eq!(ask("1.3.9", "aa", Wish { older: true, ..usual }), Ok(()));
+    history::note(&places, Event::FellBack, "1.5.0", "aa", "").unwrap();
+    assert!(matches!(ask("1.5.0", "aa", usual), Err(Refusal::FellBack { .. })));
+    assert_eq!(ask("1.5.0", "bb", usual), Ok(()), "another build of it is another update");
+    assert_eq!(ask("1.5.0", "aa", Wish { again: true, ..usual }), Ok(()));
+}
+
+#[test]
+fn nothing_is_installed_before_the_start_is_confirmed() {
+    let (dir, places) = places("1.4.0");
+    let file = dir.path().join("next.raucb");
+    let refused = update(&places, Some(&file), Wish::default()).unwrap_err();
+    assert!(matches!(refused, Error::Refused(Refusal::Unconfirmed)), "{refused}");
+}
+
+#[test]
+fn where_approvers_are_named_a_bundle_needs_their_word_beside_it() {
+    let (dir, places) = places("1.4.0");
+    let release = dir.path().join("usr/lib/os-release");
+    fs::write(&release, "IMAGE_VERSION=1.4.0\nSTOREBOX_BOARD=x86-64\n").unwrap();
+    let bundle = dir.path().join("storebox-x86-64-1.5.0.raucb");
+    let (version, hash) = ("1.5.0".parse::<Version>().unwrap(), "ab".repeat(32));
+    let ask = || approved(&places, &bundle, version, &hash);
+    assert_eq!(ask(), Ok(()), "nobody is named");
+    let keys = [1, 2].map(|number| ReleaseKey::from_seed([number; 32]));
+    let [first, second] = keys.each_ref().map(|key| key.public().to_string());
+    fs::create_dir_all(places.approvers().parent().unwrap()).unwrap();
+    let list = format!("threshold = 2\nkeys = [{first:?}, {second:?}]\n");
+    fs::write(places.approvers(), list).unwrap();
+    let refused = |why| Err(Refusal::NotApproved { version, why });
+    assert_eq!(ask(), refused(NotApproved::Missing));
+    let mut approval = Approval {
+        board: "x86-64".parse().unwrap(),
+        version,
+        manifest: hash.clone(),
+        expires: history::now() + 86_400,
+        signatures: Vec::new(),
+    };
+    let beside = dir.path().join("storebox-x86-64-1.5.0.approval");
+    for (key, wanted) in
+        keys.iter().zip([refused(NotApproved::TooFew { valid: 1, threshold: 2 }), Ok(())])
+    {
+        approval.sign(key).unwrap();
+        fs::write(&beside, serde_json::to_vec(&approval).unwrap()).unwrap();
+        assert_eq!(ask(), wanted);
+    }
+    fs::write(&beside, b"{").unwrap();
+    assert_eq!(ask(), refused(NotApproved::Unreadable));
+    fs::write(places.approvers(), "threshold = 0\nkeys = []\n").unwrap();
+    assert!(matches!(ask(), Err(Refusal::Approvers { .. })), "a damaged list lets nothing in");
+}
+
+#[test]
+fn what_the_service_holds_up_waits_and_a_service_that_died_holds_nothing_up() {
+    let (dir, places) = places("1.4.0");
+    assert_eq!(held(&places), None);
+    let note = dir.path().join("var/lib/storebox-updates/hold");
+    fs::create_dir_all(note.parent().unwrap()).unwrap();
+    fs::write(&note, "3 transactions have\nto reach head office first\n").unwrap();
+    let why = held(&places).unwrap();
+    assert_eq!(why, "3 transactions have to reach head office first");
+    assert!(!update(&places, None, Wish::default()).unwrap(), "nothing was looked at");
+    let by_hand = update(&places, Some(Path::new("/x.raucb")), Wish::default());
+    assert!(matches!(by_hand, Err(Error::Refused(Refusal::Unconfirmed))), "a person decides");
+    let file = fs::File::options().write(true).open(&note).unwrap();
+    for hours in [2, 20_000] {
+        let then = fs::metadata(&note).unwrap().modified().unwrap();
+        file.set_modified(then - Duration::from_secs(hours * 3600)).unwrap();
+        assert_eq!(held(&places), None);
+    }
+}
+
+#[test]
+fn what_is_held_up_while_it_is_written_starts_at_a_later_run_without_being_written_again() {
+    let (dir, places) = places("1.4.0");
+    let restarts = |named: Option<&Path>, wish| may_restart(&places, named, wish);
+    history::note(&places, Event::Installed, "1.5.0", "aa", "").unwrap();
+    touch(&places.confirmed()).unwrap();
+    let note = dir.path().join("var/lib/storebox-updates/hold");
+    fs::create_dir_all(note.parent().unwrap()).unwrap();
+    fs::write(&note, "it waits until the shop is closed\n").unwrap();
+    let usual = Wish::default();
+    assert!(!restarts(None, usual), "the shop has opened meanwhile");
+    assert!(restarts(Some(Path::new("/x.raucb")), usual), "a person decides");
+    assert!(!bring(&places, None, usual).unwrap());
+    fs::remove_file(&note).unwrap();
+    assert!(bring(&places, None, usual).unwrap() && restarts(None, usual), "no bundle is there");
+    assert!(!restarts(None, Wish { no_restart: true, ..usual }));
+    history::note(&places, Event::FellBack, "1.5.0", "aa", "").unwrap();
+    assert!(!bring(&places, None, usual).unwrap());
+}
+
+#[test]
+fn what_is_not_wanted_is_no_failure_and_what_is_not_approved_is_not_final() {
+    let (_dir, places) = places("1.4.0");
+    let bundle = Path::new("/var/lib/storebox-updates/storebox-x86-64-1.5.0.raucb");
+    assert_eq!(version_in(bundle), "1.5.0");
+    assert_eq!(version_in(Path::new("/media/update.raucb")), "unknown");
+    let version = "1.5.0".parse::<Version>().unwrap();
+    let unwanted: [fn(Version) -> Refusal; 4] = [
+        |version| Refusal::Running { version },
+        |version| Refusal::Older { version, installed: version },
+        |version| Refusal::FellBack { version },
+        |_| Refusal::Room { needs: 2, free: 1 },
+    ];
+    for refusal in unwanted {
+        let _ = refuse(&places, "1.5.0", "aa", refusal(version));
+    }
+    assert_eq!(history::load(&places).unwrap(), []);
+    for _ in 0..3 {
+        let (path, why) = (bundle.display().to_string(), "signature".to_owned());
+        let _ = refuse(&places, "1.5.0", "", Refusal::NotBelieved { path, why });
+        let why = NotApproved::Expired { days: 3 };
+        let _ = refuse(&places, "1.6.0", "bb", Refusal::NotApproved { version, why });
+    }
+    let lines = history::load(&places).unwrap();
+    let told: Vec<_> = lines.iter().map(|line| (line.event, &*line.version)).collect();
+    assert_eq!(told, [(Event::Refused, "1.5.0"), (Event::Unapproved, "1.6.0")], "once each");
+}
+
+#[test]
+fn notes_and_approvals_that_are_links_or_pipes_are_not_read() {
+    let (dir, places) = places("1.4.0");
+    fs::create_dir_all(places.updates()).unwrap();
+    let secret = dir.path().join("secret");
+    fs::write(&secret, "root's alone").unwrap();
+    std::os::unix::fs::symlink(&secret, places.updates().join(HOLD)).unwrap();
+    assert_eq!(held(&places), None);
+    let bundle = places.updates().join("x.raucb");
+    let pipe = bundle.with_extension("approval");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert_eq!(read_approval(&bundle), Err(NotApproved::Missing));
+    fs::rename(&pipe, &bundle).unwrap();
+    assert!(updates_in(&places.updates()).is_empty(), "nor is such an update");
+    fs::rename(&secret, &bundle).unwrap();
+    assert_eq!(updates_in(&places.updates()), [bundle]);
+}
