@@ -23,9 +23,15 @@ use crate::{Measure, kinds};
 pub(crate) const WHAT: [&str; 3] =
     ["a byte damaged at head office", "a byte damaged in a box", "a byte damaged in its neighbour"];
 /// A person has to act: a key that is damaged is not replaced by another, which nobody would believe, and a box that
-/// does not know who was struck off believes nobody.
-const FOR_PERSONS: [&str; 5] =
-    ["key of the box", "vault and its key", "papers and their keys", "clients", "strike list"];
+/// does not know who was struck off, or by which keys boxes sign, believes nobody.
+const FOR_PERSONS: [&str; 6] = [
+    "key of the box",
+    "keys of receipts",
+    "vault and its key",
+    "papers and their keys",
+    "clients",
+    "strike list",
+];
 
 pub(crate) async fn rounds(
     programs: &Programs,
