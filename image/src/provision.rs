@@ -17,6 +17,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 use toml::Spanned;
+use zeroize::Zeroizing;
 
 use check::Checker;
 
@@ -69,14 +70,14 @@ pub enum Encrypt {
     Off,
 }
 
-/// 64 hexadecimal digits that open a data partition.
+/// 64 hexadecimal digits that open a data partition; wiped from memory when it goes.
 #[derive(Clone, PartialEq, Eq)]
-pub struct DiskKey(String);
+pub struct DiskKey(Zeroizing<String>);
 
 impl DiskKey {
     /// From 32 bytes.
     pub fn new(bytes: &[u8; 32]) -> Self {
-        Self(hex::encode(bytes))
+        Self(Zeroizing::new(hex::encode(bytes)))
     }
 
     /// The secret itself, as it opens the partition.

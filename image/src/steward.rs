@@ -170,7 +170,20 @@ fn touch(path: &Path) -> Result<(), Error> {
 
 /// Runs a program of the box to its end and returns what it printed.
 fn run<S: AsRef<OsStr>>(program: &str, args: &[S]) -> Result<String, Error> {
-    let output = Command::new(program).args(args).stdin(Stdio::null()).output();
+    finish(program, Command::new(program).args(args))
+}
+
+/// The same for a program that takes a secret from its environment, which root alone can read.
+fn run_with<S: AsRef<OsStr>>(
+    program: &str,
+    args: &[S],
+    (name, secret): (&str, &str),
+) -> Result<String, Error> {
+    finish(program, Command::new(program).args(args).env(name, secret))
+}
+
+fn finish(program: &str, command: &mut Command) -> Result<String, Error> {
+    let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(io_error("start", Path::new(program)))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());

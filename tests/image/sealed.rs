@@ -43,7 +43,7 @@ pub(crate) async fn by_a_tpm(bench: &mut Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A machine with a TPM, and a file that says nothing at all about the disk.
+/// A machine with a TPM, and a file that says nothing at all about the disk; one with a key comes later.
 pub(crate) async fn without_a_word(bench: &mut Bench) -> anyhow::Result<()> {
     let raw = bench.folder.join("disk.raw");
     disk::flash(&bench.old.join("disk.img"), &raw)?;
@@ -51,8 +51,26 @@ pub(crate) async fn without_a_word(bench: &mut Bench) -> anyhow::Result<()> {
     fs::create_dir(bench.folder.join("tpm"))?;
     first_start(bench, "sealed by the machine's TPM").await?;
     at_home(bench, "its own TPM and no key").await?;
-    fs::remove_dir_all(bench.folder.join("tpm"))?;
-    refused(bench, "a machine without a TPM").await
+    let (here, away) = (bench.folder.join("tpm"), bench.folder.join("tpm-away"));
+    fs::rename(&here, &away)?;
+    refused(bench, "a machine without a TPM").await?;
+    fs::rename(&away, &here)?;
+    let key = format!("[disk]\nkey = \"{KEY}\"\n");
+    disk::provision_with(&raw, &key)?;
+    at_home(bench, "its own TPM, and a key that comes later").await?;
+    let answer = disk::answer_to_the_shop(&raw)?;
+    ensure!(answer.contains("The file was wiped"), "{answer}");
+
+    fs::rename(&here, &away)?;
+    fs::write(bench.folder.join("uuid"), HOME)?;
+    disk::provision_with(&raw, &key)?;
+    at_home(bench, "a machine without a TPM, with the key that came later").await?;
+    at_home(bench, "the same machine by its own numbers").await?;
+    fs::remove_file(bench.folder.join("uuid"))?;
+    fs::rename(&away, &here)?;
+    refused(bench, "the TPM that the disk was moved away from").await?;
+    fs::remove_dir_all(&here)?;
+    Ok(())
 }
 
 /// A machine without a TPM, and the key of the file.

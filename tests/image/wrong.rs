@@ -78,6 +78,8 @@ async fn told_and_waits(stand: &Stand<'_>) -> anyhow::Result<()> {
     let served = shell::run(&machine, "systemctl is-active storebox.service || true", PATIENCE)?;
     ensure!(served == "inactive", "the service is {served}");
     shell::run(&machine, "test -e /run/storebox-box/waiting", PATIENCE)?;
+    // What a disk is made as it stays, so none is made before somebody could say as what.
+    shell::run(&machine, "test ! -e /dev/disk/by-partlabel/data", PATIENCE)?;
     let kept = shell::run(&machine, "ls /var/lib/storebox-box 2>/dev/null || true", PATIENCE)?;
     ensure!(!kept.contains("etc"), "half applied: {kept}");
     // What would restart an unconfirmed start must leave a waiting box alone.

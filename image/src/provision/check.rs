@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use toml::{Spanned, Value};
+use zeroize::Zeroizing;
 
 use super::{
     Address, Disk, DiskKey, Encrypt, FORMAT, File, FileDisk, FileNetwork, FileSerial, MainServer,
@@ -86,8 +87,8 @@ impl<'a> Checker<'a> {
         let Some(file) = file else { return Disk::default() };
         let encrypt = self.optional("disk.encrypt", &file.encrypt, encrypt);
         let key = self.optional("disk.key", &file.key, |text| {
-            let mut key = [0; 32];
-            let digits = hex::decode_to_slice(text, &mut key);
+            let mut key = Zeroizing::new([0; 32]);
+            let digits = hex::decode_to_slice(text, key.as_mut());
             digits.map_err(|_| "must be 64 hexadecimal digits (0-9, a-f)".to_owned())?;
             Ok(DiskKey::new(&key))
         });

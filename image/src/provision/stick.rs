@@ -46,12 +46,22 @@ pub fn complete<F: Read + Write + Seek>(
     provision: &Provision,
 ) -> Result<(), StickError> {
     wipe(volume)?;
-    let Provision { node, store, site, .. } = provision;
-    let text = format!(
-        "Taken in.\r\nThis box is {node} in store {store} of {site}.\r\n\
-         The file was wiped because it held a secret.\r\n"
-    );
+    let text = taken(provision) + "The file was wiped because it held a secret.\r\n";
     Ok(volume.write(RESULT, text.as_bytes())?)
+}
+
+/// The box has what it read but for one thing, for which the file stays.
+pub fn hold<F: Read + Write + Seek>(
+    volume: &Volume<F>,
+    provision: &Provision,
+    but: &str,
+) -> Result<(), StickError> {
+    Ok(volume.write(RESULT, format!("{}But {but}\r\n", taken(provision)).as_bytes())?)
+}
+
+fn taken(provision: &Provision) -> String {
+    let Provision { node, store, site, .. } = provision;
+    format!("Taken in.\r\nThis box is {node} in store {store} of {site}.\r\n")
 }
 
 /// Wipes the file; says whether there was one.
@@ -62,7 +72,7 @@ pub fn wipe<F: Read + Write + Seek>(volume: &Volume<F>) -> Result<bool, StickErr
 }
 
 /// The reasons as the technician reads them in RESULT.TXT.
-fn answer(rejected: &Rejected) -> String {
+pub(crate) fn answer(rejected: &Rejected) -> String {
     let mut text = format!("NOT taken in: {}\r\n", rejected.file);
     for problem in &rejected.problems {
         text += &format!("  {problem}\r\n");

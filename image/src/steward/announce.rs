@@ -4,7 +4,7 @@
 //! find a roll of slips. The printer is asked in plain text, which every receipt printer prints
 //! without knowing its model; one that the shop's service has opened is busy and left alone.
 //! USB printers are found a moment after the start; so what the start itself has to say on paper is
-//! left for the announcement, which waits for them.
+//! left for the announcement, which waits for them when all else is told.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -30,8 +30,8 @@ const PRINTERS_MAX: u8 = 4;
 const PAPER_LOOKS_MAX: u32 = 60;
 /// What the start left to be printed.
 const LEFT: &str = "to-print";
-/// As long as a code may live.
-const PAIRING_MINUTES: &str = "15";
+/// What the service is told for a code with which the first till comes in; it lives as long as one may.
+pub const PAIRING: [&str; 6] = ["enrol", "code", "--minutes", "15", "--by", "announcement"];
 
 /// Leaves words of the start to be printed once there are printers.
 pub(super) fn leave(places: &Places, text: &str) -> Result<(), Error> {
@@ -40,12 +40,14 @@ pub(super) fn leave(places: &Places, text: &str) -> Result<(), Error> {
 
 /// Waits for an address and tells it; a box that waits for a person has none to tell.
 pub fn announce(places: &Places) -> Result<(), Error> {
+    let told = if places.waiting().exists() { Ok(()) } else { announce_address(places) };
     if let Ok(left) = fs::read_to_string(places.run().join(LEFT)) {
         on_paper(places, &left);
     }
-    if places.waiting().exists() {
-        return Ok(());
-    }
+    told
+}
+
+fn announce_address(places: &Places) -> Result<(), Error> {
     for _ in 0..LOOKS_MAX {
         let addresses = addresses();
         if !addresses.is_empty() {
@@ -81,11 +83,12 @@ fn tell(places: &Places, addresses: &[Ipv4Addr]) -> Result<(), Error> {
 
 /// A code for the first till, from a box that has its papers; it ends by itself.
 fn pairing() -> String {
-    let words = ["enrol", "code", "--minutes", PAIRING_MINUTES, "--by", "announcement"];
-    match run("storebox", &words) {
-        Ok(code) => format!("a till     {}\n", code.trim()),
-        Err(_) => String::new(),
-    }
+    run("storebox", &PAIRING).map(|code| pairing_line(&code)).unwrap_or_default()
+}
+
+/// The code as it is announced.
+pub fn pairing_line(code: &str) -> String {
+    format!("a till     {}\n", code.trim())
 }
 
 fn words(config: &str, version: &str, addresses: &[Ipv4Addr]) -> String {

@@ -160,9 +160,11 @@ fn wait_for_a_person(places: &Places) -> Result<(), Error> {
          Put a corrected storebox.toml on the volume SBXCONFIG and start again.",
         why.trim()
     );
+    // First what keeps the deadline away: paper may take its time.
+    touch(&places.waiting())?;
     announce::on_console(places, &text);
     announce::on_paper(places, &text);
-    touch(&places.waiting())
+    Ok(())
 }
 
 fn restart() -> Result<(), Error> {
@@ -188,5 +190,26 @@ mod tests {
         assert!(!gives_way(&state, Slot::A), "it came back and cannot read it either");
         state.confirm(Slot::B);
         assert!(!gives_way(&state, Slot::B), "it read what came before");
+    }
+
+    #[test]
+    fn a_box_that_waits_for_a_person_is_safe_from_its_deadline_before_it_waits_for_a_printer() {
+        let dir = tempfile::tempdir().unwrap();
+        let places = Places::new(dir.path());
+        thread::scope(|scope| {
+            let told = scope.spawn(|| wait_for_a_person(&places));
+            let is_safe = || places.waiting().exists();
+            let pause = || {
+                thread::sleep(Duration::from_millis(50));
+                false
+            };
+            assert!((0..600).any(|_| is_safe() || pause()));
+            let usb = dir.path().join("dev/usb");
+            fs::create_dir_all(&usb).unwrap();
+            fs::write(usb.join("lp0"), "").unwrap();
+            told.join().unwrap().unwrap();
+            let printed = fs::read_to_string(usb.join("lp0")).unwrap();
+            assert!(printed.contains("The configuration is refused"), "{printed}");
+        });
     }
 }

@@ -7,38 +7,46 @@
 //!
 //! The key in the shop's file opens the partition on any machine. It is how a disk moves to a new
 //! board: the file is put onto the volume again, opens the partition once, and the partition is bound
-//! to the machine that it is in now.
+//! to the machine that it is in now. A key that comes when the partition is there already takes the
+//! place of the one before; the file is wiped only when its key is known to open the partition.
 //!
 //! systemd-repart makes the partition whole, sealed and formatted, before it writes it into the table:
 //! a power cut leaves either nothing or all. Nothing here reads or writes what is inside, and nothing
-//! makes a partition anew that is there, whether it opens or not.
+//! makes a partition anew that is there, whether it opens or not. What it is made as it stays; so
+//! none is made while a file is there that cannot be read.
 
 pub mod home;
+mod key;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use super::{Error, Places, announce, io_error, replace, run};
+use zeroize::Zeroizing;
+
+use key::KeyFile;
+pub use key::{add_words, bind_words, unbind_words};
+
+use super::{Error, Places, announce, io_error, replace, run, touch};
 use crate::layout::Layout;
-use crate::provision::volume::{RESULT, Volume, Window};
-use crate::provision::{Disk, DiskKey, Encrypt, Provision};
+use crate::provision::stick::{self, StickError};
+use crate::provision::volume::{self, RESULT, Volume, VolumeError, Window};
+use crate::provision::{Disk, DiskKey, Encrypt, Problem, Provision, Rejected};
 
 /// What the opened partition is called by the device mapper; a rule of udev knows it too.
 const NAME: &str = "data";
-/// The state of the firmware's checks: stays over our updates, changes with another boot policy.
-const PCRS: &str = "--tpm2-pcrs=7";
 const MAGIC: [u8; 6] = *b"LUKS\xba\xbe";
 /// A TPM that the firmware names may take its time to answer.
 const TPM_LOOKS_MAX: u32 = 150;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Why a box has no data partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    #[error("{0}\nNo disk was made yet. Correct the file and start again.")]
+    File(Rejected),
     #[error(
         "the shop's file wants the disk sealed by a TPM, and this machine shows none; \
          switch it on in the firmware, or say encrypt = \"provisioned\""
@@ -98,56 +106,114 @@ pub fn open(places: &Places) -> Result<Guard, Error> {
     let opened = try_open(places);
     match &opened {
         Ok(guard) => replace(&note(places), guard.as_str().as_bytes())?,
-        Err(error) => {
-            let text = format!("the box does not start: {error}");
-            announce::on_console(places, &text);
-            announce::on_paper(places, &text);
-            // Most boxes have neither screen nor printer.
-            let _ = on_volume(places, &text);
-        }
+        Err(error) => tell(places, error)?,
     }
     opened
 }
 
+fn tell(places: &Places, error: &Error) -> Result<(), Error> {
+    let text = format!("the box does not start: {error}");
+    let mut answer = format!("{text}\r\n");
+    if let Error::Disk(Refusal::File(rejected)) = error {
+        // No restart corrects a file.
+        touch(&places.waiting())?;
+        answer = stick::answer(rejected);
+    }
+    announce::on_console(places, &text);
+    // Most boxes have neither screen nor printer.
+    let _ = on_volume(places, &answer);
+    announce::on_paper(places, &text);
+    Ok(())
+}
+
 fn try_open(places: &Places) -> Result<Guard, Error> {
-    let wish = wish_of(places);
+    let asked = wish_of(places);
     let tpm = await_tpm(places);
     settle()?;
     let device = places.at("dev/disk/by-partlabel/data");
-    if !device.exists() {
-        make(places, &wish, choose(wish.encrypt, tpm)?)?;
+    let is_new = !device.exists();
+    if is_new {
+        let (wish, guard) = first_wish(&asked, tpm)?;
+        make(places, &wish, guard)?;
         settle()?;
     }
+    // A file with errors keeps nobody from the disk that is there.
+    let wish = asked.ok().flatten().unwrap_or_default();
     if !is_sealed(&device)? {
         return Ok(Guard::Nothing);
     }
-    if tpm == Tpm::Ready && attach(&device, "-", "tpm2-device=auto,").is_ok() {
-        return Ok(Guard::Tpm);
+    let Some(guard) = open_at_home(places, &device, tpm)? else {
+        return move_in(places, &device, &wish, tpm);
+    };
+    if let Some(key) = &wish.key {
+        let taken = if is_new { Ok(()) } else { key::take(places, &device, key, guard) };
+        settle_key(places, key, taken)?;
     }
-    if let Some(key) = home::fetch(places)? {
-        let file = KeyFile::write(places, &key)?;
-        if attach(&device, file.as_str(), "").is_ok() {
-            return Ok(Guard::Machine);
-        }
+    Ok(guard)
+}
+
+/// A key that cannot be put on the disk keeps no shop from selling; its file stays, and people are told.
+fn settle_key(places: &Places, key: &DiskKey, taken: Result<(), Error>) -> Result<(), Error> {
+    match taken {
+        Ok(()) => key::note_taken(places, key)?,
+        Err(error) => announce::on_console(places, &format!("{}: {error}", key::NOT_TAKEN)),
     }
+    Ok(())
+}
+
+/// What the partition is made as, for ever; not from a file that is there and says nobody knows what.
+fn first_wish(asked: &Result<Option<Disk>, Rejected>, tpm: Tpm) -> Result<(Disk, Guard), Refusal> {
+    let wish = asked.clone().map_err(Refusal::File)?.unwrap_or_default();
+    let guard = choose(wish.encrypt, tpm)?;
+    Ok((wish, guard))
+}
+
+/// Opens the partition by the machine that it is bound to, if it is this one.
+fn open_at_home(places: &Places, device: &Path, tpm: Tpm) -> Result<Option<Guard>, Error> {
+    if tpm == Tpm::Ready && attach(device, "-", "tpm2-device=auto,").is_ok() {
+        return Ok(Some(Guard::Tpm));
+    }
+    let Some(key) = home::fetch(places)? else { return Ok(None) };
+    let file = KeyFile::write(places, &key)?;
+    Ok(attach(device, file.as_str(), "").is_ok().then_some(Guard::Machine))
+}
+
+/// Opens the partition of another machine by the key of the shop's file, and binds it to this one.
+fn move_in(places: &Places, device: &Path, wish: &Disk, tpm: Tpm) -> Result<Guard, Error> {
     let locked = if tpm == Tpm::Silent { Refusal::TpmSilent } else { Refusal::OtherMachine };
     let key = wish.key.as_ref().ok_or(locked)?;
     let guard = choose(wish.encrypt, tpm)?;
     let file = KeyFile::write(places, key)?;
-    attach(&device, file.as_str(), "").map_err(|_| Refusal::OtherMachine)?;
-    bind(places, &device, key, &file, guard)
+    attach(device, file.as_str(), "").map_err(|_| Refusal::OtherMachine)?;
+    let guard = key::bind(places, device, key, &file, guard)?;
+    key::note_taken(places, key)?;
+    Ok(guard)
 }
 
-/// What the shop's file says about the disk; one that is wrong is told about when it is taken in.
-fn wish_of(places: &Places) -> Disk {
-    let read = || -> Option<Disk> {
-        let mut disk = File::open(places.config_volume()).ok()?;
-        let bytes = disk.seek(SeekFrom::End(0)).ok()?;
-        let volume = Volume::open(Window::new(ReadOnly(disk), 0, bytes)).ok()?;
-        let name = volume.provisioning().ok()??;
-        Some(Provision::parse(&name, &volume.read(&name).ok()?).ok()?.disk)
+/// What the shop's file says about the disk, if there is a file.
+fn wish_of(places: &Places) -> Result<Option<Disk>, Rejected> {
+    // Where there is no such volume, no file can come over it.
+    let Ok(mut disk) = File::open(places.config_volume()) else { return Ok(None) };
+    let read = || -> Result<Option<Disk>, StickError> {
+        let unread = |what: &str| {
+            let what = what.to_owned();
+            move |source| VolumeError::Io { what, source }
+        };
+        let bytes = disk.seek(SeekFrom::End(0)).map_err(unread("measure"))?;
+        let volume = Volume::open(Window::new(ReadOnly(disk), 0, bytes));
+        let volume = volume.map_err(unread("read the file system"))?;
+        let Some(name) = volume.provisioning()? else { return Ok(None) };
+        let bytes = Zeroizing::new(volume.read(&name)?);
+        Ok(Some(Provision::parse(&name, &bytes)?.disk))
     };
-    read().unwrap_or_default()
+    read().map_err(|error| match error {
+        StickError::Rejected(rejected) => rejected,
+        StickError::Volume(error) => {
+            let reason = error.to_string();
+            let problem = Problem { line: None, key: String::new(), reason };
+            Rejected { file: volume::FILE.to_owned(), problems: vec![problem] }
+        }
+    })
 }
 
 /// Where the technician looks who has only a laptop.
@@ -156,7 +222,7 @@ fn on_volume(places: &Places, text: &str) -> Option<()> {
     let mut disk = options.open(places.config_volume()).ok()?;
     let bytes = disk.seek(SeekFrom::End(0)).ok()?;
     let volume = Volume::open(Window::new(&disk, 0, bytes)).ok()?;
-    volume.write(RESULT, format!("{text}\r\n").as_bytes()).ok()?;
+    volume.write(RESULT, text.as_bytes()).ok()?;
     volume.close().ok()?;
     disk.sync_all().ok()
 }
@@ -228,7 +294,7 @@ fn make(places: &Places, wish: &Disk, guard: Guard) -> Result<(), Error> {
     };
     args.extend(file.as_ref().map(|file| format!("--key-file={}", file.as_str())));
     if guard == Guard::Tpm {
-        args.extend(["--tpm2-device=auto".to_owned(), PCRS.to_owned()]);
+        args.extend(["--tpm2-device=auto".to_owned(), key::PCRS.to_owned()]);
     }
     run("systemd-repart", &args).map(drop)
 }
@@ -247,61 +313,6 @@ fn attach(device: &Path, key: &str, more: &str) -> Result<(), Error> {
     run("systemd-cryptsetup", &["attach", NAME, &device, key, &options]).map(drop)
 }
 
-/// The machine that the partition is in now opens it from here on, and the one before no longer does.
-fn bind(
-    places: &Places,
-    device: &Path,
-    key: &DiskKey,
-    file: &KeyFile,
-    guard: Guard,
-) -> Result<Guard, Error> {
-    // What is sealed stays sealed, whatever a file says by now.
-    if guard != Guard::Tpm {
-        home::keep(places, key)?;
-        return Ok(Guard::Machine);
-    }
-    for words in bind_words(&device.display().to_string(), file.as_str(), "auto") {
-        run("systemd-cryptenroll", &words)?;
-    }
-    Ok(Guard::Tpm)
-}
-
-/// What systemd-cryptenroll is told, twice: it does nothing for a machine with the same firmware state
-/// while the slot of the one before is there.
-pub fn bind_words(device: &str, key_file: &str, tpm: &str) -> [Vec<String>; 2] {
-    let device = device.to_owned();
-    let (unlock, tpm) = (format!("--unlock-key-file={key_file}"), format!("--tpm2-device={tpm}"));
-    [
-        vec!["--wipe-slot=tpm2".to_owned(), device.clone()],
-        vec![unlock, tpm, PCRS.to_owned(), device],
-    ]
-}
-
-/// The key in memory for the moment in which another program reads it.
-struct KeyFile(PathBuf);
-
-impl KeyFile {
-    fn write(places: &Places, key: &DiskKey) -> Result<Self, Error> {
-        let path = places.run().join("disk.key");
-        fs::create_dir_all(places.run()).map_err(io_error("create", &path))?;
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let written = options.open(&path).and_then(|mut f| f.write_all(key.expose().as_bytes()));
-        written.map_err(io_error("write", &path))?;
-        Ok(Self(path))
-    }
-
-    fn as_str(&self) -> &str {
-        self.0.to_str().expect("the folder of this start has a plain name")
-    }
-}
-
-impl Drop for KeyFile {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
 /// What guards the data partition of this start, in words.
 pub(super) fn guard(places: &Places) -> Option<String> {
     fs::read_to_string(note(places)).ok()
@@ -311,20 +322,37 @@ fn note(places: &Places) -> PathBuf {
     places.run().join("disk")
 }
 
+/// Whether the partition opens with the key that a file gives, or needs none.
+pub(super) fn has_key(places: &Places, wish: &Disk) -> bool {
+    let Some(key) = &wish.key else { return true };
+    let is_open = guard(places).is_none_or(|guard| guard == Guard::Nothing.as_str());
+    is_open || key::is_taken(places, key)
+}
+
+/// What to say of a key that does not open the partition.
+pub(super) fn key_words() -> String {
+    format!(
+        "{}: what it holds would be lost with this machine. \
+         The file stays on the volume SBXCONFIG, and the next start tries again.",
+        key::NOT_TAKEN
+    )
+}
+
 /// What to say if the file asks for another seal than the partition has had since it was made.
 pub(super) fn is_other(places: &Places, wish: &Disk) -> Option<String> {
-    let has = guard(places)?;
     let wants = match wish.encrypt? {
         Encrypt::Tpm => Guard::Tpm,
         Encrypt::Provisioned => Guard::Machine,
         Encrypt::Off => Guard::Nothing,
     };
+    // An image that seals notes at each start what it found; another one leaves its partition open.
+    let (has, way) = match guard(places) {
+        Some(has) => (has, "flash the disk again with the file on it"),
+        None => (Guard::Nothing.as_str().to_owned(), "this image cannot seal it"),
+    };
     (has != wants.as_str()).then(|| {
-        format!(
-            "the data partition is {has}; the shop's file wants it {}: flash the disk again with \
-             the file on it",
-            wants.as_str()
-        )
+        let wants = wants.as_str();
+        format!("the data partition is {has}; the shop's file wants it {wants}: {way}")
     })
 }
 

@@ -48,9 +48,10 @@ pub fn start(places: &Places) -> Result<Shop, Error> {
     let shop = match take_in(places) {
         Ok(Some(provision)) => {
             let Provision { node, store, disk, .. } = provision;
-            if let Some(text) = disk::is_other(places, &disk) {
-                announce::on_console(places, &text);
-                announce::on_paper(places, &text);
+            let key = (!disk::has_key(places, &disk)).then(disk::key_words);
+            let texts: Vec<_> = key.into_iter().chain(disk::is_other(places, &disk)).collect();
+            if !texts.is_empty() {
+                tell(places, &texts.join("\n"))?;
             }
             Shop::TakenIn { node, store }
         }
@@ -69,18 +70,25 @@ pub fn start(places: &Places) -> Result<Shop, Error> {
     match &shop {
         Shop::Unprovisioned => keep(places, &settings::of_an_unprovisioned_box(&id))?,
         Shop::Wrong { why, waits } => {
-            let text = format!("{why}\nNothing was changed. Correct the file and start again.");
-            announce::on_console(places, &text);
-            announce::leave(places, &text)?;
             if *waits {
                 touch(&places.waiting())?;
             }
+            tell(
+                places,
+                &format!("{why}\nNothing was changed. Correct the file and start again."),
+            )?;
         }
         Shop::TakenIn { .. } | Shop::Known => {}
     }
     apply(places, &current)?;
     slots::publish(places);
     Ok(shop)
+}
+
+/// On the console now, and on paper once there are printers: the shop does not wait for them.
+fn tell(places: &Places, text: &str) -> Result<(), Error> {
+    announce::on_console(places, text);
+    announce::leave(places, text)
 }
 
 /// The same identity in both slots: the root is read-only, the boot loader's block is not.
@@ -112,7 +120,11 @@ fn take_in(places: &Places) -> Result<Option<Provision>, Error> {
     let taken = match loaded {
         Ok(Some(provision)) => {
             keep(places, &settings::of(&provision))?;
-            stick::complete(&volume, &provision)?;
+            if disk::has_key(places, &provision.disk) {
+                stick::complete(&volume, &provision)?;
+            } else {
+                stick::hold(&volume, &provision, &disk::key_words())?;
+            }
             Ok(Some(provision))
         }
         other => other.map_err(Error::from),

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use storebox_image::build::tools::{Tools, Work};
-use storebox_image::steward::disk::bind_words;
+use storebox_image::steward::disk::{add_words, bind_words, unbind_words};
 
 use crate::depot::{skip, system};
 use crate::loops::{Loop, has_loops};
@@ -91,15 +91,34 @@ impl Bench {
         self.tools.command("systemd-cryptenroll").args(words).output().unwrap()
     }
 
+    fn device(&self) -> String {
+        self.device.0.display().to_string()
+    }
+
+    /// Puts the key of a file that came later there, opening the partition by this machine.
+    fn add(&self, key: &str, tpm: &Tpm) -> Output {
+        let words = add_words(&self.device(), &format!("--unlock-tpm2-device={}", tpm.name));
+        let mut enrol = self.tools.command("systemd-cryptenroll");
+        enrol.args(words).env("NEWPASSWORD", key).output().unwrap()
+    }
+
+    fn opens_with_key(&self, key: &str) -> bool {
+        fs::write(self.work.path("tried"), key).unwrap();
+        let tried = self.tools.inside(&self.work.path("tried")).display().to_string();
+        let mut open = self.tools.command("cryptsetup");
+        open.args(["open", "--test-passphrase", "--key-file", &tried, &self.device()]);
+        open.output().unwrap().status.success()
+    }
+
     fn bind(&self, tpm: &Tpm) {
-        for words in bind_words(&self.device.0.display().to_string(), &self.key(), &tpm.name) {
+        for words in bind_words(&self.device(), &self.key(), &tpm.name) {
             assert_done(&self.enrol(&words));
         }
     }
 
     /// Whether this TPM opens the partition: only then systemd adds another key, which is taken away again.
     fn opens_with(&self, tpm: &Tpm) -> bool {
-        let device = self.device.0.display().to_string();
+        let device = self.device();
         let unlock = format!("--unlock-tpm2-device={}", tpm.name);
         let words = [unlock, "--recovery-key".to_owned(), device.clone()];
         let opened = self.enrol(&words).status.success();
@@ -125,4 +144,35 @@ fn a_partition_opens_with_the_tpm_it_was_bound_to_last_and_with_no_other() {
     bench.bind(&theirs);
     assert!(bench.opens_with(&theirs));
     assert!(!bench.opens_with(&mine), "the board before has lost it");
+}
+
+#[test]
+fn a_key_that_comes_after_the_disk_was_sealed_opens_it_in_place_of_the_one_before() {
+    let Some(bench) = Bench::open() else { return };
+    let (mine, theirs) =
+        (Tpm::start(&bench.work.path("mine")), Tpm::start(&bench.work.path("theirs")));
+    bench.bind(&mine);
+    // A first start without the shop's file: the TPM alone opens the disk.
+    assert_done(&bench.enrol(&["--wipe-slot=password".to_owned(), bench.device()]));
+    let (first, second) = ("5b".repeat(32), "5c".repeat(32));
+    assert!(!bench.opens_with_key(&first));
+    assert!(!bench.add(&first, &theirs).status.success(), "another machine adds none");
+    assert!(!bench.opens_with_key(&first));
+    assert_done(&bench.add(&first, &mine));
+    assert!(bench.opens_with_key(&first), "head office's key opens it when the machine is broken");
+    assert_done(&bench.add(&second, &mine));
+    assert!(bench.opens_with_key(&second));
+    assert!(!bench.opens_with_key(&first), "one key of head office at a time");
+    assert!(bench.opens_with(&mine), "and the machine as before");
+}
+
+#[test]
+fn a_disk_that_moved_to_a_machine_without_a_tpm_opens_with_the_one_before_no_longer() {
+    let Some(bench) = Bench::open() else { return };
+    let before = Tpm::start(&bench.work.path("before"));
+    bench.bind(&before);
+    assert_done(&bench.enrol(&unbind_words(&bench.device())));
+    assert!(!bench.opens_with(&before));
+    assert!(bench.opens_with_key(&"5a".repeat(32)), "the key that the new machine keeps");
+    assert_done(&bench.enrol(&unbind_words(&bench.device())));
 }

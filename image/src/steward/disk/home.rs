@@ -5,8 +5,11 @@
 //! PIN. A board whose numbers are a maker's filler is refused rather than believed.
 
 use std::fs;
+use std::io;
 
-use super::super::{Error, Places, io_error, replace};
+use zeroize::Zeroizing;
+
+use super::super::{Error, Places, io_error, replace, sync_folder};
 use super::Refusal;
 use crate::provision::DiskKey;
 
@@ -31,10 +34,20 @@ pub(super) fn keep(places: &Places, key: &DiskKey) -> Result<(), Error> {
     let mut salt = [0; SALT_BYTES];
     getrandom::fill(&mut salt).expect("the kernel's random device always answers once booted");
     let (mask, check) = mask(places, &salt).ok_or(Refusal::NoNumbers)?;
-    let mut bytes = [0; KEY_BYTES];
-    hex::decode_to_slice(key.expose(), &mut bytes).expect("a key of a disk is 32 bytes");
-    bytes.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
-    replace(&path(places), &[salt.as_slice(), &bytes, &check].concat())
+    let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+    hex::decode_to_slice(key.expose(), bytes.as_mut()).expect("a key of a disk is 32 bytes");
+    bytes.iter_mut().zip(*mask).for_each(|(byte, mask)| *byte ^= mask);
+    replace(&path(places), &[salt.as_slice(), bytes.as_slice(), &check].concat())
+}
+
+/// No machine's numbers lead to the key from here on.
+pub(super) fn forget(places: &Places) -> Result<(), Error> {
+    let path = path(places);
+    match fs::remove_file(&path) {
+        Ok(()) => sync_folder(path.parent().unwrap_or(&path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io_error("remove", &path)(error)),
+    }
 }
 
 /// The key, if this machine is the one that it was kept for.
@@ -42,7 +55,7 @@ pub(super) fn fetch(places: &Places) -> Result<Option<DiskKey>, Error> {
     let path = path(places);
     let kept = match fs::read(&path) {
         Ok(kept) => kept,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io_error("read", &path)(error)),
     };
     let Some((salt, rest)) = kept.split_first_chunk::<SALT_BYTES>() else { return Ok(None) };
@@ -51,8 +64,8 @@ pub(super) fn fetch(places: &Places) -> Result<Option<DiskKey>, Error> {
     if check != expected {
         return Ok(None);
     }
-    let mut key = *bytes;
-    key.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= mask);
+    let mut key = Zeroizing::new(*bytes);
+    key.iter_mut().zip(*mask).for_each(|(byte, mask)| *byte ^= mask);
     Ok(Some(DiskKey::new(&key)))
 }
 
@@ -60,8 +73,10 @@ fn path(places: &Places) -> std::path::PathBuf {
     places.at("efi/storebox/disk.key")
 }
 
+type Mask = Zeroizing<[u8; KEY_BYTES]>;
+
 /// What hides the key, and by what this machine is known again; nothing for a machine without numbers.
-fn mask(places: &Places, salt: &[u8; SALT_BYTES]) -> Option<([u8; KEY_BYTES], [u8; CHECK_BYTES])> {
+fn mask(places: &Places, salt: &[u8; SALT_BYTES]) -> Option<(Mask, [u8; CHECK_BYTES])> {
     let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
     hasher.update(salt);
     let mut is_somebody = false;
@@ -74,10 +89,10 @@ fn mask(places: &Places, salt: &[u8; SALT_BYTES]) -> Option<([u8; KEY_BYTES], [u
         hasher.update(&u64::try_from(told.len()).unwrap_or(u64::MAX).to_le_bytes());
         hasher.update(told);
     }
-    let mut out = [0; KEY_BYTES + CHECK_BYTES];
-    hasher.finalize_xof().fill(&mut out);
+    let mut out = Zeroizing::new([0; KEY_BYTES + CHECK_BYTES]);
+    hasher.finalize_xof().fill(out.as_mut());
     let (mask, check) = out.split_first_chunk::<KEY_BYTES>()?;
-    is_somebody.then_some((*mask, check.try_into().ok()?))
+    is_somebody.then_some((Zeroizing::new(*mask), check.try_into().ok()?))
 }
 
 fn is_telling(text: &str) -> bool {

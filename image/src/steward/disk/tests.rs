@@ -77,45 +77,141 @@ fn a_key_is_in_memory_only_while_it_is_used_and_for_root_alone() {
     let path = PathBuf::from(file.as_str());
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_to_string(&path).unwrap(), "07".repeat(32));
+    let held = File::open(&path).unwrap();
     drop(file);
     assert!(!path.exists());
+    let mut left = String::new();
+    (&held).read_to_string(&mut left).unwrap();
+    assert_eq!(left, "\0".repeat(64), "wiped where it lay");
+}
+
+const BYTES: u64 = 16 << 20;
+const EXAMPLE: &str = include_str!("../../../storebox.example.toml");
+
+/// A machine with an empty volume for the shop's file.
+fn with_volume() -> (tempfile::TempDir, Places) {
+    let (dir, places) = machine(UUID);
+    fs::create_dir_all(dir.path().join("dev/disk/by-partlabel")).unwrap();
+    File::create_new(places.config_volume()).unwrap().set_len(BYTES).unwrap();
+    volume::format(&mut Window::new(device(&places), 0, BYTES), 1).unwrap();
+    (dir, places)
+}
+
+fn device(places: &Places) -> File {
+    OpenOptions::new().read(true).write(true).open(places.config_volume()).unwrap()
+}
+
+fn opened(places: &Places) -> Volume<File> {
+    Volume::open(Window::new(device(places), 0, BYTES)).unwrap()
+}
+
+fn insert(places: &Places, name: &str, text: &str) {
+    let volume = opened(places);
+    volume.write(name, text.as_bytes()).unwrap();
+    volume.close().unwrap();
 }
 
 #[test]
 fn the_shops_file_is_looked_at_and_stays_and_a_refusal_is_left_beside_it() {
-    const BYTES: u64 = 16 << 20;
-    const EXAMPLE: &str = include_str!("../../../storebox.example.toml");
-    let (dir, places) = machine(UUID);
-    assert_eq!(wish_of(&places), Disk::default(), "no volume");
+    let (_dir, places) = machine(UUID);
+    assert_eq!(wish_of(&places), Ok(None), "no volume");
+    let (dir, places) = with_volume();
     assert_eq!(await_tpm(&places), Tpm::Absent);
-    fs::create_dir_all(dir.path().join("dev")).unwrap();
     fs::write(dir.path().join("dev/tpmrm0"), "").unwrap();
     assert_eq!(await_tpm(&places), Tpm::Ready);
-    fs::create_dir_all(dir.path().join("dev/disk/by-partlabel")).unwrap();
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    let open = || options.open(places.config_volume()).unwrap();
-    open().set_len(BYTES).unwrap();
-    volume::format(&mut Window::new(open(), 0, BYTES), 1).unwrap();
-    assert_eq!(wish_of(&places), Disk::default(), "no file");
-    let volume = Volume::open(Window::new(open(), 0, BYTES)).unwrap();
-    let text = EXAMPLE.replace("# encrypt = \"tpm\"", "encrypt = \"tpm\"");
-    volume.write(volume::FILE, text.as_bytes()).unwrap();
-    volume.close().unwrap();
+    assert_eq!(wish_of(&places), Ok(None), "no file");
+    insert(&places, volume::FILE, &EXAMPLE.replace("# encrypt = \"tpm\"", "encrypt = \"tpm\""));
     let before = fs::read(places.config_volume()).unwrap();
-    assert_eq!(wish_of(&places).encrypt, Some(Encrypt::Tpm));
+    assert_eq!(wish_of(&places).unwrap().unwrap().encrypt, Some(Encrypt::Tpm));
     assert_eq!(fs::read(places.config_volume()).unwrap(), before, "only looked at");
     on_volume(&places, &Refusal::OtherMachine.to_string()).unwrap();
-    let volume = Volume::open(Window::new(open(), 0, BYTES)).unwrap();
+    let volume = opened(&places);
     assert!(volume.read(RESULT).unwrap().starts_with(b"the disk was sealed on another machine"));
     assert!(volume.provisioning().unwrap().is_some(), "the file is still to be taken in");
+}
+
+#[test]
+fn no_disk_is_made_while_a_file_is_there_that_cannot_be_read() {
+    let (_dir, places) = with_volume();
+    let nothing = first_wish(&wish_of(&places), Tpm::Ready);
+    assert_eq!(nothing, Ok((Disk::default(), Guard::Tpm)), "no file ever came");
+    let wrong = EXAMPLE.replace("\"0421\"", "\"Shop 0421\"").replace("# encrypt", "encrypt");
+    insert(&places, volume::FILE, &wrong);
+    let refused = first_wish(&wish_of(&places), Tpm::Ready).unwrap_err();
+    assert!(refused.to_string().contains("line 8: store"), "{refused}");
+    insert(&places, "storebox.toml.txt", EXAMPLE);
+    let refused = first_wish(&wish_of(&places), Tpm::Absent).unwrap_err();
+    assert!(refused.to_string().contains("leave only one"), "{refused}");
+    fs::write(places.config_volume(), vec![0xa5; 1 << 20]).unwrap();
+    assert!(matches!(first_wish(&wish_of(&places), Tpm::Ready), Err(Refusal::File(_))));
+}
+
+#[test]
+fn a_box_without_a_good_file_waits_and_says_so_before_it_waits_for_a_printer() {
+    let (dir, places) = with_volume();
+    let rejected = Rejected { file: volume::FILE.to_owned(), problems: Vec::new() };
+    let error = Error::from(Refusal::File(rejected));
+    thread::scope(|scope| {
+        let told = scope.spawn(|| tell(&places, &error));
+        let answered =
+            || opened(&places).read(RESULT).is_ok_and(|text| text.starts_with(b"NOT taken in"));
+        assert!((0..TPM_LOOKS_MAX).any(|_| answered() || pause()), "nothing in RESULT.TXT");
+        assert!(places.waiting().exists());
+        let usb = dir.path().join("dev/usb");
+        fs::create_dir_all(&usb).unwrap();
+        fs::write(usb.join("lp0"), "").unwrap();
+        told.join().unwrap().unwrap();
+        let printed = fs::read_to_string(usb.join("lp0")).unwrap();
+        assert!(printed.contains("storebox.toml is not taken"), "{printed}");
+    });
+    fs::remove_file(places.waiting()).unwrap();
+    tell(&places, &Refusal::TpmSilent.into()).unwrap();
+    assert!(!places.waiting().exists(), "a restart may help");
+}
+
+fn pause() -> bool {
+    thread::sleep(LOOK_EVERY);
+    false
+}
+
+#[test]
+fn a_disk_that_leaves_a_machine_without_a_tpm_leaves_nothing_that_opens_it_there() {
+    let key = DiskKey::new(&[0x5a; 32]);
+    let (_dir, places) = machine(UUID);
+    fs::create_dir_all(places.run()).unwrap();
+    home::keep(&places, &key).unwrap();
+    let file = KeyFile::write(&places, &key).unwrap();
+    // No such disk: what follows, the binding to a TPM, fails.
+    let nowhere = places.at("dev/nowhere");
+    assert!(key::bind(&places, &nowhere, &key, &file, Guard::Tpm).is_err());
+    assert_eq!(home::fetch(&places).unwrap(), None, "the boot volume travels with the disk");
+    home::forget(&places).unwrap();
+}
+
+#[test]
+fn a_key_is_known_to_open_the_disk_only_when_it_was_put_there() {
+    let (_dir, places) = machine(UUID);
+    let wish = |byte| Disk { encrypt: None, key: Some(DiskKey::new(&[byte; 32])) };
+    assert!(has_key(&places, &wish(1)), "this image seals nothing");
+    replace(&note(&places), Guard::Nothing.as_str().as_bytes()).unwrap();
+    assert!(has_key(&places, &wish(1)), "an open disk needs none");
+    replace(&note(&places), Guard::Tpm.as_str().as_bytes()).unwrap();
+    assert!(!has_key(&places, &wish(1)));
+    settle_key(&places, &DiskKey::new(&[1; 32]), Err(Refusal::TpmSilent.into())).unwrap();
+    assert!(!has_key(&places, &wish(1)), "it could not be put there");
+    settle_key(&places, &DiskKey::new(&[1; 32]), Ok(())).unwrap();
+    assert!(has_key(&places, &wish(1)));
+    assert!(!has_key(&places, &wish(2)), "another one");
+    assert!(has_key(&places, &Disk::default()));
 }
 
 #[test]
 fn a_file_that_wants_another_seal_than_the_disk_has_is_told_so() {
     let (_dir, places) = machine(UUID);
     let wish = |encrypt| Disk { encrypt, key: None };
-    assert_eq!(is_other(&places, &wish(Some(Encrypt::Tpm))), None, "this start has not looked");
+    let told = is_other(&places, &wish(Some(Encrypt::Tpm))).unwrap();
+    assert!(told.contains("this image cannot seal it"), "{told}");
+    assert_eq!(is_other(&places, &wish(Some(Encrypt::Off))), None);
     replace(&note(&places), Guard::Nothing.as_str().as_bytes()).unwrap();
     assert!(is_other(&places, &wish(Some(Encrypt::Tpm))).unwrap().contains("flash the disk again"));
     assert_eq!(is_other(&places, &wish(None)), None);

@@ -129,6 +129,32 @@ fn a_box_without_a_file_serves_under_a_name_of_its_own() {
 }
 
 #[test]
+fn a_key_that_does_not_open_the_disk_is_not_wiped_with_its_file() {
+    let file = EXAMPLE.replace("# key = \"…\"", &format!("key = \"{}\"", "5a".repeat(32)));
+    let machine = Machine::new(Some(&file));
+    // What the disk's own step of this start found: a seal, and nothing about the key.
+    replace(&machine.places.run().join("disk"), b"sealed by the machine's TPM").unwrap();
+    for _ in 0..2 {
+        assert!(matches!(start(&machine.places).unwrap(), Shop::TakenIn { .. }));
+        assert!(machine.config().contains("site = \"0421\""), "the shop sells");
+        let answer = machine.answer();
+        assert!(
+            answer.contains("But the key of the shop's file does not open the disk"),
+            "{answer}"
+        );
+        for told in ["dev/ttyS0", "run/storebox-box/to-print"] {
+            assert!(machine.read(told).contains("does not open the disk"), "{told}");
+        }
+    }
+    let volume = Volume::open(Window::new(machine.disk(), 0, BYTES)).unwrap();
+    assert_eq!(
+        volume.read("storebox.toml").unwrap(),
+        file.as_bytes(),
+        "the next start tries again"
+    );
+}
+
+#[test]
 fn a_broken_volume_does_not_keep_a_known_shop_from_selling() {
     let machine = Machine::new(Some(EXAMPLE));
     start(&machine.places).unwrap();
