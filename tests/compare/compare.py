@@ -40,7 +40,10 @@ class Run:
 
     def ask(self, protocol, port, producers, *more):
         command = [self.load, protocol, f"127.0.0.1:{port}", str(producers), str(self.seconds), *more]
-        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{protocol}, {producers} producers: {done.stderr.strip()}")
+        return json.loads(done.stdout)
 
     def interleaved(self, sides):
         """Each side in turn, round after round, in an order that changes."""

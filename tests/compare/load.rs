@@ -210,7 +210,11 @@ impl Producer {
                 );
                 return Ok(());
             }
-            Protocol::JetStream => until(stream, answer, |bytes| bytes.ends_with(b"}\r\n")).await?,
+            // A PING of the server's may come before the answer or behind it.
+            Protocol::JetStream => {
+                until(stream, answer, |bytes| bytes.windows(3).any(|three| three == b"}\r\n"))
+                    .await?
+            }
             Protocol::Redis => until(stream, answer, |bytes| bytes.ends_with(b"\r\n")).await?,
             Protocol::Rows | Protocol::Search => return postgres::answered(stream, answer).await,
         };

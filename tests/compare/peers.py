@@ -2,6 +2,7 @@
 import glob
 import os
 import pwd
+import resource
 import shutil
 import signal
 import socket
@@ -113,11 +114,13 @@ def nats(folder):
 def nginx(folder):
     port = free_port()
     os.makedirs(f"{folder}/www", exist_ok=True)
+    # As many files as a worker may hold open, less what its connections need.
+    kept = min(50_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 2000)
     with open(f"{folder}/nginx.conf", "w") as file:
         file.write(f"""daemon off; worker_processes 2; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
 events {{ worker_connections 1024; }}
 http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 600; sendfile on; tcp_nopush on;
-  open_file_cache max=50000 inactive=600s; open_file_cache_valid 600s; default_type application/json;
+  open_file_cache max={kept} inactive=600s; open_file_cache_valid 600s; default_type application/json;
   server {{ listen 127.0.0.1:{port}; root {folder}/www; }} }}
 """)
     os.chmod(folder, 0o755)

@@ -1,7 +1,10 @@
 //! Names, each parsed once at the edge; after that the type is the proof.
+//!
+//! Copies of a name share its text: what waits in a full outbox is bounded by what each entry takes.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +25,7 @@ macro_rules! name {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The name as text.
@@ -41,7 +44,7 @@ macro_rules! name {
             type Err = InvalidName;
             fn from_str(value: &str) -> Result<Self, Self::Err> {
                 if Self::allows(value) {
-                    return Ok(Self(value.to_owned()));
+                    return Ok(Self(value.into()));
                 }
                 let value = value.chars().take(64).collect();
                 Err(InvalidName { kind: $kind, value, rule: $rule })
@@ -57,7 +60,7 @@ macro_rules! name {
 
         impl From<$name> for String {
             fn from(value: $name) -> Self {
-                value.0
+                value.as_str().to_owned()
             }
         }
 

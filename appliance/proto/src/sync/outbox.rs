@@ -58,6 +58,9 @@ use order::Order;
 use sequences::Sequences;
 use sink::Sink;
 
+/// Kinds whose text is shared by all entries; others have one each.
+const KINDS_SHARED_MAX: usize = 64;
+
 /// Bounds that a test may want to be smaller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -109,7 +112,7 @@ struct Entry {
     /// A person said that it shall not wait for missing numbers.
     forced: bool,
     /// The digest that the till knows, if the content was repaired since.
-    first: Option<Hash32>,
+    first: Option<Box<Hash32>>,
     /// Its sequence number was new.
     is_new_number: bool,
     attempts: u32,
@@ -123,8 +126,8 @@ struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
     Open,
-    Quarantined(Problem),
-    GivenUp(Problem),
+    Quarantined(Box<Problem>),
+    GivenUp(Box<Problem>),
     Settled,
 }
 
@@ -151,7 +154,10 @@ pub struct Outbox {
     limits: Limits,
     /// The position of the next entry.
     next: u64,
-    entries: BTreeMap<u64, Entry>,
+    /// Boxed, because half of a map that grows at its end is empty.
+    entries: BTreeMap<u64, Box<Entry>>,
+    /// The kinds of most entries, each with one text for all.
+    kinds: BTreeSet<TxKind>,
     keys: BTreeMap<TxKey, u64>,
     order: Order,
     /// Entries that may be offered to the authoritative sink, as far as order allows.
@@ -190,6 +196,7 @@ impl Outbox {
             limits,
             next: 1,
             entries: BTreeMap::new(),
+            kinds: BTreeSet::new(),
             keys: BTreeMap::new(),
             order: Order::default(),
             open: BTreeSet::new(),
@@ -270,7 +277,7 @@ impl Outbox {
     /// What order and receipts need to know of an entry, the digest that the till knows, and when it was accepted.
     pub fn entry(&self, position: u64) -> Option<(&Meta, Hash32, Timestamp)> {
         let entry = self.entries.get(&position)?;
-        Some((&entry.meta, entry.first.unwrap_or(entry.meta.digest), entry.at))
+        Some((&entry.meta, entry.first.as_deref().copied().unwrap_or(entry.meta.digest), entry.at))
     }
 
     /// What a neighbour said of an entry that is passed on for it.
@@ -299,15 +306,16 @@ impl Outbox {
         entry.is_some_and(|entry| matches!(entry.phase, Phase::Quarantined(_)))
     }
 
-    fn hold(&mut self, slot: &Slot, meta: Meta) {
+    fn hold(&mut self, slot: &Slot, mut meta: Meta) {
         let position = slot.position;
         self.unlink(position);
+        self.share_names(&mut meta);
         let elsewhere = slot.adopted || slot.guest.is_some();
         let is_new_number = self.see_number(&meta, position, elsewhere);
         let phase = match (&slot.problem, slot.settled) {
             (_, true) => Phase::Settled,
-            (Some(problem), false) if slot.given_up => Phase::GivenUp(problem.clone()),
-            (Some(problem), false) => Phase::Quarantined(problem.clone()),
+            (Some(problem), false) if slot.given_up => Phase::GivenUp(Box::new(problem.clone())),
+            (Some(problem), false) => Phase::Quarantined(Box::new(problem.clone())),
             (None, false) => Phase::Open,
         };
         self.next = self.next.max(position + 1);
@@ -333,20 +341,34 @@ impl Outbox {
             rank: slot.rank,
             phase,
             forced: slot.forced,
-            first: slot.first,
+            first: slot.first.map(Box::new),
             is_new_number,
             attempts: 0,
             not_before: None,
             adopted: slot.adopted,
             guest: slot.guest.clone(),
         };
-        self.entries.insert(position, entry);
+        self.entries.insert(position, Box::new(entry));
         self.unpark();
         self.release_if_done(position);
     }
 
+    /// Names that many entries have are kept once.
+    fn share_names(&mut self, meta: &mut Meta) {
+        if let Some((known, _)) = self.terminals.get_key_value(&meta.terminal) {
+            meta.terminal = known.clone();
+        }
+        match self.kinds.get(&meta.kind) {
+            Some(known) => meta.kind = known.clone(),
+            None if self.kinds.len() < KINDS_SHARED_MAX => {
+                self.kinds.insert(meta.kind.clone());
+            }
+            None => {}
+        }
+    }
+
     /// Takes an entry out of every list.
-    fn unlink(&mut self, position: u64) -> Option<Entry> {
+    fn unlink(&mut self, position: u64) -> Option<Box<Entry>> {
         let entry = self.entries.remove(&position)?;
         self.keys.remove(&entry.meta.key);
         self.given_up.remove(&position);
@@ -392,7 +414,7 @@ impl Outbox {
     fn quarantine(&mut self, position: u64, problem: &Problem) {
         let Some(entry) = self.entries.get_mut(&position) else { return };
         if entry.phase.is_held() {
-            entry.phase = Phase::Quarantined(problem.clone());
+            entry.phase = Phase::Quarantined(Box::new(problem.clone()));
             self.open.remove(&position);
             self.parked.remove(&position);
         }

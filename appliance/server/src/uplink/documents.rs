@@ -86,18 +86,21 @@ pub(super) fn document_id_in(envelope: &[u8]) -> Option<String> {
 #[derive(Clone, Default)]
 pub(super) struct Held(Arc<RwLock<HeldMaps>>);
 
+/// Kind and id.
+type Name = (TxKind, String);
+
 #[derive(Default)]
 struct HeldMaps {
-    by_id: BTreeMap<(TxKind, String), HeldDocument>,
-    by_position: BTreeMap<u64, (TxKind, String)>,
+    by_id: BTreeMap<Arc<Name>, HeldDocument>,
+    by_position: BTreeMap<u64, Arc<Name>>,
     /// The names of what came or changed lately, the oldest first.
-    lately: VecDeque<(TxKind, String)>,
+    lately: VecDeque<Arc<Name>>,
     /// How many came or changed before these.
     before: u64,
 }
 
 impl HeldMaps {
-    fn note(&mut self, name: (TxKind, String)) {
+    fn note(&mut self, name: Arc<Name>) {
         self.lately.push_back(name);
         if self.lately.len() > LATELY_MAX {
             self.lately.pop_front();
@@ -116,7 +119,7 @@ struct HeldDocument {
 impl Held {
     pub(super) fn insert(&self, meta: &Meta, slot: &Slot, id: String, location: Location) {
         let mut maps = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let name = (meta.kind.clone(), id);
+        let name = Arc::new((meta.kind.clone(), id));
         maps.by_position.insert(slot.position, name.clone());
         let document = HeldDocument { position: slot.position, at: slot.at, location };
         maps.note(name.clone());
@@ -196,9 +199,10 @@ impl LocalDocuments {
         let start = after.map_or(Bound::Included(name(beginning)), |id| Bound::Excluded(name(id)));
         let mut ids: Vec<String> = {
             let maps = self.held.0.read().unwrap_or_else(PoisonError::into_inner);
-            let names = maps.by_id.range((start, Bound::Unbounded));
-            let names = names.take_while(|((of, id), _)| of == kind && id.starts_with(beginning));
-            names.take(count_max).map(|((_, id), _)| id.clone()).collect()
+            let names = maps.by_id.range::<Name, _>((start, Bound::Unbounded));
+            let names = names.map(|(name, _)| &**name);
+            let names = names.take_while(|(of, id)| of == kind && id.starts_with(beginning));
+            names.take(count_max).map(|(_, id)| id.clone()).collect()
         };
         let of_kind = key_of(kind, "").len();
         let prefix = key_of(kind, beginning);
@@ -223,7 +227,7 @@ impl LocalDocuments {
         let mut found: BTreeMap<u64, (TxKind, String)> = {
             let maps = self.held.0.read().unwrap_or_else(PoisonError::into_inner);
             let names = maps.by_position.range((Bound::Excluded(position), Bound::Unbounded));
-            names.take(count_max).map(|(at, name)| (*at, name.clone())).collect()
+            names.take(count_max).map(|(at, name)| (*at, Name::clone(name))).collect()
         };
         let mut count = 0;
         let after = position.to_be_bytes();
@@ -260,7 +264,9 @@ impl LocalDocuments {
         let maps = self.held.0.read().unwrap_or_else(PoisonError::into_inner);
         let now = maps.before + maps.lately.len() as u64;
         let skipped = count.checked_sub(maps.before).and_then(|count| usize::try_from(count).ok());
-        let names = skipped.map(|skipped| maps.lately.iter().skip(skipped).cloned().collect());
+        let names = skipped.map(|skipped| {
+            maps.lately.iter().skip(skipped).map(|name| Name::clone(name)).collect()
+        });
         (now, names)
     }
 

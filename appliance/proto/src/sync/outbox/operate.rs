@@ -123,8 +123,8 @@ impl Outbox {
         let (state, problem) = match &entry.phase {
             Phase::Open if blocker.is_some() => (State::Waiting, None),
             Phase::Open => (State::Open, None),
-            Phase::Quarantined(problem) => (State::Quarantined, Some(problem.clone())),
-            Phase::GivenUp(problem) => (State::GivenUp, Some(problem.clone())),
+            Phase::Quarantined(problem) => (State::Quarantined, Some(Problem::clone(problem))),
+            Phase::GivenUp(problem) => (State::GivenUp, Some(Problem::clone(problem))),
             Phase::Settled => (State::Settled, None),
         };
         Some(Summary {
@@ -206,13 +206,13 @@ impl Outbox {
         let entry = self.entries.get(&position)?;
         let problem = match &entry.phase {
             Phase::Open | Phase::Settled => None,
-            Phase::Quarantined(problem) | Phase::GivenUp(problem) => Some(problem.clone()),
+            Phase::Quarantined(problem) | Phase::GivenUp(problem) => Some(Problem::clone(problem)),
         };
         Some(Event::Held(Slot {
             position,
             rank: entry.rank,
             at: entry.at,
-            first: entry.first,
+            first: entry.first.as_deref().copied(),
             problem,
             forced: entry.forced,
             given_up: matches!(entry.phase, Phase::GivenUp(_)),
@@ -252,7 +252,7 @@ impl Outbox {
     pub(super) fn repaired(&mut self, position: u64, by: &By, meta: &Meta) {
         let Some(entry) = self.entries.get_mut(&position) else { return };
         let digest = entry.meta.digest;
-        entry.first.get_or_insert(digest);
+        entry.first.get_or_insert_with(|| Box::new(digest));
         entry.meta.digest = meta.digest;
         entry.meta.bytes = meta.bytes;
         entry.phase = Phase::Open;

@@ -9,11 +9,14 @@ use crate::ticket::envelope::CASH_UP;
 
 /// Rank, number of the terminal, position: the order within a lane.
 type Place = (u64, u64, u64);
+const FIRST: Place = (0, 0, 0);
+const LAST: Place = (u64::MAX, u64::MAX, u64::MAX);
 
 /// Entries that the authoritative sink has not taken, by what orders them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Order {
-    lanes: BTreeMap<LaneId, BTreeSet<Place>>,
+    /// Most lanes have one entry, so one set holds them all.
+    lanes: BTreeSet<(LaneId, Place)>,
     sessions: BTreeMap<String, BTreeSet<u64>>,
     dependents: BTreeMap<TxKey, BTreeSet<u64>>,
 }
@@ -30,7 +33,7 @@ pub(super) enum Blocker {
 impl Order {
     pub(super) fn insert(&mut self, position: u64, rank: u64, meta: &Meta) {
         let place = (rank, meta.sequence, position);
-        self.lanes.entry(meta.lane.clone()).or_default().insert(place);
+        self.lanes.insert((meta.lane.clone(), place));
         if let Some(session) = &meta.session {
             self.sessions.entry(session.clone()).or_default().insert(position);
         }
@@ -40,7 +43,7 @@ impl Order {
     }
 
     pub(super) fn remove(&mut self, position: u64, rank: u64, meta: &Meta) {
-        remove_from(&mut self.lanes, &meta.lane, &(rank, meta.sequence, position));
+        self.lanes.remove(&(meta.lane.clone(), (rank, meta.sequence, position)));
         if let Some(session) = &meta.session {
             remove_from(&mut self.sessions, session, &position);
         }
@@ -52,26 +55,34 @@ impl Order {
     /// Entries that may go on now that this one was taken.
     pub(super) fn waiting_for(&self, meta: &Meta) -> Vec<u64> {
         let dependents = self.dependents.get(&meta.key).into_iter().flatten().copied();
-        let next = self.lanes.get(&meta.lane).and_then(|lane| lane.first());
+        let next = self.lane_from(&meta.lane, FIRST).next();
         dependents.chain(next.map(|(_, _, position)| *position)).collect()
     }
 
     /// What comes behind an entry in its lane, and what depends on it.
     fn behind(&self, position: u64, rank: u64, meta: &Meta) -> impl Iterator<Item = u64> + '_ {
         let place = (rank, meta.sequence, position);
-        let lane = self.lanes.get(&meta.lane).into_iter();
-        let lane = lane.flat_map(move |lane| lane.range(place..)).map(|(_, _, other)| *other);
+        let lane = self.lane_from(&meta.lane, place).map(|(_, _, other)| *other);
         lane.chain(self.dependents.get(&meta.key).into_iter().flatten().copied())
     }
 
     pub(super) fn unsettled_positions(&self) -> impl Iterator<Item = u64> + '_ {
-        self.lanes.values().flatten().map(|(_, _, position)| *position)
+        self.lanes.iter().map(|(_, (_, _, position))| *position)
     }
 
     fn before_in_lane(&self, position: u64, rank: u64, meta: &Meta) -> Option<u64> {
-        let lane = self.lanes.get(&meta.lane)?;
-        let (_, _, before) = lane.range(..(rank, meta.sequence, position)).next_back()?;
-        Some(*before)
+        let first = (meta.lane.clone(), FIRST);
+        let this = (meta.lane.clone(), (rank, meta.sequence, position));
+        self.lanes.range(first..this).next_back().map(|(_, (_, _, before))| *before)
+    }
+
+    /// A lane in its order, from a place on.
+    fn lane_from(
+        &self,
+        lane: &LaneId,
+        place: Place,
+    ) -> impl DoubleEndedIterator<Item = &Place> + use<'_> {
+        self.lanes.range((lane.clone(), place)..=(lane.clone(), LAST)).map(|(_, place)| place)
     }
 }
 
@@ -88,9 +99,7 @@ impl Outbox {
     /// The place in the lane for a new entry: in front of later numbers of the same terminal that came first.
     pub(super) fn rank_for(&self, position: u64, meta: &Meta) -> u64 {
         let mut rank = position;
-        for (other_rank, sequence, other) in
-            self.order.lanes.get(&meta.lane).into_iter().flatten().rev()
-        {
+        for (other_rank, sequence, other) in self.order.lane_from(&meta.lane, FIRST).rev() {
             let Some(entry) = self.entries.get(other) else { continue };
             if entry.meta.terminal == meta.terminal && entry.meta.epoch == meta.epoch {
                 if *sequence < meta.sequence {

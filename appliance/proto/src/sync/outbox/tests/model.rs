@@ -245,7 +245,7 @@ fn lasting(outbox: &Outbox) -> String {
     let entries: Vec<_> = outbox
         .entries
         .iter()
-        .map(|(p, e)| (p, &e.meta, e.at, e.rank, &e.phase, e.forced, e.first))
+        .map(|(p, e)| (p, &e.meta, e.at, e.rank, &e.phase, e.forced, &e.first))
         .collect();
     let seen: Vec<_> = outbox
         .terminals
