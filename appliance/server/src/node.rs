@@ -296,13 +296,14 @@ async fn serve(
     let network = premises.listen(&config.http.listen).await?;
     let secure = trust.secure(config, premises, customer).await?;
     let over_tls = secure.as_ref().map_or(&[][..], |secure| &secure.listeners);
+    access.next_door().serve(premises::card(config, &key, &network, over_tls));
     let (public_key, listeners) = (key.verifying_key(), [&network[..], over_tls]);
     let (porch, public_key) = (trust.porch(), public_key.as_bytes());
     beacon::start(config, public_key, panel.clone(), listeners, porch, supervisor);
     let control = premises.control()?;
     let addresses = premises.announce(&network)?;
     let (limits, gate, rates) =
-        (config.http.clone(), trust::gate(config), Rates::new(&config.http));
+        (config.http.clone(), trust::gate(config, &access), Rates::new(&config.http));
     let server = Server { access, router, limits, traffic, sealing, logins, rates, gate, secure };
     server.start(supervisor, network, control);
     if let Some(levels) = logging::levels() {

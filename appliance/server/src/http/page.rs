@@ -21,7 +21,11 @@ struct Console;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
                       connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
-/// The till also talks to the other boxes of its shop, whose addresses no policy can know beforehand.
+/// The till also talks to the other boxes of its shop.
+///
+/// Their addresses cannot stand here: a policy is fixed when the page is loaded, which may be kept by a service worker
+/// for weeks, and boxes are found, typed and moved while it lives. Which of them the till speaks to is its own list's
+/// matter; which pages a box answers is that box's (`gate`), and nothing that could be sent travels by itself.
 const TILL_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
                            connect-src 'self' http: https:; manifest-src 'self'; worker-src 'self'; \
                            base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

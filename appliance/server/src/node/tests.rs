@@ -1,4 +1,5 @@
 mod document;
+mod next_door;
 mod trust;
 mod walk;
 
@@ -35,6 +36,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/sync/v1/mirror/{node}/keys", Door::Node),
     ("/sync/v1/mirror/{node}/release", Door::Node),
     ("/sync/v1/mirror/{node}/terminals", Door::Node),
+    ("/sync/v1/next-door/{node}", Door::Node),
     ("/sync/v1/relay", Door::Node),
     ("/sync/v1/rings", Door::Node),
     ("/sync/v1/transactions", Door::Node),
@@ -143,6 +145,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/session/renew", Door::Terminal),
     ("/v1/status", Door::Open),
     ("/v1/status/events", Door::Open),
+    ("/v1/terminal/boxes", Door::Terminal),
     ("/v1/terminal/config", Door::Terminal),
     ("/v1/terminal/idle", Door::Terminal),
     ("/v1/terminal/login", Door::Terminal),
@@ -201,7 +204,7 @@ async fn start(role: &str) -> Running {
         sealing: built.sealing.clone(),
         logins: built.logins.clone(),
         rates: Rates::new(&config.http),
-        gate: super::trust::gate(&config),
+        gate: super::trust::gate(&config, &built.access),
         secure: Some(over_tls),
     };
     server.start(&supervisor, network, premises.control().unwrap());

@@ -1,5 +1,6 @@
 //! The listeners and routes as a client meets them: real sockets on loopback, real replicas in a directory.
 
+mod guests;
 mod limits;
 mod listing;
 mod login;
