@@ -26,7 +26,6 @@ fn a_full_outbox_fits_into_a_small_box() {
     let entry = (resident() - before) / HELD_MAX;
     let more = outbox.admit(&sale(full), Timestamp::from_unix_ms(0));
     assert!(matches!(more, Admission::Full { .. }), "it is full: {more:?}");
-    println!("{entry} bytes for each that waits");
     assert!(entry <= ENTRY_BYTES_MAX, "{entry} bytes for each that waits");
 }
 

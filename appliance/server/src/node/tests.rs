@@ -189,7 +189,7 @@ async fn start(role: &str) -> Running {
     let premises = Premises::enter(&config.data_dir).unwrap();
     let supervisor = Supervisor::new();
     let origin = Origin { file: "test.toml".into(), data_dir: None };
-    let settings = super::care::settings_of(&config, &origin, &supervisor);
+    let settings = super::care::settings_of(&config, Book::default(), &origin, &supervisor);
     let built = build(&config, settings.as_ref(), &supervisor).await.unwrap();
     let network = premises.listen(&config.http.listen).await.unwrap();
     let address = network[0].local_addr().unwrap();

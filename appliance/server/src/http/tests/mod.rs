@@ -5,6 +5,7 @@ mod limits;
 mod listing;
 mod login;
 mod patience;
+mod rollout;
 mod rules;
 mod sealed;
 mod session;
@@ -57,7 +58,7 @@ struct Site {
     access: Access,
     logins: Logins,
     client: reqwest::Client,
-    _estate: FeedStore,
+    estate: FeedStore,
     _dir: TempDir,
 }
 
@@ -221,7 +222,7 @@ impl Plan {
             access,
             logins,
             client,
-            _estate: estate,
+            estate,
             _dir: dir,
         }
     }
