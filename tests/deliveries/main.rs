@@ -9,3 +9,4 @@ mod intake;
 mod nats;
 mod office;
 mod postgres;
+mod slow;

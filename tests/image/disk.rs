@@ -16,6 +16,9 @@ use storebox_image::steward::papers;
 /// Larger than the image: first boot has something to grow into.
 const BYTES: u64 = 4 << 30;
 
+/// Of no head office.
+const PUBLIC_KEY: &str = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+const TOKEN: &str = "0123456789abcdef0123";
 const SHOP: &str = "format = 1\nsite = \"trial\"\nstore = \"0421\"\nnode = \"trial-1\"\n\
     token = \"0123456789abcdef0123\"\n[main]\nurl = \"http://10.77.0.1:8443\"\n\
     public_key = \"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\"\n\
@@ -36,6 +39,14 @@ pub(crate) fn provision(disk: &Path) -> anyhow::Result<()> {
 pub(crate) fn provision_with(disk: &Path, more: &str) -> anyhow::Result<()> {
     let volume = config_volume(disk)?;
     stick::put(&volume, "trial.toml", format!("{SHOP}{more}").as_bytes())?;
+    Ok(volume.close()?)
+}
+
+/// Puts the file of a shop there that this head office has let in.
+pub(crate) fn provision_for(disk: &Path, key: &str, token: &str) -> anyhow::Result<()> {
+    let volume = config_volume(disk)?;
+    let text = SHOP.replace(PUBLIC_KEY, key).replace(TOKEN, token);
+    stick::put(&volume, "trial.toml", text.as_bytes())?;
     Ok(volume.close()?)
 }
 
@@ -113,7 +124,7 @@ pub(crate) fn answer_to_the_shop(disk: &Path) -> anyhow::Result<String> {
     let mut file = File::open(disk)?;
     file.seek(SeekFrom::Start(place.start))?;
     file.read_exact(&mut bytes)?;
-    let secret = b"0123456789abcdef0123";
+    let secret = TOKEN.as_bytes();
     ensure!(
         !bytes.windows(secret.len()).any(|window| window == secret),
         "the token is still there"
@@ -162,7 +173,7 @@ fn cut_out(disk: &Path, at: u64, bytes: u64, to: &Path) -> anyhow::Result<()> {
     Ok(File::create(to)?.write_all(&piece)?)
 }
 
-/// A stick with an update on it.
+/// A stick with an update on it, and its approval where there is one.
 pub(crate) fn stick(update: &Path, to: PathBuf) -> anyhow::Result<PathBuf> {
     let file = File::create(&to)?;
     file.set_len(fs::metadata(update)?.len() + (40 << 20))?;
@@ -176,5 +187,9 @@ pub(crate) fn stick(update: &Path, to: PathBuf) -> anyhow::Result<PathBuf> {
     run("mkfs.vfat", &["-F".as_ref(), "32".as_ref(), to.as_os_str()])?;
     let name = "::update.raucb";
     run("mcopy", &["-i".as_ref(), to.as_os_str(), update.as_os_str(), name.as_ref()])?;
+    let approval = update.with_extension("approval");
+    if approval.exists() {
+        run("mcopy", &["-i".as_ref(), to.as_os_str(), approval.as_os_str(), "::".as_ref()])?;
+    }
     Ok(to)
 }

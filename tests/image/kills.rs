@@ -2,9 +2,12 @@
 //!
 //! The machine is taken through the update in steps. After each it is kept as it is; then it runs on for a moment that
 //! chance picks and its emulator is killed, and of what the drive had in its cache nothing or a random half survives.
-//! The disk that is left is judged as in [`crate::cuts`], and some are started again; then the machine goes on from
-//! where it was kept, to the next step. So every loss is a real one, in the middle of writing, and the whole update is
-//! covered without being begun anew for each.
+//! The disk that is left is judged as in [`crate::cuts`] and [`crate::data`], and some are started again; then the
+//! machine goes on from where it was kept, to the next step. So every loss is a real one, in the middle of writing, and
+//! the whole update is covered without being begun anew for each.
+//!
+//! What was seen is written down after each loss, beside the machine that is kept; so a campaign that was ended goes on
+//! in its folder, with the losses that it would have had.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,22 +15,24 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 use storebox_image::slot::Slot;
 use storebox_tests::wait;
 
 use crate::cuts::{Left, judge, start_from_the_cut};
-use crate::disk;
 use crate::drive::{Drive, Loss};
 use crate::figures::{figure, say};
 use crate::machine::{Machine, Parts};
 use crate::start::{Bench, PATIENCE};
+use crate::{data, disk};
 
 /// Processor seconds of emulation between two losses; an update with its restart takes about a hundred.
 const STEP_S: f64 = 1.2;
 /// An update that takes longer than so many steps hangs.
 const STEPS_MAX: u32 = 600;
 
-const SAY_EVERY: u32 = 10;
+/// What was seen so far, in the campaign's folder.
+const TALLY: &str = "campaign.json";
 
 /// The machine between two losses.
 struct Kept {
@@ -37,13 +42,25 @@ struct Kept {
 }
 
 /// What was seen.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Tally {
+    seed: u64,
+    /// What must be on every disk.
+    first_sale: String,
     losses: u32,
     left: [u32; 2],
     started: u32,
     blocks: usize,
     lost: usize,
+}
+
+impl Tally {
+    /// Writes it down, in one piece.
+    fn keep(&self, folder: &Path) -> anyhow::Result<()> {
+        let new = folder.join("campaign.new");
+        fs::write(&new, serde_json::to_vec(self)?)?;
+        Ok(fs::rename(&new, folder.join(TALLY))?)
+    }
 }
 
 /// Begins the update, and takes the power away again and again until the new release has confirmed itself.
@@ -56,36 +73,65 @@ pub(crate) async fn campaign(
     // The box's own unit finds the stick, installs from it and restarts.
     bench.shell("systemctl start --no-block storebox-update.service")?;
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
-    figure("seed of the losses", seed);
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut kept = keep_the_first(bench)?;
-    let mut tally = Tally::default();
-    for step in 1..=STEPS_MAX {
-        let (next, loss) = (keep_path(bench, step), pick(step));
-        let (held, lost) = live(bench, &kept, &next, loss, &mut rng)?;
-        tally.losses += 1;
-        tally.blocks += held;
-        tally.lost += lost;
-        let left = judge(bench, new).with_context(|| format!("loss {step}, {loss:?}"))?;
-        tally.left[left as usize] += 1;
-        if step.is_multiple_of(start_every) {
-            let started = start_from_the_cut(bench, step).await;
-            started.with_context(|| format!("start after loss {step}, which left {left:?}"))?;
-            tally.started += 1;
-        }
-        if step.is_multiple_of(SAY_EVERY) {
-            let [old, new] = tally.left;
-            say(&format!("{step} losses of power; old / new release: {old} / {new}"));
-        }
+    keep_the_first(bench)?;
+    let tally = Tally { seed, first_sale: bench.first_sale.clone(), ..Tally::default() };
+    tally.keep(&bench.folder)?;
+    go_on(bench, new, losses_min, start_every).await
+}
+
+/// Goes on after the last loss that was written down.
+pub(crate) async fn go_on(
+    bench: &mut Bench,
+    new: &Path,
+    losses_min: u32,
+    start_every: u32,
+) -> anyhow::Result<()> {
+    let mut tally: Tally = serde_json::from_slice(&fs::read(bench.folder.join(TALLY))?)?;
+    bench.first_sale.clone_from(&tally.first_sale);
+    figure("seed of the losses", tally.seed);
+    figure("folder of the campaign", bench.folder.display());
+    while tally.losses < STEPS_MAX {
+        let kept = keep_path(bench, tally.losses);
+        lose(bench, &kept, new, &mut tally, start_every).await?;
+        let [old, new] = tally.left;
+        say(&format!("{} losses of power; old / new release: {old} / {new}", tally.losses));
+        tally.keep(&bench.folder)?;
         for file in [&kept.state, &kept.disk] {
             fs::remove_file(file)?;
         }
-        kept = next;
-        if is_over(bench, &kept.disk)? {
+        if is_over(bench, &keep_path(bench, tally.losses).disk)? {
             return tell(&tally, losses_min);
         }
     }
     anyhow::bail!("the update was not over after {STEPS_MAX} steps")
+}
+
+/// The next step with its loss, and what is left judged.
+async fn lose(
+    bench: &mut Bench,
+    kept: &Kept,
+    new: &Path,
+    tally: &mut Tally,
+    start_every: u32,
+) -> anyhow::Result<()> {
+    let step = tally.losses + 1;
+    let (next, loss) = (keep_path(bench, step), pick(step));
+    let mut rng = ChaCha8Rng::seed_from_u64(tally.seed);
+    rng.set_stream(u64::from(step));
+    let (held, lost) = live(bench, kept, &next, loss, &mut rng)?;
+    let left = judge(bench, new).with_context(|| format!("loss {step}, {loss:?}"))?;
+    if step.is_multiple_of(start_every) {
+        let started = start_from_the_cut(bench, step).await;
+        started.with_context(|| format!("start after loss {step}, which left {left:?}"))?;
+        tally.started += 1;
+    }
+    let data = data::judge(bench).await;
+    data.with_context(|| format!("the data after loss {step}, {loss:?}"))?;
+    tally.losses = step;
+    tally.left[left as usize] += 1;
+    tally.blocks += held;
+    tally.lost += lost;
+    Ok(())
 }
 
 /// Every other loss takes all that was not flushed, the rest chance picks.
@@ -104,15 +150,14 @@ fn keep_path(bench: &Bench, step: u32) -> Kept {
 }
 
 /// The machine so far ran on the file itself.
-fn keep_the_first(bench: &mut Bench) -> anyhow::Result<Kept> {
+fn keep_the_first(bench: &mut Bench) -> anyhow::Result<()> {
     let kept = keep_path(bench, 0);
     let state = bench.tools.inside(&kept.state);
     let machine = bench.machine();
     machine.freeze()?;
     machine.keep(&state)?;
     bench.machine = None;
-    disk::copy(&bench.folder.join("disk.raw"), &kept.disk)?;
-    Ok(kept)
+    disk::copy(&bench.folder.join("disk.raw"), &kept.disk)
 }
 
 /// One life: a step further, which is kept, and a moment more, which ends in a loss of power.
@@ -163,6 +208,7 @@ fn tell(tally: &Tally, losses_min: u32) -> anyhow::Result<()> {
         "blocks in the drive's cache / of them lost",
         format!("{} / {}", tally.blocks, tally.lost),
     );
+    figure("data mended, served from, sale there", tally.losses);
     figure("started again, confirmed, sales there", tally.started);
     ensure!(tally.losses >= losses_min, "{losses_min} were asked for: take smaller steps");
     ensure!(tally.lost > 0, "the drive lost nothing: its cache was always empty");

@@ -50,6 +50,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) printer: Option<&'a Path>,
     /// The state that it goes on from; without one, it starts.
     pub(crate) state: Option<&'a Path>,
+    /// What its clock shows when it is switched on, such as `2026-11-23T20:00:00`; without, the time.
+    pub(crate) clock: Option<&'a str>,
 }
 
 impl Machine {
@@ -118,6 +120,9 @@ impl Machine {
         command.args(["-netdev", &wire, "-device", "virtio-net-pci,netdev=wire,romfile="]);
         command.args(["-device", "i6300esb", "-action", "watchdog=reset"]);
         command.args(["-device", "virtio-rng-pci"]);
+        if let Some(clock) = parts.clock {
+            command.args(["-rtc", &format!("base={clock}")]);
+        }
         if let Some(state) = parts.state {
             command.args(["-incoming", &format!("file:{}", seen(state))]);
         }

@@ -6,13 +6,16 @@
 //! tells whether everything held.
 
 mod cuts;
+mod data;
 mod disk;
 mod drive;
 mod figures;
 mod kills;
 mod lan;
 mod machine;
+mod office;
 mod printer;
+mod release;
 mod sealed;
 mod serving;
 mod shell;
@@ -38,6 +41,9 @@ struct Args {
     /// A newer release whose service does not run
     #[arg(long, value_name = "FOLDER")]
     broken: Option<PathBuf>,
+    /// A release after the newer one; both come from a head office beside the machine, with their approvals
+    #[arg(long, value_name = "FOLDER", requires = "new")]
+    next: Option<PathBuf>,
     /// Only what a new box with a printer does: a file with errors, a good one, papers
     #[arg(long)]
     paper: bool,
@@ -50,6 +56,9 @@ struct Args {
     /// Kill the emulator at no fewer moments of an update, with a drive that loses what was not flushed
     #[arg(long, value_name = "MOMENTS", conflicts_with = "cuts")]
     kills: Option<u32>,
+    /// Go on with the kills of this folder, which were ended
+    #[arg(long, value_name = "FOLDER", requires = "kills", env = "RESUME")]
+    resume: Option<PathBuf>,
     /// Start the machine again after every so many of these cuts or kills; the others are judged by what is on the disk
     #[arg(long, default_value_t = 10, value_name = "CUTS")]
     start_every: u32,
@@ -77,41 +86,52 @@ fn run(args: &Args) -> anyhow::Result<()> {
     lan::enter()?;
     let home = || std::env::home_dir().unwrap_or_default().join(".cache/storebox");
     let cache = args.cache.clone().unwrap_or_else(home);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        let mut bench = start::Bench::open(&cache, &args.old, &args.storebox).await?;
-        if args.sealed {
-            sealed::without_a_word(&mut bench).await?;
-            sealed::by_a_tpm(&mut bench).await?;
-            sealed::by_the_machine(&mut bench).await?;
+        if let (Some(folder), Some(new), Some(moments)) = (&args.resume, &args.new, args.kills) {
+            let mut bench = start::Bench::again(&cache, &args.old, &args.storebox, folder)?;
+            kills::go_on(&mut bench, new, moments, args.start_every).await?;
             bench.close();
-            figures::say("everything held");
-            return Ok(());
-        }
-        if args.paper || args.broken.is_some() {
-            wrong::file_is_refused(&bench).await?;
-        }
-        if args.paper {
+        } else {
+            let mut bench = start::Bench::open(&cache, &args.old, &args.storebox).await?;
+            try_it(args, &mut bench).await?;
             bench.close();
-            return Ok(());
         }
-        if let Some(new) = args.new.as_ref().filter(|_| args.kills.is_some()) {
-            kills::plug_in(&bench, new)?;
-        }
-        bench.start_and_sell().await?;
-        if let Some(new) = &args.new {
-            let every = args.start_every;
-            match (args.cuts, args.kills) {
-                (Some(moments), _) => cuts::campaign(&mut bench, new, moments, every).await?,
-                (None, Some(moments)) => kills::campaign(&mut bench, new, moments, every).await?,
-                (None, None) => update::to_the_next(&mut bench, new).await?,
-            }
-        }
-        if let Some(broken) = &args.broken {
-            update::to_a_broken_one(&mut bench, broken).await?;
-        }
-        bench.close();
         figures::say("everything held");
         Ok(())
     })
+}
+
+async fn try_it(args: &Args, bench: &mut start::Bench) -> anyhow::Result<()> {
+    if args.sealed {
+        sealed::without_a_word(bench).await?;
+        sealed::by_a_tpm(bench).await?;
+        return sealed::by_the_machine(bench).await;
+    }
+    if let (Some(new), Some(next)) = (&args.new, &args.next) {
+        return release::from_head_office(bench, new, next).await;
+    }
+    if args.paper || args.broken.is_some() {
+        wrong::file_is_refused(bench).await?;
+    }
+    if args.paper {
+        return Ok(());
+    }
+    if let Some(new) = args.new.as_ref().filter(|_| args.kills.is_some()) {
+        kills::plug_in(bench, new)?;
+    }
+    bench.start_and_sell().await?;
+    if let Some(new) = &args.new {
+        let every = args.start_every;
+        match (args.cuts, args.kills) {
+            (Some(moments), _) => cuts::campaign(bench, new, moments, every).await?,
+            (None, Some(moments)) => kills::campaign(bench, new, moments, every).await?,
+            (None, None) => update::to_the_next(bench, new).await?,
+        }
+    }
+    if let Some(broken) = &args.broken {
+        update::to_a_broken_one(bench, broken).await?;
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use storebox_image::build::tools::Tools;
 
 use crate::figures::{figure, say};
-use crate::machine::Machine;
+use crate::machine::{Machine, Parts};
 use crate::shop::{self, Till};
 use crate::{disk, shell};
 
@@ -34,17 +34,27 @@ pub(crate) struct Bench {
 impl Bench {
     /// Flashes a disk and lays it out.
     pub(crate) async fn open(cache: &Path, old: &Path, storebox: &Path) -> anyhow::Result<Self> {
-        let tools = Tools::find(cache)?;
-        let folder = tools.root().join("var/trial").join(std::process::id().to_string());
+        let number = std::process::id().to_string();
+        let folder = Tools::find(cache)?.root().join("var/trial").join(number);
         fs::create_dir_all(&folder)?;
         disk::flash(&old.join("disk.img"), &folder.join("disk.raw"))?;
         disk::provision(&folder.join("disk.raw"))?;
         let size = |name: &str| fs::metadata(old.join(name)).map(|metadata| metadata.len());
         figure("update (MB)", mb(size("update.raucb")?));
         figure("kernel and root of a slot (MB)", mb(size("kernel.img")? + size("rootfs.img")?));
+        Self::again(cache, old, storebox, &folder)
+    }
+
+    /// What was laid out before.
+    pub(crate) fn again(
+        cache: &Path,
+        old: &Path,
+        storebox: &Path,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
-            tools,
-            folder,
+            tools: Tools::find(cache)?,
+            folder: folder.to_owned(),
             old: old.to_owned(),
             machine: None,
             till: None,
@@ -57,6 +67,13 @@ impl Bench {
     pub(crate) fn power_on(&mut self) -> anyhow::Result<()> {
         self.machine = None;
         self.machine = Some(Machine::start(&self.tools, &self.folder)?);
+        Ok(())
+    }
+
+    /// The same; its clock shows this.
+    pub(crate) fn power_on_at(&mut self, clock: &str) -> anyhow::Result<()> {
+        let parts = Parts { plugged: true, clock: Some(clock), ..Parts::default() };
+        self.machine = Some(Machine::of(parts, &self.tools, &self.folder)?);
         Ok(())
     }
 

@@ -16,6 +16,8 @@ use crate::till::{ORDERS, Orders, Told};
 
 /// No condition of a test takes longer, unless it is never met.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// A customer never waits longer than for one box that does not answer, and for the next one.
+const STALL_MS_MAX: u128 = 3500;
 
 /// The program under test.
 fn executable() -> &'static Path {
@@ -272,6 +274,7 @@ impl Shop {
             told.longest_ms,
             told.kept
         );
+        ensure!(told.longest_ms <= STALL_MS_MAX, "{what}: a customer waited too long: {told:?}");
         Ok(told)
     }
 

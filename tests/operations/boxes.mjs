@@ -20,7 +20,8 @@ class Shop {
       this.said = request.headers["storebox-api"];
       response.setHeader("content-type", "application/json");
       if (this.version) response.setHeader("storebox-api", String(this.version));
-      response.end(JSON.stringify({ name: this.name }));
+      if (this.problem) response.statusCode = 426;
+      response.end(JSON.stringify(this.problem ?? { name: this.name }));
     });
     await new Promise((resolve) => this.server.listen(this.port, "127.0.0.1", resolve));
     this.port = this.server.address().port;
@@ -79,7 +80,25 @@ assert.equal(await who("/v1/anything"), "archive", "one version apart works");
 archive.version = 3;
 await assert.rejects(who("/v1/anything"), (refusal) => refusal instanceof Refusal && refusal.code === "version_skew"
   && refusal.message.includes("update this till") && refusal.message.includes("sales wait here"));
-archive.version = 0;
+await store.open();
+const both = new Boxes([archive, store].map(({ url }) => ({ url, token: "token" })));
+const told = async () => (await both.ask("/v1/anything")).name;
+assert.equal(await told(), "store", "a box of another version is passed over");
+assert.equal(both.here.url, store.url);
+store.version = 4;
+const skewed = (refusal) => refusal instanceof Refusal && refusal.code === "version_skew";
+await assert.rejects(told(), skewed, "no box fits");
+store.problem = { code: "version_skew", detail: "this box speaks 4", retryable: false };
+[store.version, archive.version] = [0, 0];
+archive.heard.length = 0;
+const refused = new Boxes([store, archive].map(({ url }) => ({ url, token: "token" })));
+assert.equal((await refused.ask("/v1/anything")).name, "archive", "one that refuses this till is passed over");
+await archive.close();
+await assert.rejects(refused.ask("/v1/anything"), (refusal) => skewed(refusal) && refusal.message === "this box speaks 4",
+  "the others are away: the one that refuses says what to do");
+await archive.open();
+store.problem = null;
+await store.close();
 assert.deepEqual(await seek([store.url, archive.url]), [archive.url]);
 assert.deepEqual(addresses("10.0.0.5 box.shop:81"), ["http://10.0.0.5:8080", "http://box.shop:81"]);
 assert.deepEqual(addresses("SBX1 host=10.0.0.5,storebox.local port=8443 ca=5f"),

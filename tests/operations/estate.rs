@@ -4,9 +4,21 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::ensure;
-use storebox_tests::skip;
+use ed25519_dalek::SigningKey;
+use storebox::db::SegmentStore;
+use storebox::demo::process::Process;
+use storebox::replica::author::{Author, Options};
+use storebox::replica::board::Board;
+use storebox::replica::import::{Importer, Limits, Weeks};
+use storebox::replica::publisher::Publisher;
+use storebox::replica::storage::{Settings, Storage};
+use storebox::trust::line::Lines;
+use storebox_proto::estate::{Concern, TRANSACTIONS};
+use storebox_proto::feed::Registry;
+use storebox_proto::time::Timestamp;
+use storebox_tests::{skip, wait};
 
-use crate::site::{Site, told};
+use crate::site::{PATIENCE, Site, executable, told};
 
 const ENABLED: &str = r#"{"id":"p1","property":"OBMOBC_MultiServerArchitecture","value":"Y"}"#;
 const MAIN: &str = r#"{"id":"m","name":"main","address":"http://main:8080","priority":10,"serverType":"MAIN","allOrganizations":"Y","allServices":"Y"}"#;
@@ -96,6 +108,66 @@ async fn a_configuration_is_checked_before_it_is_rolled_out_and_can_be_rolled_ba
     ensure!(servers().await?.contains("//other:"));
     main.ask(&["import", &first])?;
     ensure!(servers().await?.contains("//shop:"), "what was in force before is in force again");
+    Ok(())
+}
+
+/// What a head office of an earlier version, which knew fewer rules, has published to a folder, and its key.
+async fn unchecked(folder: &Path, lines: &str) -> anyhow::Result<(String, String)> {
+    let key = SigningKey::from_bytes(&[5; 32]);
+    let segments = SegmentStore::open(&folder.join("segments"))?;
+    let (heads, board) = (folder.join("heads"), Board::default());
+    let mut author =
+        Author::open(&heads, segments.clone(), key.clone(), board.clone(), Options::new(1))?;
+    let importer = Importer::new(Registry::built_in(), Limits::default(), folder);
+    let import = importer.changes(lines.as_bytes(), Weeks::ALL)?;
+    author.publish(&import, Timestamp::from_unix_ms(0))?;
+    let root = folder.join("published");
+    std::fs::create_dir(&root)?;
+    let url = root.to_string_lossy().into_owned();
+    let settings = Settings { url: url.clone(), ..Settings::default() };
+    let storage = Storage::open(settings, &Lines::new(folder, None))?;
+    let public = key.verifying_key();
+    Publisher::new(storage, board, segments, vec![public]).publish().await?;
+    Ok((url, public.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_box_says_which_rules_its_definitions_break_whoever_let_them_through()
+-> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let part = |id: &str, concern: Concern| {
+        let name = TRANSACTIONS.iter().find(|(_, of)| *of == concern).expect("one of each").0;
+        format!("{{\"id\":\"{id}\",\"serverId\":\"s\",\"serviceId\":\"{name}\"}}")
+    };
+    let shop = SHOP.replace("\"except\"", "\"only\"");
+    let shop = shop.replace("\"id\"", "\"allOrganizations\":\"Y\",\"id\"");
+    let lines: Vec<String> = [
+        ("Preference", ENABLED.to_owned()),
+        ("Server", MAIN.to_owned()),
+        ("Server", shop),
+        ("ServerService", part("1", Concern::Customers)),
+        ("ServerService", part("2", Concern::CashUps)),
+    ]
+    .iter()
+    .map(|(model, record)| format!("{{\"model\":\"{model}\",\"record\":{record}}}"))
+    .collect();
+    let (url, key) = unchecked(folder.path(), &lines.join("\n")).await?;
+    let settings = format!(
+        "role = \"store\"\n[http]\nlisten = [\"127.0.0.1:0\"]\n[main]\npublic_key = \"{key}\"\n\
+         [[source]]\nid = \"stick\"\nkind = \"storage\"\nurl = {url:?}\n"
+    );
+    let mut store = Process::lay_out(executable(), folder.path(), "store-1", &settings)?;
+    store.start().await?;
+    wait::until("both rules are named", PATIENCE, || async {
+        let status = store.control("GET", "/v1/status", None).await?;
+        let rules = status["brokenRules"].to_string();
+        Ok(["SRC-32 customers and tickets", "SRC-33 cash-ups only where their tickets are"]
+            .iter()
+            .all(|rule| rules.contains(rule)))
+    })
+    .await?;
+    let told = store.ask(&["status"])?;
+    ensure!(told.contains("The definitions of servers break a rule"), "{told}");
     Ok(())
 }
 

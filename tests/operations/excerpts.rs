@@ -137,6 +137,12 @@ async fn a_shop_has_its_assortment_only_and_its_tills_are_told_where_that_ends()
         let (status, problem) = told(small.get("/v1/models/Product/records")).await?;
         Ok(status == 404 && problem["code"] == "outside_excerpt")
     })
+    .await?;
+    small.change(&change("BusinessPartner", &json!({"id": "c", "searchKey": "c"})))?;
+    wait::until("models of a feed that is here whole are listed", PATIENCE, || async {
+        let (status, listed) = told(small.get("/v1/models/BusinessPartner/records")).await?;
+        Ok(status == 200 && listed["records"].as_array().is_some_and(|all| all.len() == 1))
+    })
     .await
 }
 

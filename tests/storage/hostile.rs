@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use storebox_proto::feed::segment::Segment;
+
 use crate::chain::{Chain, await_fault};
 
 /// A server that treats every connection like this, for as long as the test runs.
@@ -132,6 +134,65 @@ async fn a_segment_without_an_end() -> anyhow::Result<()> {
         }
     });
     passes_over(&chain, &format!("http://{bomb}"), "gave something forged or damaged").await
+}
+
+/// Deflate of as many bytes as there is room for, and without an end: a zero, then copies of the 258 bytes before.
+fn without_end(bytes: usize) -> Vec<u8> {
+    let (first, copy) =
+        ([1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0]);
+    let bits: Vec<u8> = first.into_iter().chain(copy.into_iter().cycle()).take(bytes * 8).collect();
+    bits.chunks(8).map(|byte| byte.iter().rev().fold(0, |byte, bit| byte << 1 | bit)).collect()
+}
+
+/// The eight bytes that stand behind what they sum up.
+fn sum(bytes: &[u8]) -> [u8; 8] {
+    let hash = blake3::hash(bytes);
+    std::array::from_fn(|at| hash.as_bytes()[at])
+}
+
+/// A segment of this length in which everything is right but that its one block unpacks to whatever there is room for.
+fn bomb(length: usize) -> anyhow::Result<Vec<u8>> {
+    let (model, id, raw) = ("ProductPrice", "PL1-000000", 60_000_u32);
+    let header = 10 + 1 + model.len() + 8 + 4 + 4 + 2 + (4 + 4 + 2 + 1 + id.len() + 8) + 8;
+    let packed = without_end(length.saturating_sub(header));
+    let mut bytes = b"SBXS\x01\x00".to_vec();
+    bytes.extend_from_slice(&u32::try_from(header)?.to_le_bytes());
+    bytes.push(u8::try_from(model.len())?);
+    bytes.extend_from_slice(model.as_bytes());
+    bytes.extend_from_slice(&0_u64.to_le_bytes());
+    bytes.extend_from_slice(&1_u32.to_le_bytes());
+    bytes.extend_from_slice(&raw.to_le_bytes());
+    bytes.extend_from_slice(&1_u16.to_le_bytes());
+    bytes.extend_from_slice(&u32::try_from(packed.len())?.to_le_bytes());
+    bytes.extend_from_slice(&raw.to_le_bytes());
+    bytes.extend_from_slice(&1_u16.to_le_bytes());
+    bytes.push(u8::try_from(id.len())?);
+    bytes.extend_from_slice(id.as_bytes());
+    bytes.extend_from_slice(&sum(&packed));
+    let sum = sum(&bytes);
+    bytes.extend_from_slice(&sum);
+    bytes.extend_from_slice(&packed);
+    Ok(bytes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_segments_that_unpack_without_an_end() -> anyhow::Result<()> {
+    let refused = Segment::parse(bomb(8000)?.into())?.block(0).map(|_| ()).unwrap_err();
+    anyhow::ensure!(refused.to_string() == "block 0 cannot be used", "{refused}");
+    let folder = tempfile::tempdir()?;
+    let chain = Chain::open(folder.path(), "").await?;
+    let root = published(&chain)?;
+    let mut replaced = 0;
+    for object in objects(&root)? {
+        let bytes = fs::read(&object)?;
+        if bytes.starts_with(b"SBXS") && bytes.len() > 1000 {
+            fs::write(&object, bomb(bytes.len())?)?;
+            replaced += 1;
+        }
+    }
+    anyhow::ensure!(replaced > 0);
+    let url = root.to_string_lossy().into_owned();
+    passes_over(&chain, &url, "gave something forged or damaged").await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,8 @@
 //!
 //! Invariants:
 //! - the estate is never cut: every box knows all of it;
-//! - a row that a rule does not understand (no such field, no date) stays in: a store rather has too much.
+//! - a row that a rule does not understand (no such field, no date) stays in: a store rather has too much;
+//! - an entry of an assortment brings its product exactly if the excerpt has that entry.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,6 +33,13 @@ pub const ENTRIES: &str = "AssortmentProduct";
 const DAY_MS: i64 = 24 * 3600 * 1000;
 /// The length of a date, at the beginning of a time as well.
 const DATE_LEN: usize = "2026-11-22".len();
+
+/// The fields of an [`Excerpt`].
+const FIELDS: [&str; 7] = ["id", "name", "sites", "nodes", "assortmentIds", "only", "keep"];
+/// The fields of an [`Only`].
+const ONLY_FIELDS: [&str; 3] = ["model", "field", "values"];
+/// The fields of a [`Keep`].
+const KEEP_FIELDS: [&str; 3] = ["model", "field", "days"];
 
 /// Rows of a model stay if a field has one of these values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +92,19 @@ pub struct Excerpt {
 }
 
 impl Excerpt {
+    /// Reads a record that head office has checked; what a later version says besides is passed over.
+    pub fn understand(fields: &Map<String, Value>) -> Result<Self, DefinitionFault> {
+        let mut known = fields.clone();
+        known.retain(|field, _| FIELDS.contains(&field.as_str()));
+        for (rules, fields) in [("only", ONLY_FIELDS), ("keep", KEEP_FIELDS)] {
+            let rules = known.get_mut(rules).and_then(Value::as_array_mut);
+            for rule in rules.into_iter().flatten().filter_map(Value::as_object_mut) {
+                rule.retain(|field, _| fields.contains(&field.as_str()));
+            }
+        }
+        channel::read(&known)
+    }
+
     /// Reads and checks a record.
     pub fn read(fields: &Map<String, Value>) -> Result<Self, DefinitionFault> {
         let excerpt: Self = channel::read(fields)?;
@@ -111,6 +132,36 @@ impl Excerpt {
     pub fn of<'a>(all: &'a [Self], node: &NodeId, site: &SiteId) -> Option<&'a Self> {
         let named = all.iter().find(|excerpt| excerpt.nodes.contains(node));
         named.or_else(|| all.iter().find(|excerpt| excerpt.sites.contains(site)))
+    }
+
+    /// The excerpt of a box by the records of the estate.
+    ///
+    /// Refused if a record that names the box or its store cannot be understood: that is not to have no excerpt.
+    pub fn own<'r>(
+        records: impl IntoIterator<Item = &'r [u8]>,
+        node: &NodeId,
+        site: &SiteId,
+    ) -> Result<Option<Self>, DefinitionFault> {
+        let names = |fields: &Map<String, Value>, field: &str, name: &str| {
+            let all = fields.get(field).and_then(Value::as_array);
+            all.is_some_and(|all| all.iter().any(|one| one == name))
+        };
+        let mut excerpts = Vec::new();
+        for record in records {
+            let fields: Map<String, Value> = serde_json::from_slice(record)
+                .map_err(|error| DefinitionFault::new("record", error.to_string()))?;
+            match Self::understand(&fields) {
+                Ok(excerpt) => excerpts.push(excerpt),
+                Err(fault)
+                    if names(&fields, "nodes", node.as_str())
+                        || names(&fields, "sites", site.as_str()) =>
+                {
+                    return Err(fault);
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(Self::of(&excerpts, node, site).cloned())
     }
 
     /// Rules between excerpts, and what they name that is not there.
@@ -186,17 +237,19 @@ impl<'a> Sieve<'a> {
         if self.excerpt.assortment_ids.is_empty() {
             return;
         }
+        let model: ModelName = ENTRIES.parse().expect("the name of a built-in model");
         let product = |body: &[u8]| {
             let row: Map<String, Value> = serde_json::from_slice(body).ok()?;
-            let text = |field: &str| row.get(field).and_then(Value::as_str);
-            let listed = self.excerpt.assortment_ids.contains(text("assortmentId")?);
-            text("productId").filter(|_| listed).map(str::to_owned)
+            let taken = self.lists(&row) && self.fits(&model, &row);
+            text(&row, "productId").filter(|_| taken).map(str::to_owned)
         };
         let products: BTreeSet<String> = entries.into_iter().filter_map(product).collect();
         self.products.get_or_insert_default().extend(products);
     }
 
     /// What decides besides the rows themselves: the same mark, the same rows in and out.
+    ///
+    /// Before the sieve has learnt its products, what decides besides the entries of the assortments too.
     pub fn mark(&self) -> Vec<u8> {
         let ages = self.excerpt.keep.iter().map(|rule| self.oldest(rule)).collect::<Vec<_>>();
         let rules = (&self.excerpt.assortment_ids, &self.excerpt.only, &self.excerpt.keep);
@@ -205,23 +258,30 @@ impl<'a> Sieve<'a> {
 
     /// Whether the excerpt has this row.
     pub fn takes(&self, model: &ModelName, id: &RecordId, body: &[u8]) -> bool {
-        let is_product = model.as_str() == PRODUCT;
-        if is_product && !self.has_product(id.as_str()) {
+        if model.as_str() == PRODUCT && !self.has_product(id.as_str()) {
             return false;
         }
         // What is no object says nothing that a rule could be about.
         let Ok(row) = serde_json::from_slice::<Map<String, Value>>(body) else { return true };
-        let text = |field: &str| row.get(field).and_then(Value::as_str);
-        if model.as_str() == ENTRIES && !self.excerpt.assortment_ids.is_empty() {
-            return text("assortmentId").is_some_and(|id| self.excerpt.assortment_ids.contains(id));
-        }
-        if !is_product && text("productId").is_some_and(|product| !self.has_product(product)) {
-            return false;
-        }
+        let belongs = match model.as_str() {
+            PRODUCT => true,
+            ENTRIES if !self.excerpt.assortment_ids.is_empty() => self.lists(&row),
+            _ => text(&row, "productId").is_none_or(|product| self.has_product(product)),
+        };
+        belongs && self.fits(model, &row)
+    }
+
+    /// Whether the row is of one of the assortments.
+    fn lists(&self, row: &Map<String, Value>) -> bool {
+        text(row, "assortmentId").is_some_and(|id| self.excerpt.assortment_ids.contains(id))
+    }
+
+    /// Whether the rules for the rows of a model take this one.
+    fn fits(&self, model: &ModelName, row: &Map<String, Value>) -> bool {
         let mut only = self.excerpt.only.iter().filter(|rule| rule.model == *model);
         let mut keep = self.excerpt.keep.iter().filter(|rule| rule.model == *model);
-        only.all(|rule| text(&rule.field).is_none_or(|value| rule.values.contains(value)))
-            && keep.all(|rule| text(&rule.field).is_none_or(|date| !self.is_old(rule, date)))
+        only.all(|rule| text(row, &rule.field).is_none_or(|value| rule.values.contains(value)))
+            && keep.all(|rule| text(row, &rule.field).is_none_or(|date| !self.is_old(rule, date)))
     }
 
     fn has_product(&self, product: &str) -> bool {
@@ -242,6 +302,10 @@ impl<'a> Sieve<'a> {
         let ms = self.today.unix_ms() - i64::from(rule.days) * DAY_MS;
         Timestamp::from_unix_ms(ms).to_string().chars().take(DATE_LEN).collect()
     }
+}
+
+fn text<'r>(row: &'r Map<String, Value>, field: &str) -> Option<&'r str> {
+    row.get(field).and_then(Value::as_str)
 }
 
 #[cfg(test)]

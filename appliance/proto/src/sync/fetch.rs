@@ -76,8 +76,8 @@ pub struct Fetch {
     keys: Vec<VerifyingKey>,
     options: Options,
     position: Option<Position>,
-    /// The position is that of another feed: of the whole of this one, or of another excerpt of it.
-    foreign: bool,
+    /// The feed that the position is of: this one, the whole of it or an excerpt; nothing: that is not known.
+    of: Option<FeedId>,
     /// The feed to turn to when the load under way has ended.
     next: Option<FeedId>,
     wish: Option<Wish>,
@@ -99,12 +99,13 @@ impl Fetch {
         position: Option<Position>,
     ) -> Self {
         let backoff = Backoff::new(options.seed);
+        let of = Some(feed.clone());
         Self {
             feed,
             keys,
             options,
             position,
-            foreign: false,
+            of,
             next: None,
             wish: None,
             later: None,
@@ -162,7 +163,7 @@ impl Fetch {
             return;
         }
         // Nothing of this feed is in service, so the source has nothing of it either.
-        if self.foreign {
+        if self.is_foreign() {
             return self.unheard(now);
         }
         self.backoff.worked();
@@ -288,17 +289,18 @@ impl Fetch {
         if matches!(self.state, State::Resting) && self.options.follow {
             self.state = State::Asking { until: None };
         }
+        let foreign = self.is_foreign();
         match &mut self.state {
             State::Asking { until: until @ None } => {
                 self.wish = self.wish.max(self.later.take());
                 let wait = self.options.follow
-                    && !self.foreign
+                    && !foreign
                     && self.wish.is_none()
                     && self.at_least == Mode::Incremental;
                 let held = if wait { limits::LONG_POLL_MAX } else { Duration::ZERO };
                 *until = Some(now + held + self.options.page_timeout);
                 let repeat = self.at_least > Mode::Incremental || self.wish == Some(Wish::Full);
-                let after = if repeat || self.foreign { None } else { self.position };
+                let after = if repeat || foreign { None } else { self.position };
                 Some(Request::Head { after, wait })
             }
             State::Fetching(plan) => {
@@ -339,7 +341,7 @@ impl Fetch {
             return Err(Refused::Feed { feed: head.feed });
         }
         let offered = head.position();
-        match self.position.filter(|_| !self.foreign) {
+        match self.position.filter(|_| !self.is_foreign()) {
             Some(in_service) if offered < in_service => {
                 Err(Refused::Rollback { offered, in_service })
             }
@@ -380,7 +382,7 @@ impl Fetch {
         }
         let Some(base) = self.position else { return Mode::Full };
         let whole = self.wish == Some(Wish::Full)
-            || self.foreign
+            || self.is_foreign()
             || base.epoch != head.epoch
             || base.revision < head.horizon;
         if whole {
@@ -429,7 +431,7 @@ impl Fetch {
     fn switched(&mut self, plan: &Plan) {
         let to = plan.head.position();
         self.position = Some(to);
-        self.foreign = false;
+        self.of = Some(plan.head.feed.clone());
         self.at_least = Mode::Incremental;
         if plan.mode == Mode::Incremental {
             self.backoff.sound();

@@ -29,7 +29,9 @@ const API = 1;
 const API_HEADER = "storebox-api";
 
 /** A refusal if the box speaks a version that this client does not work with; what waits in the journal stays there. */
-function skew(answer, correlation) {
+function skew(answer, problem, correlation) {
+  // The box that refuses this till says why itself.
+  if (problem?.code === "version_skew") return new Refusal(answer.status, problem, correlation);
   // A page of another origin may not be shown it.
   const theirs = Number(answer.headers.get(API_HEADER) ?? API);
   if (Math.abs(theirs - API) <= 1) return null;
@@ -88,7 +90,7 @@ export async function isBarred(places) {
 
 /** @typedef {{url: string, token: string, node?: string, found?: number}} Place `found`: when a box named it last; a typed one has none */
 
-const fresh = (/** @type {Place} */ place) => ({ ...place, restUntil: 0, restMs: REST_FIRST_MS, up: /** @type {boolean | null} */ (null) });
+const fresh = (/** @type {Place} */ place) => ({ ...place, restUntil: 0, restMs: REST_FIRST_MS, up: /** @type {boolean | null} */ (null), skewed: /** @type {Error | null} */ (null) });
 const originOf = ({ url }) => url || globalThis.location?.origin;
 
 /** Those of a box's addresses that this page may use: one that came over TLS speaks to nobody in the open. */
@@ -251,31 +253,33 @@ export class Boxes extends EventTarget {
    */
   async ask(path, { method = "GET", body = undefined, timeoutMs = ANSWER_MS, correlation = correlate() } = {}) {
     const route = this.ways(path, timeoutMs);
+    const pass = (name, place) => {
+      if (name) this.servers.failed(name, route.service, Date.now());
+      this.lost(place);
+    };
     for (const { place } of route.told) this.send(place, path, method, body, route.timeoutMs, correlation).catch(() => {});
     for (const { name, place } of route.ways) {
       let answer;
       try {
         answer = await this.send(place, path, method, body, route.timeoutMs, correlation);
       } catch {
-        if (name) this.servers.failed(name, route.service, Date.now());
-        this.lost(place);
+        place.skewed = null;
+        pass(name, place);
         continue;
       }
-      if (name) this.servers.answered(name, route.service);
-      const skewed = skew(answer, correlation);
-      if (skewed) throw skewed;
       const problem = answer.ok ? null : await answer.json().catch(() => null);
-      // A box that stops, or that cannot keep anything, is as good as away.
-      if (problem && ["stopping", "storage_failed", "storage_full"].includes(problem.code)) {
-        if (name) this.servers.failed(name, route.service, Date.now());
-        this.lost(place);
+      place.skewed = skew(answer, problem, correlation);
+      // A box of another version, one that stops, or that cannot keep anything, is as good as away.
+      if (place.skewed || ["stopping", "storage_failed", "storage_full"].includes(problem?.code)) {
+        pass(name, place);
         continue;
       }
       // A found box that does not know this till is no box for it; one that was typed says so.
       if (answer.status === 401 && place.found && this.person?.place !== place) {
-        this.lost(place);
+        pass(name, place);
         continue;
       }
+      if (name) this.servers.answered(name, route.service);
       this.found(place);
       if (answer.status === 401 && this.person?.place === place) {
         this.person = null;
@@ -285,7 +289,9 @@ export class Boxes extends EventTarget {
       if (problem || !answer.ok) throw new Refusal(answer.status, problem, correlation, Number(answer.headers.get("retry-after")) || 0);
       return answer.status === 204 ? null : answer.json();
     }
-    throw new NoBox(correlation, await isBarred(this.places));
+    // What a person can do something about, said by a box that was asked now or rests since it said so.
+    const skewed = this.places.find((place) => place.skewed)?.skewed;
+    throw skewed ?? new NoBox(correlation, await isBarred(this.places));
   }
 
   send(place, path, method, body, timeoutMs, correlation = correlate()) {

@@ -11,7 +11,7 @@ use axum::{Extension, Json};
 use bytes::Bytes;
 use serde::Serialize;
 use storebox_proto::feed::{IndexDef, Record, Scope};
-use storebox_proto::ids::RecordId;
+use storebox_proto::ids::{ModelName, RecordId};
 use storebox_proto::limits::PAGE_RECORDS_MAX;
 use storebox_proto::problem::Code;
 use utoipa_axum::router::OpenApiRouter;
@@ -225,7 +225,7 @@ async fn records(
             .await
         }
         Search { field: None, value: None, prefix: None, fuzzy: None, after, .. } => {
-            let assortment = assortment_of(&masterdata, &identity)?;
+            let assortment = assortment_of(&masterdata, &identity, &model)?;
             list(masterdata, &model, (after, limit), assortment, known).await
         }
         Search { .. } => Err(parameter(
@@ -234,16 +234,20 @@ async fn records(
     }
 }
 
-/// What the caller loads; refused if it would load nothing because its box leaves that out.
+/// What the caller loads of a model; refused if it would load nothing because its box leaves that out.
 fn assortment_of(
     masterdata: &Masterdata,
     identity: &Identity,
+    model: &str,
 ) -> Result<Option<Assortment>, Refusal> {
     let assortment = match identity {
         Identity::Terminal(terminal) => masterdata.assortment_of(terminal),
         Identity::Node(_) | Identity::Operator => None,
     };
-    match assortment.as_ref().and_then(|assortment| assortment.left_out(masterdata)) {
+    // Models of feeds that this box has whole are listed whatever it leaves out of others.
+    let model: Option<ModelName> = model.parse().ok();
+    let cut = model.and_then(|model| masterdata.excerpt_of(&model)).is_some();
+    match assortment.as_ref().filter(|_| cut).and_then(|one| one.left_out(masterdata)) {
         Some(detail) => Err(Refusal::new(Code::OutsideExcerpt, detail)),
         None => Ok(assortment),
     }

@@ -49,7 +49,7 @@ impl Assortment {
     pub fn left_out(&self, masterdata: &Masterdata) -> Option<String> {
         let excerpt = masterdata.excerpt_of(&self.entries.model)?;
         let fields = masterdata.look(EXCERPT, "id", &excerpt)?;
-        let excerpt = Excerpt::read(&fields).ok()?;
+        let excerpt = Excerpt::understand(&fields).ok()?;
         let all = &excerpt.assortment_ids;
         let left_out = !all.is_empty() && !all.contains(&self.id);
         left_out.then(|| format!("assortment {} is not in excerpt {}", self.id, excerpt.id))

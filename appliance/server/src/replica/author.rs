@@ -14,7 +14,7 @@
 mod excerpts;
 mod model;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +34,7 @@ use storebox_proto::time::Timestamp;
 
 use super::board::{Board, Posted};
 use super::import::Import;
+use super::refresher::chain;
 use super::sweep::{Holding, SweepError, Sweeper};
 use crate::db::{SegmentStore, StoreError};
 use crate::files;
@@ -60,6 +61,8 @@ impl Options {
     }
 }
 
+/// The extension of a head.
+const HEAD: &str = "head";
 /// The extension of the second copy of a head.
 const TWIN: &str = "twin";
 
@@ -168,16 +171,20 @@ impl Author {
     ) -> Result<Self, AuthorError> {
         let refuse = |source| AuthorError::File { path: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(refuse)?;
+        let mut heads = BTreeSet::new();
         for entry in std::fs::read_dir(dir).map_err(refuse)? {
             let path = entry.map_err(refuse)?.path();
-            if path.extension().is_some_and(|ext| ext == "head") {
-                let posted = read_either(&path, &key)?;
-                board.post(&posted.head.feed.clone(), posted);
+            if path.extension().is_some_and(|ext| ext == HEAD || ext == TWIN) {
+                heads.insert(path.with_extension(HEAD));
             }
+        }
+        for path in heads {
+            let posted = read_either(&path, &key)?;
+            board.post(&posted.head.feed.clone(), posted);
         }
         let packer = Packer::new(options.level);
         let (dir, sweeper) = (dir.to_owned(), Sweeper::new(Holding::Everything, options.grace));
-        let origins = excerpts::Origins::new();
+        let origins = excerpts::Origins::default();
         Ok(Self { dir, store, key, board, options, packer, sweeper, origins })
     }
 
@@ -362,7 +369,7 @@ impl Author {
             }
         };
         let bytes = serde_json::to_vec(&signed).expect("a signed head is three strings");
-        let path = self.dir.join(format!("{}.head", head.feed));
+        let path = self.dir.join(format!("{}.{HEAD}", head.feed));
         // The only file here that cannot be made again from others; the twin first, so that it is never the older one.
         for path in [path.with_extension(TWIN), path] {
             files::replace(&path, &bytes, files::PUBLIC)
@@ -382,15 +389,16 @@ fn models_of(registry: &Registry, feed: &FeedId, import: &Import) -> Vec<ModelNa
     names.filter(|name| touched.contains(name)).cloned().collect()
 }
 
-/// A head, or its twin if it is damaged; then both are whole again.
+/// A head, or its twin if it is damaged, gone or not to be read; then both are whole again.
 fn read_either(path: &Path, key: &SigningKey) -> Result<Posted, AuthorError> {
-    let damaged = match read_head(path, key) {
-        Err(error @ AuthorError::Head { .. }) => error,
-        read => return read,
+    let unusable = match read_head(path, key) {
+        Ok(posted) => return Ok(posted),
+        Err(error) => error,
     };
     let twin = path.with_extension(TWIN);
-    let Ok(posted) = read_head(&twin, key) else { return Err(damaged) };
-    tracing::warn!(file = %path.display(), "a damaged head was restored from its twin");
+    let Ok(posted) = read_head(&twin, key) else { return Err(unusable) };
+    let (file, error) = (path.display(), chain(&unusable));
+    tracing::warn!(%file, error, "a head was restored from its twin");
     files::replace(path, &posted.bytes, files::PUBLIC)
         .map_err(|source| AuthorError::File { path: path.to_owned(), source })?;
     Ok(posted)

@@ -17,6 +17,7 @@ use ed25519_dalek::VerifyingKey;
 use futures_util::future::select_all;
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
+use storebox_proto::feed::registry::ESTATE;
 use storebox_proto::feed::{Head, Manifest, Position, SignedHead};
 use storebox_proto::ids::{FeedId, Hash32};
 use tokio::sync::watch;
@@ -56,9 +57,9 @@ pub enum PublishError {
     /// The blocks of releases cannot be read here.
     #[error("read the blocks of releases")]
     Blocks(#[source] StoreError),
-    /// A manifest is damaged here.
-    #[error("manifest {name} of feed {feed} is damaged here")]
-    Manifest {
+    /// An object is damaged here.
+    #[error("object {name} of feed {feed} is damaged here")]
+    Damaged {
         /// The feed.
         feed: FeedId,
         /// Its name.
@@ -115,6 +116,9 @@ struct Memory {
     #[serde(default)]
     former: BTreeMap<String, i64>,
 }
+
+/// What has to be there before a head is, with its length if that is written down.
+type Wanted = BTreeMap<Hash32, Option<u64>>;
 
 /// Writes to one storage.
 pub struct Publisher {
@@ -197,20 +201,28 @@ impl Publisher {
         }
     }
 
-    /// Brings the storage to where the board is.
+    /// Brings the storage to where the board is; a feed that fails does not keep the others away.
     pub async fn publish(&mut self) -> Result<Publication, PublishError> {
         let mut done = Publication::default();
-        let mut named = BTreeSet::new();
+        let (mut named, mut failed) = (BTreeSet::new(), None);
         self.turn_over()?;
-        // Before the head whose record names them.
-        self.publish_blocks(&mut named, &mut done).await?;
         for feed in self.board.feeds() {
             let Some(posted) = self.board.current(&feed) else { continue };
             let feed = posted.head.feed.clone();
-            let wanted = self.objects_of(&feed, &posted.head)?;
-            self.publish_feed(&feed, &posted, &wanted, &mut done).await?;
-            named.extend(wanted.into_keys());
-            done.feeds.insert(feed, posted.position());
+            match self.publish_one(&feed, &posted, &mut done).await {
+                Ok(wanted) => {
+                    named.extend(wanted.into_keys());
+                    done.feeds.insert(feed, posted.position());
+                }
+                Err(error) => {
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        if let Some(error) = failed {
+            // Nothing is swept: what the feed names that failed is not known to be named.
+            self.remember();
+            return Err(error);
         }
         self.storage.mark().await?;
         self.sweep(&named).await?;
@@ -218,55 +230,45 @@ impl Publisher {
         Ok(done)
     }
 
-    async fn publish_blocks(
+    async fn publish_one(
         &mut self,
-        named: &mut BTreeSet<Hash32>,
+        feed: &FeedId,
+        posted: &Posted,
         done: &mut Publication,
-    ) -> Result<(), PublishError> {
-        let Some(blocks) = self.blocks.clone() else { return Ok(()) };
-        let store = blocks.clone();
-        let names = tokio::task::spawn_blocking(move || store.names());
-        let names = names.await.expect("a panic ends the process before it gets here");
-        let names = names.map_err(PublishError::Blocks)?;
-        let missing: Vec<Hash32> =
-            names.iter().filter(|name| !self.memory.objects.contains_key(name)).copied().collect();
-        let mut writes = stream::iter(missing)
-            .map(|name| put_block(&self.storage, &blocks, name))
-            .buffer_unordered(WRITES_MAX);
-        let mut written = Vec::new();
-        while let Some(result) = writes.next().await {
-            let (name, bytes) = result?;
-            done.objects += u64::from(bytes > 0);
-            done.bytes += bytes;
-            written.push(name);
-        }
-        drop(writes);
-        self.memory.objects.extend(written.into_iter().map(|name| (name, None)));
-        named.extend(names);
-        Ok(())
+    ) -> Result<Wanted, PublishError> {
+        let wanted = self.objects_of(feed, &posted.head).await?;
+        self.publish_feed(feed, posted, &wanted, done).await?;
+        Ok(wanted)
     }
 
+    /// Brings one feed there: what its head names, then the head.
     async fn publish_feed(
         &mut self,
         feed: &FeedId,
         posted: &Posted,
-        wanted: &BTreeMap<Hash32, u64>,
+        wanted: &Wanted,
         done: &mut Publication,
     ) -> Result<(), PublishError> {
         let here = posted.position();
-        match self.head_there(feed).await? {
-            Some(there) if there > here => {
-                return Err(PublishError::Newer { feed: feed.clone(), there, here });
-            }
-            Some(there) if there == here => return Ok(()),
-            Some(_) => {}
-            // Somebody emptied it: what was there is not.
-            None => self.memory.objects.retain(|name, _| !wanted.contains_key(name)),
+        let there = self.head_there(feed).await?;
+        if let Some(there) = there.filter(|there| *there > here) {
+            return Err(PublishError::Newer { feed: feed.clone(), there, here });
         }
-        let missing = wanted.iter().filter(|(name, _)| !self.memory.objects.contains_key(name));
-        let missing: Vec<(Hash32, u64)> = missing.map(|(name, bytes)| (*name, *bytes)).collect();
+        if there.is_none() {
+            // Somebody emptied it: what was there is not.
+            self.memory.objects.retain(|name, _| !wanted.contains_key(name));
+        }
+        let is_there = there == Some(here);
+        // A head that is there says that all it names is, and nothing of blocks, which its records name.
+        let is_known = |(name, bytes): &(&Hash32, &Option<u64>)| {
+            self.memory.objects.contains_key(name) || is_there && bytes.is_some()
+        };
+        let missing = wanted.iter().filter(|object| !is_known(object));
+        let missing: Vec<(Hash32, Option<u64>)> =
+            missing.map(|(name, bytes)| (*name, *bytes)).collect();
+        let (storage, stores) = (&self.storage, (&self.segments, self.blocks.as_ref()));
         let mut writes = stream::iter(missing)
-            .map(|(name, bytes)| put(&self.storage, &self.segments, feed, name, bytes))
+            .map(|(name, bytes)| put(storage, stores, feed, name, bytes))
             .buffer_unordered(WRITES_MAX);
         let mut written = Vec::new();
         while let Some(result) = writes.next().await {
@@ -277,7 +279,9 @@ impl Publisher {
         }
         drop(writes);
         self.memory.objects.extend(written.into_iter().map(|name| (name, None)));
-        self.storage.write(&head_path(feed), &posted.bytes).await?;
+        if !is_there {
+            self.storage.write(&head_path(feed), &posted.bytes).await?;
+        }
         Ok(())
     }
 
@@ -293,25 +297,28 @@ impl Publisher {
         }
     }
 
-    /// Everything that the head names, with its length.
-    fn objects_of(
-        &self,
-        feed: &FeedId,
-        head: &Head,
-    ) -> Result<BTreeMap<Hash32, u64>, PublishError> {
+    /// Everything that has to be there before the head is; with the estate, the blocks of releases.
+    async fn objects_of(&self, feed: &FeedId, head: &Head) -> Result<Wanted, PublishError> {
+        let mut objects = Wanted::new();
+        if let Some(blocks) = self.blocks.clone().filter(|_| feed.as_str() == ESTATE) {
+            let names = tokio::task::spawn_blocking(move || blocks.names());
+            let names = names.await.expect("a panic ends the process before it gets here");
+            objects
+                .extend(names.map_err(PublishError::Blocks)?.into_iter().map(|name| (name, None)));
+        }
         let pages = head.runs.iter().flat_map(|run| &run.pages);
-        let mut objects: BTreeMap<Hash32, u64> =
-            pages.map(|page| (page.name, u64::from(page.bytes))).collect();
+        objects.extend(pages.map(|page| (page.name, Some(u64::from(page.bytes)))));
         for model in &head.models {
             let name = model.manifest;
-            objects.insert(name, u64::from(model.manifest_bytes));
+            objects.insert(name, Some(u64::from(model.manifest_bytes)));
             let bytes = self.segments.read(name);
             let bytes =
                 bytes.map_err(|source| PublishError::Read { feed: feed.clone(), source })?;
             let manifest = Manifest::parse(&bytes);
-            let damaged = |_| PublishError::Manifest { feed: feed.clone(), name };
+            let damaged = |_| PublishError::Damaged { feed: feed.clone(), name };
             let segments = manifest.map_err(damaged)?.segments;
-            objects.extend(segments.iter().map(|entry| (entry.name, u64::from(entry.bytes))));
+            let sized = segments.iter().map(|entry| (entry.name, Some(u64::from(entry.bytes))));
+            objects.extend(sized);
         }
         Ok(objects)
     }
@@ -371,37 +378,35 @@ impl Publisher {
 /// Writes one object, unless it is there in its whole length; how many bytes went over the line.
 async fn put(
     storage: &Storage,
-    segments: &SegmentStore,
+    (segments, blocks): (&SegmentStore, Option<&SegmentStore>),
     feed: &FeedId,
     name: Hash32,
-    bytes: u64,
+    bytes: Option<u64>,
 ) -> Result<(Hash32, u64), PublishError> {
     let path = object_path(&name);
-    if storage.size(&path).await? == Some(bytes) {
+    if bytes.is_some() && storage.size(&path).await? == bytes {
         return Ok((name, 0));
     }
-    let segments = segments.clone();
-    let read = tokio::task::spawn_blocking(move || segments.read(name));
+    let (segments, blocks) = (segments.clone(), blocks.cloned());
+    let read = tokio::task::spawn_blocking(move || match (segments.read(name), blocks) {
+        (Err(StoreError::Missing { .. }), Some(blocks)) => blocks.read(name),
+        (read, _) => read,
+    });
     let read: Result<Bytes, StoreError> =
         read.await.expect("a panic ends the process before it gets here");
     let content = read.map_err(|source| PublishError::Read { feed: feed.clone(), source })?;
-    storage.write(&path, &content).await?;
-    Ok((name, content.len() as u64))
-}
-
-/// The same for a block of a release, whose length nobody has written down.
-async fn put_block(
-    storage: &Storage,
-    blocks: &SegmentStore,
-    name: Hash32,
-) -> Result<(Hash32, u64), PublishError> {
-    let (path, blocks) = (object_path(&name), blocks.clone());
-    let read = tokio::task::spawn_blocking(move || blocks.read(name));
-    let read = read.await.expect("a panic ends the process before it gets here");
-    let content = read.map_err(PublishError::Blocks)?;
-    if storage.size(&path).await? == Some(content.len() as u64) {
+    // Whoever reads it there would refuse it, and it would stay there under this name.
+    if Hash32::of(&content) != name {
+        return Err(PublishError::Damaged { feed: feed.clone(), name });
+    }
+    // The length of a block is written down nowhere.
+    let length = content.len() as u64;
+    if bytes.is_none() && storage.size(&path).await? == Some(length) {
         return Ok((name, 0));
     }
     storage.write(&path, &content).await?;
-    Ok((name, content.len() as u64))
+    Ok((name, length))
 }
+
+#[cfg(test)]
+mod tests;

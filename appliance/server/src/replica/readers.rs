@@ -11,7 +11,7 @@ use storebox_proto::feed::registry::{ESTATE, MODEL_OF_MODELS};
 use storebox_proto::feed::{ModelDef, Record, Registry};
 use storebox_proto::ids::{FeedId, ModelName, NodeId, SiteId};
 
-use crate::db::{FeedReader, Generation};
+use crate::db::{FeedReader, Generation, ReadError};
 
 /// All readers; a cheap handle.
 #[derive(Debug, Clone)]
@@ -66,7 +66,8 @@ impl Readers {
 
     /// Looks at the estate for models that came as masterdata; true if what is known has changed.
     pub(super) fn look_for_models(&self) -> bool {
-        let registry = self.defined();
+        // What cannot be read is not gone: the models that are known stay known.
+        let Ok(registry) = self.defined() else { return false };
         let changed = *self.registry() != registry;
         if changed {
             self.inner.registry.store(Arc::new(registry));
@@ -75,19 +76,22 @@ impl Readers {
     }
 
     /// Which feed is replicated in the place of one: the excerpt of this box, or all of it.
-    pub(super) fn extent(&self, feed: &FeedId, node: &NodeId, site: &SiteId) -> FeedId {
+    ///
+    /// Nothing if what the estate says of that cannot be read: then what is here stays.
+    pub(super) fn extent(&self, feed: &FeedId, node: &NodeId, site: &SiteId) -> Option<FeedId> {
         let model: ModelName = EXCERPT.parse().expect("the name of a built-in model");
-        let records = self.estate(&model);
-        let read =
-            |record: &Record| Excerpt::read(&serde_json::from_slice(&record.body).ok()?).ok();
-        let excerpts: Vec<Excerpt> = records.iter().filter_map(read).collect();
-        let own = Excerpt::of(&excerpts, node, site);
-        let own = own.filter(|excerpt| excerpt.feeds(&self.registry()).contains(feed));
-        own.and_then(|excerpt| feed.with_excerpt(&excerpt.id)).unwrap_or_else(|| feed.clone())
+        let records = self.estate(&model).ok()?;
+        let own = Excerpt::own(records.iter().map(|record| &*record.body), node, site);
+        let own = own.inspect_err(|fault| {
+            tracing::error!(%node, error = %fault, "the excerpt of this box is not understood; what is here stays");
+        });
+        let own = own.ok()?.filter(|excerpt| excerpt.feeds(&self.registry()).contains(feed));
+        let cut = own.and_then(|excerpt| feed.with_excerpt(&excerpt.id));
+        Some(cut.unwrap_or_else(|| feed.clone()))
     }
 
     /// All records of a model of the estate.
-    fn estate(&self, model: &ModelName) -> Vec<Record> {
+    fn estate(&self, model: &ModelName) -> Result<Vec<Record>, ReadError> {
         let estate: FeedId = ESTATE.parse().expect("the name of a built-in feed");
         let mut records: Vec<Record> = Vec::new();
         if let Some(generation) = self.generation(&estate) {
@@ -95,16 +99,16 @@ impl Readers {
                 records.push(record);
                 true
             });
-            if let Err(error) = read {
-                tracing::warn!(%model, error = %error, "definitions of the estate cannot all be read");
-            }
+            read.inspect_err(|error| {
+                tracing::error!(%model, %error, "definitions of the estate cannot be read; those of before stay");
+            })?;
         }
-        records
+        Ok(records)
     }
 
-    fn defined(&self) -> Registry {
+    fn defined(&self) -> Result<Registry, ReadError> {
         let model: ModelName = MODEL_OF_MODELS.parse().expect("the name of a built-in model");
-        let records = self.estate(&model);
+        let records = self.estate(&model)?;
         let mut registry = Registry::built_in();
         for record in &records {
             let added = ModelDef::from_record(record).and_then(|def| registry.add(def));
@@ -112,7 +116,7 @@ impl Readers {
                 tracing::warn!(error = %refused, "a model that came as masterdata is not taken");
             }
         }
-        registry
+        Ok(registry)
     }
 }
 
@@ -121,3 +125,6 @@ impl Default for Readers {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -374,7 +374,9 @@ impl Refresher {
     fn assign(&mut self) {
         let Some((node, site)) = &self.options.member else { return };
         for lane in &mut self.lanes {
-            lane.turn(self.readers.extent(&lane.feed, node, site));
+            if let Some(extent) = self.readers.extent(&lane.feed, node, site) {
+                lane.turn(extent);
+            }
         }
     }
 

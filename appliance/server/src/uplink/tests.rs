@@ -1,6 +1,7 @@
 //! Accepting, sending up and settling together, on good days and bad ones.
 
 mod following;
+mod grades;
 mod hop;
 mod long_life;
 mod mirror;

@@ -62,6 +62,43 @@ fn an_assortment_without_products_is_empty_and_no_assortment_is_everything() {
 }
 
 #[test]
+fn an_entry_that_a_rule_leaves_out_brings_no_product() {
+    let excerpt = read(json!({"id": "small", "assortmentIds": ["A1"],
+        "only": [{"model": "AssortmentProduct", "field": "kind", "values": ["sold"]}],
+        "keep": [{"model": "AssortmentProduct", "field": "until", "days": 10}]}))
+    .unwrap();
+    let mut sieve = Sieve::new(&excerpt, "2026-11-22T12:00:00Z".parse().unwrap());
+    let entries = [
+        (json!({"id": "1", "assortmentId": "A1", "productId": "P1", "kind": "sold"}), true),
+        (json!({"id": "2", "assortmentId": "A1", "productId": "P2", "kind": "tried"}), false),
+        (json!({"id": "3", "assortmentId": "A1", "productId": "P3", "until": "2026-11-01"}), false),
+        (json!({"id": "4", "assortmentId": "A2", "productId": "P4", "kind": "sold"}), false),
+    ];
+    let bodies = entries.each_ref().map(|(entry, _)| entry.to_string());
+    for body in &bodies {
+        sieve.learn([body.as_bytes()]);
+    }
+    for (entry, taken) in entries {
+        assert_eq!(takes(&sieve, "AssortmentProduct", entry.clone()), taken, "{entry}");
+        assert_eq!(takes(&sieve, "Product", json!({"id": entry["productId"]})), taken, "{entry}");
+    }
+}
+
+#[test]
+fn a_box_passes_over_what_a_later_version_says_of_an_excerpt() {
+    let later = json!({"id": "small", "sites": ["s1"], "assortmentIds": ["A1"], "colour": "red",
+        "only": [{"model": "ProductPrice", "field": "f", "values": ["v"], "except": ["w"]}],
+        "keep": [{"model": "Coupon", "field": "until", "days": 30, "hours": 2}]});
+    assert!(read(later.clone()).is_err(), "head office refuses it");
+    let excerpt = Excerpt::understand(later.as_object().unwrap()).unwrap();
+    let node = "box-1".parse().unwrap();
+    assert!(Excerpt::of(std::slice::from_ref(&excerpt), &node, &"s1".parse().unwrap()).is_some());
+    assert_eq!((excerpt.only.len(), excerpt.keep.len()), (1, 1));
+    let all = Excerpt::understand(serde_json::to_value(small()).unwrap().as_object().unwrap());
+    assert_eq!(all.unwrap(), small(), "none of the fields of now is passed over");
+}
+
+#[test]
 fn the_mark_changes_with_the_day_only_where_age_counts() {
     let days: [Timestamp; 2] =
         ["2026-11-22T01:00:00Z", "2026-11-23T01:00:00Z"].map(|day| day.parse().unwrap());
@@ -89,6 +126,28 @@ fn a_box_has_the_excerpt_that_names_it_or_its_store_or_everything() {
     assert_eq!(of("box-7", "s1").as_deref(), Some("tiny"));
     assert_eq!(of("box-1", "s2").as_deref(), Some("small"));
     assert_eq!(of("box-1", "s3"), None);
+}
+
+#[test]
+fn what_names_a_box_and_is_not_understood_is_not_the_absence_of_an_excerpt() {
+    let own = |records: &[&str], site: &str| {
+        let records = records.iter().map(|record| record.as_bytes());
+        let own = Excerpt::own(records, &"box-1".parse().unwrap(), &site.parse().unwrap());
+        own.map(|excerpt| excerpt.map(|excerpt| excerpt.id.to_string()))
+    };
+    let good = r#"{"id":"small","sites":["s1"],"assortmentIds":["A"],"newer":1}"#;
+    let odd = r#"{"id":"odd","sites":["s2"],"only":[{"model":"Product","matching":"x"}]}"#;
+    assert_eq!(own(&[good, odd], "s1").unwrap().as_deref(), Some("small"));
+    assert_eq!(own(&[good, odd], "s3").unwrap(), None);
+    assert!(own(&[good, odd], "s2").is_err());
+    assert!(
+        own(
+            &[good, &odd.replace("s2", "s9"), &odd.replace("sites\":[\"s2", "nodes\":[\"box-1")],
+            "s1"
+        )
+        .is_err()
+    );
+    assert!(own(&[good, "torn"], "s3").is_err());
 }
 
 #[test]

@@ -17,13 +17,17 @@ impl Fetch {
             return;
         }
         self.feed = feed;
-        self.foreign = self.position.is_some();
         self.at_least = Mode::Incremental;
         self.state = State::Asking { until: None };
     }
 
-    /// What is in service is not known to be of this feed; the next head decides, whatever its revision.
-    pub fn handle_foreign(&mut self) {
-        self.foreign = self.position.is_some();
+    /// What is in service is of that feed; nothing: that is not known.
+    pub fn handle_origin(&mut self, of: Option<FeedId>) {
+        self.of = of;
+    }
+
+    /// Whether the position says nothing about this feed: its next head decides, whatever its revision.
+    pub(super) fn is_foreign(&self) -> bool {
+        self.position.is_some() && self.of.as_ref() != Some(&self.feed)
     }
 }

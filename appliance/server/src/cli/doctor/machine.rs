@@ -6,7 +6,7 @@ use std::path::Path;
 use storebox_proto::time::ClockConfidence;
 
 use super::{bad, good};
-use crate::status::{Finding, Level, Status};
+use crate::status::{Finding, Level, Status, bytes_of};
 
 /// With less room than this, replicas are not refreshed; sales have their own reserve.
 const FREE_BYTES_MIN: u64 = 256 * 1024 * 1024;
@@ -32,7 +32,7 @@ pub(super) fn data_dir(dir: &Path) -> Vec<Finding> {
     }
     match nix::sys::statvfs::statvfs(dir) {
         Ok(disk) => {
-            let free = disk.blocks_available().saturating_mul(disk.fragment_size());
+            let free = bytes_of(disk.blocks_available(), disk.fragment_size());
             let mebibytes = free / (1024 * 1024);
             if disk.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY) {
                 let text = format!("The disk of {} is read-only", dir.display());

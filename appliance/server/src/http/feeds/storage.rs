@@ -144,7 +144,7 @@ async fn publish(
         let code = match &error {
             PublishError::Newer { .. } | PublishError::Foreign { .. } => Code::StateConflict,
             PublishError::Storage(_) => Code::SourceFailed,
-            PublishError::Read { .. } | PublishError::Manifest { .. } | PublishError::Blocks(_) => {
+            PublishError::Read { .. } | PublishError::Damaged { .. } | PublishError::Blocks(_) => {
                 Code::Internal
             }
         };

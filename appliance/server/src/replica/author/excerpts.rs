@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use storebox_proto::estate::excerpt::{ENTRIES, EXCERPT, Excerpt, Sieve};
 use storebox_proto::feed::registry::ESTATE;
-use storebox_proto::feed::{Head, Manifest, Registry};
-use storebox_proto::ids::{FeedId, Hash32, ModelName};
+use storebox_proto::feed::{Head, HeadModel, Manifest, Registry};
+use storebox_proto::ids::{ExcerptId, FeedId, Hash32, ModelName};
 use storebox_proto::time::Timestamp;
 
 use super::model::{Edition, OldRecords, Outcome};
@@ -25,7 +25,20 @@ use crate::replica::refresher::chain;
 type Origin = (Hash32, Hash32);
 
 /// What was looked through already; empty after a start, when everything is looked through once.
-pub(super) type Origins = BTreeMap<(FeedId, ModelName), Origin>;
+#[derive(Default)]
+pub(super) struct Origins {
+    rows: BTreeMap<(FeedId, ModelName), Origin>,
+    /// By excerpt: what the mark of its sieve followed from, and that mark.
+    pub(super) marks: BTreeMap<ExcerptId, (Hash32, Hash32)>,
+}
+
+/// An excerpt that is to be cut.
+struct Cut<'a> {
+    excerpt: &'a Excerpt,
+    sieve: Sieve<'a>,
+    /// What the mark of its sieve follows from: its rules, and the entries of the assortments.
+    ground: Hash32,
+}
 
 impl Author {
     /// The excerpts that are defined, by name.
@@ -49,13 +62,27 @@ impl Author {
                 return Vec::new();
             }
         };
-        let mut published = Vec::new();
+        let entries = self.entries(&registry);
+        let mut cuts: Vec<Cut<'_>> = Vec::new();
         for excerpt in &excerpts {
-            for feed in excerpt.feeds(&registry) {
-                match self.cut_excerpt(excerpt, &feed, &registry, now) {
+            let sieve = Sieve::new(excerpt, now);
+            let listed = entries.as_ref().map_or(&[][..], |entry| &entry.manifest.0[..]);
+            let ground = Hash32::of(&[sieve.mark().as_slice(), listed].concat());
+            if !self.is_cut(excerpt, ground, &registry) {
+                cuts.push(Cut { excerpt, sieve, ground });
+            }
+        }
+        if let Err(error) = self.learn(&mut cuts, entries.as_ref()) {
+            tracing::error!(error = %chain(&error), "excerpts by assortment stay as they were");
+            cuts.retain(|cut| cut.excerpt.assortment_ids.is_empty());
+        }
+        let mut published = Vec::new();
+        for cut in &cuts {
+            for feed in cut.excerpt.feeds(&registry) {
+                match self.cut_excerpt(cut, &feed, now) {
                     Ok(cut) => published.extend(cut),
                     Err(error) => {
-                        let (excerpt, error) = (&excerpt.id, chain(&error));
+                        let (excerpt, error) = (&cut.excerpt.id, chain(&error));
                         tracing::error!(%feed, %excerpt, error, "excerpt stays as it was");
                     }
                 }
@@ -64,27 +91,44 @@ impl Author {
         published
     }
 
+    /// Whether all that the excerpt follows from is what it was when it was cut.
+    fn is_cut(&self, excerpt: &Excerpt, ground: Hash32, registry: &Registry) -> bool {
+        let Some((known, mark)) = self.origins.marks.get(&excerpt.id) else { return false };
+        let is_current = |whole: &FeedId| {
+            let (Some(source), Some(feed)) = (self.head(whole), whole.with_excerpt(&excerpt.id))
+            else {
+                return true;
+            };
+            source.models.iter().all(|entry| self.is_looked_through(&feed, entry, *mark))
+        };
+        *known == ground && excerpt.feeds(registry).iter().all(is_current)
+    }
+
+    fn is_looked_through(&self, feed: &FeedId, entry: &HeadModel, mark: Hash32) -> bool {
+        let origin = self.origins.rows.get(&(feed.clone(), entry.model.clone()));
+        origin == Some(&(entry.manifest, mark))
+    }
+
     fn cut_excerpt(
         &mut self,
-        excerpt: &Excerpt,
+        cut: &Cut<'_>,
         whole: &FeedId,
-        registry: &Registry,
         now: Timestamp,
     ) -> Result<Option<Published>, AuthorError> {
-        let (Some(source), Some(feed)) = (self.head(whole), whole.with_excerpt(&excerpt.id)) else {
+        let id = &cut.excerpt.id;
+        let (Some(source), Some(feed)) = (self.head(whole), whole.with_excerpt(id)) else {
             return Ok(None);
         };
-        let mut sieve = Sieve::new(excerpt, now);
-        self.learn(&mut sieve, registry)?;
-        let mark = Hash32::of(&sieve.mark());
+        let mark = Hash32::of(&cut.sieve.mark());
         let old = self.head(&feed);
         let revision = old.as_ref().map_or(1, |head| head.revision + 1);
+        let looked_through: Vec<bool> =
+            source.models.iter().map(|entry| self.is_looked_through(&feed, entry, mark)).collect();
         let mut edition = Edition::new(&self.store, &mut self.packer, revision, old.is_some());
         let (mut changed, mut origins) = (Vec::new(), Vec::new());
-        for entry in &source.models {
-            let origin = ((feed.clone(), entry.model.clone()), (entry.manifest, mark));
+        for (entry, looked_through) in source.models.iter().zip(looked_through) {
             let known = old.as_ref().and_then(|head| head.model(&entry.model));
-            if known.is_some() && self.origins.get(&origin.0) == Some(&origin.1) {
+            if known.is_some() && looked_through {
                 continue;
             }
             let rows = edition.manifest(entry)?;
@@ -92,34 +136,47 @@ impl Author {
                 Some(entry) => edition.manifest(entry)?,
                 None => Manifest { model: entry.model.clone(), segments: Vec::new() },
             };
-            match edition.edit_to(&before, || sifted(&self.store, &rows, &sieve))? {
+            match edition.edit_to(&before, || sifted(&self.store, &rows, &cut.sieve))? {
                 Outcome::Same if known.is_some() => {}
                 Outcome::Same => changed.push(before),
                 Outcome::Changed(manifest) => changed.push(manifest),
             }
-            origins.push(origin);
+            origins.push(((feed.clone(), entry.model.clone()), (entry.manifest, mark)));
         }
         let written = edition.finish()?;
-        self.origins.extend(origins);
-        if changed.is_empty() {
-            return Ok(None);
+        let mut published = None;
+        if !changed.is_empty() {
+            let epoch = old.as_ref().map_or_else(|| self.new_epoch(now), |head| head.epoch);
+            published = Some(self.put_out(&feed, old.as_deref(), epoch, changed, written, now)?);
         }
-        let epoch = old.as_ref().map_or_else(|| self.new_epoch(now), |head| head.epoch);
-        self.put_out(&feed, old.as_deref(), epoch, changed, written, now).map(Some)
+        // Only now: what was not committed has to be looked through again.
+        self.origins.rows.extend(origins);
+        self.origins.marks.insert(id.clone(), (cut.ground, mark));
+        Ok(published)
     }
 
-    /// The products of the assortments, wherever their entries are published.
-    fn learn(&self, sieve: &mut Sieve<'_>, registry: &Registry) -> Result<(), AuthorError> {
+    /// Where the entries of the assortments are published.
+    fn entries(&self, registry: &Registry) -> Option<HeadModel> {
         let model: ModelName = ENTRIES.parse().expect("the name of a built-in model");
-        let head = registry.get(&model).and_then(|def| self.head(&def.feed));
-        let mut bodies = Vec::new();
-        if let Some(entry) = head.as_ref().and_then(|head| head.model(&model)) {
-            let manifest = super::model::manifest(&self.store, entry)?;
-            for record in OldRecords::new(&self.store, &manifest) {
-                bodies.push(record?.body);
-            }
+        let head = self.head(&registry.get(&model)?.feed)?;
+        head.model(&model).cloned()
+    }
+
+    /// Teaches all sieves the products of their assortments in one pass, one segment in memory at a time.
+    fn learn(&self, cuts: &mut [Cut<'_>], entries: Option<&HeadModel>) -> Result<(), AuthorError> {
+        let mut sieves: Vec<&mut Sieve<'_>> = cuts
+            .iter_mut()
+            .filter(|cut| !cut.excerpt.assortment_ids.is_empty())
+            .map(|cut| &mut cut.sieve)
+            .collect();
+        // An assortment without entries has no products.
+        sieves.iter_mut().for_each(|sieve| sieve.learn(std::iter::empty()));
+        let Some(entry) = entries.filter(|_| !sieves.is_empty()) else { return Ok(()) };
+        let manifest = super::model::manifest(&self.store, entry)?;
+        for record in OldRecords::new(&self.store, &manifest) {
+            let body = record?.body;
+            sieves.iter_mut().for_each(|sieve| sieve.learn([body.as_ref()]));
         }
-        sieve.learn(bodies.iter().map(AsRef::as_ref));
         Ok(())
     }
 

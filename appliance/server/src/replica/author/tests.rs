@@ -196,6 +196,28 @@ fn a_damaged_head_is_restored_from_its_twin_and_both_damaged_stop_the_author() {
 }
 
 #[test]
+fn a_head_that_is_gone_or_cannot_be_read_is_restored_from_its_twin() {
+    let mut office = Office::new();
+    office.whole("ProductPrice", &many(5));
+    let path = office.dir.path().join("heads/catalogue.head");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    office.author = open(office.dir.path()).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    // A name that leads to itself: whoever reads it gets an error of the file system.
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    assert!(std::fs::read(&path).is_err());
+    office.author = open(office.dir.path()).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    assert_eq!((office.head().revision, office.content("ProductPrice")), (1, many(5)));
+    std::fs::remove_file(path.with_extension("twin")).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&path, &path).unwrap();
+    assert!(matches!(open(office.dir.path()), Err(AuthorError::File { .. })));
+}
+
+#[test]
 fn damage_at_the_author_is_named_and_mended_by_a_whole_import() {
     let mut office = Office::new();
     office.whole("ProductPrice", &many(3000));

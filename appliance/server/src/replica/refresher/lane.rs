@@ -94,7 +94,7 @@ impl Lane {
         dir: &Path,
     ) -> Self {
         let feed = store.feed().clone();
-        let head_path = dir.join(feed.as_str()).join("head");
+        let head_path = head_path(dir, &feed);
         let mut lane = Self {
             feed,
             extent,
@@ -122,22 +122,15 @@ impl Lane {
 
     /// Offers the head that this box stands at, and the one that a neighbour can begin with, if it remembers them.
     pub(super) fn post_remembered(&mut self, board: &Board, keys: &[ed25519_dalek::VerifyingKey]) {
-        let read = |path: &Path| {
-            let bytes = Bytes::from(std::fs::read(path).ok()?);
-            let head = SignedHead::parse(&bytes).and_then(|signed| signed.open(keys)).ok()?;
-            Some(Posted { head: Arc::new(head), bytes })
-        };
         let here = self.machine.position();
         // Epochs of a feed and its excerpts differ: the same one says that what is here is of this head's extent.
         let is_here = |posted: &Posted| Some(posted.head.epoch) == here.map(|here| here.epoch);
-        let Some(posted) = read(&self.head_path).filter(is_here) else {
-            return self.machine.handle_foreign();
+        let Some(posted) = remembered(&self.head_path, keys).filter(is_here) else {
+            return self.machine.handle_origin(None);
         };
-        if !posted.is_of(&self.extent) {
-            self.machine.handle_foreign();
-        }
+        self.machine.handle_origin(Some(posted.head.feed.clone()));
         self.status.excerpt = posted.head.feed.excerpt().map(str::to_owned);
-        if let Some(whole) = read(&self.head_path.with_file_name("head-whole"))
+        if let Some(whole) = remembered(&self.head_path.with_file_name("head-whole"), keys)
             && whole.is_of(&posted.head.feed)
             && Some(whole.position()) <= here
         {
@@ -427,6 +420,18 @@ impl Lane {
         tracing::debug!(feed = %self.feed, error = %chain(error), "the source did not help");
         self.error = Some(chain(error));
     }
+}
+
+/// Where the head is remembered that a replica stands at.
+pub(super) fn head_path(dir: &Path, feed: &FeedId) -> PathBuf {
+    dir.join(feed.as_str()).join("head")
+}
+
+/// A head that is remembered in this file, if one of these keys has signed it.
+pub(super) fn remembered(path: &Path, keys: &[ed25519_dalek::VerifyingKey]) -> Option<Posted> {
+    let bytes = Bytes::from(std::fs::read(path).ok()?);
+    let head = SignedHead::parse(&bytes).and_then(|signed| signed.open(keys)).ok()?;
+    Some(Posted { head: Arc::new(head), bytes })
 }
 
 /// The error and its causes in one line.

@@ -10,7 +10,7 @@ use storebox_proto::ids::FeedId;
 use storebox_proto::sync::fetch::{self, Fetch, Wish};
 use tokio::sync::{mpsc, watch};
 
-use super::lane::Lane;
+use super::lane::{Lane, head_path, remembered};
 use super::{COMMANDS_MAX, Handle, Options, Refresher, Schedule};
 use crate::db::{FeedStore, OpenError, SegmentStore};
 use crate::replica::board::Board;
@@ -112,9 +112,13 @@ impl Refresher {
         };
         let keys = self.options.keys.clone();
         let extent = match &self.options.member {
-            Some((node, site)) => self.readers.extent(feed, node, site),
-            None => feed.clone(),
+            Some((node, site)) => self.readers.extent(feed, node, site).or_else(|| {
+                let here = remembered(&head_path(&self.dir, feed), &self.options.keys)?;
+                Some(here.head.feed.clone()).filter(|extent| extent.whole() == *feed)
+            }),
+            None => None,
         };
+        let extent = extent.unwrap_or_else(|| feed.clone());
         let machine = Fetch::new(extent.clone(), keys, options, position);
         self.readers.add(feed.clone(), opened.store.reader());
         let mut lane = Lane::new(opened.store, extent, machine, segments, &self.dir);

@@ -81,3 +81,34 @@ fn a_load_that_is_under_way_ends_before_the_machine_turns() {
     assert_eq!(machine.position(), Some(Position { epoch: 1, revision: 1 }));
     assert!(machine.is_resting(), "it was turned back before it had turned");
 }
+
+#[test]
+fn a_replica_that_turned_back_before_anything_came_takes_nothing_older_than_it_has() {
+    let (small, mut disk, now) = (excerpt(), Disk::default(), start());
+    let mut world = World::new();
+    let former = world.signed();
+    world.publish();
+    let mut machine = settled(&mut world, &mut disk, now);
+    let here = machine.position();
+    for restarts in [false, true] {
+        machine.handle_feed(small.feed.clone());
+        if restarts {
+            machine.handle_origin(Some(world.feed.clone()));
+        }
+        machine.handle_feed(world.feed.clone());
+        machine.handle_wish(Wish::Full);
+        machine.poll_request(now);
+        machine.handle_head(&former, &disk, now);
+        let told = events(&mut machine);
+        let rollback = |event: &Event| matches!(event, Event::Refused(Refused::Rollback { .. }));
+        assert!(told.iter().any(rollback), "restarts={restarts}: {told:?}");
+        assert_eq!(machine.position(), here);
+    }
+    machine.handle_origin(None);
+    machine.handle_wish(Wish::Full);
+    machine.poll_request(now);
+    machine.handle_head(&former, &disk, now);
+    let told = events(&mut machine);
+    let begun = |event: &Event| matches!(event, Event::Started { mode: Mode::Full, .. });
+    assert!(told.iter().any(begun), "what is of no known feed is made anew: {told:?}");
+}

@@ -178,3 +178,50 @@ fn no_two_feeds_of_an_author_share_an_epoch() {
     let epochs = BTreeSet::from(["catalogue", "catalogue--one", "catalogue--two"].map(epoch));
     assert_eq!(epochs.len(), 3);
 }
+
+#[test]
+fn an_excerpt_whose_head_could_not_be_written_is_cut_the_next_time() {
+    let mut office = Office::new();
+    let lines = r#"{"model":"Excerpt","record":{"id":"one","assortmentIds":["A"]}}
+{"model":"AssortmentProduct","record":{"id":"a1","assortmentId":"A","productId":"1"}}
+{"model":"Product","record":{"id":"1"}}"#;
+    office.import(|importer| importer.changes(lines.as_bytes(), Weeks::ALL).unwrap());
+    let feed: FeedId = "catalogue--one".parse().unwrap();
+    let twin = office.dir.path().join("heads/catalogue--one.twin");
+    // A folder with something in it is replaced by no file.
+    std::fs::remove_file(&twin).unwrap();
+    std::fs::create_dir_all(twin.join("in the way")).unwrap();
+    let change = r#"{"model":"Product","record":{"id":"1","name":"new"}}"#;
+    let published =
+        office.import(|importer| importer.changes(change.as_bytes(), Weeks::ALL).unwrap());
+    assert_eq!(published.len(), 1, "what it was cut from is published all the same");
+    assert_eq!(office.author.head(&feed).unwrap().revision, 1);
+    std::fs::remove_dir_all(&twin).unwrap();
+    let cut = office.author.cut_excerpts(Timestamp::from_unix_ms(0));
+    assert_eq!(cut.len(), 1, "nothing had changed since, and it was stale");
+    let got = rows(&office.author, &office.author.head(&feed).unwrap());
+    assert_eq!(got, wanted(&office.author, "one").unwrap());
+}
+
+#[test]
+fn an_excerpt_of_which_nothing_has_changed_is_not_looked_through_again() {
+    let mut office = Office::new();
+    let lines = r#"{"model":"Excerpt","record":{"id":"one","assortmentIds":["A"]}}
+{"model":"AssortmentProduct","record":{"id":"a1","assortmentId":"A","productId":"1"}}
+{"model":"Product","record":{"id":"1"}}"#;
+    office.import(|importer| importer.changes(lines.as_bytes(), Weeks::ALL).unwrap());
+    let head = office.head();
+    let entries = head.model(&"AssortmentProduct".parse().unwrap()).unwrap();
+    let kept = office.author.store.read(entries.manifest).unwrap();
+    office.author.store.remove(entries.manifest).unwrap();
+    let now = Timestamp::from_unix_ms(0);
+    assert_eq!(office.author.cut_excerpts(now), []);
+    let origins = |office: &Office| office.author.origins.marks.clone();
+    let before = origins(&office);
+    let change = r#"{"model":"Excerpt","record":{"id":"one","assortmentIds":["A","B"]}}"#;
+    office.import(|importer| importer.changes(change.as_bytes(), Weeks::ALL).unwrap());
+    assert_eq!(origins(&office), before, "now the entries are wanted, and cannot be read");
+    office.author.store.put_many([(entries.manifest, &kept)]).unwrap();
+    office.author.cut_excerpts(now);
+    assert_ne!(origins(&office), before);
+}

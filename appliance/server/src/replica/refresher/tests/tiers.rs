@@ -150,6 +150,31 @@ async fn a_new_box_begins_with_what_its_neighbour_holds_whole_and_follows_it_fro
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_box_that_reaches_head_office_takes_what_its_neighbour_has_from_there() {
+    let office = HeadOffice::open().await;
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let old = Shop::open(one.path(), &office);
+    office.prices(0..20_000, 1).await;
+    old.reaches(office.position()).await;
+    let line =
+        r#"{"model":"ProductPrice","record":{"id":"PL1-000007","productId":"7","listPrice":"9"}}"#;
+    office.changes(line).await;
+    old.reaches(office.position()).await;
+    let before = office.fetched();
+    let new = shop(two.path(), &office, "neighbour", Kind::Peer, &old.serve().await);
+    new.reaches(office.position()).await;
+    assert_eq!(new.price(7).as_deref(), Some("9"));
+    let over = office.fetched() - before;
+    let names = new.segments.names().unwrap();
+    let held = names.len() as u64;
+    assert!(held >= 8, "{held} objects");
+    // The head is that of head office: its manifest and the segment with the change are nowhere else yet.
+    // Where the neighbour took long, head office was asked as well.
+    let most = 2 + new.sources.tiers().hedges();
+    assert!(over <= most, "{over} of {held} objects came over the line, at most {most}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn on_a_narrow_line_objects_come_no_faster_than_they_may() {
     let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
     office.prices(0..20_000, 1).await;
