@@ -7,6 +7,7 @@ mod commands;
 mod damage;
 mod disk;
 mod doctor;
+mod doors;
 mod drill;
 mod estate;
 mod excerpts;

@@ -51,13 +51,28 @@ impl Cache {
         Ok(Some(cache))
     }
 
-    /// Asks and says what the cache made of it, and the sealed answer.
-    async fn ask(&self, url: &str) -> anyhow::Result<(String, Vec<u8>)> {
-        let answer = reqwest::get(format!("http://{}{url}", self.address)).await?;
-        let said = answer.headers().get("x-cache").and_then(|said| said.to_str().ok());
-        let said = said.unwrap_or_default().to_owned();
-        Ok((said, answer.bytes().await?.to_vec()))
+    async fn ask(&self, url: &str) -> anyhow::Result<Told> {
+        // A connection of its own, as another till has.
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let answer = client.get(format!("http://{}{url}", self.address)).send().await?;
+        let header = |name: &str| {
+            let value = answer.headers().get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        let (status, said, control) =
+            (answer.status().as_u16(), header("x-cache"), header("cache-control"));
+        Ok(Told { status, said, control, sealed: answer.bytes().await?.to_vec() })
     }
+}
+
+/// What a till hears through the cache.
+struct Told {
+    status: u16,
+    /// What the cache made of it.
+    said: String,
+    /// What the box lets a cache do with it.
+    control: String,
+    sealed: Vec<u8>,
 }
 
 impl Drop for Cache {
@@ -106,27 +121,47 @@ async fn a_real_cache_answers_equal_reads_for_a_box_that_is_away_and_reads_none_
         .map(|pairs| Query::new(path, pairs).map(|query| read::seal(&tills, &query)));
     let (url, same) = (one?, other?);
     ensure!(url == same, "equal reads are equal addresses");
-    let (said, first) = cache.ask(&url).await?;
-    ensure!(said == "MISS", "{said}");
+    let first = cache.ask(&url).await?;
+    ensure!(first.said == "MISS", "{}", first.said);
+    only_for_its_caller(&cache, &tills).await?;
     shop.store.stop();
-    let (said, second) = cache.ask(&same).await?;
-    ensure!(said == "HIT" && first == second, "the box is away: {said}");
+    let told = cache.ask(&same).await?;
+    ensure!(told.said == "HIT" && told.sealed == first.sealed, "the box is away: {}", told.said);
+    let (first, second) = (first.sealed, told.sealed);
     let opened = answer::open(&tills, &Question::read(&same), &second)?;
     opened.check_age(storebox::env::believable())?;
     let body = String::from_utf8(opened.body)?;
     ensure!(opened.status == 200 && body.contains("Marmalade"), "{body}");
     // What another till asks differs in one word and is another address, which the cache cannot answer.
     let differs = Query::new(path, vec![pair("field", "barcode"), pair("value", "4002")])?;
-    let (said, _) = cache.ask(&read::seal(&tills, &differs)).await?;
-    ensure!(said != "HIT", "{said}");
+    let told = cache.ask(&read::seal(&tills, &differs)).await?;
+    ensure!(told.status == 502, "the box is away and the cache has no answer: {}", told.status);
     let swapped = answer::open(&tills, &Question::read(&read::seal(&tills, &differs)), &second);
     ensure!(matches!(swapped, Err(SealError::Broken)), "{swapped:?}");
     ensure!(answer::open(&boxes, &Question::read(&url), &second).is_err(), "another scope");
     let kept = kept(&home)?;
     ensure!(kept.windows(first.len()).any(|window| window == first), "the cache keeps the answer");
-    for plain in ["Marmalade", "Product", "/v1/"] {
+    let asked = fs::read_to_string(home.join("asked"))?;
+    ensure!(asked.contains(&url), "the cache writes down what it is asked");
+    for plain in ["Marmalade", "4001", "barcode", "Product", "/v1/"] {
         let shows = kept.windows(plain.len()).any(|window| window == plain.as_bytes());
-        ensure!(!shows, "the cache can read {plain:?}");
+        ensure!(!shows && !asked.contains(plain), "the cache can read {plain:?}");
+    }
+    Ok(())
+}
+
+/// What is one caller's is in no cache: a refusal is asked for again each time.
+async fn only_for_its_caller(cache: &Cache, tills: &Keys) -> anyhow::Result<()> {
+    let missing = Query::new("/v1/models/Product/records/none", Vec::new())?;
+    let url = read::seal(tills, &missing);
+    for _ in 0..2 {
+        let told = cache.ask(&url).await?;
+        ensure!(
+            told.said == "MISS" && told.control == "no-store",
+            "{} {}",
+            told.said,
+            told.control
+        );
     }
     Ok(())
 }

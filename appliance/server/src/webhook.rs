@@ -5,7 +5,8 @@
 //! box (`storebox key` prints the public key) and, if there is a shared secret, `v1,` with an HMAC-SHA256.
 //!
 //! Masterdata names the file that holds a secret; the secret is on the box alone, and neither log nor error shows it.
-//! A program behind an https address is believed by authorities, as the configuration names them.
+//! A program behind an https address is believed by authorities, as the configuration names them; behind the shop's
+//! proxy every program is reached, whatever its address begins with.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -33,7 +34,7 @@ pub const SECRETS: &str = "secrets";
 const SECRET_PREFIX: &str = "whsec_";
 /// Time to connect.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// Programs behind https addresses to which the way is kept.
+/// Programs to which the way is kept.
 const WAYS_MAX: usize = 64;
 /// Of a refusal, so much is shown.
 const ANSWER_SHOWN_MAX: usize = 300;
@@ -96,7 +97,7 @@ pub struct Webhooks {
     valve: Valve,
 }
 
-/// The ways to programs behind https addresses.
+/// The ways to programs that are not reached straight: over TLS, or through the shop's proxy.
 struct Ways {
     lines: Lines,
     authorities: PathBuf,
@@ -111,6 +112,11 @@ struct Way {
 }
 
 impl Ways {
+    /// Whether programs at such an origin are reached over a line of their own.
+    fn lead_to(&self, origin: &str) -> bool {
+        origin.starts_with("https://") || self.lines.proxy().is_some()
+    }
+
     /// The way to this origin, which is opened when it is asked for first.
     fn to(&self, origin: &str) -> Result<Way, CallFault> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,10 +136,10 @@ impl Ways {
     }
 }
 
-/// Scheme, host and port of an https address, and what follows.
+/// Scheme, host and port of an address, and what follows.
 fn split(url: &str) -> Option<(&str, &str)> {
-    let begin = "https://".len();
-    let rest = url.strip_prefix("https://")?;
+    let begin = ["https://", "http://"].into_iter().find(|begin| url.starts_with(begin))?.len();
+    let rest = &url[begin..];
     let end = begin + rest.find(['/', '?', '#']).unwrap_or(rest.len());
     Some(url.split_at(end))
 }
@@ -145,7 +151,7 @@ impl Webhooks {
         Ok(Self { client, signer, secrets, ways: None, valve })
     }
 
-    /// Reaches https addresses over these lines, believing these authorities (an empty name: those of the machine).
+    /// Reaches https addresses, and behind a proxy all, over these lines, believing these authorities (an empty name: those of the machine).
     #[must_use]
     pub fn over(self, lines: Lines, authorities: PathBuf) -> Self {
         let ways = Ways { lines, authorities, known: Mutex::default() };
@@ -167,8 +173,10 @@ impl Webhooks {
         let now = env::timestamp().unix_ms() / 1000;
         let signature = sign(&self.signer, secret.as_deref(), id, now, &body);
         let way = match (split(&to.url), &self.ways) {
-            (Some((origin, rest)), Some(ways)) => Some((ways.to(origin)?, rest)),
-            (Some(_), None) | (None, _) => None,
+            (Some((origin, rest)), Some(ways)) if ways.lead_to(origin) => {
+                Some((ways.to(origin)?, rest))
+            }
+            (Some(_), _) | (None, _) => None,
         };
         let request = match &way {
             Some((way, rest)) => way.client.post(format!("{}{rest}", way.line.url())),
@@ -279,15 +287,77 @@ pub async fn shown(mut response: Response) -> String {
 #[cfg(test)]
 mod tests {
     use ed25519_dalek::Verifier;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::config;
+    use crate::trust::proxy::Proxy;
+
+    fn told(url: String) -> Webhook {
+        serde_json::from_value(serde_json::json!({ "url": url })).unwrap()
+    }
+
+    fn webhooks(dir: &std::path::Path) -> Webhooks {
+        Webhooks::new(SigningKey::from_bytes(&[7; 32]), dir.join(SECRETS)).unwrap()
+    }
+
+    /// Takes one connection, gives this answer, and returns what was asked.
+    async fn answer(listener: &TcpListener, answer: &str) -> String {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        String::from_utf8(head).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_program_without_tls_is_reached_through_the_shops_proxy_as_well() {
+        let (dir, proxy) = (tempfile::tempdir().unwrap(), TcpListener::bind("127.0.0.1:0").await);
+        let proxy = proxy.unwrap();
+        let at = proxy.local_addr().unwrap();
+        let url = config::ProxyUrl(Some((at.ip().to_string(), at.port())));
+        let settings = config::Proxy { url, ..config::Proxy::default() };
+        let lines = Lines::through(Proxy::of(&settings), dir.path(), None);
+        let webhooks = webhooks(dir.path()).over(lines, PathBuf::new());
+        let hook = told("http://erp.example/told".to_owned());
+        let asking = answer(&proxy, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+        let (asked, called) = tokio::join!(asking, webhooks.call(&hook, "1", &Value::Null));
+        assert!(asked.starts_with("CONNECT erp.example:80 HTTP/1.1\r\n"), "{asked}");
+        assert!(
+            matches!(called, Err(CallFault::Unavailable(_))),
+            "the proxy's word is not the program's"
+        );
+    }
+
+    #[tokio::test]
+    async fn nobody_is_led_elsewhere_by_a_redirect() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        elsewhere.set_nonblocking(true).unwrap();
+        let to = elsewhere.local_addr().unwrap();
+        let hook = told(format!("http://{}/told", here.local_addr().unwrap()));
+        let (webhooks, nothing) = (webhooks(dir.path()), Value::Null);
+        let redirect = format!(
+            "HTTP/1.1 307 Elsewhere\r\nLocation: http://{to}/\r\nContent-Length: 0\r\n\r\n"
+        );
+        let (_, called) =
+            tokio::join!(answer(&here, &redirect), webhooks.call(&hook, "1", &nothing));
+        let fault = called.unwrap_err().to_string();
+        assert!(fault.starts_with("307"), "{fault}");
+        assert_eq!(elsewhere.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
 
     #[test]
     fn what_follows_the_origin_of_an_address_is_kept() {
         assert_eq!(split("https://erp:8443/told?x=1"), Some(("https://erp:8443", "/told?x=1")));
         assert_eq!(split("https://erp"), Some(("https://erp", "")));
         assert_eq!(split("https://erp?x=1"), Some(("https://erp", "?x=1")));
-        assert_eq!(split("http://erp/told"), None);
+        assert_eq!(split("http://erp/told"), Some(("http://erp", "/told")));
+        assert_eq!(split("ftp://erp/told"), None);
     }
 
     /// The example of the specification of Standard Webhooks.

@@ -1,6 +1,6 @@
 //! The way out of a shop that leads through a proxy.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -73,15 +73,23 @@ impl From<ProxyUrl> for String {
 }
 
 impl Proxy {
-    /// Whether a host is among those that are reached without it; names have no case.
+    /// Whether a host is reached without it: this machine itself, and those that are named; names have no case.
     pub fn is_direct(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
-        self.direct.iter().any(|direct| {
-            let direct = direct.to_ascii_lowercase();
-            let domain = host.strip_suffix(direct.trim_start_matches('.'));
-            domain.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        })
+        is_this_machine(&host)
+            || self.direct.iter().any(|direct| {
+                let direct = direct.to_ascii_lowercase();
+                let domain = host.strip_suffix(direct.trim_start_matches('.'));
+                domain.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            })
     }
+}
+
+/// A proxy would take these names for its own machine.
+fn is_this_machine(host: &str) -> bool {
+    let name = host.trim_end_matches('.');
+    let is_loopback = host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
+    is_loopback || name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]
@@ -134,6 +142,19 @@ mod tests {
             assert!(proxy.is_direct(host), "{host}");
         }
         for host in ["110.0.0.7", "10.0.0.70", "myshop.example", "example"] {
+            assert!(!proxy.is_direct(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_reached_without_it_whatever_is_named() {
+        let proxy = Proxy::default();
+        for host in ["127.0.0.1", "127.8.0.1", "::1", "::ffff:127.0.0.1", "LocalHost", "localhost."]
+        {
+            assert!(proxy.is_direct(host), "{host}");
+        }
+        assert!(proxy.is_direct("hooks.localhost"));
+        for host in ["128.0.0.1", "::2", "localhost.example", "mylocalhost", "127.example"] {
             assert!(!proxy.is_direct(host), "{host}");
         }
     }

@@ -252,9 +252,21 @@ fn head_office_away(status: &Status, down: &[&LineStatus]) -> Finding {
     }
     let waiting = waiting(status.outbox.as_ref());
     let text = format!("Head office unreachable{since}{waiting}{selling}");
-    let advice = "Nothing is lost and sales go up by themselves when the line is back. \
-                  If it stays away, check the cable and the power of the shop's router.";
+    let stays = by_proxy(status, down).unwrap_or_else(|| {
+        "If it stays away, check the cable and the power of the shop's router.".to_owned()
+    });
+    let advice =
+        format!("Nothing is lost and sales go up by themselves when the line is back. {stays}");
     Finding::new(Level::Notice, "line_down", text).advise(advice).at(at)
+}
+
+/// What to do about a server to which the shop's proxy does not lead, though it works.
+fn by_proxy(status: &Status, down: &[&LineStatus]) -> Option<String> {
+    let proxy = status.lines.iter().find(|line| line.service == PROXY && line.up)?;
+    let named = format!("the proxy {} ", proxy.to);
+    let said = down.iter().find_map(|line| line.detail.get(line.detail.find(&named)?..))?;
+    let said = cut(said);
+    Some(format!("If it stays away, tell whoever looks after the shop's network this: {said}."))
 }
 
 fn proxy_away(status: &Status, line: &LineStatus) -> Finding {
@@ -272,7 +284,8 @@ fn server_away(status: &Status, down: &[&LineStatus]) -> Finding {
     let (since, at) = since(status, down);
     let to = cut(down.first().map_or("", |line| line.to.as_str()));
     let text = format!("The server {to} is unreachable{since}");
-    let advice = "Nothing to do in the shop: the box tries again by itself.";
+    let advice = "Nothing to do in the shop: the box tries again by itself.".to_owned();
+    let advice = by_proxy(status, down).unwrap_or(advice);
     Finding::new(Level::Notice, "server_down", text).advise(advice).at(at)
 }
 

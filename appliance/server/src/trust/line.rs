@@ -192,7 +192,7 @@ impl Lines {
 }
 
 /// Host and port of a URL.
-fn target(url: &str) -> Option<(String, u16)> {
+pub(super) fn target(url: &str) -> Option<(String, u16)> {
     let (rest, port) = match url.strip_prefix("https://") {
         Some(rest) => (rest, 443),
         None => (url.strip_prefix("http://")?, 80),

@@ -17,6 +17,7 @@ pub mod customer;
 pub mod house;
 pub mod join;
 pub mod judge;
+mod keepalive;
 pub mod line;
 pub mod mint;
 pub mod office;

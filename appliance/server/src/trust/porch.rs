@@ -361,14 +361,23 @@ fn open_slips(vault: &Vault, folder: &Path) -> Result<Vec<StoredSlip>, PorchErro
     let before = folder.join(SLIPS_BEFORE);
     if let Some(stored) = paper::read_json::<Vec<StoredSlip>>(&before, "a list of slips")? {
         keep_slips(vault, &stored)?;
-        std::fs::remove_file(&before)
-            .map_err(|source| PaperError::File { path: before.clone(), source })?;
+        // A locked vault takes nothing; the file is then all that is left of them after a restart.
+        if !vault.is_locked() {
+            std::fs::remove_file(&before)
+                .map_err(|source| PaperError::File { path: before.clone(), source })?;
+        }
         return Ok(stored);
     }
-    let kept = vault.get(SLIPS);
-    Ok(kept.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    let Some(text) = vault.get(SLIPS) else { return Ok(Vec::new()) };
+    Ok(serde_json::from_str(&text).unwrap_or_else(|error| {
+        // What stands there is secret: where it breaks is told, and not what it says.
+        let (line, column) = (error.line(), error.column());
+        tracing::error!(line, column, "the list of open slips cannot be read: they are void");
+        Vec::new()
+    }))
 }
 
+/// Keeps them for the next start; a locked vault keeps nothing, and they end with the process.
 fn keep_slips(vault: &Vault, slips: &[StoredSlip]) -> Result<(), VaultError> {
     if vault.is_locked() {
         return Ok(());
@@ -381,3 +390,6 @@ fn after(now: Timestamp, lasts: Duration) -> Timestamp {
     let ms = i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX);
     Timestamp::from_unix_ms(now.unix_ms().saturating_add(ms))
 }
+
+#[cfg(test)]
+mod tests;

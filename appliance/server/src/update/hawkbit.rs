@@ -347,3 +347,39 @@ mod tests {
         assert!(own(&base, "http://[").is_err());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_sends_elsewhere_is_not_followed_with_the_boxs_token() {
+        let here = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+        elsewhere.set_nonblocking(true).unwrap();
+        let line = Line::straight(&format!("http://{}", here.local_addr().unwrap()));
+        let node = "box-1".parse().unwrap();
+        let mut server =
+            HawkBit::new(line, "shops", &node, SecretText::new(String::new())).unwrap();
+        let answering = async {
+            let (mut stream, _) = here.accept().await.unwrap();
+            let mut piece = [0; 4096];
+            assert!(stream.read(&mut piece).await.unwrap() > 0);
+            let to = elsewhere.local_addr().unwrap();
+            let answer = format!(
+                "HTTP/1.1 302 Elsewhere\r\nLocation: http://{to}/\r\nContent-Length: 0\r\n\r\n"
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream
+        };
+        let (_open, offered) = tokio::join!(answering, server.offered("x86-64"));
+        assert!(offered.is_empty());
+        let trouble = server.trouble().unwrap();
+        assert!(trouble.contains("302"), "{trouble}");
+        assert_eq!(elsewhere.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+}

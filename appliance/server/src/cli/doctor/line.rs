@@ -47,10 +47,10 @@ pub(super) async fn look_at(proxy: &Proxy, main: &Main) -> Vec<Finding> {
             let text = format!("{} connects to {host} port {port}, after {took} ms", proxy.url());
             vec![good("proxy", text)]
         }
-        Err(error) if error.is_beyond() => vec![*down(&main.url, &logging::chain(&*error))],
         Err(error) => {
             let advice = "Ask whoever looks after the shop's network whether it runs and lets this box out; selling goes on meanwhile.";
-            vec![bad("proxy_down", logging::chain(&*error)).advise(advice)]
+            let code = if error.is_beyond() { "line_down" } else { "proxy_down" };
+            vec![bad(code, logging::chain(&*error)).advise(advice)]
         }
     }
 }

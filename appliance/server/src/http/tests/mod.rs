@@ -1,6 +1,5 @@
 //! The listeners and routes as a client meets them: real sockets on loopback, real replicas in a directory.
 
-mod caching;
 mod guests;
 mod limits;
 mod listing;

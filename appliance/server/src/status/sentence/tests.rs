@@ -146,6 +146,27 @@ fn a_proxy_that_does_not_work_is_named_before_what_lies_behind_it() {
 }
 
 #[test]
+fn a_server_that_the_proxy_refuses_is_told_with_what_the_proxy_says_and_not_as_a_broken_proxy() {
+    let mut shop = status();
+    let said = "the proxy http://10.0.0.9:3128 does not connect to office.example:443: \
+                it answers 403 Forbidden";
+    shop.lines[1] =
+        LineStatus { detail: format!("tried again, {said}"), ..line("transactions", false) };
+    let archive = LineStatus { to: "http://archive".to_owned(), ..line("deliver a", false) };
+    shop.lines.push(LineStatus { detail: said.to_owned(), ..archive });
+    let to = "http://10.0.0.9:3128".to_owned();
+    shop.lines.push(LineStatus { to, ..line("proxy", true) });
+    let found = findings(&shop);
+    let codes: Vec<_> = found.iter().map(|finding| finding.code.as_str()).collect();
+    assert_eq!(codes, ["line_down", "server_down"]);
+    for finding in &found {
+        let advice = finding.advice.as_deref().unwrap();
+        assert!(advice.contains(said), "{advice}");
+        assert!(!advice.contains("tried again") && !advice.contains("cable"), "{advice}");
+    }
+}
+
+#[test]
 fn a_printer_without_paper_is_named_with_what_to_do() {
     let mut shop = status();
     shop.devices.push(DeviceStatus {
