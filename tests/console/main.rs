@@ -74,6 +74,12 @@ async fn a_till_goes_on_at_the_neighbour_box_when_its_own_dies_in_mid_sale() -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_till_finds_the_second_box_by_itself_and_sells_there_when_its_own_is_killed()
+-> anyhow::Result<()> {
+    scenario::play("found.mjs", Stage::open().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cashier_signs_on_with_a_pin_and_too_many_wrong_ones_lock_out() -> anyhow::Result<()> {
     scenario::play("persons.mjs", Stage::open().await?).await
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use reqwest::Client;
 use serde_json::{Value, json};
 use storebox::demo::device::Simulated;
@@ -73,7 +73,7 @@ impl Stage {
             "[terminal]\nincremental_minutes = 1\npopup_minutes = 5\n\
              [peers]\nsecret_file = {}\n\
              [machine]\nslots_file = {}\nsys_dir = {}\n\
-             [[device]]\nid = \"receipts\"\nkind = \"printer\"\nat = {}\nmodel = \"epson-tm-m30\"\n\
+             [[device]]\nid = \"receipts\"\ntill = \"till 3\"\nkind = \"printer\"\nat = {}\nmodel = \"epson-tm-m30\"\n\
              drawers = [\"drawer\"]\n\
              [[device]]\nid = \"counter\"\nkind = \"scale\"\nat = {}\nmodel = \"toledo8217\"\n\
              [[device]]\nid = \"scanner\"\nkind = \"scanner\"\nat = {}\n",
@@ -180,7 +180,8 @@ impl Stage {
             "settle before" => self.settle_before(wish).await?,
             "knock" => return self.knock(&text("name")).await,
             "is in" => return self.is_in().await,
-            "neighbour" => return self.open_neighbour().await,
+            "neighbour" => return self.open_neighbour(wish["found"] == true).await,
+            "beside" => return self.ask_neighbour().await,
             "peer" => return self.know_neighbour(&text("address")).await,
             "office" => return Ok(json!(self.boxes.main.ask(&words(&wish["say"]))?)),
             "day" => return self.live_through_a_day().await,
@@ -288,26 +289,37 @@ impl Stage {
         Ok(())
     }
 
-    /// A second box of the shop, with a token for the same till.
-    async fn open_neighbour(&mut self) -> anyhow::Result<Value> {
+    /// How the neighbour is.
+    async fn ask_neighbour(&self) -> anyhow::Result<Value> {
+        let neighbour = self.neighbour.as_ref().context("there is a neighbour")?;
+        Ok(neighbour.control("GET", "/v1/status", None).await?)
+    }
+
+    /// A second box of the shop, with a token for the same till; one that is found knows neither till nor page.
+    async fn open_neighbour(&mut self, found: bool) -> anyhow::Result<Value> {
         let (folder, executable) =
             (self.folder.path(), Path::new(env!("CARGO_BIN_EXE_storebox-under-test")));
         let token = self.boxes.main.ask(&["node", "add", NEIGHBOUR])?;
         let token_file = folder.join("neighbour.token");
         fs::write(&token_file, token)?;
         let key = State::of(&self.boxes.main).await?.public_key;
+        let browser = match found {
+            true => String::new(),
+            false => format!("[browser]\norigins = [\"http://{}\"]\n", self.counter.address()),
+        };
         let settings = format!(
             "role = \"store\"\n[main]\nurl = \"http://{}\"\npublic_key = \"{key}\"\ntoken_file = {}\n\
-             [http]\nlisten = [\"127.0.0.1:0\"]\n\
-             [browser]\norigins = [\"http://{}\"]\n[peers]\nsecret_file = {}\n",
+             [http]\nlisten = [\"127.0.0.1:0\"]\n{browser}[peers]\nsecret_file = {}\n",
             self.boxes.main_address,
             json!(token_file.to_string_lossy()),
-            self.counter.address(),
             json!(folder.join("site.secret").to_string_lossy()),
         );
         let mut neighbour = Process::lay_out(executable, folder, NEIGHBOUR, &settings)?;
         let address: SocketAddr = neighbour.start().await?;
-        let till = neighbour.ask(&["terminal", "add", "till-1"])?;
+        let till = match found {
+            true => Value::Null,
+            false => json!(neighbour.ask(&["terminal", "add", "till-1"])?),
+        };
         wait::until("the neighbour has masterdata", PATIENCE, || async {
             Ok(State::of(&neighbour).await?.records() > 0)
         })

@@ -4,8 +4,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::json;
+use storebox_tests::skip;
 
-use crate::lan::{Lan, lan, skip};
+use crate::lan::{Lan, lan};
 use crate::proc::{Proc, tell};
 
 const SOON: Duration = Duration::from_secs(30);

@@ -1,10 +1,11 @@
 //! A store's LAN out of network namespaces: a switch, and hosts with one cable each.
 
-use std::fmt::Write;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use storebox_tests::{netns, skip};
 
 use crate::proc::{Proc, until};
 
@@ -24,10 +25,10 @@ pub(crate) struct Lan {
 /// A LAN with these hosts, or nothing where there cannot be one.
 pub(crate) fn lan(hosts: &[&str]) -> Option<Lan> {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    sweep();
+    netns::sweep(PREFIX);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("{PREFIX}-{}-{number}", std::process::id());
-    if let Err(why) = run("ip", &["netns", "add", &format!("{name}-switch")]) {
+    if let Err(why) = netns::ip(&["netns", "add", &format!("{name}-switch")]) {
         return skip(&format!("no network namespaces here: {why}"));
     }
     let hosts = hosts.iter().map(|&host| host.to_owned()).collect();
@@ -36,31 +37,12 @@ pub(crate) fn lan(hosts: &[&str]) -> Option<Lan> {
     Some(lan)
 }
 
-/// Passes with a reason, or fails where a missing proof must not go unnoticed.
-pub(crate) fn skip<T>(why: &str) -> Option<T> {
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "{why}");
-    crate::proc::tell(&format!("skipped: {why}"));
-    None
-}
-
-/// Takes away what an interrupted run has left.
-fn sweep() {
-    let list = run("ip", &["netns", "list"]).unwrap_or_default();
-    for name in list.lines().filter_map(|line| line.split_whitespace().next()) {
-        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-        let owner = rest.split('-').nth(1).unwrap_or_default();
-        if !std::path::Path::new("/proc").join(owner).exists() {
-            let _ = run("ip", &["netns", "del", name]);
-        }
-    }
-}
-
 impl Lan {
     fn build(&self) {
         self.ip("switch", "link add br0 type bridge mcast_snooping 0");
         self.ip("switch", "link set br0 up");
         for (at, host) in self.hosts.iter().enumerate() {
-            run("ip", &["netns", "add", &self.netns(host)]).expect("the first one worked");
+            netns::ip(&["netns", "add", &self.netns(host)]).expect("the first one worked");
             // Duplicate detection would keep every new IPv6 address back for a second.
             self.shell(host, "for f in /proc/sys/net/ipv6/conf/*/accept_dad; do echo 0 > $f; done");
             self.ip(host, "link set lo up");
@@ -94,12 +76,12 @@ impl Lan {
         let netns = self.netns(host);
         let mut all = vec!["-n", netns.as_str()];
         all.extend(arguments.split(' '));
-        run("ip", &all).unwrap_or_else(|why| panic!("ip {arguments} on {host}: {why}"))
+        netns::ip(&all).unwrap_or_else(|why| panic!("ip {arguments} on {host}: {why}"))
     }
 
     fn shell(&self, host: &str, line: &str) {
         let netns = self.netns(host);
-        run("ip", &["netns", "exec", &netns, "sh", "-c", line]).expect("a shell on that host");
+        netns::ip(&["netns", "exec", &netns, "sh", "-c", line]).expect("a shell on that host");
     }
 
     /// A command on that host.
@@ -134,23 +116,11 @@ impl Lan {
 impl Drop for Lan {
     fn drop(&mut self) {
         for host in self.hosts.iter().map(String::as_str).chain(["switch"]) {
-            let _ = run("ip", &["netns", "del", &self.netns(host)]);
+            let _ = netns::ip(&["netns", "del", &self.netns(host)]);
         }
     }
 }
 
 fn address(at: usize) -> String {
     format!("10.77.0.{}", 10 + at)
-}
-
-/// What a program printed, or why it failed.
-pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!("{program}: {error}"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let mut why = String::new();
-    let _ = write!(why, "{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
-    Err(why)
 }

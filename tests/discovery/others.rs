@@ -6,8 +6,10 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::json;
+use storebox_tests::netns::run;
+use storebox_tests::skip;
 
-use crate::lan::{Lan, lan, run, skip};
+use crate::lan::{Lan, lan};
 use crate::proc::{Proc, tell};
 
 const SOON: Duration = Duration::from_secs(30);

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use storebox::demo::process::Process;
 use storebox::demo::state::State;
 use storebox_tests::wait;
 
-use crate::cuts::{ensure_imports, keys};
+use crate::cuts::{STATE_MAX, ensure_imports, keys};
 use crate::programs::Programs;
 use crate::sales::now;
 use crate::shop::PATIENCE;
@@ -50,14 +51,27 @@ struct Damage<'a> {
     node: Node,
 }
 
-/// What became of a box with a damaged byte.
+/// What became of a box with a damaged byte; whatever is not as if nothing had been, the box says of which file.
 enum Outcome {
     /// As if nothing had been.
     Whole,
-    /// Something is gone, and it says so; so many transactions.
-    Named(usize),
-    /// It does not start, and says which file is damaged.
-    Refuses(String),
+    /// So many transactions are gone.
+    Gone(usize),
+    /// It starts, and is not by itself what it was.
+    Ailing,
+    /// It does not start.
+    Refuses,
+}
+
+impl Outcome {
+    fn told(&self) -> String {
+        match self {
+            Self::Whole => "nothing lost".to_owned(),
+            Self::Gone(gone) => format!("{gone} unreadable, and the file is named"),
+            Self::Ailing => "starts, names the file, and needs a person to be whole".to_owned(),
+            Self::Refuses => "refuses to start and names the file".to_owned(),
+        }
+    }
 }
 
 impl Damage<'_> {
@@ -71,32 +85,14 @@ impl Damage<'_> {
                 let path = &paths[dice.random_range(0..paths.len())];
                 let begun = now();
                 row.times += 1;
-                match self.one(path, dice).await {
-                    Ok(Outcome::Whole) => {
-                        told.entry("nothing lost".to_owned()).or_default().insert(kind)
+                let judged = self.one(kind, path, dice);
+                match wait::within("the box is judged", STATE_MAX, judged).await {
+                    Ok(outcome) => {
+                        told.entry(outcome.told()).or_default().insert(kind);
+                        longest = longest.max(begun.elapsed());
                     }
-                    Ok(Outcome::Named(gone)) => {
-                        told.entry(format!("{gone} unreadable and named")).or_default().insert(kind)
-                    }
-                    Ok(Outcome::Refuses(_)) if FOR_PERSONS.contains(kind) => told
-                        .entry("refuses to start and names the file".to_owned())
-                        .or_default()
-                        .insert(kind),
-                    Ok(Outcome::Refuses(why)) => {
-                        row.wrong.push(format!("{kind}: does not start: {why}"));
-                        continue;
-                    }
-                    Err(_) if FOR_PERSONS.contains(kind) => {
-                        let what = "starts, and needs a person to be whole";
-                        told.entry(what.to_owned()).or_default().insert(kind);
-                        continue;
-                    }
-                    Err(error) => {
-                        row.wrong.push(format!("{kind}: {error:#}"));
-                        continue;
-                    }
-                };
-                longest = longest.max(begun.elapsed());
+                    Err(error) => row.wrong.push(format!("{kind}: {}: {error:#}", path.display())),
+                }
             }
         }
         row.back = Some(longest);
@@ -127,7 +123,8 @@ impl Damage<'_> {
         Ok(found)
     }
 
-    async fn one(&self, path: &Path, dice: &mut ChaCha8Rng) -> anyhow::Result<Outcome> {
+    /// Damages a byte of the file, starts the box and sees what came of it.
+    async fn one(&self, kind: &str, path: &Path, dice: &mut ChaCha8Rng) -> anyhow::Result<Outcome> {
         let mut process = self.specimen.again(self.programs, self.node)?;
         self.specimen.lay_out(self.node)?;
         let file = process.data().join(path);
@@ -138,36 +135,44 @@ impl Damage<'_> {
         fs::write(&file, bytes)?;
         let log = process.data().with_file_name("log");
         let _ = fs::remove_file(&log);
-        if let Err(error) = process.start().await {
-            return Ok(Outcome::Refuses(
-                error.to_string().lines().last().unwrap_or_default().to_owned(),
-            ));
+        let started = process.start().await;
+        let judged = match &started {
+            Ok(_) => self.judge(&process).await,
+            Err(_) => Ok(Outcome::Refuses),
+        };
+        let for_persons = FOR_PERSONS.contains(&kind);
+        let outcome = match judged {
+            Err(_) if for_persons => Outcome::Ailing,
+            judged => judged?,
+        };
+        if let (Outcome::Refuses, false, Err(error)) = (&outcome, for_persons, started) {
+            return Err(error).context("does not start");
         }
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        let is_named = matches!(outcome, Outcome::Whole) || said.contains(&*path.to_string_lossy());
+        ensure!(is_named, "{}, but nobody names the file: {}", outcome.told(), last_line(&said));
+        Ok(outcome)
+    }
+
+    async fn judge(&self, process: &Process) -> anyhow::Result<Outcome> {
         let wanted = match self.node {
             Node::Main => &self.specimen.settled,
             Node::Store => &self.specimen.held,
-            Node::Neighbour => return Ok(Outcome::Whole),
+            Node::Neighbour => &self.specimen.mirrored,
         };
-        let (held, doubled) = keys(self.node, &process).await?;
-        anyhow::ensure!(doubled == 0, "{doubled} are there twice");
+        let (held, doubled) = keys(self.node, process, self.specimen).await?;
+        ensure!(doubled == 0, "{doubled} are there twice");
+        match self.node {
+            Node::Main => ensure_imports(process, self.specimen)?,
+            Node::Store => self.follow(process).await?,
+            Node::Neighbour => {}
+        }
         let gone = wanted.iter().filter(|told| !held.contains(&told.key)).count();
-        if self.node == Node::Store {
-            self.follow(&process).await?;
-        } else {
-            ensure_imports(&process, self.specimen)?;
-        }
-        if gone == 0 {
-            return Ok(Outcome::Whole);
-        }
-        let said = fs::read_to_string(&log).unwrap_or_default();
-        let names_it =
-            ["damaged", "incident", "not readable"].iter().any(|word| said.contains(word));
-        anyhow::ensure!(names_it, "{gone} transactions are gone and nobody says so");
-        Ok(Outcome::Named(gone))
+        Ok(if gone == 0 { Outcome::Whole } else { Outcome::Gone(gone) })
     }
 
     /// With head office back, masterdata is whole again and what is left of the sales is settled.
-    async fn follow(&self, store: &storebox::demo::process::Process) -> anyhow::Result<()> {
+    async fn follow(&self, store: &Process) -> anyhow::Result<()> {
         let mut main = self.specimen.again(self.programs, Node::Main)?;
         self.specimen.lay_out(Node::Main)?;
         main.start().await?;
@@ -177,6 +182,10 @@ impl Damage<'_> {
         })
         .await
     }
+}
+
+fn last_line(text: &str) -> &str {
+    text.lines().last().unwrap_or_default()
 }
 
 fn collect(folder: &Path, found: &mut impl FnMut(&Path)) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use crate::faults::{FAULTS, Fault, finish, inflict, told_ended};
 use crate::network::{CUT, FAIR, Line};
 use crate::programs::MEMORY_MAX;
 use crate::sales::now;
-use crate::shop::{NODES, Node, Shop};
+use crate::shop::{NODES, Node, PATIENCE, Shop};
 use crate::table::Row;
 
 pub(crate) const WHAT: &str = "a day of 24 hours, everything at once";
@@ -53,8 +53,11 @@ pub(crate) async fn round(shop: &mut Shop, measure: Measure) -> anyhow::Result<R
     shop.network.set(Line::Wan, FAIR, FAIR)?;
     shop.network.set(Line::Lan, FAIR, FAIR)?;
     shop.clock.set(wall() + DAY, 1)?;
-    shop.tills.close().await;
+    let standing = shop.tills.close(PATIENCE).await;
     let mut row = finish(shop, WHAT, times, before, told_ended(ended)).await?;
+    if standing > 0 {
+        row.wrong.push(format!("{standing} tills could not get rid of their sale"));
+    }
     weigh_up(shop, &mut row).await?;
     Ok(row)
 }

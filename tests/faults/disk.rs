@@ -19,11 +19,7 @@ impl SmallDisk {
 
     pub(crate) fn mount_sized(at: &Path, size: &str) -> anyhow::Result<Self> {
         fs::create_dir_all(at)?;
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", size, "tmpfs"]).arg(at).output();
-        let mounted = mounted.context("start mount")?;
-        let said = String::from_utf8_lossy(&mounted.stderr);
-        ensure!(mounted.status.success(), "mount a small disk; this needs root: {said}");
+        mount(&["-t", "tmpfs", "-o", size, "tmpfs", &at.to_string_lossy()])?;
         Ok(Self(at.to_owned()))
     }
 
@@ -51,6 +47,14 @@ impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
+}
+
+/// Calls `mount`.
+pub(crate) fn mount(words: &[&str]) -> anyhow::Result<()> {
+    let mounted = Command::new("mount").args(words).output().context("start mount")?;
+    let said = String::from_utf8_lossy(&mounted.stderr);
+    ensure!(mounted.status.success(), "mount {words:?}; this needs root: {said}");
+    Ok(())
 }
 
 /// Bytes and files below a folder.

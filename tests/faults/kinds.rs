@@ -2,7 +2,7 @@
 //! written, are errors of the campaign.
 
 /// Where a kind of file lies, and what it is; the first that fits counts.
-const KINDS: [(&str, &str); 35] = [
+const KINDS: [(&str, &str); 36] = [
     ("/outbox/journal/", "outbox journal"),
     ("/outbox/settled/", "settled keys"),
     ("/outbox/documents/", "documents"),
@@ -30,6 +30,7 @@ const KINDS: [(&str, &str); 35] = [
     ("/drills.", "reports of drills"),
     ("/boxes.", "heartbeats"),
     ("/access.", "clients"),
+    ("/next-door/", "boxes next door"),
     ("/terminals.", "what terminals loaded"),
     ("/logins.", "audit of logins"),
     ("/node.", "key of the box"),

@@ -44,6 +44,8 @@ pub(crate) const LIES: [Lie; 6] =
 #[derive(Default)]
 struct Mind {
     lie: AtomicU8,
+    asked: AtomicUsize,
+    /// Lies of this kind.
     told: AtomicUsize,
     /// First answers by request, and the last of all.
     once: Mutex<HashMap<String, Vec<u8>>>,
@@ -70,11 +72,16 @@ impl Liar {
         &self.address
     }
 
-    /// From now on it lies like this; says how many lies it has told before.
-    pub(crate) fn tell(&self, lie: Lie) -> usize {
+    /// From now on it lies like this, and counts from nothing.
+    pub(crate) fn tell(&self, lie: Lie) {
         let number = LIES.iter().position(|one| *one == lie).map_or(0, |at| at + 1);
         self.mind.lie.store(u8::try_from(number).unwrap_or(0), Ordering::Relaxed);
-        self.mind.told.swap(0, Ordering::Relaxed)
+        self.mind.told.store(0, Ordering::Relaxed);
+    }
+
+    /// How many answers were not what the server had said.
+    pub(crate) fn told(&self) -> usize {
+        self.mind.told.load(Ordering::Relaxed)
     }
 }
 
@@ -105,18 +112,22 @@ async fn answer(mut stream: TcpStream, server: &str, mind: &Mind) -> io::Result<
             return Ok(());
         }
     }
-    let question = String::from_utf8_lossy(&request).lines().next().unwrap_or_default().to_owned();
+    // Without what the asker has already: who says what is old says it whatever that is.
+    let asked = String::from_utf8_lossy(&request);
+    let question = asked.split([' ', '?', '\r']).take(2).collect::<Vec<_>>().join(" ");
     let text = String::from_utf8_lossy(&request).replacen("\r\n", "\r\nConnection: close\r\n", 1);
     let mut behind = TcpStream::connect(server).await?;
     behind.write_all(text.as_bytes()).await?;
     let mut truth = Vec::new();
     behind.take(ANSWER_BYTES_MAX).read_to_end(&mut truth).await?;
-    let number = mind.told.fetch_add(1, Ordering::Relaxed);
-    let said = twist(lie, truth, &question, number, mind);
+    let number = mind.asked.fetch_add(1, Ordering::Relaxed);
+    let said = twist(lie, truth.clone(), &question, number, mind);
     if lie == Lie::Silent {
         wait::moment(SILENCE).await;
     }
-    stream.write_all(&said).await
+    stream.write_all(&said).await?;
+    mind.told.fetch_add(usize::from(said != truth), Ordering::Relaxed);
+    Ok(())
 }
 
 fn twist(lie: Lie, mut truth: Vec<u8>, question: &str, number: usize, mind: &Mind) -> Vec<u8> {

@@ -14,6 +14,7 @@ mod day;
 mod disk;
 mod faults;
 mod kinds;
+mod leavings;
 mod liar;
 mod network;
 mod programs;
@@ -26,6 +27,7 @@ mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::Parser;
@@ -50,7 +52,15 @@ struct Args {
     /// Only rounds whose name contains this
     #[arg(long, value_name = "WORD", default_value = "")]
     only: String,
+    /// Writes the table to this page as well
+    #[arg(long, value_name = "FILE")]
+    page: Option<PathBuf>,
 }
+
+/// One fault, its way back and what is compared after it, without the time it lasts.
+const ROUND_MAX: Duration = Duration::from_secs(600);
+/// The short form takes two minutes on two busy cores.
+const SHORT_MAX: Duration = Duration::from_secs(900);
 
 /// How much of everything there is.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +79,21 @@ struct Measure {
 }
 
 impl Measure {
+    /// Everything together hangs if it takes longer.
+    fn all_max(self) -> Duration {
+        if self.is_short { SHORT_MAX } else { self.day * 12 + SHORT_MAX }
+    }
+
+    /// Nor does one fault alone take longer, with the way back and the comparing,
+    fn round_max(self) -> Duration {
+        self.round * 3 + ROUND_MAX
+    }
+
+    /// nor the day.
+    fn day_max(self) -> Duration {
+        self.day * 3 + ROUND_MAX
+    }
+
     fn of(args: &Args) -> Self {
         let all = Duration::from_secs(u64::from(args.minutes.max(2)) * 60);
         match args.short {
@@ -107,10 +132,25 @@ fn main() -> ExitCode {
     }
 }
 
+/// Ends this process, and with it all that it has started, if what is given has not been dropped in time: whatever
+/// hangs, the campaign does not.
+fn watch(patience: Duration) -> mpsc::Sender<()> {
+    let (alive, ended) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        if ended.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("storebox-campaign: no end within {patience:?}");
+            std::process::exit(2);
+        }
+    });
+    alive
+}
+
 fn run(args: &Args) -> anyhow::Result<bool> {
+    leavings::sweep();
     // Before there is a second thread, which would stay in the old network.
     network::enter()?;
     let measure = Measure::of(args);
+    let _watch = watch(measure.all_max());
     say(&format!("seed {}, {measure:?}", args.seed));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -119,6 +159,10 @@ fn run(args: &Args) -> anyhow::Result<bool> {
         cuts::rounds(&programs, measure, &mut table).await?;
         faults::rounds(&programs, measure, &mut table).await?;
         table.print();
+        if let Some(page) = &args.page {
+            let Args { minutes, seed, .. } = args;
+            table.write(page, &format!("What `tests/campaign {minutes} {seed}` printed."))?;
+        }
         Ok(table.holds())
     })
 }

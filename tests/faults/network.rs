@@ -6,27 +6,35 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
+use storebox_tests::netns;
+
+use crate::{disk, leavings};
 
 pub(crate) const HEAD_OFFICE: &str = "10.66.0.1";
 pub(crate) const FIRST: &str = "10.67.0.1";
 pub(crate) const SECOND: &str = "10.67.0.2";
 const SHOP: &str = "10.66.0.2";
 
-/// Leaves the computer's network; the new one ends with the last process in it.
+/// Where `ip` keeps the names of networks.
+const NAMES: &str = "/run/netns";
+
+/// Leaves the computer's network and sees mounts of its own from now on: networks, their names and small disks end with
+/// the last process in them, however that ends.
 pub(crate) fn enter() -> anyhow::Result<()> {
-    unshare(CloneFlags::CLONE_NEWNET).context("make a network; this needs root")?;
+    let own = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
+    unshare(own).context("make a network; this needs root")?;
+    disk::mount(&["--make-rprivate", "/"])?;
+    fs::create_dir_all(NAMES)?;
+    disk::mount(&["-t", "tmpfs", "tmpfs", NAMES])?;
     ip(&["link", "set", "lo", "up"])?;
     fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("let the second box through")
 }
 
 fn ip(words: &[&str]) -> anyhow::Result<()> {
-    let output = Command::new("ip").args(words).output().context("start ip")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "ip {words:?}: {said}");
-    Ok(())
+    netns::ip(words).map(drop).map_err(|why| anyhow!("ip {words:?}: {why}"))
 }
 
 /// What happens to packets in one direction of a line.
@@ -73,8 +81,7 @@ pub(crate) struct Network {
 
 impl Network {
     pub(crate) fn build(seed: u64) -> anyhow::Result<Self> {
-        let names =
-            ["office", "second"].map(|name| format!("sbfault-{}-{name}", std::process::id()));
+        let names = ["office", "second"].map(leavings::name);
         for name in &names {
             ip(&["netns", "add", name])?;
             ip(&["-n", name, "link", "set", "lo", "up"])?;

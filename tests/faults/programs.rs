@@ -8,10 +8,14 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use tempfile::TempDir;
 
+use crate::leavings;
+
 /// The box of the smallest size: bytes of memory that it may use.
 pub(crate) const MEMORY_MAX: u64 = 512 << 20;
+/// A command of the program that takes longer, in seconds, hangs.
+const COMMAND_S_MAX: u32 = 120;
 /// Where the kernel keeps its bounds on memory, in its older and its newer form.
-const BOUNDS: [(&str, &str, &str); 2] = [
+pub(crate) const BOUNDS: [(&str, &str, &str); 2] = [
     ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.max_usage_in_bytes"),
     ("/sys/fs/cgroup", "memory.max", "memory.peak"),
 ];
@@ -21,6 +25,7 @@ pub(crate) struct Programs {
     folder: TempDir,
     storebox: PathBuf,
     shim: PathBuf,
+    plain: PathBuf,
 }
 
 /// What is between the program and the machine.
@@ -44,7 +49,7 @@ impl Programs {
             None => beside()?,
         };
         ensure!(storebox.exists(), "{} is not built", storebox.display());
-        let folder = tempfile::tempdir()?;
+        let folder = leavings::folder()?;
         let shim = folder.path().join("shim.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("faults/shim.c");
         let compiled = Command::new("cc")
@@ -54,35 +59,41 @@ impl Programs {
             .status();
         let compiled = compiled.context("start cc, the C compiler that this repository needs")?;
         ensure!(compiled.success(), "the C compiler does not work");
-        Ok(Self { folder, storebox, shim })
+        let mut programs = Self { folder, storebox, shim, plain: PathBuf::new() };
+        programs.plain = programs.script("plain", &Between::default())?;
+        Ok(programs)
     }
 
-    /// The program as it is.
+    /// The program with nothing between.
     pub(crate) fn plain(&self) -> &Path {
-        &self.storebox
+        &self.plain
     }
 
-    /// A script that starts it like this.
+    /// A script that starts it like this; it dies with this process, and a command of it has an end.
     pub(crate) fn script(&self, name: &str, between: &Between) -> anyhow::Result<PathBuf> {
-        let mut text = "#!/bin/sh\nfor last; do :; done\n".to_owned();
         let (program, shim) = (self.storebox.display(), self.shim.display());
-        let mut environment = format!("LD_PRELOAD='{shim}' MALLOC_ARENA_MAX=2");
+        let mut environment = "MALLOC_ARENA_MAX=2".to_owned();
         if between.record {
-            let record = "STOREBOX_RECORD=\"${2%/*}/record\" STOREBOX_RECORD_ROOT=\"${2%/*}/data\"";
-            environment = format!("{environment} {record}");
-            text += &format!("[ \"$last\" = run ] || exec env {environment} '{program}' \"$@\"\n");
-        } else {
-            text += &format!("[ \"$last\" = run ] || exec '{program}' \"$@\"\n");
+            environment = format!(
+                "{environment} LD_PRELOAD='{shim}' STOREBOX_RECORD=\"${{2%/*}}/record\" STOREBOX_RECORD_ROOT=\"${{2%/*}}/data\""
+            );
         }
+        let mut text = format!(
+            "#!/bin/sh\nfor last; do :; done\n\
+             [ \"$last\" = run ] || exec setpriv --pdeathsig TERM timeout -k 5 {COMMAND_S_MAX} env {environment} '{program}' \"$@\"\n"
+        );
         if let Some(clock) = between.clock {
-            environment = format!("{environment} STOREBOX_CLOCK='{}'", clock.display());
+            let clock = clock.display();
+            environment = format!("{environment} LD_PRELOAD='{shim}' STOREBOX_CLOCK='{clock}'");
         }
         if let Some(bound) = between.bound {
             text += &format!("echo $$ > '{}/cgroup.procs'\n", bound.0.display());
         }
         let network =
             between.network.map_or(String::new(), |name| format!("ip netns exec {name} "));
-        text += &format!("exec {network}env {environment} '{program}' \"$@\"\n");
+        text += &format!(
+            "exec setpriv --pdeathsig KILL {network}env {environment} '{program}' \"$@\"\n"
+        );
         let path = self.folder.path().join(name);
         fs::write(&path, text)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
@@ -98,7 +109,7 @@ impl Bound {
     /// Nothing where the kernel does not let us.
     pub(crate) fn make(name: &str, bytes: u64) -> Option<Self> {
         BOUNDS.iter().find_map(|(root, limit, peak)| {
-            let path = Path::new(root).join(format!("sbfault-{}-{name}", std::process::id()));
+            let path = Path::new(root).join(leavings::name(name));
             fs::create_dir(&path).ok()?;
             let bound = Self(path, peak);
             fs::write(bound.0.join(limit), bytes.to_string()).ok()?;

@@ -63,10 +63,14 @@ impl Tills {
         Ok(Self { sales, working })
     }
 
-    /// Lets the tills finish the sale they began.
-    pub(crate) async fn close(&mut self) {
+    /// Lets the tills finish the sale they began; says how many still stand with theirs when patience ends.
+    pub(crate) async fn close(&mut self, patience: Duration) -> usize {
         self.sales.closing.store(true, Ordering::Relaxed);
-        while self.working.join_next().await.is_some() {}
+        let ended = async { while self.working.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(patience, ended).await;
+        let standing = self.working.len();
+        self.working.abort_all();
+        standing
     }
 }
 
@@ -193,5 +197,24 @@ impl Sales {
             .extend(refused.into_iter().take(TOLD_MAX).map(|said| format!("refused: {said}")));
         verdict.wrong.truncate(TOLD_MAX);
         Ok(verdict)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn closing_does_not_wait_for_a_box_that_never_answers() -> anyhow::Result<()> {
+        let mute = TcpListener::bind("127.0.0.1:0").await?;
+        let counter = (format!("http://{}", mute.local_addr()?), "token".to_owned());
+        let mut tills = Tills::open(vec![vec![counter]], AGAIN_AFTER)?;
+        let has_begun = || async { Ok(!lock(&tills.sales.attempted).is_empty()) };
+        wait::until("a sale has begun", ON_ITS_WAY_MAX, has_begun).await?;
+        assert_eq!(tills.close(AGAIN_AFTER).await, 1, "a till stands with its sale");
+        assert_eq!(tills.sales.accepted(), 0);
+        Ok(())
     }
 }

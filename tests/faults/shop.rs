@@ -13,13 +13,13 @@ use storebox::demo::state::State;
 use storebox_tests::wait;
 use tempfile::TempDir;
 
-use crate::Measure;
 use crate::clock::Clock;
 use crate::disk::SmallDisk;
 use crate::liar::Liar;
 use crate::network::{FIRST, HEAD_OFFICE, Network, SECOND};
 use crate::programs::{Between, Bound, MEMORY_MAX, Programs};
 use crate::sales::{Counter, Tills, now};
+use crate::{Measure, leavings};
 
 /// After a fault everything is as it was within this, or never.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -61,7 +61,7 @@ pub(crate) struct Shop {
 impl Shop {
     /// All of it, with masterdata in both boxes and tills that sell.
     pub(crate) async fn open(programs: &Programs, measure: Measure) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let folder = leavings::folder()?;
         let network = Network::build(measure.seed)?;
         let clock = Clock::make(&folder.path().join("clock"))?;
         let bound = Bound::make("first", MEMORY_MAX);
@@ -132,11 +132,16 @@ impl Shop {
 
     /// Kills a process without warning, and starts it again as the service manager does.
     pub(crate) async fn kill(&mut self, node: Node) -> anyhow::Result<()> {
-        self.node_mut(node).kill();
+        self.pull_plug(node);
         self.start(node).await
     }
 
-    async fn start(&mut self, node: Node) -> anyhow::Result<()> {
+    /// Kills it, and leaves it.
+    pub(crate) fn pull_plug(&mut self, node: Node) {
+        self.node_mut(node).kill();
+    }
+
+    pub(crate) async fn start(&mut self, node: Node) -> anyhow::Result<()> {
         let mut last = None;
         for _ in 0..STARTS_MAX {
             match self.node_mut(node).start().await {
@@ -208,16 +213,21 @@ impl Shop {
         Ok(begun.elapsed())
     }
 
-    /// How many records differ between head office and the boxes.
-    pub(crate) async fn differences(&self) -> anyhow::Result<usize> {
+    /// Whether a box has what head office has now.
+    pub(crate) async fn is_level(&self, node: Node) -> anyhow::Result<bool> {
+        Ok(State::of(self.node(node)).await?.is_level_with(&State::of(&self.main).await?))
+    }
+
+    /// How many records differ between head office and these boxes.
+    pub(crate) async fn differences(&self, boxes: &[Node]) -> anyhow::Result<usize> {
         let mut differing = 0;
         for model in COMPARED {
             let path = format!("/v1/models/{model}/records?limit=1000");
             let author = self.main.control("GET", &path, None).await?;
             let wanted = author["records"].as_array().context("records")?;
             ensure!(wanted.len() == RECORDS, "{} records of {model}", wanted.len());
-            for one in &self.boxes {
-                let here = one.control("GET", &path, None).await?;
+            for one in boxes {
+                let here = self.node(*one).control("GET", &path, None).await?;
                 let here = here["records"].as_array().cloned().unwrap_or_default();
                 let same = wanted.iter().zip(&here).filter(|(a, b)| a == b).count();
                 differing += wanted.len().max(here.len()) - same;

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use storebox::demo::device::Simulated;
 use storebox::demo::process::Process;
 use storebox::demo::state::State;
+use storebox::pass::{Pass, SiteSecret};
+use storebox::uplink::{Route, mirror};
 use storebox_peripherals::printer::Profile;
 use storebox_peripherals::sim::printer::PrinterSim;
 use storebox_peripherals::sim::script::Script;
@@ -19,10 +21,13 @@ use storebox_tests::chain::{Chain, await_level};
 use storebox_tests::wait;
 
 use crate::disk::SmallDisk;
+use crate::leavings;
 use crate::programs::{Between, Programs};
 use crate::shop::PATIENCE;
 
 const SIZE: &str = "size=3g";
+/// What all boxes of the store share.
+const SECRET: &str = "what all boxes of this store share";
 const PASSWORD: &str = "a-password-of-nobody";
 /// Sales that are settled before head office is gone, and those after.
 const SETTLED: usize = 40;
@@ -53,6 +58,8 @@ impl Node {
 #[derive(Debug, Clone)]
 pub(crate) struct Told {
     pub(crate) key: String,
+    /// Its neighbour has it too.
+    pub(crate) mirrored: bool,
     pub(crate) at: [usize; 3],
 }
 
@@ -62,6 +69,8 @@ pub(crate) struct Specimen {
     /// What the store said is held while head office was gone, and what head office was said to have settled.
     pub(crate) held: Vec<Told>,
     pub(crate) settled: Vec<Told>,
+    /// What the store said its neighbour has too, of what was never settled.
+    pub(crate) mirrored: Vec<Told>,
     /// From here on the records show boxes that know each other and have masterdata.
     pub(crate) grown: [usize; 3],
     folder: tempfile::TempDir,
@@ -75,22 +84,24 @@ struct Chained {
 }
 
 impl Chained {
-    /// A box is stolen, and struck off.
-    fn strike(&self, recorded: &Path, root: &Path) -> anyhow::Result<()> {
+    /// A box is stolen, and struck off; both boxes of the store write that down.
+    async fn strike(&self, recorded: &Path, root: &Path) -> anyhow::Result<()> {
         let stolen = Process::lay_out(recorded, root, "stolen", "role = \"store\"\n")?;
         self.chain.adopt(&stolen, "stolen", "0007")?;
         let (office, list) = (self.chain.office(), self.chain.place("list"));
         self.chain.run(&["site", "revoke", "--office", &office, "--box", "stolen"])?;
         self.chain.run(&["site", "publish", "--office", &office, &list])?;
         self.main.ask(&["import", &list])?;
-        Ok(())
+        let lists = [&self.store, &self.neighbour].map(|one| one.data().join("trust/strikes.json"));
+        let are_there = || async { Ok(lists.iter().all(|list| list.exists())) };
+        wait::until("both boxes know who is struck off", PATIENCE, are_there).await
     }
 }
 
 impl Specimen {
     /// Lives a short life with everything in it.
     pub(crate) async fn live(programs: &Programs) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let folder = leavings::folder()?;
         let disk = SmallDisk::mount_sized(&folder.path().join("disk"), SIZE)?;
         let recorded =
             programs.script("recorded", &Between { record: true, ..Between::default() })?;
@@ -99,6 +110,7 @@ impl Specimen {
             settings: Default::default(),
             held: Vec::new(),
             settled: Vec::new(),
+            mirrored: Vec::new(),
             grown: [0; 3],
             folder,
         };
@@ -107,7 +119,7 @@ impl Specimen {
         let _printer = Simulated::plug_in(sim, PrinterSim::act, &printer)?;
         let mut chained = own.found(&recorded).await?;
         own.grown = own.recorded();
-        chained.strike(&recorded, &own.root())?;
+        chained.strike(&recorded, &own.root()).await?;
         let till = Till::admit(&chained.store, PORTS[1].1).await?;
         till.everything(&chained).await?;
         own.settled =
@@ -117,6 +129,8 @@ impl Specimen {
         await_level(&chained.main, &chained.store).await?;
         chained.main.stop();
         own.held = till.sell(SETTLED + 1..=SETTLED + HELD, "", || own.recorded()).await?;
+        own.mirrored = own.held.iter().filter(|told| told.mirrored).cloned().collect();
+        ensure!(!own.mirrored.is_empty(), "no till was told that two boxes have its sale");
         till.print(HELD).await?;
         chained.store.kill();
         chained.neighbour.kill();
@@ -138,7 +152,7 @@ impl Specimen {
         main.start().await?;
         let key = State::of(&main).await?.public_key;
         let secret = root.join("store.secret");
-        fs::write(&secret, "what all boxes of this store share")?;
+        fs::write(&secret, SECRET)?;
         let settings = |node: Node, other: u16, more: &str| {
             format!(
                 "role = \"store\"\n{}[main]\nurl = \"https://127.0.0.1:{}\"\npublic_key = \"{key}\"\n\
@@ -207,6 +221,16 @@ impl Specimen {
         let copied = copy.arg("-a").arg(self.kept(node)).arg(&data).status()?;
         ensure!(copied.success(), "copy the files of {}", node.name());
         Ok(())
+    }
+
+    /// The store's transactions that the neighbour has, as the store asks for them.
+    pub(crate) async fn copies(&self) -> anyhow::Result<Vec<String>> {
+        let store = Node::Store.name();
+        let pass = Pass::Site(SiteSecret::new(SECRET), store.parse()?);
+        let near = Route::near(format!("http://127.0.0.1:{}", PORTS[2].1), pass);
+        let path = format!("/sync/v1/mirror/{store}/keys");
+        let keys = mirror::call(&mirror::client()?, &near, "GET", &path, Default::default()).await;
+        keys.context("the neighbour says which copies it has")
     }
 
     /// The same box with the program as it is.
@@ -290,7 +314,8 @@ impl Till {
             });
             let (status, said) = self.post(&format!("/v1/transactions{wait}"), &sale).await?;
             ensure!(status == 200, "sale {number}: {status} {said}");
-            told.push(Told { key, at: recorded() });
+            let said: Value = serde_json::from_str(&said)?;
+            told.push(Told { key, mirrored: said["grade"] == "mirrored", at: recorded() });
         }
         Ok(told)
     }

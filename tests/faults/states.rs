@@ -54,19 +54,22 @@ struct File<'a> {
 impl<'a> Disk<'a> {
     /// The disk when so many changes had happened.
     pub(crate) fn after(record: &'a Record, count: usize) -> Self {
-        Self::of(record, count, true)
+        Self::unless(record, count, |_| false)
     }
 
-    /// The same if no sync did anything: what the proof must be able to notice.
-    pub(crate) fn without_syncs(record: &'a Record, count: usize) -> Self {
-        Self::of(record, count, false)
+    /// The same if no sync of files below this path did anything: what the proof must be able to notice.
+    pub(crate) fn without_syncs(record: &'a Record, count: usize, below: &str) -> Self {
+        let paths = record.paths();
+        Self::unless(record, count, |at| {
+            let is_sync = matches!(record.changes[at], Change::Sync { folder: false, .. });
+            is_sync && paths[at].is_some_and(|path| path.starts_with(below))
+        })
     }
 
-    fn of(record: &'a Record, count: usize, syncs: bool) -> Self {
+    fn unless(record: &'a Record, count: usize, is_left_out: impl Fn(usize) -> bool) -> Self {
         let mut disk = Self::default();
-        for change in &record.changes[..count] {
-            let is_sync = matches!(change, Change::Sync { folder: false, .. });
-            if syncs || !is_sync {
+        for (at, change) in record.changes[..count].iter().enumerate() {
+            if !is_left_out(at) {
                 disk.take(record, change);
             }
         }

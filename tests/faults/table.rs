@@ -1,6 +1,11 @@
 //! What was done, how often, and what came of it.
 
+use std::path::Path;
 use std::time::Duration;
+use std::{fs, io};
+
+const HEADING: &str = "| what was done | times | accepted | lost | doubled | back to normal after | remarks |\n\
+     |---|---|---|---|---|---|---|";
 
 /// One fault.
 #[derive(Debug, Default)]
@@ -53,13 +58,30 @@ impl Table {
         self.rows.push(row);
     }
 
+    /// A round that could not come to its end is one that did not hold, and the others go on.
+    pub(crate) fn push_or_wrong(&mut self, what: &str, row: anyhow::Result<Row>) {
+        let broken = |error| Row {
+            what: what.to_owned(),
+            times: 1,
+            wrong: vec![format!("{error:#}")],
+            ..Row::default()
+        };
+        self.push(row.unwrap_or_else(broken));
+    }
+
     pub(crate) fn print(&self) {
-        say(
-            "\n| what was done | times | accepted | lost | doubled | back to normal after | remarks |",
-        );
-        say("|---|---|---|---|---|---|---|");
-        self.rows.iter().for_each(|row| say(&row.text()));
-        say(if self.holds() { "everything held" } else { "NOT everything held" });
+        say(&format!("\n{}", self.text()));
+    }
+
+    /// Replaces a page by this table.
+    pub(crate) fn write(&self, page: &Path, how: &str) -> io::Result<()> {
+        fs::write(page, format!("# The campaign of faults\n\n{how}\n\n{}\n", self.text()))
+    }
+
+    fn text(&self) -> String {
+        let rows: String = self.rows.iter().map(|row| row.text() + "\n").collect();
+        let verdict = if self.holds() { "everything held" } else { "NOT everything held" };
+        format!("{HEADING}\n{rows}\n{verdict}")
     }
 
     pub(crate) fn holds(&self) -> bool {

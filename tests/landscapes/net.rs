@@ -1,10 +1,10 @@
 //! A shop's LAN and the line to head office, out of network namespaces.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use storebox_tests::skip;
+use storebox_tests::{netns, skip};
 
 /// One network at a time, so that measured times are those of one.
 static TURN: Mutex<()> = Mutex::new(());
@@ -30,10 +30,10 @@ pub(crate) struct Net {
 /// The network, or nothing where there cannot be one.
 pub(crate) fn build() -> Option<Net> {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    sweep();
+    netns::sweep(PREFIX);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let net = Net { name: format!("{PREFIX}-{}-{number}", std::process::id()), _turn: turn };
-    if let Err(why) = run(&["netns", "add", &net.netns("switch")]) {
+    if let Err(why) = netns::ip(&["netns", "add", &net.netns("switch")]) {
         return skip(&format!("no network namespaces here: {why}"));
     }
     for switch in ["wan", "lan"] {
@@ -41,7 +41,7 @@ pub(crate) fn build() -> Option<Net> {
         net.ip("switch", &format!("link set {switch} up"));
     }
     for host in ["hq", "box1", "box2", "till"] {
-        run(&["netns", "add", &net.netns(host)]).expect("the first one worked");
+        netns::ip(&["netns", "add", &net.netns(host)]).expect("the first one worked");
         net.ip(host, "link set lo up");
     }
     for (host, interface, switch, address) in CABLES {
@@ -59,18 +59,6 @@ fn plug(host: &str, interface: &str) -> String {
     format!("{}-{host}", &interface[..1])
 }
 
-/// Takes away what an interrupted run has left.
-fn sweep() {
-    let list = run(&["netns", "list"]).unwrap_or_default();
-    for name in list.lines().filter_map(|line| line.split_whitespace().next()) {
-        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
-        let owner = rest.split('-').nth(1).unwrap_or_default();
-        if !std::path::Path::new("/proc").join(owner).exists() {
-            let _ = run(&["netns", "del", name]);
-        }
-    }
-}
-
 impl Net {
     fn netns(&self, host: &str) -> String {
         format!("{}-{host}", self.name)
@@ -80,7 +68,7 @@ impl Net {
         let netns = self.netns(host);
         let mut all = vec!["-n", netns.as_str()];
         all.extend(arguments.split(' '));
-        run(&all).unwrap_or_else(|why| panic!("ip {arguments} on {host}: {why}"));
+        netns::ip(&all).unwrap_or_else(|why| panic!("ip {arguments} on {host}: {why}"));
     }
 
     /// A program on that host.
@@ -100,16 +88,7 @@ impl Net {
 impl Drop for Net {
     fn drop(&mut self) {
         for host in ["hq", "box1", "box2", "till", "switch"] {
-            let _ = run(&["netns", "del", &self.netns(host)]);
+            let _ = netns::ip(&["netns", "del", &self.netns(host)]);
         }
     }
-}
-
-fn run(arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new("ip").args(arguments).stdin(Stdio::null()).output();
-    let output = output.map_err(|error| error.to_string())?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))
 }

@@ -2,13 +2,19 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 use storebox::demo::process::Process;
 use storebox::demo::state::State;
+use storebox_proto::limits::PAGE_RECORDS_MAX;
 use storebox_tests::wait;
+use tokio::task::block_in_place;
 
 use crate::site::{PATIENCE, Site, executable, sale};
 
@@ -39,7 +45,8 @@ async fn settings(process: &Process) -> Value {
 
 async fn await_state(process: &Process, revision: u64, state: &str) -> anyhow::Result<Value> {
     let what = format!("revision {revision} is {state}");
-    wait::until(&what, PATIENCE, || async {
+    // What is withdrawn gives way to a trial of the box's own values, which takes a minute.
+    wait::until(&what, PATIENCE * 2, || async {
         let seen = settings(process).await;
         Ok(seen["revision"] == revision && seen["state"] == state)
     })
@@ -137,7 +144,75 @@ async fn what_no_box_can_run_with_is_refused_by_name_and_nothing_is_published() 
     let error = site.stage.main.ask(&["settings", "set", "a", "log.level=warn", "--ring", "pilto"]);
     ensure!(error.unwrap_err().to_string().contains("no ring of that name"));
     ensure!(site.stage.main.ask(&["settings", "list"])?.contains("Nothing is set"));
+
+    // More records than one page of an answer holds, none of which any box is to have; the last one is the newest.
+    let lines: Vec<_> = (0..=PAGE_RECORDS_MAX)
+        .map(|n| {
+            let record = json!({"id": format!("set-{n:05}"), "number": n + 1, "ring": "nobody",
+                "values": {"log.level": "warn"}});
+            json!({"model": "BoxSettings", "record": record}).to_string()
+        })
+        .collect();
+    site.change(&lines.join("\n"))?;
+    let newest = PAGE_RECORDS_MAX + 1;
+    wait::until("all of them are there", PATIENCE, || async {
+        Ok(site.stage.main.ask(&["settings", "list"])?.contains(&format!("{newest}  set-")))
+    })
+    .await?;
+    let said = site.stage.main.ask(&["settings", "set", "a", "log.level=warn"])?;
+    ensure!(said.contains(&format!("revision {} (a)", newest + 1)), "{said}");
     Ok(())
+}
+
+/// What systemd is told until it hears this; a socket as it has one.
+fn told_until(socket: &UnixDatagram, last: &str) -> anyhow::Result<Vec<String>> {
+    let mut told = Vec::new();
+    loop {
+        let mut buffer = [0; 4096];
+        let length = socket.recv(&mut buffer).with_context(|| format!("{last} after {told:?}"))?;
+        told.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+        if told.last().is_some_and(|one| one.starts_with(last)) {
+            return Ok(told);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn systemd_sees_a_box_that_begins_again_reload_and_not_stop() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut site = Site::open(folder.path(), "").await?;
+    site.stage.store.stop();
+    let path = folder.path().join("notify");
+    let socket = UnixDatagram::bind(&path)?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let mut child = Command::new(executable())
+        .arg("--config")
+        .arg(site.stage.store.data().with_file_name("storebox.toml"))
+        .arg("run")
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "60000000")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let told = block_in_place(|| -> anyhow::Result<_> {
+        let mut told = told_until(&socket, "READY=1")?;
+        let set = ["settings", "set", "a", "terminal.batch_size=250", "--prove-s", "5"];
+        site.stage.main.ask(&set)?;
+        told.extend(told_until(&socket, "READY=1")?);
+        Ok(told)
+    });
+    let pid = Pid::from_raw(i32::try_from(child.id())?);
+    kill(pid, Signal::SIGTERM)?;
+    let end = block_in_place(|| told_until(&socket, "STOPPING=1"));
+    let ended = child.wait()?;
+    let told = told?;
+    ensure!(!told.iter().any(|one| one.contains("STOPPING")), "{told:?}");
+    let reloading = told.iter().rposition(|one| one.starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    let alive = told.iter().rposition(|one| one == "WATCHDOG=1");
+    ensure!(reloading.is_some() && alive > reloading, "{told:?}");
+    ensure!(ended.success(), "{ended}");
+    end.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]

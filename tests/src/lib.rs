@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod company;
+pub mod netns;
 pub mod postgres;
 pub mod shop;
 pub mod wait;

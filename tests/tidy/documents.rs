@@ -1,6 +1,7 @@
 //! Documents that are true and easy to compare between versions.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::source;
 
@@ -77,6 +78,39 @@ fn the_readme_names_the_command_that_ci_runs() {
     let command = "tests/run";
     assert!(read("README.md").contains(&format!("    {command}\n")));
     assert!(read(".ci/run").lines().any(|line| line.ends_with(command)));
+}
+
+#[test]
+fn the_readme_of_the_tests_names_every_suite_folder_and_command() {
+    let tests = source::root().join("tests");
+    let read = |name: &str| std::fs::read_to_string(tests.join(name)).unwrap();
+    let rows: Vec<String> = read("README.md").lines().filter_map(row_of).collect();
+    let mut wanted = Vec::new();
+    for entry in std::fs::read_dir(&tests).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let about = entry.metadata().unwrap();
+        if about.is_dir() {
+            wanted.push(name);
+        } else if about.permissions().mode() & 0o111 != 0 {
+            wanted.push(format!("tests/{name}"));
+        }
+    }
+    assert!(wanted.len() > 25, "the suites were found");
+    let missing = wanted.iter().filter(|name| !rows.contains(name)).cloned().collect();
+    source::expect_none("tests/README.md has a row for each", missing);
+    let gone = rows.iter().filter(|name| name.as_str() != "image/trial" && !wanted.contains(name));
+    source::expect_none("a row of tests/README.md is of something", gone.cloned().collect());
+    let readme = read("README.md");
+    let manifest = read("Cargo.toml");
+    let suites = manifest.split("[[test]]\n").skip(1).filter_map(|part| part.split('"').nth(1));
+    let unnamed = suites.filter(|suite| !readme.contains(&format!("--test {suite}`")));
+    source::expect_none("a suite has its command", unnamed.map(str::to_owned).collect());
+}
+
+/// What the row of a table is about.
+fn row_of(line: &str) -> Option<String> {
+    line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name.to_owned())
 }
 
 /// A small letter, a full stop, a space and a capital letter; abbreviations do not look like that.

@@ -60,6 +60,7 @@ const SERVER: &[(&str, u8, Siblings)] = &[
 /// The modules of the protocol crate likewise.
 const PROTO: &[(&str, u8, Siblings)] = &[
     ("limits", 0, Siblings::Together),
+    ("order", 1, Siblings::Apart),
     ("ids", 0, Siblings::Together),
     ("time", 0, Siblings::Together),
     ("problem", 0, Siblings::Together),

@@ -17,31 +17,18 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::chronicle::Waits;
-use crate::limits::{DRILL_NAME_CHARS_MAX, DRILL_SECONDS_MAX};
+use crate::order::{Order, Unfit, person};
 use crate::time::Timestamp;
 
 /// What is still on its way after so long is no longer waited for.
 pub const DRAIN_MAX: Duration = Duration::from_secs(15 * 60);
 
-/// What is wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Order {
-    /// How long the line is to be cut.
-    pub seconds: u32,
-    /// Who wants it.
-    pub by: String,
-}
-
 /// Why no drill begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// Out of bounds.
-    #[error("field seconds: must be 1 to {DRILL_SECONDS_MAX}")]
-    Seconds,
-    /// Nobody says who wants it.
-    #[error("field by: say who cuts the line, in 1 to {DRILL_NAME_CHARS_MAX} characters")]
-    By,
+    /// It has no end, or nobody says who wants it.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
     /// One is under way.
     #[error("a drill cuts the line already")]
     Running,
@@ -155,20 +142,14 @@ impl Drill {
         at: Timestamp,
         now: Instant,
     ) -> Result<(), Refused> {
-        if !(1..=DRILL_SECONDS_MAX).contains(&order.seconds) {
-            return Err(Refused::Seconds);
-        }
-        let by = order.by.trim();
-        if by.is_empty() || by.chars().count() > DRILL_NAME_CHARS_MAX {
-            return Err(Refused::By);
-        }
+        let by = order.check()?;
         if self.is_cut() {
             return Err(Refused::Running);
         }
         self.finish();
         let ms = at.unix_ms().saturating_add(i64::from(order.seconds) * 1000);
         let report = Report {
-            by: by.to_owned(),
+            by,
             began: at,
             until: Timestamp::from_unix_ms(ms),
             ended: None,
@@ -204,7 +185,7 @@ impl Drill {
             return false;
         };
         (report.ended, report.end) = (Some(at), Some(end));
-        report.ended_by = by.map(|by| by.chars().take(DRILL_NAME_CHARS_MAX).collect());
+        report.ended_by = by.map(|by| person(&by));
         self.events.push_back(Event::Whole(report.clone()));
         let goal = before.accepted + report.accepted;
         self.state = State::Draining { report, since: now, goal };

@@ -10,6 +10,7 @@ pub mod chronicle;
 pub mod heartbeat;
 pub mod ids;
 pub mod limits;
+pub mod order;
 pub mod problem;
 pub mod skew;
 pub mod time;

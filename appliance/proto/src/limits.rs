@@ -55,10 +55,10 @@ pub const CHANGES_ALWAYS_TAKEN: u64 = 10_000;
 /// Records on one page of an answer.
 pub const PAGE_RECORDS_MAX: usize = 1000;
 
-/// The longest that a drill may cut the line to head office.
-pub const DRILL_SECONDS_MAX: u32 = 4 * 3600;
-/// The longest name of who does so.
-pub const DRILL_NAME_CHARS_MAX: usize = 60;
+/// The longest that a person's order holds: a drill, a visit.
+pub const ORDER_SECONDS_MAX: u32 = 4 * 3600;
+/// The longest name of a person.
+pub const PERSON_CHARS_MAX: usize = 60;
 
 /// The body of one transaction.
 pub const ENVELOPE_BYTES_MAX: usize = 256 * 1024;
@@ -170,11 +170,9 @@ pub const RING_MEMBERS_MAX: usize = 1500;
 /// Values that one record of settings carries.
 pub const SETTINGS_VALUES_MAX: usize = 64;
 
-/// The longest visit of head office, in seconds.
-pub const VISIT_SECONDS_MAX: u32 = 240 * 60;
-/// The name of a person in its audit.
-pub const VISIT_NAME_CHARS_MAX: usize = 60;
-/// The longest thing that is shown.
+/// Questions of head office that one box has not answered; more are not taken, at both ends.
+pub const VISIT_QUESTIONS_MAX: usize = 8;
+/// The longest thing that a visit is shown.
 pub const VISIT_BODY_BYTES_MAX: usize = 512 * 1024;
 /// The bundle of a release.
 pub const RELEASE_BYTES_MAX: u64 = 2_000_000_000;

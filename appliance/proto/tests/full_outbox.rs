@@ -2,6 +2,8 @@
 //!
 //! In a program of its own, so that nothing else takes memory while this looks.
 
+use std::io::Write as _;
+
 use storebox_proto::ids::{Hash32, TxKey};
 use storebox_proto::limits::HELD_MAX;
 use storebox_proto::sync::outbox::{Admission, Limits, Meta, Outbox, SinkDef};
@@ -26,7 +28,7 @@ fn a_full_outbox_fits_into_a_small_box() {
     let entry = (resident() - before) / HELD_MAX;
     let more = outbox.admit(&sale(full), Timestamp::from_unix_ms(0));
     assert!(matches!(more, Admission::Full { .. }), "it is full: {more:?}");
-    println!("{entry} bytes for each that waits");
+    let _ = writeln!(std::io::stderr(), "{entry} bytes for each that waits");
     assert!(entry <= ENTRY_BYTES_MAX, "{entry} bytes for each that waits");
 }
 

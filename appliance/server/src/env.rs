@@ -3,7 +3,7 @@
 //! Nothing else in the box reads a clock or a random device, so what decides can be tested with any time.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use storebox_proto::time::{ClockConfidence, Timestamp};
 
@@ -17,6 +17,12 @@ static FLOOR_MS: AtomicI64 = AtomicI64::new(BUILD_FLOOR_MS);
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
 pub fn instant() -> Instant {
     Instant::now()
+}
+
+/// Microseconds of the kernel's monotonic clock, for another process of this machine.
+pub fn monotonic_us() -> u128 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    now.map_or(0, |now| Duration::from(now).as_micros())
 }
 
 /// The wall clock, for people and company systems.

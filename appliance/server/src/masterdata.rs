@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 use storebox_proto::feed::{Position, Registry, Scope};
 use storebox_proto::ids::{FeedId, Hash32, ModelName, RecordId};
+use storebox_proto::rings::Rings;
 use tokio_util::sync::CancellationToken;
 
 use crate::db::{Generation, ReadError};
@@ -23,6 +24,7 @@ use crate::replica::refresher::Handle;
 
 pub use assortment::Assortment;
 pub use definitions::Definitions;
+pub use rollout::Rollout;
 
 /// Generations that are kept for listings, besides the current ones.
 const KEPT_MAX: usize = 4;
@@ -61,6 +63,7 @@ struct Inner {
     refresher: Option<Handle>,
     kept: Mutex<Vec<Kept>>,
     definitions: Mutex<Option<Arc<Definitions>>>,
+    rings: Mutex<Option<(Position, Arc<Rings>)>>,
 }
 
 #[derive(Debug)]
@@ -91,8 +94,8 @@ impl Masterdata {
     }
 
     fn of(readers: Readers, refresher: Option<Handle>) -> Self {
-        let (kept, definitions) = (Mutex::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { readers, refresher, kept, definitions }) }
+        let (kept, definitions, rings) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { readers, refresher, kept, definitions, rings }) }
     }
 
     /// A read met damage: its segment is fetched again, however many readers say so.

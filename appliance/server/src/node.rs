@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use ed25519_dalek::SigningKey;
 use futures_util::FutureExt;
+use storebox_proto::settings::Book;
 use utoipa_axum::router::OpenApiRouter;
 use zeroize::Zeroizing;
 
@@ -105,13 +106,24 @@ pub enum Ending {
 }
 
 /// Runs a box until it is told to stop, has to begin again or cannot go on.
-pub async fn run(config: Config, origin: Origin) -> Result<Ending, NodeError> {
+///
+/// `book` holds the settings that the configuration was read with.
+pub async fn run(config: Config, book: Book, origin: Origin) -> Result<Ending, NodeError> {
     let mut wishes = Wishes::listen().map_err(NodeError::Signals)?;
     let premises = Premises::enter(&config.data_dir)?;
     let supervisor = Supervisor::new();
-    let settings = care::settings_of(&config, &origin, &supervisor);
-    let outcome =
-        serve(&config, &origin, settings.as_ref(), &premises, &supervisor, &mut wishes).await;
+    let settings = care::settings_of(&config, book, &origin, &supervisor);
+    let notifier = Notifier::from_environment();
+    let task = (&supervisor, &notifier);
+    let outcome = serve(&config, &origin, settings.as_ref(), &premises, task, &mut wishes).await;
+    // Whoever was told to stop does not begin again, whatever is found out while it stops.
+    let begins_again = settings.is_some_and(|settings| settings.begins_again());
+    match outcome.is_ok() && supervisor.fatal().is_none() {
+        true if begins_again => notifier.again(),
+        true => notifier.stopping(),
+        // Whoever started the box may still begin again with other settings.
+        false => {}
+    }
     let late = supervisor.stop(STOP_MAX).await;
     if !late.is_empty() {
         tracing::warn!(
@@ -124,7 +136,7 @@ pub async fn run(config: Config, origin: Origin) -> Result<Ending, NodeError> {
         return Err(fatal.into());
     }
     tracing::info!("stopped");
-    Ok(match settings.is_some_and(|settings| settings.begins_again()) {
+    Ok(match begins_again {
         true => Ending::Again,
         false => Ending::Stopped,
     })
@@ -287,7 +299,7 @@ async fn serve(
     origin: &Origin,
     settings: Option<&Desk>,
     premises: &Premises,
-    supervisor: &Supervisor,
+    (supervisor, notifier): (&Supervisor, &Notifier),
     wishes: &mut Wishes,
 ) -> Result<(), NodeError> {
     let built = build(config, settings, supervisor).await?;
@@ -296,26 +308,26 @@ async fn serve(
     let network = premises.listen(&config.http.listen).await?;
     let secure = trust.secure(config, premises, customer).await?;
     let over_tls = secure.as_ref().map_or(&[][..], |secure| &secure.listeners);
+    access.next_door().serve(premises::card(config, &key, &network, over_tls));
     let (public_key, listeners) = (key.verifying_key(), [&network[..], over_tls]);
     let (porch, public_key) = (trust.porch(), public_key.as_bytes());
     beacon::start(config, public_key, panel.clone(), listeners, porch, supervisor);
     let control = premises.control()?;
     let addresses = premises.announce(&network)?;
     let (limits, gate, rates) =
-        (config.http.clone(), trust::gate(config), Rates::new(&config.http));
+        (config.http.clone(), trust::gate(config, &access), Rates::new(&config.http));
     let server = Server { access, router, limits, traffic, sealing, logins, rates, gate, secure };
     server.start(supervisor, network, control);
     if let Some(levels) = logging::levels() {
         supervisor.spawn_owner("log levels", |stop| levels.keep(stop));
     }
-    let notifier = Notifier::from_environment();
     notifier.ready(&format!("serving on {addresses}"));
     tracing::info!(node = %config.node, role = config.role.as_str(), addresses, "serving");
     let line = move || {
         let panel = panel.clone();
         async move { summary(&panel.status().await) }.boxed()
     };
-    let watchdog = notifier.run(supervisor.clone(), line, supervisor.root());
+    let watchdog = notifier.clone().run(supervisor.clone(), line, supervisor.root());
     supervisor.spawn_owner("watchdog", |_| watchdog);
     wait(supervisor, wishes).await;
     Ok(())

@@ -1,22 +1,26 @@
-//! What systemd is told: ready, stopping, a line of status, and that the box is alive.
+//! What systemd is told: ready, beginning again, stopping, a line of status, and that the box is alive.
 //!
 //! The protocol is one datagram of lines (sd_notify(3)); a box that was not started by systemd says nothing.
+//! A box that begins again in its own place is one that reloads: after `STOPPING=1` systemd would wait for the end of
+//! the process, kill it, and hear no `READY=1` any more.
 //! The watchdog is fed by the health of the work loops, never by a timer alone.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+use crate::env;
 use crate::supervise::Supervisor;
 
 /// Tells systemd; cheap to clone into tasks.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Notifier {
-    to: Option<(UnixDatagram, SocketAddr)>,
+    to: Option<Arc<(UnixDatagram, SocketAddr)>>,
     watchdog: Option<Duration>,
 }
 
@@ -41,7 +45,7 @@ impl Notifier {
         if let Err(error) = &to {
             tracing::warn!(%error, "cannot notify systemd");
         }
-        Self { to: to.ok(), watchdog: watchdog.filter(|every| !every.is_zero()) }
+        Self { to: to.ok().map(Arc::new), watchdog: watchdog.filter(|every| !every.is_zero()) }
     }
 
     /// The box serves.
@@ -49,13 +53,26 @@ impl Notifier {
         self.send(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// The box is going down.
+    /// The box begins again in its own place: [`ready`](Self::ready) follows, from the same process.
+    pub fn again(&self) {
+        let now = env::monotonic_us();
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={now}\nSTATUS=begins again"));
+    }
+
+    /// The box is alive, whatever it does for the next while; nothing to a systemd without a watchdog.
+    pub fn alive(&self) {
+        if self.watchdog.is_some() {
+            self.send("WATCHDOG=1");
+        }
+    }
+
+    /// The process is going to end.
     pub fn stopping(&self) {
         self.send("STOPPING=1\nSTATUS=stopping");
     }
 
     fn send(&self, lines: &str) {
-        if let Some((socket, address)) = &self.to
+        if let Some((socket, address)) = self.to.as_deref()
             && let Err(error) = socket.send_to_addr(lines.as_bytes(), address)
         {
             tracing::warn!(%error, "cannot notify systemd");
@@ -79,7 +96,6 @@ impl Notifier {
                 Some(task) => tracing::error!(task, "silent for too long, the watchdog is not fed"),
             }
         }
-        self.stopping();
     }
 }
 

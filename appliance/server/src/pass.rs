@@ -104,6 +104,18 @@ impl SiteSecret {
         same.then(|| Claim { node, body, proof: self.mac(&["answer", nonce]) })
     }
 
+    /// Says of this text that a box of the store wrote it, in answer to this challenge.
+    pub fn vouch(&self, challenge: &str, text: &str) -> String {
+        self.mac(&["card", challenge, text])
+    }
+
+    /// Whether a box of the store has said so.
+    pub fn has_vouched(&self, seal: &str, challenge: &str, text: &str) -> bool {
+        let expected = blake3::Hash::from_hex(self.vouch(challenge, text));
+        blake3::Hash::from_hex(seal)
+            .is_ok_and(|seal| expected.is_ok_and(|expected| seal == expected))
+    }
+
     fn mac(&self, parts: &[&str]) -> String {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         for part in parts {

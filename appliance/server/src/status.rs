@@ -198,6 +198,9 @@ pub struct LineStatus {
 pub struct DeviceStatus {
     /// Its name.
     pub id: String,
+    /// The till it stands at, as people call it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub till: String,
     /// `printer`, `scale`, `display` or `scanner`.
     pub kind: String,
     /// `starting`, `away` or `open`; `unused` if its definition makes no sense.

@@ -26,6 +26,18 @@ pub enum Framing {
     Whole(usize),
 }
 
+impl Framing {
+    /// Of answers that end with CR and LF and are never longer.
+    pub(super) fn of_line(input: &[u8], bytes_max: usize) -> Self {
+        match input.iter().position(|&byte| byte == b'\n') {
+            Some(at) if at > 0 && input[at - 1] == b'\r' => Self::Whole(at + 1),
+            Some(at) => Self::Noise(at + 1),
+            None if input.len() > bytes_max => Self::Noise(input.len()),
+            None => Self::More,
+        }
+    }
+}
+
 /// What an answer means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {

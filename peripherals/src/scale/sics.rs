@@ -37,12 +37,7 @@ impl Protocol for Sics {
     }
 
     fn frame(&self, input: &[u8]) -> Framing {
-        match input.iter().position(|&byte| byte == b'\n') {
-            Some(at) if at > 0 && input[at - 1] == b'\r' => Framing::Whole(at + 1),
-            Some(at) => Framing::Noise(at + 1),
-            None if input.len() > ANSWER_MAX => Framing::Noise(input.len()),
-            None => Framing::More,
-        }
+        Framing::of_line(input, ANSWER_MAX)
     }
 
     fn answer(&self, ask: &Ask, frame: &[u8]) -> Answer {

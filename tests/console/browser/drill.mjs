@@ -8,7 +8,7 @@ const says = (what, words) => until(what, async () => words.test(await sentence(
 await page.goto(url("store", "/#shop"));
 await signIn(page, stage.operator);
 await page.getByRole("button", { name: "Cut the line" }).click();
-await page.locator("#drill").getByText(/say who cuts the line/).waitFor();
+await page.locator("#drill").getByText(/say who wants it/).waitFor();
 await page.getByLabel("Minutes").fill("30");
 await page.getByLabel("Who cuts it").fill("anna");
 await page.getByRole("button", { name: "Cut the line" }).click();

@@ -51,6 +51,7 @@ const feeds = card("Feeds");
 await feeds.locator("tr", { hasText: "catalogue" }).waitFor();
 const before = await feeds.locator("tr", { hasText: "catalogue" }).innerText();
 await wish("change", { lines: '{"week":1,"model":"Product","record":{"id":"P9","name":"Figs","searchKey":"figs","barcode":"4000000000001"}}\n' });
+await feeds.locator("tr", { hasText: "catalogue" }).getByText("level").waitFor();
 await until("newer", async () => (await feeds.locator("tr", { hasText: "catalogue" }).innerText()) !== before);
 await card("Where it comes from").getByText("closed, in use").first().waitFor();
 await page.getByRole("button", { name: "Fetch and verify everything" }).click();
@@ -61,6 +62,7 @@ await shoot(page, "masterdata-facts");
 // What waits for head office: how much, since when, and how long it will take; and the chart of it.
 await wish("cut");
 await wish("sell", { number: 1, gross: "2.19" });
+await feeds.locator("tr", { hasText: "catalogue" }).getByText("unknown").waitFor();
 await goTo("sales");
 const waits = card("On the way to head office");
 await until("waits", async () => /Waiting\s+1[\s\S]*Oldest\s+\d+ s[\s\S]*Empty in\s+.*line is back/.test(await waits.innerText()));

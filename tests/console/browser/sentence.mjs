@@ -17,7 +17,7 @@ await check(page, "line cut");
 await shoot(page, "line-cut");
 
 await wish("paper out");
-await says("paper", /Receipt printer receipts is out of paper/);
+await says("paper", /Receipt printer at till 3 is out of paper/);
 assert.match(await page.locator("#findings").innerText(), /Head office unreachable/);
 await check(page, "paper out");
 await shoot(page, "paper-out");

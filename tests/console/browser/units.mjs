@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 
 const folder = join(dirname(fileURLToPath(import.meta.url)), "../../../appliance/server/console");
 const { decimal, minor, priceOf } = await import(join(folder, "client/masterdata.js"));
+const { Boxes } = await import(join(folder, "client/boxes.js"));
 const { mint } = await import(join(folder, "client/journal.js"));
 const { difference } = await import(join(folder, "views/repair.js"));
 
@@ -55,4 +56,27 @@ for (let i = 0; i < wanted.length; i += 1) {
     if (!wanted.includes(full)) wanted.push(full);
   }
 }
+
+// What boxes tell of each other: typed ones stay, found ones move, are bounded, and go when nobody names them.
+const WEEK = 7 * 24 * 3600 * 1000;
+const boxes = new Boxes([{ url: "http://10.0.0.1:8080", token: "sbt_1" }, { url: "http://10.0.0.9:8080", token: "sbt_9" }]);
+const second = (...addresses) => ({ here: "store-1", others: [{ node: "store-2", addresses }] });
+const urls = () => boxes.list().map(({ url }) => url.replace("http://10.0.0.", "").replace(":8080", "")).join(" ");
+assert.equal(boxes.learn(second("http://10.0.0.2:8080"), 1), false, "nobody has answered who could tell");
+boxes.found(boxes.places[0]);
+assert.equal(boxes.learn(second("https://10.0.0.2:8443", "http://10.0.0.2:8080"), 1), true);
+assert.equal(boxes.learn(second("http://10.0.0.2:8080"), 2), false, "nothing is new");
+assert.deepEqual(boxes.list()[0], { url: "http://10.0.0.1:8080", token: "sbt_1", node: "store-1" });
+assert.deepEqual(boxes.list()[2], { url: "http://10.0.0.2:8080", token: "sbt_1", node: "store-2", found: 2 });
+assert.equal(boxes.learn(second("http://10.0.0.3:8080"), 3), true);
+assert.equal(urls(), "1 9 3", "it has moved: nobody else gets the token at its old address");
+boxes.learn({ others: [{ node: "store-1", addresses: ["http://10.0.0.7:8080"] }] }, 4);
+assert.equal(urls(), "1 9 3", "the box that was typed is known by its name");
+boxes.learn({ others: [{ node: "store-9", addresses: ["http://10.0.0.9:8080"] }] }, 5);
+assert.equal(boxes.list()[1].token, "sbt_9", "a typed token stays");
+boxes.learn({ others: Array.from({ length: 20 }, (_, index) => ({ node: `box-${index}`, addresses: [`http://10.1.0.${index}:1`] })) }, 6);
+assert.equal(boxes.list().length, 10, "found boxes are bounded");
+boxes.learn({}, WEEK + 10);
+assert.equal(urls(), "1 9");
+assert.equal(boxes.next.url, "http://10.0.0.9:8080");
 process.exit(0);

@@ -13,6 +13,11 @@ const REST_MAX_MS = 30000;
 const MEET_MS = 1500;
 /** How often servers that are silent are looked at, when their time has come. */
 const LOOK_MS = 500;
+/** Found boxes that are kept, and how long after they were named last. */
+const FOUND_MAX = 8;
+const FOUND_KEPT_MS = 7 * 24 * 3600 * 1000;
+/** Addresses of one found box that are tried. */
+const ADDRESSES_MAX = 3;
 /** The port of an address that names none. */
 const PORT = 8080;
 
@@ -83,7 +88,18 @@ export async function isBarred(places) {
   return false;
 }
 
-/** @typedef {{url: string, token: string}} Place */
+/** @typedef {{url: string, token: string, node?: string, found?: number}} Place `found`: when a box named it last; a typed one has none */
+
+const fresh = (/** @type {Place} */ place) => ({ ...place, restUntil: 0, restMs: REST_FIRST_MS, up: /** @type {boolean | null} */ (null),
+  skewed: /** @type {Refusal | null} */ (null) });
+const originOf = ({ url }) => url || globalThis.location?.origin;
+
+/** Those of a box's addresses that this page may use: one that came over TLS speaks to nobody in the open. */
+function usable(addresses) {
+  const [secure, plain] = ["https:", "http:"].map((scheme) => addresses.filter((one) => one.startsWith(scheme)));
+  const isSecure = globalThis.location?.protocol === "https:";
+  return (isSecure || plain.length === 0 ? secure : plain).slice(0, ADDRESSES_MAX);
+}
 
 /** The addresses in what somebody typed or scanned: `10.0.0.5 storebox.local:8080` or `SBX1 host=10.0.0.5 port=8080`. */
 export function addresses(text) {
@@ -114,7 +130,7 @@ export class Boxes extends EventTarget {
   /** @param {Place[]} places */
   constructor(places) {
     super();
-    this.places = places.map((place) => ({ ...place, restUntil: 0, restMs: REST_FIRST_MS, up: null, skewed: null }));
+    this.places = places.map(fresh);
     this.current = null;
     this.servers = null;
     /** Whose token is shown instead of the till's own, at the box that gave it. @type {{place: object, token: string} | null} */
@@ -122,10 +138,66 @@ export class Boxes extends EventTarget {
   }
 
   /** Asks all boxes at once whether they are there, so that nobody waits for one that is not. */
-  async meet() {
-    const found = await seek(this.places.map((place) => place.url));
-    for (const place of this.places) if (!found.includes(place.url)) this.lost(place);
+  async meet(places = this.places) {
+    const found = await seek(places.map((place) => place.url));
+    for (const place of places) {
+      if (!found.includes(place.url)) this.lost(place);
+      else if (place.up !== true) place.up = true;
+    }
     return found.length;
+  }
+
+  /**
+   * Takes over what the box that answered last says of the others of its store: they let this till in with its token.
+   * Those that a person typed stay; a found one goes when it has moved or was not named for a week.
+   * @param {{here?: string, others?: {node: string, addresses: string[]}[]}} told `boxes` of a login, or GET /v1/terminal/boxes
+   * @returns {boolean} whether there is something to keep (`list`)
+   */
+  learn({ here = "", others = [] } = {}, now = Date.now()) {
+    const teller = this.current;
+    if (!teller) return false;
+    const before = this.named();
+    if (here) teller.node = here;
+    for (const { node, addresses } of others) {
+      const urls = usable(addresses);
+      this.places = this.places.filter((place) => !place.found || place.node !== node || urls.includes(place.url));
+      for (const url of urls) this.enter({ url, token: teller.token, node, found: now });
+    }
+    this.places = this.places.filter((place) => !place.found || now - place.found < FOUND_KEPT_MS);
+    return this.named() !== before;
+  }
+
+  enter(place) {
+    const known = this.places.find((one) => originOf(one) === place.url);
+    if (known?.found) Object.assign(known, place);
+    else if (known) known.node = place.node;
+    else if (this.places.some((one) => !one.found && one.node === place.node)) return;
+    else if (this.places.filter((one) => one.found).length < FOUND_MAX) this.places.push(fresh(place));
+  }
+
+  named() {
+    return JSON.stringify(this.places.map(({ url, token, node }) => [url, token, node]));
+  }
+
+  /** All places as a program keeps them over a restart. @returns {Place[]} */
+  list() {
+    return this.places.map(({ url, token, node, found }) => ({ url, token, ...(node && { node }), ...(found && { found }) }));
+  }
+
+  /** Asks the box in use for the others of its store, and those whether they are there; whether there is something to keep. */
+  async acquaint() {
+    // No box answers, or an older one that knows of no others: what is known stays.
+    const told = await this.ask("/v1/terminal/boxes").catch(() => null);
+    const isNews = told !== null && this.learn(told);
+    await this.meet(this.places.filter((place) => place !== this.here));
+    return isNews;
+  }
+
+  /** The box to go to when the one in use is lost, as far as is known. */
+  get next() {
+    const { here } = this;
+    const isOther = (place) => place !== here && place.up !== false && !(place.node && place.node === here?.node);
+    return this.places.find(isOther) ?? null;
   }
 
   /** From now on requests go by these definitions (`servers` of the terminal's configuration); nothing: box by box. */
@@ -204,6 +276,11 @@ export class Boxes extends EventTarget {
         continue;
       }
       if (name) this.servers.answered(name, route.service);
+      // A found box that does not know this till is no box for it; one that was typed says so.
+      if (answer.status === 401 && place.found && this.person?.place !== place) {
+        this.lost(place);
+        continue;
+      }
       this.found(place);
       if (answer.status === 401 && this.person?.place === place) {
         this.person = null;

@@ -94,6 +94,7 @@ export class Storebox {
   async login({ cacheLost = false } = {}) {
     const answer = await this.boxes.ask("/v1/terminal/login", { method: "POST", body: { cacheLost } });
     this.boxes.follow(answer.profile?.servers ?? null);
+    this.boxes.learn(answer.boxes);
     return answer;
   }
 

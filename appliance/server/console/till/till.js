@@ -13,6 +13,8 @@ import { Ticket } from "./ticket.js";
 const WEIGH_MS = 3000;
 const SHOWN_MAX = 12;
 const LISTEN_AGAIN_MS = 3000;
+/** How often the till asks which other boxes the shop has. */
+const ACQUAINT_MS = 10000;
 const GRADES = { kept: ["kept in this till", "notice"], held: ["held by a box (G1)", "notice"], mirrored: ["on two boxes (G2)", "notice"],
   settled: ["settled (G3)", "good"] };
 
@@ -44,7 +46,17 @@ async function work() {
   await till.boxes.meet();
   till.boxes.follow(till.profile?.servers ?? null);
   till.shipper.run();
+  setInterval(acquaint, ACQUAINT_MS);
   await logIn(hasCopy);
+}
+
+/** Keeps up with the boxes of the shop, so that the next one is known before it is needed. */
+async function acquaint(told = null) {
+  if (told ? till.boxes.learn(told) : await till.boxes.acquaint()) {
+    till.places = till.boxes.list();
+    await till.journal.keepFact("places", till.places);
+  }
+  showLink();
 }
 
 async function logIn(hasCopy) {
@@ -53,6 +65,7 @@ async function logIn(hasCopy) {
     till.profile = answer.profile;
     till.boxes.follow(till.profile.servers ?? null);
     await till.journal.keepFact("profile", till.profile);
+    await acquaint(answer.boxes ?? {});
     showName();
     await till.refresher.begin(answer, hasCopy);
     listenToScanners();
@@ -94,13 +107,16 @@ function showName() {
   element("till-name").textContent = till.profile ? till.profile.terminal : "Reference till";
 }
 
+const nameOf = (place) => place.node || new URL(place.url || location.origin).host;
+
+/** Which box the till sells through, and which one it goes to when that is lost. */
 function showLink() {
-  const here = till.boxes?.here;
-  const index = till.boxes?.places.indexOf(here);
-  element("link").textContent = here ? (index === 0 ? "box answers" : "second box answers") : "no box, selling offline";
+  const { here = null, next = null } = till.boxes ?? {};
+  element("link").textContent = here ? `selling through ${nameOf(here)}` : "no box, selling offline";
   element("link").className = here ? "live on" : "live off";
   const scanners = [...till.scanners].map((name) => `, ${name}`).join("");
-  element("place").textContent = here ? `${new URL(here.url || location.origin).host}${scanners}` : "what is sold is kept in this till";
+  const after = next ? `next: ${nameOf(next)}` : "no other box is known";
+  element("place").textContent = here ? `${new URL(here.url || location.origin).host}${scanners}; ${after}` : "what is sold is kept in this till";
 }
 
 function showCashier(session, why = "") {
@@ -273,7 +289,10 @@ async function print(ticket, envelope) {
 }
 
 function openPlaces(why = "") {
-  const [first, second] = till.places;
+  const [first, second] = till.places.filter((place) => !place.found);
+  const found = (till.boxes?.places ?? till.places).filter((place) => place.found);
+  element("found").replaceChildren(...found.map((place) => h("li", {}, `${nameOf(place)} `, h("span", { class: "quiet" }, place.url))));
+  element("none-found").hidden = found.length > 0;
   element("token-1").value = first?.token ?? "";
   element("url-2").value = second?.url ?? "";
   element("token-2").value = second?.token ?? "";
@@ -292,8 +311,11 @@ element("person").querySelector("form").addEventListener("submit", (event) => {
 element("places").querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const second = element("url-2").value.trim().replace(/\/$/, "");
-  till.places = [{ url: "", token: element("token-1").value.trim() }];
-  if (second) till.places.push({ url: second, token: element("token-2").value.trim() });
+  const token = element("token-1").value.trim();
+  const found = till.places.filter((place) => place.found).map((place) => ({ ...place, token }));
+  till.places = [{ url: "", token }];
+  if (second) till.places.push({ url: second, token: element("token-2").value.trim() || token });
+  till.places.push(...found.filter((place) => place.url !== second));
   await till.journal.keepFact("places", till.places);
   location.reload();
 });

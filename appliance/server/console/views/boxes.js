@@ -6,7 +6,7 @@ import { ago, count, moment, span } from "../lib/words.js";
 
 const LOOK_EVERY_MS = 5000;
 const CONTACT = { here: "good", away: "bad", unknown: "notice", revoked: "notice" };
-const SIGHTS = ["/doctor", "/v1/status", "/v1/log/lines", "/v1/settings", "/v1/visit", "/v1/devices", "/v1/drill", "/v1/log", "/metrics"];
+const SIGHTS = ["/doctor", "/v1/status", "/v1/chronicle", "/v1/log/lines", "/v1/settings", "/v1/visit", "/v1/devices", "/v1/drill", "/v1/log", "/metrics"];
 const ORDER = ["away", "unknown", "here", "revoked"];
 
 export class Boxes {

@@ -42,11 +42,12 @@ export class Masterdata {
 
   update(status) {
     const facts = status.feeds.map((feed) => ({ ...feed, progress: this.details?.get(feed.feed)?.progress ?? null,
-      perS: this.details?.get(feed.feed)?.recordsPerS ?? 0 }));
+      perS: this.details?.get(feed.feed)?.recordsPerS ?? 0, answers: this.details?.get(feed.feed)?.sourceAnswers }));
     this.feeds.show(facts, (feeds) => table("Feeds", [
       ["Feed", (feed) => feed.feed],
       ["Revision", (feed) => `${feed.epoch}.${feed.revision}`, "number"],
       ["Published", (feed) => ago(feed.published)],
+      ["Lag", lag],
       ["Records", (feed) => count(feed.records), "number"],
       ["State", (feed) => badge(feed.state, feed.lastError ? "bad" : RESTING.includes(feed.state) ? "good" : "notice")],
       ["Progress", (feed) => progress(feed)],
@@ -80,6 +81,12 @@ function drawSources(sources) {
     ["Looked at again in", (source) => (source.up ? "–" : span(source.probeInS))],
     ["Why", (source) => source.fault ?? "–"],
   ], sources);
+}
+
+/** Whether head office has something newer, as far as that can be known. */
+function lag(feed) {
+  if (!feed.answers) return feed.state === "published" ? "none" : "unknown";
+  return RESTING.includes(feed.state) ? "level" : "behind";
 }
 
 function progress(feed) {

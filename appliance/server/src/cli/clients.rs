@@ -88,7 +88,9 @@ fn table(listed: &[Listed]) -> String {
             (None, None) => "not since the box started".to_owned(),
         };
         let added = entry.added.to_string();
-        text.push_str(&format!("\n{:<32}  {:>5}  {added:<24}  {seen}", entry.name, entry.epoch));
+        let guest = entry.guest_of.as_ref().map_or(String::new(), |of| format!(", guest of {of}"));
+        let (name, epoch) = (&entry.name, entry.epoch);
+        text.push_str(&format!("\n{name:<32}  {epoch:>5}  {added:<24}  {seen}{guest}"));
     }
     text
 }

@@ -35,6 +35,7 @@ use crate::args::{Args, Command, Enrol};
 use crate::config::{self, Config, ConfigError, Origin};
 use crate::discovery::DaemonError;
 use crate::node::{Ending, NodeError};
+use crate::notify::Notifier;
 use crate::terminal::access::{AccessError, Kind};
 use crate::trust::house::HouseError;
 use crate::trust::join::JoinError;
@@ -303,13 +304,14 @@ async fn command(command: Command, data_dir: &Path) -> Result<(), CommandError> 
 /// Runs the box until it is told to stop, or has to begin again.
 fn run_box(args: &Args, runtime: Runtime) -> Result<ExitCode, CommandError> {
     let origin = Origin { file: args.config.clone(), data_dir: args.data_dir.clone() };
-    let config = crate::settings::begin(&origin)?;
+    let (config, book) = crate::settings::begin(&origin)?;
     logging::start(&config.log)?;
-    let data_dir = config.data_dir.clone();
-    let ended = match runtime.block_on(node::run(config, origin)) {
+    let (data_dir, is_trial) = (config.data_dir.clone(), book.trial.is_some());
+    let ended = match runtime.block_on(node::run(config, book, origin)) {
         // Another box runs here: that is no fault of settings.
         Err(NodeError::Premises(taken)) => return Err(NodeError::Premises(taken).into()),
-        Err(error) if crate::settings::fall_back(&data_dir, &error.chain()) => {
+        // Settings that this start was without are not to blame.
+        Err(error) if is_trial && crate::settings::fall_back(&data_dir, &error.chain()) => {
             tracing::error!(
                 error = error.chain(),
                 "the box does not run with its settings, which are taken back"
@@ -327,6 +329,10 @@ fn run_box(args: &Args, runtime: Runtime) -> Result<ExitCode, CommandError> {
 
 /// Puts this program in its own place: the same process for whoever watches it, and nothing left of its former life.
 fn begin_again() -> std::io::Error {
+    let notifier = Notifier::from_environment();
+    notifier.again();
+    // Nothing feeds the watchdog until the box serves again.
+    notifier.alive();
     match std::env::current_exe() {
         Ok(program) => std::process::Command::new(program).args(std::env::args_os().skip(1)).exec(),
         Err(error) => error,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use storebox_proto::limits::PAGE_RECORDS_MAX;
 use storebox_proto::problem::Code;
 use storebox_proto::rings::{self, EVERYONE, Rings};
 use storebox_proto::settings::{Book, BoxSettings, MODEL, Step};
@@ -19,9 +20,14 @@ const LOOKS_MAX: usize = 100;
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// Pages of one listing; a chain has fewer.
+const PAGES_MAX: usize = 100;
+
 #[derive(Deserialize)]
 struct Page {
     records: Vec<Map<String, Value>>,
+    #[serde(default)]
+    next: Option<String>,
 }
 
 /// Runs one of the commands.
@@ -86,7 +92,9 @@ async fn wait_until(
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    Ok(())
+    Err(CommandError::Declined(
+        "it is written down but not published yet; `storebox settings list` shows it when it is",
+    ))
 }
 
 /// A name without a ring would be rolled out to nobody.
@@ -114,11 +122,19 @@ async fn all(control: &Control) -> Result<Vec<BoxSettings>, CommandError> {
 }
 
 async fn records(control: &Control, model: &str) -> Result<Vec<Map<String, Value>>, CommandError> {
-    match control.get::<Page>(&format!("/v1/models/{model}/records?limit=1000")).await {
-        Ok(page) => Ok(page.records),
-        Err(CallError::Refused(problem)) if problem.code == Code::ReplicaEmpty => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
+    let first = format!("/v1/models/{model}/records?limit={PAGE_RECORDS_MAX}");
+    let (mut path, mut records) = (first.clone(), Vec::new());
+    for _ in 0..PAGES_MAX {
+        let page = match control.get::<Page>(&path).await {
+            Ok(page) => page,
+            Err(CallError::Refused(problem)) if problem.code == Code::ReplicaEmpty => break,
+            Err(error) => return Err(error.into()),
+        };
+        records.extend(page.records);
+        let Some(next) = page.next else { break };
+        path = format!("{first}&after={next}");
     }
+    Ok(records)
 }
 
 /// What parses as a TOML value is one, all else is text.

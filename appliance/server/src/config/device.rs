@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub struct Device {
     /// Its name.
     pub id: String,
+    /// The till it stands at, in words for people.
+    pub till: String,
     /// What it is.
     pub kind: String,
     /// Where it is.

@@ -1,5 +1,7 @@
 //! The way out of a shop that leads through a proxy.
 
+use std::net::Ipv6Addr;
+
 use serde::{Deserialize, Serialize};
 
 /// Where a proxy listens that names no port.
@@ -31,20 +33,33 @@ impl TryFrom<String> for ProxyUrl {
         if text.is_empty() {
             return Ok(Self(None));
         }
-        let authority = text.strip_prefix("http://").ok_or(InvalidProxy)?.trim_end_matches('/');
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => {
-                (host, port.parse().map_err(|_| InvalidProxy)?)
+        let authority = text.strip_prefix("http://").ok_or(InvalidProxy)?;
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        let (host, port) = match authority.strip_prefix('[') {
+            // Colons are in brackets only.
+            Some(bracketed) => {
+                let (host, rest) = bracketed.split_once(']').ok_or(InvalidProxy)?;
+                host.parse::<Ipv6Addr>().map_err(|_| InvalidProxy)?;
+                (host, (!rest.is_empty()).then(|| rest.strip_prefix(':').unwrap_or("")))
             }
-            Some(_) | None => (authority, PORT),
+            None => match authority.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (authority, None),
+            },
         };
-        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let port = port.map_or(Ok(PORT), port_of)?;
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':');
-        if host.is_empty() || port == 0 || !host.bytes().all(allowed) {
-            return Err(InvalidProxy);
+        match !host.is_empty() && host.bytes().all(allowed) {
+            true => Ok(Self(Some((host.to_owned(), port)))),
+            false => Err(InvalidProxy),
         }
-        Ok(Self(Some((host.to_owned(), port))))
     }
+}
+
+fn port_of(text: &str) -> Result<u16, InvalidProxy> {
+    let is_number = text.bytes().all(|b| b.is_ascii_digit());
+    let port = text.parse().ok().filter(|port| is_number && *port != 0);
+    port.ok_or(InvalidProxy)
 }
 
 impl From<ProxyUrl> for String {
@@ -58,9 +73,11 @@ impl From<ProxyUrl> for String {
 }
 
 impl Proxy {
-    /// Whether a host is among those that are reached without it.
+    /// Whether a host is among those that are reached without it; names have no case.
     pub fn is_direct(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
         self.direct.iter().any(|direct| {
+            let direct = direct.to_ascii_lowercase();
             let domain = host.strip_suffix(direct.trim_start_matches('.'));
             domain.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         })
@@ -96,6 +113,14 @@ mod tests {
             "http://proxy.example/path",
             "http://proxy.example:0",
             "http://proxy.example:99999",
+            "http://proxy.example:+80",
+            "http://proxy.example:",
+            "http://fe80::1",
+            "http://a:b:80",
+            "http://[fe80::1",
+            "http://[fe80::1]81",
+            "http://[proxy.example]:81",
+            "http://[]",
         ] {
             assert!(ProxyUrl::try_from(text.to_owned()).is_err(), "{text}");
         }
@@ -103,9 +128,9 @@ mod tests {
 
     #[test]
     fn hosts_and_domains_are_left_out() {
-        let direct = vec!["10.0.0.7".to_owned(), ".shop.example".to_owned()];
+        let direct = vec!["10.0.0.7".to_owned(), ".Shop.example".to_owned()];
         let proxy = Proxy { direct, ..Proxy::default() };
-        for host in ["10.0.0.7", "shop.example", "box.shop.example"] {
+        for host in ["10.0.0.7", "shop.example", "box.shop.example", "BOX.SHOP.EXAMPLE"] {
             assert!(proxy.is_direct(host), "{host}");
         }
         for host in ["110.0.0.7", "10.0.0.70", "myshop.example", "example"] {

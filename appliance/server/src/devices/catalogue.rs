@@ -60,6 +60,8 @@ struct Described {
     #[serde(default = "yes")]
     active: bool,
     #[serde(default)]
+    till: String,
+    #[serde(default)]
     at: String,
     #[serde(default)]
     model: String,
@@ -133,6 +135,7 @@ fn take(known: &mut Known, model: &str, kind: &str, node: &NodeId, id: &str, bod
     }
     let device = Device {
         id: if record.search_key.is_empty() { id.to_owned() } else { record.search_key },
+        till: record.till,
         kind: kind.to_owned(),
         at: record.at,
         model: record.model,

@@ -19,6 +19,8 @@ use crate::config;
 
 /// Drawers on one printer: its connector has two pins.
 const DRAWERS_MAX: usize = 2;
+/// Of what people call a till; more is cut off.
+const TILL_CHARS_MAX: usize = 40;
 /// Bytes around a code.
 const MARK_BYTES_MAX: usize = 16;
 /// Layouts of codes printed in the shop.
@@ -113,6 +115,8 @@ pub struct Weighing {
 pub struct Definition {
     /// Its name.
     pub id: DeviceId,
+    /// The till it stands at, as people call it; empty: no till's own.
+    pub till: String,
     /// Where it is.
     pub place: Place,
     /// The settings of its line, if that is a serial one.
@@ -128,7 +132,9 @@ impl Definition {
         let place = text.at.parse()?;
         let what = what(text)?;
         let line = if text.line.is_empty() { usual(&what) } else { line(&text.line)? };
-        Ok(Self { id, place, line, what })
+        let till = text.till.chars().filter(|char| !char.is_control()).take(TILL_CHARS_MAX);
+        let till = till.collect::<String>().trim().to_owned();
+        Ok(Self { id, till, place, line, what })
     }
 
     /// The names it takes: its own and those of its drawers.

@@ -112,11 +112,11 @@ impl Spool {
         let options = journal::Options { spares_max: 1, ..journal::Options::default() };
         let disk = Arc::new(RealDisk);
         let opened = Journal::open(disk, dir, options, 0, &mut |record| replay.take(&record))?;
+        let incidents = opened.told();
         let mut journal = opened.journal;
         let news = Arc::new(AtomicU64::new(0));
         let (keeper, interrupted) = Keeper::restore(replay, &mut journal, Arc::clone(&news));
         let turns = keeper.turns();
-        let incidents = opened.incidents.iter().map(ToString::to_string).collect();
         let (sender, thread) =
             journal::start("spool", keeper, journal).map_err(SpoolOpenError::Thread)?;
         let spool = Self { sender, news, turns, interrupted: Arc::new(interrupted) };
@@ -234,12 +234,7 @@ impl Spool {
         &self,
         look: impl FnOnce(&Keeper) -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        self.ask(|answer| {
-            Command::Look(Box::new(move |keeper| {
-                let _ = answer.send(look(keeper));
-            }))
-        })
-        .await
+        journal::look(&self.sender, Command::Look, look).await
     }
 }
 

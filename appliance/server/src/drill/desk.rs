@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use storebox_proto::chronicle::Waits;
-use storebox_proto::drill::{Drill, End, Event, Order, Refused, Report, Sample};
+use storebox_proto::drill::{Drill, End, Event, Refused, Report, Sample};
+use storebox_proto::order::Order;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 

@@ -48,6 +48,8 @@ pub fn report(access: &Access, panel: &mut PanelBuilder) {
     panel.add(move |status| {
         for (kind, word) in [(Kind::Terminal, "terminal"), (Kind::Node, "node")] {
             let active = access.list(kind).into_iter().filter(|entry| entry.revoked.is_none());
+            // Tills of the boxes next door are clients of this one once they have come.
+            let active = active.filter(|e| e.guest_of.is_none() || e.last_seen.is_some());
             status.clients.extend(active.map(|entry| ClientStatus {
                 kind: word.to_owned(),
                 name: entry.name,

@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
+use storebox_proto::order::person;
 use tokio_stream::wrappers::BroadcastStream;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -100,6 +101,11 @@ pub(super) fn name_of(identity: &Identity) -> String {
         Identity::Node(node) => node.to_string(),
         Identity::Operator => "operator".to_owned(),
     }
+}
+
+/// Who acts: the person that the call names, else whoever calls.
+pub(super) fn person_of(by: Option<String>, identity: &Identity) -> String {
+    person(&by.unwrap_or_else(|| name_of(identity)))
 }
 
 /// All devices.

@@ -1,7 +1,5 @@
 //! Customer displays: two rows of text.
 
-use std::time::Duration;
-
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
@@ -14,9 +12,8 @@ use super::devices::name_of;
 use super::identity::Identity;
 use super::printers::taken_away;
 use super::problem::Refusal;
-use super::scales::{Lease, Leased};
+use super::scales::{Lease, Leased, lend};
 use crate::devices::bay::display::Command;
-use crate::devices::lease::LEASE_MAX;
 use crate::devices::yard::Devices;
 use crate::env;
 
@@ -61,13 +58,11 @@ async fn lease(
     State(devices): State<Devices>,
     Extension(identity): Extension<Identity>,
     Path(id): Path<String>,
-    Json(Lease { seconds }): Json<Lease>,
+    Json(wish): Json<Lease>,
 ) -> Result<Json<Leased>, Refusal> {
     devices.display(&id)?;
     let device = devices.post(&id)?.definition.id;
-    let length = Duration::from_secs(seconds).min(LEASE_MAX);
-    let given = devices.leases().take(&device, &name_of(&identity), length, env::instant())?;
-    Ok(Json(Leased { seconds: given.as_secs() }))
+    Ok(Json(lend(&devices, &device, &identity, wish)?))
 }
 
 /// Gives a shared display back.

@@ -4,7 +4,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::Deserialize;
-use storebox_proto::drill::{Order, Refused, Report};
+use storebox_proto::drill::{Refused, Report};
+use storebox_proto::order::Order;
 use storebox_proto::problem::Code;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -77,7 +78,7 @@ async fn end(
 
 fn refuse(error: DrillError) -> Refusal {
     let code = match &error {
-        DrillError::Refused(Refused::Seconds | Refused::By) => Code::FieldInvalid,
+        DrillError::Refused(Refused::Unfit(_)) => Code::FieldInvalid,
         DrillError::Refused(Refused::Running) => Code::StateConflict,
         DrillError::Diary(_) => Code::StorageFailed,
         DrillError::NotReady => Code::Busy,

@@ -2,6 +2,8 @@
 //!
 //! A page whose name was turned to this box's address (DNS rebinding) names a host that the box does not have, and is
 //! refused before anything else; so is a page of another origin that is not on the list.
+//! Pages that the boxes next door serve are on the list by themselves, as those boxes have stated them under the secret
+//! of the store: a till whose own box is gone goes on with the page that it has.
 //! Whoever shows a token or a certificate says by that who he is, whatever name he has dialled: neither travels by
 //! itself with what a foreign page sends.
 //! Programs name no origin and are not concerned.
@@ -18,6 +20,7 @@ use storebox_proto::trust::name::SUFFIX;
 
 use super::problem::Refusal;
 use super::server::Peer;
+use crate::terminal::next_door::NextDoor;
 
 const FETCH_SITE: &str = "sec-fetch-site";
 const FETCH_MODE: &str = "sec-fetch-mode";
@@ -38,6 +41,7 @@ const REMEMBERED_S: &str = "600";
 pub struct Gate {
     origins: Vec<String>,
     hosts: Vec<String>,
+    next_door: Option<NextDoor>,
 }
 
 /// A web page that may read the answer.
@@ -55,7 +59,13 @@ impl Gate {
     /// Pages of these origins may use the box, and it answers to these hosts besides its own.
     pub fn new(origins: &[String], hosts: impl IntoIterator<Item = String>) -> Self {
         let hosts = hosts.into_iter().map(|host| host.to_ascii_lowercase()).collect();
-        Self { origins: origins.to_vec(), hosts }
+        Self { origins: origins.to_vec(), hosts, next_door: None }
+    }
+
+    /// Pages of the boxes next door may use it too.
+    #[must_use]
+    pub fn beside(self, next_door: &NextDoor) -> Self {
+        Self { next_door: Some(next_door.clone()), ..self }
     }
 
     /// Which page is behind a request; a foreign one is refused.
@@ -95,7 +105,8 @@ impl Gate {
         if is_own {
             return Ok(Page::Own);
         }
-        match self.origins.iter().any(|allowed| allowed == text) {
+        let is_next_door = || self.next_door.as_ref().is_some_and(|boxes| boxes.is_page(text));
+        match self.origins.iter().any(|allowed| allowed == text) || is_next_door() {
             true => Ok(Page::Allowed(origin.clone())),
             false => Err(foreign()),
         }

@@ -28,6 +28,7 @@ pub mod live;
 pub mod log;
 pub mod masterdata;
 pub mod mirror;
+pub mod next_door;
 pub mod openapi;
 pub mod outbox;
 pub mod page;

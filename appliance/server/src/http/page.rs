@@ -1,13 +1,16 @@
 //! The console, the reference till and the client module (`/client/storebox.js`): files that are part of the program and need no other host.
 //!
-//! A file is named by its path and by its hash: a browser asks again each time and is answered 304.
+//! A file is named by its path and by the hash of what is sent of it: a browser asks again each time and is answered 304.
 //! No page may run, load or send anything but what this box serves (the policy below), and none may frame one.
+
+use std::borrow::Cow;
 
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use rust_embed::{EmbeddedFile, RustEmbed};
+use rust_embed::RustEmbed;
+use sha2::{Digest, Sha256};
 use storebox_proto::problem::Code;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -21,7 +24,11 @@ struct Console;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
                       connect-src 'self'; manifest-src 'self'; worker-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
-/// The till also talks to the other boxes of its shop, whose addresses no policy can know beforehand.
+/// The till also talks to the other boxes of its shop.
+///
+/// Their addresses cannot stand here: a policy is fixed when the page is loaded, which may be kept by a service worker
+/// for weeks, and boxes are found, typed and moved while it lives. Which of them the till speaks to is its own list's
+/// matter; which pages a box answers is that box's (`gate`), and nothing that could be sent travels by itself.
 const TILL_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \
                            connect-src 'self' http: https:; manifest-src 'self'; worker-src 'self'; \
                            base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -56,7 +63,11 @@ pub fn routes() -> OpenApiRouter {
 fn file(path: &str, policy: &'static str, headers: &HeaderMap) -> Result<Response, Refusal> {
     let unknown = || Refusal::new(Code::PathUnknown, "no such page; the console is at /");
     let file = Console::get(path).ok_or_else(unknown)?;
-    let etag = etag(&file);
+    let body = sent(path, &file.data);
+    let etag = match &body {
+        Cow::Borrowed(_) => etag(&file.metadata.sha256_hash()),
+        Cow::Owned(body) => etag(&Sha256::digest(body)),
+    };
     let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known == etag);
     let fixed = [
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy)),
@@ -68,25 +79,34 @@ fn file(path: &str, policy: &'static str, headers: &HeaderMap) -> Result<Respons
     ];
     Ok(match known {
         true => (StatusCode::NOT_MODIFIED, fixed).into_response(),
-        false => (fixed, sent(path, &file.data)).into_response(),
+        false => (fixed, body.into_owned()).into_response(),
     })
 }
 
-/// What is sent of a file: our scripts go without lines that are comments, which are for whoever reads the source.
-fn sent(path: &str, data: &[u8]) -> Vec<u8> {
-    if !path.ends_with(".js") || path.starts_with("vendor/") {
-        return data.to_vec();
+/// What programs of others load as it is in the source: its comments say what it takes and gives.
+const OF_OTHERS: [&str; 1] = ["client/storebox.js"];
+
+/// What is sent of a file: our scripts go without comments on lines of their own, which are for whoever reads the
+/// source.
+fn sent<'a>(path: &str, data: &'a [u8]) -> Cow<'a, [u8]> {
+    if !path.ends_with(".js") || path.starts_with("vendor/") || OF_OTHERS.contains(&path) {
+        return Cow::Borrowed(data);
     }
-    let marks: [&[u8]; 4] = [b"//", b"/**", b"* ", b"*/"];
+    let mut is_inside = false;
     let is_code = |line: &&[u8]| {
-        let line = line.trim_ascii_start();
-        !marks.iter().any(|mark| line.starts_with(mark))
+        let line = line.trim_ascii();
+        let is_comment = is_inside || line.starts_with(b"//") || line.starts_with(b"/**");
+        if is_inside || line.starts_with(b"/**") {
+            is_inside = !line.ends_with(b"*/");
+        }
+        !is_comment
     };
-    data.split_inclusive(|byte| *byte == b'\n').filter(is_code).flatten().copied().collect()
+    let lines = data.split_inclusive(|byte| *byte == b'\n');
+    Cow::Owned(lines.filter(is_code).flatten().copied().collect())
 }
 
-fn etag(file: &EmbeddedFile) -> HeaderValue {
-    let name = hex::encode(&file.metadata.sha256_hash()[..12]);
+fn etag(hash: &[u8]) -> HeaderValue {
+    let name = hex::encode(&hash[..12]);
     HeaderValue::from_str(&format!("\"{name}\"")).expect("hexadecimal digits in quotes")
 }
 
@@ -108,8 +128,6 @@ mod tests {
 
     /// The whole of what a phone loads, console and till together.
     const WEIGHT_MAX: usize = 200_000;
-    /// For programs of others: no page of ours loads them.
-    const OF_OTHERS: [&str; 1] = ["client/storebox.js"];
 
     #[test]
     fn the_whole_console_weighs_no_more_than_200_kilobytes() {
@@ -123,6 +141,81 @@ mod tests {
             weight += if path.ends_with(".LICENSE") { 0 } else { sent(&path, &file.data).len() };
         }
         assert!(weight <= WEIGHT_MAX, "{weight} bytes");
+    }
+
+    /// Which lines of a script are nothing but comments, read from the beginning: a second opinion to that of `sent`.
+    fn comments(path: &str, text: &str) -> Vec<bool> {
+        let (mut is_block, mut is_text) = (false, false);
+        let lines = text.lines().map(|line| {
+            let line = line.trim();
+            let is_comment =
+                !is_text && (is_block || line.starts_with("/*") || line.starts_with("//"));
+            if is_comment && (is_block || line.starts_with("/*")) {
+                let end = line.find("*/");
+                assert!(end.is_none_or(|end| end + 2 == line.len()), "{path}: code behind {line}");
+                is_block = end.is_none();
+            }
+            if !is_comment {
+                is_text ^= line.replace("\\`", "").matches('`').count() % 2 == 1;
+            }
+            is_comment
+        });
+        lines.collect()
+    }
+
+    #[test]
+    fn nothing_but_comments_is_left_out_of_a_script() {
+        let mut left_out = 0;
+        for path in Console::iter().filter(|path| path.ends_with(".js")) {
+            let source = Console::get(&path).unwrap().data;
+            let text = String::from_utf8(source.to_vec()).unwrap();
+            let body = String::from_utf8(sent(&path, &source).into_owned()).unwrap();
+            if path.starts_with("vendor/") || OF_OTHERS.contains(&path.as_ref()) {
+                assert_eq!(body, text, "{path}");
+                continue;
+            }
+            let mut shown = body.lines().peekable();
+            for (line, is_comment) in text.lines().zip(comments(&path, &text)) {
+                match shown.next_if_eq(&line) {
+                    Some(_) => {}
+                    None => {
+                        assert!(is_comment, "{path} is without {line}");
+                        left_out += 1;
+                    }
+                }
+            }
+            assert_eq!(shown.next(), None, "{path}");
+        }
+        assert!(left_out > 100, "{left_out}");
+        let tricky = b"a = 2\n  * 3;\n/** one\n * two\n */\n/** three */\nb();\n";
+        let tricky = [&tricky[..], b"c(`\n* 4`);\n"].concat();
+        assert_eq!(
+            String::from_utf8_lossy(&sent("views/x.js", &tricky)),
+            "a = 2\n  * 3;\nb();\nc(`\n* 4`);\n"
+        );
+    }
+
+    #[test]
+    fn what_is_sent_is_what_its_name_says_and_integrators_get_their_types() {
+        let get = |path: &str| {
+            file(path, POLICY, &HeaderMap::new()).unwrap().headers()[header::ETAG].clone()
+        };
+        for path in ["app.js", "client/storebox.js", "index.html"] {
+            let source = Console::get(path).unwrap().data;
+            let hash = Sha256::digest(sent(path, &source));
+            assert_eq!(get(path), etag(&hash), "{path}");
+        }
+        let source = Console::get("client/storebox.js").unwrap().data;
+        assert!(String::from_utf8_lossy(&sent("client/storebox.js", &source)).contains("@typedef"));
+    }
+
+    #[test]
+    fn head_office_may_choose_among_all_that_a_box_shows() {
+        let views = Console::get("views/boxes.js").unwrap().data;
+        let views = String::from_utf8_lossy(&views);
+        for sight in storebox_proto::visit::SIGHTS {
+            assert!(views.contains(&format!("\"{sight}\"")), "{sight}");
+        }
     }
 
     #[test]

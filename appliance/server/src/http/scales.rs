@@ -11,6 +11,7 @@ use axum::{Extension, Json};
 use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 use storebox_peripherals::scale::{Ask, PricedAsk, Unit, Weight};
+use storebox_proto::ids::DeviceId;
 use storebox_proto::problem::{Code, Problem};
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::WatchStream;
@@ -24,7 +25,6 @@ use super::jobs::parameter;
 use super::printers::taken_away;
 use super::problem::Refusal;
 use crate::devices::bay::scale::{Command, Weighing};
-use crate::devices::lease::LEASE_MAX;
 use crate::devices::yard::{Devices, ScalePost, Station};
 use crate::env;
 
@@ -212,13 +212,21 @@ async fn lease(
     State(devices): State<Devices>,
     Extension(identity): Extension<Identity>,
     Path(id): Path<String>,
-    Json(Lease { seconds }): Json<Lease>,
+    Json(wish): Json<Lease>,
 ) -> Result<Json<Leased>, Refusal> {
-    let scale = devices.scale(&id)?;
-    let length = Duration::from_secs(seconds).min(LEASE_MAX);
-    let owner = name_of(&identity);
-    let given = devices.leases().take(&scale.id, &owner, length, env::instant())?;
-    Ok(Json(Leased { seconds: given.as_secs() }))
+    Ok(Json(lend(&devices, &devices.scale(&id)?.id, &identity, wish)?))
+}
+
+/// Gives a device to the caller for so long, or for as long as anybody may have one.
+pub(super) fn lend(
+    devices: &Devices,
+    device: &DeviceId,
+    identity: &Identity,
+    wish: Lease,
+) -> Result<Leased, Problem> {
+    let length = Duration::from_secs(wish.seconds);
+    let given = devices.leases().take(device, &name_of(identity), length, env::instant())?;
+    Ok(Leased { seconds: given.as_secs() })
 }
 
 /// Gives a shared scale back.

@@ -7,14 +7,11 @@ use storebox_proto::problem::Code;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::devices::name_of;
+use super::devices::person_of;
 use super::identity::Identity;
 use super::problem::Refusal;
 use crate::logging;
 use crate::settings::{Desk, Settings};
-
-/// The longest name of a person.
-const NAME_CHARS_MAX: usize = 60;
 
 /// The routes of this file.
 pub fn routes(desk: Desk) -> OpenApiRouter {
@@ -46,9 +43,7 @@ async fn back(
     Extension(identity): Extension<Identity>,
     Json(Taker { by }): Json<Taker>,
 ) -> Result<Json<Settings>, Refusal> {
-    let by = by.unwrap_or_else(|| name_of(&identity));
-    let by: String = by.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect();
-    match desk.take_back(&by) {
+    match desk.take_back(person_of(by, &identity)).await {
         Ok(true) => Ok(Json(desk.view())),
         Ok(false) => Err(Refusal::new(Code::StateConflict, "there are no settings before these")),
         Err(error) => Err(Refusal::new(Code::StorageFailed, logging::chain(&error))),

@@ -24,6 +24,7 @@ use crate::masterdata::{Masterdata, position_of};
 use crate::replica::history::{self, History, ModelLoad};
 use crate::terminal::access::Access;
 use crate::terminal::desk::{Desk, Happening, Orders, Verdict, Welcome};
+use crate::terminal::next_door::Served;
 use crate::terminal::past::{Extent, Refresh, Report};
 use crate::terminal::profile::Profile;
 
@@ -66,6 +67,17 @@ struct LoggedIn {
     welcome: Welcome,
     /// Where masterdata stands at the box.
     feeds: Vec<FeedPosition>,
+    /// Where else it is let in.
+    boxes: Boxes,
+}
+
+/// The boxes of the store that let the terminal in.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Boxes {
+    /// The name of the box that answers; empty before it knows where it is found itself.
+    here: String,
+    /// The others: what to use when this one is gone, with the same token.
+    others: Vec<Served>,
 }
 
 /// Where a feed stands at the box.
@@ -96,6 +108,7 @@ struct Noted {
 pub fn routes(counter: Counter) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(config))
+        .routes(routes!(boxes))
         .routes(routes!(login))
         .routes(routes!(idle))
         .routes(routes!(refreshed, refreshes))
@@ -117,6 +130,12 @@ impl Counter {
 }
 
 impl Counter {
+    fn boxes(&self) -> Boxes {
+        let next_door = self.access.next_door();
+        let here = next_door.own().map(|card| card.node.to_string()).unwrap_or_default();
+        Boxes { here, others: next_door.others(env::instant()) }
+    }
+
     /// Writes the refresh of a terminal into the history of the box, an entry for each feed.
     fn record(&self, terminal: &TerminalId, report: &Report) {
         let registry = self.masterdata.registry();
@@ -202,7 +221,19 @@ async fn login(
     let now = (env::timestamp(), env::instant());
     let welcome = counter.desk.login(&profile, login.cache_lost, now.0, now.1);
     (counter.nudge)();
-    Ok(Json(LoggedIn { profile, welcome, feeds }))
+    let boxes = counter.boxes();
+    Ok(Json(LoggedIn { profile, welcome, feeds, boxes }))
+}
+
+/// The other boxes of the store that let this terminal in with its token, should this one be gone.
+#[utoipa::path(get, path = "/v1/terminal/boxes", tag = "terminal",
+    responses((status = 200, description = "Those that have answered of late.", body = Boxes)))]
+async fn boxes(
+    State(counter): State<Counter>,
+    Extension(identity): Extension<Identity>,
+) -> Result<Json<Boxes>, Refusal> {
+    terminal(&identity)?;
+    Ok(Json(counter.boxes()))
 }
 
 /// The terminal has a moment, its timer ran, or its user cancelled: what to show or do now.

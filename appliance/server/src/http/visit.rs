@@ -5,19 +5,18 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use storebox_proto::ids::NodeId;
+use storebox_proto::order::Order;
 use storebox_proto::problem::Code;
-use storebox_proto::visit::{Asked, Call, Entry, Order, Sight};
+use storebox_proto::visit::{Asked, Call, Entry, Sight};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::devices::name_of;
+use super::devices::person_of;
 use super::identity::Identity;
 use super::problem::Refusal;
 use crate::logging;
 use crate::visit::{Desk, Hall, LookError, OpenError};
 
-/// The longest name of a person.
-const NAME_CHARS_MAX: usize = 60;
 /// A visit of which nobody says how long it is to be.
 const SECONDS: u32 = 30 * 60;
 
@@ -70,16 +69,11 @@ struct Shown {
     body: String,
 }
 
-fn name(by: Option<String>, identity: &Identity) -> String {
-    let by = by.unwrap_or_else(|| name_of(identity));
-    by.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect()
-}
-
 /// Who let head office look, and what it looked at, the newest first.
 #[utoipa::path(get, path = "/v1/visit", tag = "boxes",
     responses((status = 200, description = "The audit.", body = Vec<Object>)))]
 async fn audit(State(desk): State<Desk>) -> Json<Vec<Entry>> {
-    Json(desk.audit())
+    Json(desk.beside(Desk::audit).await)
 }
 
 /// Lets head office look at this box for a while; it ends by itself, and at a restart.
@@ -90,12 +84,11 @@ async fn open(
     Extension(identity): Extension<Identity>,
     Json(Wanted { seconds, by }): Json<Wanted>,
 ) -> Result<StatusCode, Refusal> {
-    let order = Order { seconds: seconds.unwrap_or(SECONDS), by: name(by, &identity) };
-    let opened = tokio::task::spawn_blocking(move || desk.let_in(&order)).await;
-    let opened = opened.map_err(|_| Refusal::new(Code::Busy, "the box stops"))?;
+    let order = Order { seconds: seconds.unwrap_or(SECONDS), by: person_of(by, &identity) };
+    let opened = desk.beside(move |desk| desk.let_in(&order)).await;
     opened.map(|()| StatusCode::NO_CONTENT).map_err(|error| {
         let code = match &error {
-            OpenError::Refused(_) => Code::FieldInvalid,
+            OpenError::Unfit(_) => Code::FieldInvalid,
             OpenError::Audit(_) => Code::StorageFailed,
         };
         Refusal::new(code, logging::chain(&error))
@@ -111,7 +104,8 @@ async fn close(
     Extension(identity): Extension<Identity>,
     Json(Wanted { by, .. }): Json<Wanted>,
 ) -> Result<StatusCode, Refusal> {
-    match desk.close(&name(by, &identity)) {
+    let by = person_of(by, &identity);
+    match desk.beside(move |desk| desk.close(&by)).await {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(Refusal::new(Code::StateConflict, "head office cannot look at this box")),
     }
@@ -141,7 +135,7 @@ async fn look(
     Path(node): Path<String>,
     Json(Look { path, by }): Json<Look>,
 ) -> Result<Json<Shown>, Refusal> {
-    let seen = hall.look(&node_of(&node)?, &path, &name(by, &identity)).await;
+    let seen = hall.look(&node_of(&node)?, &path, &person_of(by, &identity)).await;
     let Sight { status, content_type, body, .. } = seen.map_err(refuse)?;
     Ok(Json(Shown { status, content_type, body }))
 }
@@ -155,7 +149,7 @@ async fn knock(
     Path(node): Path<String>,
     Json(Wanted { seconds, by }): Json<Wanted>,
 ) -> Result<StatusCode, Refusal> {
-    let order = Order { seconds: seconds.unwrap_or(SECONDS), by: name(by, &identity) };
+    let order = Order { seconds: seconds.unwrap_or(SECONDS), by: person_of(by, &identity) };
     hall.knock(&node_of(&node)?, order);
     Ok(StatusCode::ACCEPTED)
 }

@@ -14,6 +14,23 @@ pub async fn ask<C, T>(
     answered.await.map_err(|_| stopping())
 }
 
+/// What an owner does for somebody who wants to know something of it.
+pub type Look<O> = Box<dyn FnOnce(&O) + Send>;
+
+/// Looks at the owner, in its own thread, and waits for what was seen; `command` is the owner's word for a look.
+pub async fn look<C, O, T: Send + 'static>(
+    owner: &mpsc::Sender<C>,
+    command: impl FnOnce(Look<O>) -> C,
+    look: impl FnOnce(&O) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    ask(owner, |answer| {
+        command(Box::new(move |owner| {
+            let _ = answer.send(look(owner));
+        }))
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

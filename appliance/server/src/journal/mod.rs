@@ -37,7 +37,7 @@ mod tests;
 pub use committer::{Owner, start};
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use log::{CommitError, Group, Journal, Location, Options, Usage};
-pub use mailbox::ask;
+pub use mailbox::{Look, ask, look};
 pub use reader::{ReadError, Reader};
 pub use recovery::{Incident, OpenError, Opened, Replayed};
 pub use trail::{Spot, Step};

@@ -66,6 +66,18 @@ pub enum Incident {
     },
 }
 
+impl Incident {
+    /// The number of the segment that it is about.
+    fn segment(&self) -> u64 {
+        match self {
+            Self::HeaderDamaged { segment }
+            | Self::RecordsDamaged { segment, .. }
+            | Self::RecordsMissing { segment, .. }
+            | Self::Unreadable { segment, .. } => *segment,
+        }
+    }
+}
+
 /// Why a journal could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -95,8 +107,16 @@ pub struct Opened {
     pub journal: Journal,
     /// Damage, in order.
     pub incidents: Vec<Incident>,
-    /// Bytes of an unfinished commit that were cut off.
-    pub cut_bytes: u64,
+}
+
+impl Opened {
+    /// The damage as a person is told it, each with its file.
+    pub fn told(&self) -> Vec<String> {
+        let file = |incident: &Incident| {
+            self.journal.dir.join(segment::file_name(incident.segment())).display().to_string()
+        };
+        self.incidents.iter().map(|incident| format!("{}: {incident}", file(incident))).collect()
+    }
 }
 
 pub(super) fn open(
@@ -136,10 +156,14 @@ pub(super) fn open(
             last = reading.read(*number, index + 1 == numbers.len());
         }
     }
-    let mut cut_bytes = 0;
     if let Some(last) = &last {
         let segment = last.number;
-        cut_bytes = last.settle().map_err(|source| OpenError::Tail { segment, source })?;
+        let bytes = last.settle().map_err(|source| OpenError::Tail { segment, source })?;
+        if bytes > 0 {
+            // A commit that a power cut has torn was promised to nobody; one that the disk has damaged was.
+            let file = dir.join(segment::file_name(segment));
+            tracing::warn!(file = %file.display(), bytes, "a commit that cannot be read is cut off");
+        }
     }
     let Reading { segments, next, incidents, .. } = reading;
     let journal = Journal {
@@ -153,7 +177,7 @@ pub(super) fn open(
         shelf,
         disk: disk.clone(),
     };
-    Ok(Opened { journal, incidents, cut_bytes })
+    Ok(Opened { journal, incidents })
 }
 
 /// The last segment, whose end may be unfinished.

@@ -17,6 +17,7 @@ fn dir() -> PathBuf {
 struct Reopened {
     journal: Journal,
     incidents: Vec<Incident>,
+    told: Vec<String>,
     bodies: Vec<(Vec<u8>, Location)>,
 }
 
@@ -28,7 +29,8 @@ fn open_at(disk: Arc<dyn Disk>, dir: &Path) -> Reopened {
         }
     })
     .unwrap();
-    Reopened { journal: opened.journal, incidents: opened.incidents, bodies }
+    let told = opened.told();
+    Reopened { journal: opened.journal, incidents: opened.incidents, told, bodies }
 }
 
 fn open(disk: &SimDisk) -> Reopened {
@@ -174,6 +176,8 @@ fn a_damaged_segment_is_named_and_the_rest_is_read_and_set_aside_when_done() {
     disk.damage(&second, |bytes| bytes[700..900].fill(0));
     let mut again = open(&disk);
     assert_eq!(again.incidents.len(), 1);
+    let told = format!("{}: segment 2: ", second.display());
+    assert!(again.told[0].starts_with(&told), "{:?}", again.told);
     let Incident::RecordsDamaged { segment: 2, records } = &again.incidents[0] else {
         panic!("{:?}", again.incidents);
     };

@@ -1,5 +1,6 @@
 //! What others do with a box in a shop: head office sets and looks, a person cuts its line on purpose.
 
+use storebox_proto::settings::Book;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::Built;
@@ -16,10 +17,11 @@ use crate::visit::{self, Hall};
 /// Head office sets itself nothing.
 pub(super) fn settings_of(
     config: &Config,
+    book: Book,
     origin: &Origin,
     supervisor: &Supervisor,
 ) -> Option<Desk> {
-    (config.role == Role::Store).then(|| Desk::open(config, origin, supervisor.root()))
+    (config.role == Role::Store).then(|| Desk::open(config, book, origin, supervisor.root()))
 }
 
 pub(super) fn start_settings(desk: &Desk, panel: &Panel, supervisor: &Supervisor) -> OpenApiRouter {

@@ -6,10 +6,16 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use ed25519_dalek::SigningKey;
 use nix::fcntl::{Flock, FlockArg};
+use storebox_proto::beacon::{FIXED_NAME, Label};
+use storebox_proto::ids::Hash32;
 use tokio::net::{TcpListener, UnixListener};
 
+use crate::config::Config;
 use crate::files;
+use crate::terminal::next_door::Card;
+use crate::trust::places::places;
 
 /// The operator's way in, within the data directory.
 pub const CONTROL_SOCKET: &str = "control.sock";
@@ -122,6 +128,29 @@ impl Premises {
         files::replace(&path, text.as_bytes(), files::PUBLIC).map_err(fail)?;
         Ok(addresses.join(", "))
     }
+}
+
+/// What the box says of itself next door: where it is found, and what its pages are called.
+pub(super) fn card(
+    config: &Config,
+    key: &SigningKey,
+    plain: &[TcpListener],
+    secure: &[TcpListener],
+) -> Card {
+    let label = Label::of_key(&Hash32::of(key.verifying_key().as_bytes()));
+    let own = label.host();
+    let names = [FIXED_NAME.to_owned(), own.trim_end_matches('.').to_owned()];
+    let names: Vec<String> = names.into_iter().chain(config.browser.hosts.clone()).collect();
+    let (plain, secure) = (reached(plain), reached(secure));
+    Card::new(config.node.clone(), &plain, &secure, &config.tls.domain, &names)
+}
+
+/// Where others reach these listeners; loopback too where it is listened on by name.
+fn reached(listeners: &[TcpListener]) -> Vec<SocketAddr> {
+    let listen: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
+    let mut found = places(&listen);
+    found.extend(listen.into_iter().filter(|address| address.ip().is_loopback()));
+    found
 }
 
 #[cfg(test)]

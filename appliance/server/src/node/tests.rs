@@ -1,4 +1,5 @@
 mod document;
+mod next_door;
 mod trust;
 mod walk;
 
@@ -35,6 +36,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/sync/v1/mirror/{node}/keys", Door::Node),
     ("/sync/v1/mirror/{node}/release", Door::Node),
     ("/sync/v1/mirror/{node}/terminals", Door::Node),
+    ("/sync/v1/next-door/{node}", Door::Node),
     ("/sync/v1/relay", Door::Node),
     ("/sync/v1/rings", Door::Node),
     ("/sync/v1/transactions", Door::Node),
@@ -143,6 +145,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/session/renew", Door::Terminal),
     ("/v1/status", Door::Open),
     ("/v1/status/events", Door::Open),
+    ("/v1/terminal/boxes", Door::Terminal),
     ("/v1/terminal/config", Door::Terminal),
     ("/v1/terminal/idle", Door::Terminal),
     ("/v1/terminal/login", Door::Terminal),
@@ -186,7 +189,7 @@ async fn start(role: &str) -> Running {
     let premises = Premises::enter(&config.data_dir).unwrap();
     let supervisor = Supervisor::new();
     let origin = Origin { file: "test.toml".into(), data_dir: None };
-    let settings = super::care::settings_of(&config, &origin, &supervisor);
+    let settings = super::care::settings_of(&config, Book::default(), &origin, &supervisor);
     let built = build(&config, settings.as_ref(), &supervisor).await.unwrap();
     let network = premises.listen(&config.http.listen).await.unwrap();
     let address = network[0].local_addr().unwrap();
@@ -201,7 +204,7 @@ async fn start(role: &str) -> Running {
         sealing: built.sealing.clone(),
         logins: built.logins.clone(),
         rates: Rates::new(&config.http),
-        gate: super::trust::gate(&config),
+        gate: super::trust::gate(&config, &built.access),
         secure: Some(over_tls),
     };
     server.start(&supervisor, network, premises.control().unwrap());

@@ -187,9 +187,10 @@ fn listeners(config: &Config, has_papers: bool) -> Vec<ListenerStatus> {
 }
 
 /// What browsers may, as configured.
-pub(super) fn gate(config: &Config) -> Gate {
+pub(super) fn gate(config: &Config, access: &Access) -> Gate {
     let domain = Some(config.tls.domain.clone()).filter(|domain| !domain.is_empty());
     Gate::new(&config.browser.origins, config.browser.hosts.iter().cloned().chain(domain))
+        .beside(access.next_door())
 }
 
 /// The customer's certificate: files are looked at again and again; what head office sends comes by the role.

@@ -89,7 +89,8 @@ async fn look(devices: Devices) -> Option<Vec<DeviceStatus>> {
             (waiting, in_doubt) = (figures.0 as u64, figures.1 as u64);
         }
         let DeviceView { id, kind, link, .. } = view;
-        seen.push(DeviceStatus { id, kind, link, state, trouble, waiting, in_doubt });
+        let till = post.definition.till.clone();
+        seen.push(DeviceStatus { id, till, kind, link, state, trouble, waiting, in_doubt });
     }
     seen.extend(roll.refused.iter().map(|refused| DeviceStatus {
         id: refused.id.clone(),

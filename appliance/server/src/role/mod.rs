@@ -9,6 +9,7 @@ mod giving_way;
 mod intakes;
 mod main;
 mod mirror;
+mod next_door;
 mod peers;
 mod proxy;
 mod publish;

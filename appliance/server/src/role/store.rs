@@ -8,7 +8,9 @@ use utoipa_axum::router::OpenApiRouter;
 use super::giving_way::GivingWay;
 use super::replica::{self, Feeding, Ground, Started};
 use super::sources::{self, Definition};
-use super::{Basics, RoleError, channels, devices, peers, releases, rings, transactions};
+use super::{
+    Basics, RoleError, channels, devices, next_door, peers, releases, rings, transactions,
+};
 use crate::http::feeds;
 use crate::http::feeds::storage::{self, Lending};
 use crate::replica::reporter::Reporter;
@@ -27,6 +29,7 @@ pub(super) async fn start(
     sources::keep(basics, &definition, panel);
     peers::seek(basics, neighbour.clone(), &definition.sources, &definition.routes);
     let Definition { sources, routes, main } = definition;
+    let mut beside = next_door::start(basics, &routes, neighbour.is_some())?;
     let (tiers, lent, near) = (sources.tiers().clone(), sources.clone(), sources.clone());
     let feeding = Feeding {
         sources,
@@ -36,6 +39,7 @@ pub(super) async fn start(
     };
     let Started { masterdata, refresher, nudge, mut routers } =
         replica::start(basics, &ground, feeding, panel)?;
+    routers.append(&mut beside);
     if let Some(settings) = basics.settings {
         settings.read_from(masterdata.clone());
         panel.add(settings.report());

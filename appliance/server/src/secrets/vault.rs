@@ -48,6 +48,15 @@ impl Guard {
             Self::Beside => "beside",
         }
     }
+
+    /// Where the key is, for who has to find it.
+    fn place(self, data_dir: &Path, key_file: &Path) -> String {
+        match self {
+            Self::Credential => format!("credential {KEY}"),
+            Self::File => key_file.display().to_string(),
+            Self::Beside => data_dir.join(KEY).display().to_string(),
+        }
+    }
 }
 
 /// Why the vault cannot be used.
@@ -66,8 +75,11 @@ pub enum VaultError {
     #[error(transparent)]
     Key(#[from] SecretError),
     /// The key is no key.
-    #[error("a secret key is not 64 hexadecimal digits")]
-    KeyShape,
+    #[error("{place}: is no secret key, which has 64 hexadecimal digits")]
+    KeyShape {
+        /// Which file, credential or entry of the vault.
+        place: String,
+    },
     /// The vault does not open with this key.
     #[error("{file}: does not open with its key; it is left as it is")]
     Locked {
@@ -109,8 +121,11 @@ impl Vault {
         let contents = match read(&path, &key) {
             Ok(contents) => Some(contents),
             Err(VaultError::Locked { file }) => {
+                // Which of the two is damaged cannot be told.
+                let key = guard.place(data_dir, key_file);
                 tracing::error!(
                     file,
+                    key,
                     "the vault does not open with its key: sealing and logins stay away"
                 );
                 None
@@ -151,7 +166,7 @@ impl Vault {
     /// A secret of 32 bytes that is made when it is first asked for.
     pub fn key(&self, name: &str) -> Result<Zeroizing<[u8; 32]>, VaultError> {
         if let Some(text) = self.get(name) {
-            return parse_key(&text);
+            return parse_key(&text, || format!("{name} in the vault"));
         }
         let made = Zeroizing::new(env::random::<32>());
         self.put(name, Zeroizing::new(hex::encode(*made)))?;
@@ -166,19 +181,23 @@ impl Vault {
 
 /// A key of 32 bytes in a file or credential.
 pub fn read_key(path: &Path) -> Result<Zeroizing<[u8; 32]>, VaultError> {
-    parse_key(source::read(path)?.reveal())
+    parse_key(source::read(path)?.reveal(), || path.display().to_string())
 }
 
 fn key(data_dir: &Path, key_file: &Path) -> Result<(Zeroizing<[u8; 32]>, Guard), VaultError> {
     if let Some(text) = source::credential(KEY)? {
-        return Ok((parse_key(text.reveal())?, Guard::Credential));
+        let key = parse_key(text.reveal(), || Guard::Credential.place(data_dir, key_file))?;
+        return Ok((key, Guard::Credential));
     }
     if !key_file.as_os_str().is_empty() {
         return Ok((read_key(key_file)?, Guard::File));
     }
     let path = data_dir.join(KEY);
     match source::read(&path) {
-        Ok(text) => Ok((parse_key(text.reveal())?, Guard::Beside)),
+        Ok(text) => {
+            let key = parse_key(text.reveal(), || path.display().to_string())?;
+            Ok((key, Guard::Beside))
+        }
         Err(error) if error.source.kind() == io::ErrorKind::NotFound => {
             let made = Zeroizing::new(env::random::<32>());
             let text = Zeroizing::new(format!("{}\n", hex::encode(*made)));
@@ -191,9 +210,13 @@ fn key(data_dir: &Path, key_file: &Path) -> Result<(Zeroizing<[u8; 32]>, Guard),
     }
 }
 
-fn parse_key(text: &str) -> Result<Zeroizing<[u8; 32]>, VaultError> {
+fn parse_key(
+    text: &str,
+    place: impl FnOnce() -> String,
+) -> Result<Zeroizing<[u8; 32]>, VaultError> {
     let mut key = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(text.trim(), &mut *key).map_err(|_| VaultError::KeyShape)?;
+    let decoded = hex::decode_to_slice(text.trim(), &mut *key);
+    decoded.map_err(|_| VaultError::KeyShape { place: place() })?;
     Ok(key)
 }
 
@@ -280,6 +303,17 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_key_is_told_with_its_file() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in [dir.path().join(KEY), dir.path().join("provisioned.key")] {
+            std::fs::write(&file, "no key").unwrap();
+            let key_file = if file.ends_with(KEY) { Path::new("") } else { &*file };
+            let refused = Vault::open(dir.path(), key_file).unwrap_err().to_string();
+            assert!(refused.starts_with(&format!("{}: ", file.display())), "{refused}");
+        }
+    }
+
+    #[test]
     fn a_changed_byte_locks_the_vault() {
         let dir = tempfile::tempdir().unwrap();
         Vault::open(dir.path(), Path::new("")).unwrap().put("a", text("b")).unwrap();
@@ -291,7 +325,5 @@ mod tests {
             assert!(Vault::open(dir.path(), Path::new("")).unwrap().is_locked(), "byte {at}");
             bytes[at] ^= 1;
         }
-        std::fs::write(dir.path().join(KEY), "no key").unwrap();
-        assert!(matches!(Vault::open(dir.path(), Path::new("")), Err(VaultError::KeyShape)));
     }
 }

@@ -26,31 +26,37 @@ pub(super) fn write(data_dir: &Path, book: &Book) -> io::Result<()> {
     files::replace(&data_dir.join(FILE), &bytes, files::PRIVATE)
 }
 
-/// The configuration of a box that starts, with what head office sets.
+/// The configuration of a box that starts, and the book with what head office sets in it.
 ///
 /// A start with settings on trial is counted; settings that do not go with the box's own file are given up.
-pub fn begin(origin: &Origin) -> Result<Config, ConfigError> {
+pub fn begin(origin: &Origin) -> Result<(Config, Book), ConfigError> {
     let own = origin.load()?;
     if own.role == Role::Main {
-        return Ok(own);
+        return Ok((own, Book::default()));
     }
-    let mut book = open(&own.data_dir);
-    let at = env::timestamp();
-    let is_counted = book.trial.is_some();
+    let (known, at) = (open(&own.data_dir), env::timestamp());
+    let mut book = known.clone();
     book.start(at);
-    let mut is_changed = is_counted;
-    let config = loop {
-        match origin.load_with(&book.in_force().values) {
-            Ok(config) => break config,
-            Err(error) if book.fall_back(&error.to_string(), at) => is_changed = true,
-            Err(_) => break own.clone(),
-        }
-    };
-    // A disk that takes nothing must not keep the shop closed; the trial is then counted by nobody.
-    if is_changed {
-        let _ = write(&own.data_dir, &book);
+    let mut config = fitting(origin, &own, &mut book);
+    if book != known
+        && let Err(error) = write(&own.data_dir, &book)
+        // A disk that takes nothing must not keep the shop closed, and a trial that nobody counts would never end.
+        && book.roll_back(&format!("the start with them cannot be counted: {error}"), at)
+    {
+        config = fitting(origin, &own, &mut book);
     }
-    Ok(config)
+    Ok((config, book))
+}
+
+/// The box's own configuration with what is in force, once what does not go with it is given up.
+fn fitting(origin: &Origin, own: &Config, book: &mut Book) -> Config {
+    loop {
+        match origin.load_with(&book.in_force().values) {
+            Ok(config) => return config,
+            Err(error) if book.fall_back(&error.to_string(), env::timestamp()) => {}
+            Err(_) => return own.clone(),
+        }
+    }
 }
 
 /// The box did not come up; true if settings on trial are to blame, which are taken back.
@@ -84,7 +90,7 @@ mod tests {
     fn a_box_starts_with_what_is_in_force_and_without_what_does_not_go_with_its_file() {
         let dir = tempfile::tempdir().unwrap();
         let origin = origin(dir.path(), "");
-        let batch = || begin(&origin).unwrap().terminal.batch_size;
+        let batch = || begin(&origin).unwrap().0.terminal.batch_size;
         assert_eq!(batch(), 500);
         let mut book = Book::default();
         book.begin(wanted(100), env::timestamp());
@@ -102,6 +108,25 @@ mod tests {
         write(dir.path(), &book).unwrap();
         assert_eq!(batch(), 500);
         assert_eq!(open(dir.path()).proven, Wanted::default());
+    }
+
+    #[test]
+    fn a_start_that_cannot_be_counted_is_one_without_the_trial() {
+        let dir = tempfile::tempdir().unwrap();
+        let origin = origin(dir.path(), "");
+        let mut book = Book::default();
+        book.begin(wanted(100), env::timestamp());
+        write(dir.path(), &book).unwrap();
+        // What is in the way of the new file.
+        let beside = dir.path().join(FILE).with_extension("new");
+        std::fs::create_dir(&beside).unwrap();
+        let (config, book) = begin(&origin).unwrap();
+        assert_eq!((config.terminal.batch_size, &book.trial), (500, &None));
+        assert!(book.refused.unwrap().why.contains("cannot be counted"));
+        assert_eq!(open(dir.path()).trial.unwrap().starts, 0);
+        std::fs::remove_dir(&beside).unwrap();
+        let (config, book) = begin(&origin).unwrap();
+        assert_eq!((config.terminal.batch_size, book.trial.unwrap().starts), (100, 1));
     }
 
     #[test]

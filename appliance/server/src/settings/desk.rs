@@ -5,19 +5,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use storebox_proto::feed::Position;
 use storebox_proto::ids::{NodeId, SiteId};
 use storebox_proto::rings::Seat;
 use storebox_proto::settings::{Book, Health, Verdict, Wanted};
+use storebox_proto::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::book;
 use crate::config::{self, Config, Origin};
-use crate::masterdata::Masterdata;
+use crate::masterdata::{Masterdata, Rollout};
 use crate::status::{Finding, Panel, RefusedSettings, SettingsStatus, Status};
+use crate::supervise::beside;
 use crate::{env, logging};
 
 /// Between two looks at the estate, which is in memory.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// An estate that could not be read is not read again before.
+const UNREADABLE_REST: Duration = Duration::from_secs(60);
 /// Papers on the way are waited for this long before the box begins again.
 const CALM_MAX: Duration = Duration::from_secs(600);
 
@@ -33,6 +38,9 @@ struct Inner {
     origin: Origin,
     node: NodeId,
     site: SiteId,
+    /// Held by whoever writes the book, for as long as the disk takes.
+    turn: Mutex<()>,
+    /// Held for as long as it takes to copy it.
     book: Mutex<Book>,
     ring: Mutex<String>,
     again: AtomicBool,
@@ -51,14 +59,16 @@ pub struct Settings {
 }
 
 impl Desk {
-    /// The desk of a box that starts with this configuration; `root` is what stops it.
-    pub fn open(config: &Config, origin: &Origin, root: CancellationToken) -> Self {
+    /// The desk of a box that starts with this configuration, and the book that it was read with; `root` is what stops
+    /// the box.
+    pub fn open(config: &Config, book: Book, origin: &Origin, root: CancellationToken) -> Self {
         let inner = Inner {
             data_dir: config.data_dir.clone(),
             origin: origin.clone(),
             node: config.node.clone(),
             site: config.discovery.site.clone(),
-            book: Mutex::new(book::open(&config.data_dir)),
+            turn: Mutex::default(),
+            book: Mutex::new(book),
             ring: Mutex::default(),
             again: AtomicBool::new(false),
             masterdata: OnceLock::new(),
@@ -83,12 +93,12 @@ impl Desk {
     }
 
     /// A person wants the settings before; false if there are none.
-    pub fn take_back(&self, by: &str) -> std::io::Result<bool> {
-        let mut changed = self.book().clone();
-        if !changed.take_back(by, env::timestamp()) {
+    pub async fn take_back(&self, by: String) -> std::io::Result<bool> {
+        let who = by.clone();
+        let act = move |book: &mut Book, at| book.take_back(&who, at).then_some(());
+        if self.change(act).await?.is_none() {
             return Ok(false);
         }
-        self.put(changed)?;
         tracing::info!(by, "settings are taken back");
         self.begin_again();
         Ok(true)
@@ -124,12 +134,13 @@ impl Desk {
         let mut look = tokio::time::interval(LOOK_EVERY);
         let prove = Duration::from_secs(self.book().in_force().prove_s.into());
         let mut health = Health::new(prove, env::instant());
+        let mut estate: Option<Look> = None;
         let mut waits: Option<Instant> = None;
         while stop.run_until_cancelled(look.tick()).await.is_some() {
             let status = panel.status().await;
-            self.judge(&mut health, &status);
-            let Some(wanted) = self.wanted() else { continue };
-            self.agree(&wanted);
+            self.judge(&mut health, &status).await;
+            let Some(wanted) = self.wanted(&mut estate).await else { continue };
+            self.agree(&wanted).await;
             if self.begins_again() || !self.book().is_new(&wanted) {
                 waits = None;
                 continue;
@@ -140,49 +151,61 @@ impl Desk {
             if prints && now.saturating_duration_since(since) < CALM_MAX {
                 continue;
             }
-            self.take(wanted);
+            self.take(wanted).await;
         }
     }
 
-    fn wanted(&self) -> Option<Wanted> {
+    /// What head office wants; the estate is read only when it has changed.
+    async fn wanted(&self, last: &mut Option<Look>) -> Option<Wanted> {
         let masterdata = self.inner.masterdata.get()?;
-        let seat = Seat { node: &self.inner.node, site: &self.inner.site };
-        masterdata.rings()?.of(seat).clone_into(&mut lock(&self.inner.ring));
-        masterdata.wanted(seat)
+        let (position, now) = (masterdata.estate_position()?, env::instant());
+        if !last.as_ref().is_some_and(|last| last.is_current(position, now)) {
+            let (masterdata, inner) = (masterdata.clone(), Arc::clone(&self.inner));
+            let found =
+                beside(move || masterdata.rollout(Seat { node: &inner.node, site: &inner.site }));
+            let found = found.await;
+            if let Some(found) = &found {
+                found.ring.clone_into(&mut lock(&self.inner.ring));
+            }
+            *last = Some(Look { position, at: now, found });
+        }
+        last.as_ref()?.found.as_ref().map(|found| found.wanted.clone())
     }
 
-    fn agree(&self, wanted: &Wanted) {
-        let mut changed = self.book().clone();
-        if changed.agree(wanted)
-            && let Err(error) = self.put(changed)
-        {
+    async fn agree(&self, wanted: &Wanted) {
+        // Nothing to change is the rule.
+        if !self.book().clone().agree(wanted) {
+            return;
+        }
+        let wanted = wanted.clone();
+        let agreed = self.change(move |book, _| book.agree(&wanted).then_some(())).await;
+        if let Err(error) = agreed {
             tracing::warn!(%error, "the book of settings cannot be written");
         }
     }
 
     /// Tries what head office wants, or refuses it by name.
-    fn take(&self, wanted: Wanted) {
-        let revision = wanted.revision;
-        let fits = config::check_remote(&wanted.values).map_err(|unfit| unfit.to_string());
-        let runs = fits.and_then(|()| {
-            let loaded = self.inner.origin.load_with(&wanted.values);
-            loaded.map(drop).map_err(|error| logging::chain(&error))
+    async fn take(&self, wanted: Wanted) {
+        let (revision, inner) = (wanted.revision, Arc::clone(&self.inner));
+        let taken = self.change(move |book, at| {
+            // A person or an earlier look may have settled it.
+            if !book.is_new(&wanted) {
+                return None;
+            }
+            let runs = inner.try_on(&wanted);
+            match &runs {
+                Ok(()) => book.begin(wanted, at),
+                Err(why) => book.refuse(wanted, why, at),
+            }
+            Some(runs)
         });
-        let mut changed = self.book().clone();
-        match &runs {
-            Ok(()) => changed.begin(wanted, env::timestamp()),
-            Err(why) => changed.refuse(wanted, why, env::timestamp()),
-        }
-        if let Err(error) = self.put(changed) {
-            tracing::warn!(%error, revision, "settings cannot be written down and wait");
-            return;
-        }
-        match runs {
-            Ok(()) => {
+        match taken.await {
+            Ok(None) => {}
+            Ok(Some(Ok(()))) => {
                 tracing::info!(revision, "the box begins again with other settings");
                 self.begin_again();
             }
-            Err(why) => {
+            Ok(Some(Err(why))) => {
                 tracing::warn!(
                     code = "settings_refused",
                     revision,
@@ -190,39 +213,49 @@ impl Desk {
                     "settings are refused"
                 );
             }
+            Err(error) => {
+                tracing::warn!(%error, revision, "settings cannot be written down and wait");
+            }
         }
     }
 
     /// Proves what is on trial, or takes it back.
-    fn judge(&self, health: &mut Health, status: &Status) {
+    async fn judge(&self, health: &mut Health, status: &Status) {
         let Some(trial) = self.book().trial.clone() else { return };
         if self.begins_again() {
             return;
         }
         let revision = trial.wanted.revision;
-        let mut changed = self.book().clone();
-        let is_taken_back = match health.handle_look(wellness(status), env::instant()) {
+        let ill = match health.handle_look(wellness(status), env::instant()) {
             Verdict::Open => return,
-            Verdict::Well => {
-                changed.prove(env::timestamp());
-                tracing::info!(revision, "settings are proven");
-                false
+            Verdict::Well => None,
+            Verdict::Ill(why) => Some(why),
+        };
+        let why = ill.clone();
+        let judged = self.change(move |book, at| {
+            // A person may have taken it back meanwhile.
+            if book.trial.as_ref() != Some(&trial) {
+                return None;
             }
-            Verdict::Ill(why) => {
-                changed.roll_back(&why, env::timestamp());
+            match why {
+                None => book.prove(at),
+                Some(why) => drop(book.roll_back(&why, at)),
+            }
+            Some(())
+        });
+        match (judged.await, ill) {
+            (Ok(None), _) => {}
+            (Ok(Some(())), None) => tracing::info!(revision, "settings are proven"),
+            (Ok(Some(())), Some(why)) => {
                 tracing::warn!(
                     code = "settings_failed",
                     revision,
                     error = why,
                     "settings are rolled back"
                 );
-                true
+                self.begin_again();
             }
-        };
-        match self.put(changed) {
-            Ok(()) if is_taken_back => self.begin_again(),
-            Ok(()) => {}
-            Err(error) => tracing::warn!(%error, "the book of settings cannot be written"),
+            (Err(error), _) => tracing::warn!(%error, "the book of settings cannot be written"),
         }
     }
 
@@ -231,15 +264,55 @@ impl Desk {
         self.inner.root.cancel();
     }
 
-    /// On disk first, then in memory.
-    fn put(&self, changed: Book) -> std::io::Result<()> {
-        book::write(&self.inner.data_dir, &changed)?;
-        *self.book() = changed;
-        Ok(())
+    /// Changes the book, on disk first and then in memory, beside the threads that serve; nothing if `act` finds
+    /// nothing to change.
+    async fn change<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Book, Timestamp) -> Option<T> + Send + 'static,
+    ) -> std::io::Result<Option<T>> {
+        let inner = Arc::clone(&self.inner);
+        beside(move || inner.change(act)).await
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
         lock(&self.inner.book)
+    }
+}
+
+impl Inner {
+    /// One writer at a time; readers see the book before until the new one is on disk.
+    fn change<T>(
+        &self,
+        act: impl FnOnce(&mut Book, Timestamp) -> Option<T>,
+    ) -> std::io::Result<Option<T>> {
+        let _turn = lock(&self.turn);
+        let mut changed = lock(&self.book).clone();
+        let Some(done) = act(&mut changed, env::timestamp()) else { return Ok(None) };
+        book::write(&self.data_dir, &changed)?;
+        *lock(&self.book) = changed;
+        Ok(Some(done))
+    }
+
+    /// Whether head office may set these, and the box's own file goes with them.
+    fn try_on(&self, wanted: &Wanted) -> Result<(), String> {
+        config::check_remote(&wanted.values).map_err(|unfit| unfit.to_string())?;
+        let loaded = self.origin.load_with(&wanted.values);
+        loaded.map(drop).map_err(|error| logging::chain(&error))
+    }
+}
+
+/// What a look at one state of the estate has found.
+struct Look {
+    position: Position,
+    at: Instant,
+    found: Option<Rollout>,
+}
+
+impl Look {
+    /// Whether another look would find the same; what could not be read may be readable after a while.
+    fn is_current(&self, position: Position, now: Instant) -> bool {
+        let is_late = now.saturating_duration_since(self.at) >= UNREADABLE_REST;
+        self.position == position && (self.found.is_some() || !is_late)
     }
 }
 
@@ -263,3 +336,6 @@ fn wellness(status: &Status) -> Result<(), String> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,10 +19,18 @@ use serde::{Deserialize, Serialize};
 use storebox_proto::ids::{Hash32, InvalidName, NodeId, TerminalId};
 use storebox_proto::time::Timestamp;
 use storebox_proto::trust::Fingerprint;
+use tokio::sync::watch;
 
 use crate::http::identity::Identity;
 use crate::pass::{Claim, SiteSecret};
+use crate::terminal::next_door::NextDoor;
 use crate::{env, files};
+
+mod error;
+mod listed;
+
+pub use error::AccessError;
+pub use listed::Listed;
 
 /// Its name within the data directory.
 pub const FILE: &str = "access.json";
@@ -100,73 +108,6 @@ struct Book {
     by_hash: HashMap<[u8; 32], Arc<Holder>>,
 }
 
-/// An entry as operators see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Listed {
-    /// Its name.
-    pub name: String,
-    /// How often a client of this name was added.
-    pub epoch: u32,
-    /// When it was added.
-    #[schema(value_type = String)]
-    pub added: Timestamp,
-    /// When it was revoked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub revoked: Option<Timestamp>,
-    /// When its token was used last since the box started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub last_seen: Option<Timestamp>,
-}
-
-/// Why an entry cannot be changed.
-#[derive(Debug, thiserror::Error)]
-pub enum AccessError {
-    /// The file cannot be read or written.
-    #[error("{file}: cannot be used")]
-    File {
-        /// Which file.
-        file: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The file holds something else.
-    #[error("{file}: is not a list of clients")]
-    Content {
-        /// Which file.
-        file: String,
-        /// Why.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// The file was written by a newer version.
-    #[error("{file}: has version {version}, this program knows 1")]
-    Version {
-        /// Which file.
-        file: String,
-        /// What it says.
-        version: u32,
-    },
-    /// The name breaks its rule.
-    #[error(transparent)]
-    Name(#[from] InvalidName),
-    /// The name is in use.
-    #[error("{0} exists already; revoke it first")]
-    Exists(String),
-    /// The name is not in use.
-    #[error("{0} does not exist")]
-    Unknown(String),
-    /// The key is another member's.
-    #[error("the key belongs to another member of this box")]
-    KeyTaken,
-    /// Too many entries.
-    #[error("{ENTRIES_MAX} clients are known, one more is not taken")]
-    Full,
-}
-
 /// Why a token does not let anybody in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stranger {
@@ -188,6 +129,10 @@ struct Inner {
     book: ArcSwap<Book>,
     /// What the boxes of the store share.
     site: ArcSwapOption<SiteSecret>,
+    /// The other boxes of the store, and whom they have let in.
+    next_door: NextDoor,
+    /// Counts changes of the list.
+    changed: watch::Sender<u64>,
     /// Held while the file is replaced, so that changes happen one after the other.
     writing: Mutex<()>,
 }
@@ -210,16 +155,27 @@ impl Access {
             path,
             book: ArcSwap::from_pointee(book),
             site: ArcSwapOption::empty(),
+            next_door: NextDoor::open(data_dir),
+            changed: watch::Sender::new(0),
             writing: Mutex::new(()),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Whose token this is; remembers when it was used.
+    /// Whose token this is, here or at a box next door; remembers when it was used.
     pub fn who(&self, token: &str, now: Timestamp) -> Result<Identity, Stranger> {
         let hash = blake3::hash(token.as_bytes());
+        if self.inner.next_door.has_revoked(&hash) {
+            return Err(Stranger::Revoked);
+        }
         let book = self.inner.book.load();
-        let holder = book.by_hash.get(hash.as_bytes()).ok_or(Stranger::Unknown)?;
+        let Some(holder) = book.by_hash.get(hash.as_bytes()) else {
+            let guest = self.inner.next_door.who(&hash, now).ok_or(Stranger::Unknown)?;
+            return match self.is_revoked(&guest.terminal) {
+                true => Err(Stranger::Revoked),
+                false => Ok(Identity::Terminal(guest.terminal)),
+            };
+        };
         // The map was searched by a hash that a caller cannot steer; the last word compares in constant time.
         if holder.hash != hash {
             return Err(Stranger::Unknown);
@@ -293,7 +249,8 @@ impl Access {
         key: Fingerprint,
         now: Timestamp,
     ) -> Result<(), AccessError> {
-        if self.inner.book.load().by_name.contains_key(&(kind, name.to_owned())) {
+        let is_known = self.inner.book.load().by_name.contains_key(&(kind, name.to_owned()));
+        if is_known || self.inner.next_door.has_revoked_key(name, key) {
             return Ok(());
         }
         self.change(|book| Self::member(book, kind, name, key, now))
@@ -333,7 +290,12 @@ impl Access {
         now: Timestamp,
     ) -> Result<(), Stranger> {
         let book = self.inner.book.load();
-        let holder = book.by_name.get(&(kind, name.to_owned())).ok_or(Stranger::Unknown)?;
+        let Some(holder) = book.by_name.get(&(kind, name.to_owned())) else {
+            return match kind == Kind::Terminal && self.inner.next_door.has_revoked_key(name, key) {
+                true => Err(Stranger::Revoked),
+                false => Err(Stranger::Unknown),
+            };
+        };
         let is_other = holder.entry.key.is_some_and(|known| known != key);
         if holder.entry.revoked.is_some() || is_other {
             return Err(Stranger::Revoked);
@@ -342,13 +304,14 @@ impl Access {
         Ok(())
     }
 
-    /// Takes a client's token away.
+    /// Takes a client's token away; that of a guest as well, whose own box may be gone.
     pub fn revoke(&self, kind: Kind, name: &str, now: Timestamp) -> Result<(), AccessError> {
         self.change(|book| {
-            let holder = book.by_name.get(&(kind, name.to_owned()));
-            let active = holder.filter(|holder| holder.entry.revoked.is_none());
-            let holder = active.ok_or_else(|| AccessError::Unknown(name.to_owned()))?;
-            Ok(Entry { revoked: Some(now), ..holder.entry.clone() })
+            let own = book.by_name.get(&(kind, name.to_owned())).map(|holder| holder.entry.clone());
+            let guest = || self.inner.next_door.entry(name).filter(|_| kind == Kind::Terminal);
+            let active = own.or_else(guest).filter(|entry| entry.revoked.is_none());
+            let entry = active.ok_or_else(|| AccessError::Unknown(name.to_owned()))?;
+            Ok(Entry { revoked: Some(now), ..entry })
         })
     }
 
@@ -392,25 +355,58 @@ impl Access {
         self.inner.site.load().as_ref()?.check(header, method, path)
     }
 
-    /// All clients of a kind, by name.
+    /// The secret of the store, if this box has it.
+    pub fn secret(&self) -> Option<Arc<SiteSecret>> {
+        self.inner.site.load_full()
+    }
+
+    /// The other boxes of the store.
+    pub fn next_door(&self) -> &NextDoor {
+        &self.inner.next_door
+    }
+
+    /// Changes whenever the list does.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changed.subscribe()
+    }
+
+    /// All clients of a kind, by name; guests that this box does not know itself come last.
     pub fn list(&self, kind: Kind) -> Vec<Listed> {
         let book = self.inner.book.load();
         let of_kind = book.by_name.values().filter(|holder| holder.entry.kind == kind);
-        of_kind.map(|holder| holder.listed()).collect()
+        let mut listed: Vec<_> = of_kind.map(|holder| holder.listed()).collect();
+        if kind == Kind::Terminal {
+            let guests = self.inner.next_door.list().into_iter();
+            let is_own = |name: &str| book.by_name.contains_key(&(kind, name.to_owned()));
+            listed.extend(guests.filter(|guest| !is_own(&guest.name)));
+        }
+        listed
     }
 
     /// The epoch of a terminal that may come in.
     pub fn epoch(&self, terminal: &TerminalId) -> Option<u32> {
-        let book = self.inner.book.load();
-        let holder = book.by_name.get(&(Kind::Terminal, terminal.as_str().to_owned()))?;
-        holder.entry.revoked.is_none().then_some(holder.entry.epoch)
+        let entry = self.terminal(terminal)?;
+        entry.revoked.is_none().then_some(entry.epoch)
     }
 
     /// Whether a terminal was known here and is let in no more.
     pub fn is_revoked(&self, terminal: &TerminalId) -> bool {
-        let book = self.inner.book.load();
-        let holder = book.by_name.get(&(Kind::Terminal, terminal.as_str().to_owned()));
-        holder.is_some_and(|holder| holder.entry.revoked.is_some())
+        self.terminal(terminal).is_some_and(|entry| entry.revoked.is_some())
+    }
+
+    /// What was decided about a terminal here, else next door; who was revoked here is let in again by its own box only
+    /// if that has added it later.
+    fn terminal(&self, terminal: &TerminalId) -> Option<Entry> {
+        let name = (Kind::Terminal, terminal.as_str().to_owned());
+        let own = self.inner.book.load().by_name.get(&name).map(|holder| holder.entry.clone());
+        let guest = self.inner.next_door.entry(terminal.as_str());
+        let is_anew = |guest: &Entry, revoked: Timestamp| {
+            guest.revoked.is_none() && guest.added.unix_ms() > revoked.unix_ms()
+        };
+        match (own.as_ref().and_then(|own| own.revoked), guest) {
+            (Some(revoked), Some(guest)) if is_anew(&guest, revoked) => Some(guest),
+            (_, guest) => own.or(guest),
+        }
     }
 
     /// Makes one entry, writes all of them, and only then lets readers see it.
@@ -436,6 +432,7 @@ impl Access {
         files::replace(&self.inner.path, &bytes, files::PRIVATE)
             .map_err(|source| AccessError::File { file, source })?;
         self.inner.book.store(Arc::new(book));
+        self.inner.changed.send_modify(|count| *count += 1);
         Ok(())
     }
 }
@@ -479,6 +476,7 @@ impl Holder {
             added: self.entry.added,
             revoked: self.entry.revoked,
             last_seen: (seen != i64::MIN).then(|| Timestamp::from_unix_ms(seen)),
+            guest_of: None,
         }
     }
 }

@@ -2,5 +2,6 @@
 
 pub mod access;
 pub mod desk;
+pub mod next_door;
 pub mod past;
 pub mod profile;

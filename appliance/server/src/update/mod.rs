@@ -17,9 +17,11 @@ pub use hawkbit::{HawkBit, HawkBitError};
 pub use shelf::{Change, NewRelease, Shelf, ShelfError};
 pub use updater::{Options, Unsettled, Updater};
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 use storebox_proto::release::{self, Release};
-use storebox_proto::rings::{self, Rings};
+use storebox_proto::rings::Rings;
 
 use crate::masterdata::Masterdata;
 
@@ -46,7 +48,7 @@ fn offered(masterdata: &Masterdata) -> Vec<Release> {
     releases
 }
 
-/// The rings of the chain.
-fn rings(masterdata: &Masterdata) -> Rings {
-    Rings::read(&records(masterdata, rings::MODEL)).0
+/// The rings of the chain; none before there is an estate.
+fn rings(masterdata: &Masterdata) -> Arc<Rings> {
+    masterdata.rings().unwrap_or_default()
 }

@@ -106,7 +106,7 @@ struct Seen {
     machine: Machine,
     releases: Vec<Release>,
     lines: Vec<UpdateLine>,
-    rings: storebox_proto::rings::Rings,
+    rings: Arc<storebox_proto::rings::Rings>,
     unsettled: Option<u64>,
     free_bytes: u64,
     is_closed: bool,

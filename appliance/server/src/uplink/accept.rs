@@ -424,12 +424,7 @@ impl Outbox {
         &self,
         look: impl FnOnce(&Keeper) -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        self.ask(|answer| {
-            Command::Look(Box::new(move |keeper| {
-                let _ = answer.send(look(keeper));
-            }))
-        })
-        .await
+        journal::look(&self.sender, Command::Look, look).await
     }
 
     async fn ask<T>(

@@ -13,7 +13,7 @@ use super::index::{Index, Line, RefusalLine, TakenLine};
 use super::refusals::not_stored;
 use super::settle::Objection;
 use crate::db::DiskError;
-use crate::journal::{CommitError, Group, Journal, Location, Owner, Usage};
+use crate::journal::{CommitError, Group, Journal, Location, Look, Owner, Usage};
 
 /// The kind of a transaction in the ledger's journal.
 pub(super) const TAKEN: u8 = 1;
@@ -91,7 +91,7 @@ pub(super) enum Command {
         batch: Vec<Candidate>,
         answer: oneshot::Sender<Vec<Outcome>>,
     },
-    Look(Box<dyn FnOnce(&Bookkeeper) + Send>),
+    Look(Look<Bookkeeper>),
     Stop,
 }
 

@@ -12,7 +12,7 @@ use storebox_proto::time::Timestamp;
 use tokio::sync::oneshot;
 
 use super::keeper::Keeper;
-use crate::journal::{Location, Usage};
+use crate::journal::{Location, Look, Usage};
 
 /// One request to the keeper, with the way back.
 pub(super) enum Command {
@@ -41,7 +41,7 @@ pub(super) enum Command {
         answer: oneshot::Sender<Receipt>,
     },
     /// Look at the state between two groups.
-    Look(Box<dyn FnOnce(&Keeper) + Send>),
+    Look(Look<Keeper>),
     /// Finish what is in the queue's front and end.
     Stop,
 }

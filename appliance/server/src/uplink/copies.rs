@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::refusals::not_stored;
 use crate::journal::record::CHECKPOINT;
 use crate::journal::{
-    self, CommitError, Group, Journal, Location, OpenError, Owner, Reader, RealDisk, Replayed,
+    self, CommitError, Group, Journal, Location, Look, OpenError, Owner, Reader, RealDisk, Replayed,
 };
 
 const HELD: u8 = 1;
@@ -56,7 +56,7 @@ enum Command {
         keys: Vec<TxKey>,
         answer: oneshot::Sender<Result<(), Problem>>,
     },
-    Look(Box<dyn FnOnce(&Keeper) + Send>),
+    Look(Look<Keeper>),
     Stop,
 }
 
@@ -115,9 +115,9 @@ impl Copies {
             }
         };
         let opened = Journal::open(Arc::new(RealDisk), dir, options, 0, &mut take)?;
+        incidents.append(&mut opened.told());
         let mut journal = opened.journal;
         places.values().for_each(|location| journal.claim(location));
-        incidents.extend(opened.incidents.iter().map(ToString::to_string));
         let reader = journal.reader();
         let keeper = Keeper {
             places,
@@ -188,12 +188,7 @@ impl Copies {
         &self,
         look: impl FnOnce(&Keeper) -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        self.ask(|answer| {
-            Command::Look(Box::new(move |keeper| {
-                let _ = answer.send(look(keeper));
-            }))
-        })
-        .await
+        journal::look(&self.sender, Command::Look, look).await
     }
 
     async fn ask<T>(

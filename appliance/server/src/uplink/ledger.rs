@@ -144,7 +144,7 @@ impl Ledger {
             Journal::open(disk, &dir.join("journal"), journal, found.from, &mut |record| {
                 replay.take(&record);
             })?;
-        incidents.extend(opened.incidents.iter().map(ToString::to_string));
+        incidents.append(&mut opened.told());
         incidents.append(&mut replay.incidents);
         let journal = opened.journal;
         let reader = journal.reader();
@@ -295,12 +295,7 @@ impl Ledger {
         &self,
         look: impl FnOnce(&Bookkeeper) -> T + Send + 'static,
     ) -> Result<T, Problem> {
-        self.ask(|answer| {
-            Command::Look(Box::new(move |keeper| {
-                let _ = answer.send(look(keeper));
-            }))
-        })
-        .await
+        journal::look(&self.sender, Command::Look, look).await
     }
 
     async fn ask<T>(

@@ -34,7 +34,7 @@ pub(super) fn recover(
 ) -> Result<Recovered, OpenError> {
     let mut replay = Replay::new(machine);
     let opened = Journal::open(disk, dir, options, 0, &mut |record| replay.take(&record))?;
-    let mut incidents: Vec<String> = opened.incidents.iter().map(ToString::to_string).collect();
+    let mut incidents = opened.told();
     let Replay { machine, locations, documents, conflicts, incidents: mut misread } = replay;
     incidents.append(&mut misread);
     let journal = opened.journal;

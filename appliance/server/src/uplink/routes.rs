@@ -11,7 +11,7 @@ use storebox_proto::ids::SourceId;
 use storebox_proto::sync::ladder::{Fault, Kind, Service};
 
 use super::line;
-use crate::pass::Pass;
+use crate::pass::{Pass, SiteSecret};
 use crate::tiers::{Probe, Tiers};
 use crate::trust::line::Line;
 use crate::valve::Valve;
@@ -149,6 +149,17 @@ impl Routes {
             Some(route) => line::answers(client, &route).await,
             None => false,
         }
+    }
+
+    /// The ways to boxes next door, with the secret of the store that they are shown.
+    pub fn next_door(&self) -> Vec<(SourceId, Route, SiteSecret)> {
+        let routes = self.lock();
+        let near = routes.iter().filter(|(id, _)| self.is_peer(id));
+        near.filter_map(|(id, route)| match &route.pass {
+            Pass::Site(secret, _) => Some((id.clone(), route.clone(), secret.clone())),
+            Pass::Token(_) => None,
+        })
+        .collect()
     }
 
     /// Whether this way leads through a neighbour.

@@ -34,17 +34,18 @@ impl Audit {
         Self { path, entries }
     }
 
-    /// Writes lines down; what cannot be written down is not done.
+    /// Writes lines down; where that fails, nothing has changed.
     pub(super) fn write(&mut self, news: Vec<Entry>) -> io::Result<()> {
         if news.is_empty() {
             return Ok(());
         }
-        self.entries.extend(news);
-        while self.entries.len() > ENTRIES_MAX {
-            self.entries.pop_front();
-        }
-        let bytes = serde_json::to_vec(&self.entries).expect("names and times are JSON");
-        files::replace(&self.path, &bytes, files::PRIVATE)
+        let mut entries = self.entries.clone();
+        entries.extend(news);
+        entries.drain(..entries.len().saturating_sub(ENTRIES_MAX));
+        let bytes = serde_json::to_vec(&entries).expect("names and times are JSON");
+        files::replace(&self.path, &bytes, files::PRIVATE)?;
+        self.entries = entries;
+        Ok(())
     }
 
     /// All lines, the newest first.

@@ -21,7 +21,7 @@ use tokio::sync::{oneshot, watch};
 use super::stored::{self, Act, Entry, Job};
 use super::{Begun, Order, Wish};
 use crate::env;
-use crate::journal::{CommitError, Group, Journal, Location, Owner, Reader};
+use crate::journal::{CommitError, Group, Journal, Location, Look, Owner, Reader};
 pub(super) use memory::Held;
 pub(super) use replay::Replay;
 
@@ -51,7 +51,7 @@ pub(super) enum Command {
         act: Act,
         answer: Option<oneshot::Sender<Result<u64, Problem>>>,
     },
-    Look(Look),
+    Look(Look<Keeper>),
     Stop,
 }
 
@@ -60,9 +60,6 @@ impl std::fmt::Debug for Command {
         f.write_str("Command")
     }
 }
-
-/// A look at the state between two groups.
-pub(super) type Look = Box<dyn FnOnce(&Keeper) + Send>;
 
 /// What a group is about.
 enum Pending {
@@ -99,7 +96,7 @@ pub(super) struct Keeper {
     /// Found at the start; goes into the first group.
     unwritten: Vec<u64>,
     /// What only looks, and waits for the group to be on disk.
-    later: Vec<Look>,
+    later: Vec<Look<Keeper>>,
     /// Whether this group does more than look.
     changes: bool,
     is_stopping: bool,
@@ -137,15 +134,20 @@ impl Keeper {
                     Job { record, source, bytes, secret, by, kick, at, changed: at, decision };
                 self.write_job(job, &order.content, Some(answer), group);
             }
-            Ok(Submitted::Known(record)) => {
-                let result = self.held.job(record.number).ok_or_else(|| unknown(record.number));
-                self.pending.push(Pending::Answer { result: Box::new(result), answer });
-            }
-            Err(error) => {
-                self.pending
-                    .push(Pending::Answer { result: Box::new(Err(refusal(&error))), answer });
-            }
+            Ok(Submitted::Known(record)) => self.answer_known(Ok(record.number), answer),
+            Err(error) => self.answer_known(Err(error), answer),
         }
+    }
+
+    /// Answers with a job that is there already, or with why there is none.
+    fn answer_known(
+        &mut self,
+        known: Result<u64, SpoolError>,
+        answer: oneshot::Sender<Result<Job, Problem>>,
+    ) {
+        let job = |number| self.held.job(number).ok_or_else(|| unknown(number));
+        let result = Box::new(known.map_err(|error| refusal(&error)).and_then(job));
+        self.pending.push(Pending::Answer { result, answer });
     }
 
     /// Writes a new job with what it prints, unless that is a secret.

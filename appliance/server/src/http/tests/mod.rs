@@ -1,10 +1,12 @@
 //! The listeners and routes as a client meets them: real sockets on loopback, real replicas in a directory.
 
 mod caching;
+mod guests;
 mod limits;
 mod listing;
 mod login;
 mod patience;
+mod rollout;
 mod rules;
 mod sealed;
 mod session;
@@ -57,7 +59,7 @@ struct Site {
     access: Access,
     logins: Logins,
     client: reqwest::Client,
-    _estate: FeedStore,
+    estate: FeedStore,
     _dir: TempDir,
 }
 
@@ -221,7 +223,7 @@ impl Plan {
             access,
             logins,
             client,
-            _estate: estate,
+            estate,
             _dir: dir,
         }
     }

@@ -42,7 +42,10 @@ fn name(device: &DeviceStatus) -> String {
         "scanner" => "Scanner",
         _ => "Device",
     };
-    format!("{kind} {}", cut(&device.id))
+    match device.till.as_str() {
+        "" => format!("{kind} {}", cut(&device.id)),
+        till => format!("{kind} at {}", cut(till)),
+    }
 }
 
 fn advice(code: &str) -> &'static str {

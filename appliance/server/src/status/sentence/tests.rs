@@ -163,6 +163,8 @@ fn a_printer_without_paper_is_named_with_what_to_do() {
     assert_eq!(found[0].text, "Receipt printer till-3 is out of paper");
     assert_eq!(found[0].code, "printer_paper_out");
     assert!(found[0].advice.as_deref().unwrap().contains("roll"));
+    shop.devices[0].till = "till 3".to_owned();
+    assert_eq!(findings(&shop)[0].text, "Receipt printer at till 3 is out of paper");
     assert_eq!(found.len(), 2, "the line that is down is told too");
 }
 
@@ -254,6 +256,7 @@ fn arb_device() -> impl Strategy<Value = DeviceStatus> {
     ("[a-z0-9-]{1,32}", kind, link, trouble, 0u64..3).prop_map(
         |(id, kind, link, trouble, in_doubt)| DeviceStatus {
             id,
+            till: String::new(),
             kind: kind.to_owned(),
             link: link.to_owned(),
             trouble,

@@ -191,23 +191,33 @@ fn check_outbox(
     lost
 }
 
-fn outbox_states(disk: SimDisk, states: usize) -> usize {
-    let disk_is_honest = states == STATES;
-    let home = tempfile::tempdir().unwrap();
-    let events = runtime().block_on(sell(disk, home.path()));
+/// Cuts the power in so many states; says in how many something was lost by what `check` finds.
+fn states_with_losses(
+    name: &str,
+    events: &[Event],
+    states: usize,
+    check: impl Fn(&SimDisk, &Said, &str) -> usize,
+) -> usize {
     let seed = seed();
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut bad = 0;
-    for (index, moment) in moments(&events, states, &mut rng).into_iter().enumerate() {
+    for (index, moment) in moments(events, states, &mut rng).into_iter().enumerate() {
         let cut = CUTS[index % CUTS.len()];
         let what = format!("seed={seed} state={index} moment={moment} cut={cut:?}");
-        let disk = SimDisk::after_cut(&events, moment, cut, &mut rng);
-        let said = Said::before(&events[..moment]);
-        let lost = check_outbox(&disk, home.path(), &said, &what, disk_is_honest);
+        let disk = SimDisk::after_cut(events, moment, cut, &mut rng);
+        let lost = check(&disk, &Said::before(&events[..moment]), &what);
         bad += usize::from(lost > 0);
     }
-    eprintln!("outbox: seed={seed} states={states} with losses={bad}");
+    eprintln!("{name}: seed={seed} states={states} with losses={bad}");
     bad
+}
+
+fn outbox_states(disk: SimDisk, states: usize) -> usize {
+    let home = tempfile::tempdir().unwrap();
+    let events = runtime().block_on(sell(disk, home.path()));
+    states_with_losses("outbox", &events, states, |disk, said, what| {
+        check_outbox(disk, home.path(), said, what, states == STATES)
+    })
 }
 
 #[test]
@@ -311,23 +321,12 @@ async fn check_ledger(
 }
 
 fn ledger_states(disk: SimDisk, states: usize) -> usize {
-    let disk_is_honest = states == STATES;
     let home = tempfile::tempdir().unwrap();
     let runtime = runtime();
     let events = runtime.block_on(settle(disk, home.path()));
-    let seed = seed();
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut bad = 0;
-    for (index, moment) in moments(&events, states, &mut rng).into_iter().enumerate() {
-        let cut = CUTS[index % CUTS.len()];
-        let what = format!("seed={seed} state={index} moment={moment} cut={cut:?}");
-        let disk = SimDisk::after_cut(&events, moment, cut, &mut rng);
-        let said = Said::before(&events[..moment]);
-        let lost = runtime.block_on(check_ledger(&disk, home.path(), &said, &what, disk_is_honest));
-        bad += usize::from(lost > 0);
-    }
-    eprintln!("ledger: seed={seed} states={states} with losses={bad}");
-    bad
+    states_with_losses("ledger", &events, states, |disk, said, what| {
+        runtime.block_on(check_ledger(disk, home.path(), said, what, states == STATES))
+    })
 }
 
 #[test]

@@ -91,14 +91,8 @@ impl Keeper {
                 let copy = Job { record, by, at, changed, decision, kick, ..original };
                 self.write_job(copy, &content, Some(answer), group);
             }
-            Ok(Submitted::Known(record)) => {
-                let result = self.held.job(record.number).ok_or_else(|| unknown(record.number));
-                self.pending.push(Pending::Answer { result: Box::new(result), answer });
-            }
-            Err(error) => {
-                self.pending
-                    .push(Pending::Answer { result: Box::new(Err(refusal(&error))), answer });
-            }
+            Ok(Submitted::Known(record)) => self.answer_known(Ok(record.number), answer),
+            Err(error) => self.answer_known(Err(error), answer),
         }
     }
 
