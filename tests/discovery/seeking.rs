@@ -87,7 +87,7 @@ fn judge(till: &str, killed: Vec<Duration>, pulled: Vec<Duration>) {
     let crashed = median(killed.clone());
     let killed = summary(&format!("{till} till moved after a crash"), killed);
     let pulled = summary(&format!("{till} till moved after a pulled cable"), pulled);
-    assert!(crashed <= Duration::from_millis(200), "{crashed:?}");
+    assert!(crashed <= Duration::from_millis(400), "{crashed:?}");
     assert!(usual <= Duration::from_secs(1), "{usual:?}");
     assert!(killed <= Duration::from_secs(1), "{killed:?}");
     assert!(pulled <= Duration::from_secs(3), "{pulled:?}");

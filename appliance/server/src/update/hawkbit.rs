@@ -325,6 +325,10 @@ fn judge(answer: &Response, url: &Url) -> Result<(), HawkBitError> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     #[test]
@@ -346,15 +350,6 @@ mod tests {
         assert_eq!(far.as_str(), "https://hawkbit.example:8443/DEFAULT/p?c=-1");
         assert!(own(&base, "http://[").is_err());
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
 
     #[tokio::test]
     async fn a_server_that_sends_elsewhere_is_not_followed_with_the_boxs_token() {
@@ -376,7 +371,7 @@ mod tests {
             stream.write_all(answer.as_bytes()).await.unwrap();
             stream
         };
-        let (_open, offered) = tokio::join!(answering, server.offered("x86-64"));
+        let (_open, offered) = tokio::join!(answering, server.offered("x86-64", |_| false));
         assert!(offered.is_empty());
         let trouble = server.trouble().unwrap();
         assert!(trouble.contains("302"), "{trouble}");
