@@ -87,6 +87,15 @@ pub enum HouseError {
     /// Something in the papers cannot be read.
     #[error("the {0} in the papers cannot be read")]
     Field(&'static str),
+    /// What is kept is not good.
+    #[error("use {path}")]
+    Kept {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<HouseError>,
+    },
     /// The list of what was struck off is not good.
     #[error("use the list of what was struck off")]
     Strikes(#[from] StrikeError),
@@ -182,7 +191,21 @@ impl House {
             paper::read_json(&folder.join(PAPERS), "the papers of a box")?;
         let Some(papers) = papers else { return Ok(None) };
         let site = papers.member.site.clone();
-        Self::of(&folder, &papers, site, takes_foreign_boxes).map(Some)
+        let house = Self::of(&folder, &papers, site, takes_foreign_boxes);
+        house.map(Some).map_err(|error| match error {
+            HouseError::Field(_)
+            | HouseError::Name(_)
+            | HouseError::OtherKeys
+            | HouseError::Papers(_) => {
+                HouseError::Kept { path: folder.join(PAPERS), source: Box::new(error) }
+            }
+            // These name the file, or are not about one.
+            HouseError::Paper(_)
+            | HouseError::Strikes(_)
+            | HouseError::Adopted
+            | HouseError::Mint(_)
+            | HouseError::Kept { .. } => error,
+        })
     }
 
     fn of(

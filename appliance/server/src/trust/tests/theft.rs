@@ -96,6 +96,20 @@ fn a_box_is_taken_over_by_another_head_office_only_after_a_reset_at_the_box() {
 }
 
 #[test]
+fn kept_papers_that_are_damaged_are_told_with_their_file() {
+    let estate = Estate::new();
+    estate.new_box("0007", "box-1");
+    let dir = estate.path("box-1");
+    let kept = dir.join("trust/papers.json");
+    let whole = std::fs::read_to_string(&kept).unwrap();
+    let at = whole.find("MII").expect("a certificate begins so");
+    std::fs::write(&kept, format!("{}?{}", &whole[..at], &whole[at + 1..])).unwrap();
+    let error = House::open(&dir, false).err().expect("it is damaged");
+    let told = crate::logging::chain(&error);
+    assert!(told.contains("trust/papers.json") && told.contains("cannot be read"), "{told}");
+}
+
+#[test]
 fn papers_of_another_box_or_damaged_ones_are_refused() {
     let estate = Estate::new();
     estate.new_box("0007", "box-1");
