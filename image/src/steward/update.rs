@@ -12,8 +12,8 @@
 
 mod stick;
 
-use std::fs;
-use std::io;
+use std::fs::{self, TryLockError};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -33,7 +33,7 @@ const ENDING: &str = "raucb";
 const ENTRIES_MAX: usize = 1000;
 /// Beside the updates: why nothing is to be installed now, as the service says.
 const HOLD: &str = "hold";
-/// The service writes its note anew before this is over.
+/// A service that does not lock its note (one of the version before) writes it anew before this is over.
 const HOLD_FRESH: Duration = Duration::from_secs(3600);
 const HOLD_CHARS_MAX: usize = 200;
 const HOLD_BYTES_MAX: u64 = 1000;
@@ -255,13 +255,17 @@ fn version_in(path: &Path) -> String {
 /// Why nothing is to be installed now, as long as the service says so.
 #[expect(clippy::disallowed_methods, reason = "compared with a file's time of the same clock")]
 fn held(places: &Places) -> Option<String> {
-    let path = places.updates().join(HOLD);
-    let (why, meta) = foreign::read(&path, HOLD_BYTES_MAX).ok()?;
+    let (file, meta) = foreign::open(&places.updates().join(HOLD)).ok()?;
+    // A service that runs keeps it locked; this is so whatever the clock did since.
+    let is_kept = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+    let mut why = Vec::new();
+    file.take(HOLD_BYTES_MAX).read_to_end(&mut why).ok()?;
     let (written, now) = (meta.modified().ok()?, SystemTime::now());
     let age = now.duration_since(written).or_else(|_| written.duration_since(now)).ok()?;
     let why = String::from_utf8_lossy(&why);
     let plain = |c: char| if c.is_control() { ' ' } else { c };
-    (age < HOLD_FRESH).then(|| why.trim().chars().map(plain).take(HOLD_CHARS_MAX).collect())
+    (is_kept || age < HOLD_FRESH)
+        .then(|| why.trim().chars().map(plain).take(HOLD_CHARS_MAX).collect())
 }
 
 fn wanted(places: &Places, version: Version, hash: &str, wish: Wish) -> Result<(), Refusal> {

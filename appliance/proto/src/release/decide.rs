@@ -37,8 +37,8 @@ pub struct Situation<'a> {
     pub past: &'a [Past<'a>],
     /// The release all of whose bytes are here and were compared with its record.
     pub whole: Option<&'a str>,
-    /// Whether the shop is closed.
-    pub is_closed: bool,
+    /// Whether the shop is closed; nothing where the clock is wrong.
+    pub is_closed: Option<bool>,
     /// Transactions that head office has not settled; nothing where there is no head office.
     pub unsettled: Option<u64>,
     /// So many of them hold nothing up.
@@ -118,6 +118,8 @@ pub enum Hold {
     },
     /// The shop is open.
     Trading,
+    /// Nobody knows whether the shop is open.
+    Clock,
     /// It is installed and starts next.
     Restart,
 }
@@ -205,8 +207,10 @@ fn room(now: &Situation<'_>, bytes: u64) -> Option<Hold> {
 ///
 /// An open shop is asked for first: how many transactions wait changes with every sale, and nobody has to hear of that.
 pub fn hold(now: &Situation<'_>) -> Option<Hold> {
-    if !now.is_closed {
-        return Some(Hold::Trading);
+    match now.is_closed {
+        Some(true) => {}
+        Some(false) => return Some(Hold::Trading),
+        None => return Some(Hold::Clock),
     }
     let count = now.unsettled.filter(|count| *count > now.unsettled_max);
     count.map(|count| Hold::Unsettled { count })
@@ -244,6 +248,9 @@ impl fmt::Display for Hold {
                 write!(f, "{count} transactions have to reach head office first")
             }
             Self::Trading => f.write_str("it waits until the shop is closed"),
+            Self::Clock => {
+                f.write_str("it waits until the clock is right, to know when the shop is closed")
+            }
             Self::Restart => f.write_str("it is installed and starts next"),
         }
     }

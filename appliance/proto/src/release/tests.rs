@@ -50,7 +50,7 @@ fn decided(
         releases,
         past: &[],
         whole: None,
-        is_closed: true,
+        is_closed: Some(true),
         unsettled: Some(0),
         unsettled_max: 0,
         free_bytes: 1 << 40,
@@ -96,9 +96,17 @@ fn what_is_whole_waits_for_the_transactions_and_for_the_shop_to_close() {
     assert_eq!(unsettled, "hold 1.5.0: 3 transactions have to reach head office first");
     assert_eq!(at(|now| (now.unsettled, now.unsettled_max) = (Some(3), 3)), "install 1.5.0");
     assert_eq!(at(|now| now.unsettled = None), "install 1.5.0");
-    assert_eq!(at(|now| now.is_closed = false), "hold 1.5.0: it waits until the shop is closed");
-    let both = at(|now| (now.is_closed, now.unsettled) = (false, Some(1)));
+    assert_eq!(
+        at(|now| now.is_closed = Some(false)),
+        "hold 1.5.0: it waits until the shop is closed"
+    );
+    let both = at(|now| (now.is_closed, now.unsettled) = (Some(false), Some(1)));
     assert!(both.contains("until the shop is closed"), "no word of it changes with a sale: {both}");
+    let wrong = at(|now| now.is_closed = None);
+    assert!(
+        wrong.contains("until the clock is right"),
+        "no hour of a wrong clock is a window: {wrong}"
+    );
     const INSTALLED: &[Past<'_>] = &[Past { version: "1.5.0", event: "installed" }];
     let installed = decided("store-1", &offered, |now| {
         now.whole = Some("x86-64-1.5.0");

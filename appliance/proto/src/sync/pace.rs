@@ -59,6 +59,11 @@ pub struct Window(Option<(u32, u32)>);
 pub struct InvalidWindow;
 
 impl Window {
+    /// Whether it is open at any hour.
+    pub fn is_always(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether it is open.
     pub fn is_open(&self, now: Timestamp) -> bool {
         let Some((from, to)) = self.0 else { return true };

@@ -10,7 +10,7 @@
 //!
 //! A service that died does not hold anything up for ever: a release may be what mends it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -116,13 +116,21 @@ impl Folder {
     }
 
     /// Says why nothing is to be installed now, or that nothing is in the way.
-    pub(super) fn hold(&self, why: Option<&str>) -> io::Result<()> {
+    ///
+    /// As long as the file that this returns is open, the steward believes it whatever the clock does: it is locked
+    /// (flock(2)), and a service that ended has no locks.
+    pub(super) fn hold(&self, why: Option<&str>) -> io::Result<Option<File>> {
         let path = self.path.join(HOLD);
         match why {
-            Some(why) => files::replace(&path, format!("{why}\n").as_bytes(), files::PUBLIC),
+            Some(why) => {
+                files::replace(&path, format!("{why}\n").as_bytes(), files::PUBLIC)?;
+                let file = File::open(&path)?;
+                // Where somebody else has locked it, its age still counts.
+                Ok(file.try_lock().is_ok().then_some(file))
+            }
             None => match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                Ok(()) | Err(_) => Ok(()),
+                Ok(()) | Err(_) => Ok(None),
             },
         }
     }
@@ -175,7 +183,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(dir.path());
         folder.hold(None).unwrap();
-        folder.hold(Some("the shop is open")).unwrap();
+        let holding = folder.hold(Some("the shop is open")).unwrap();
+        let seen = File::open(dir.path().join("hold")).unwrap();
+        assert!(seen.try_lock_shared().is_err(), "who looks sees that it still counts");
+        drop(holding);
+        assert!(seen.try_lock_shared().is_ok());
         assert_eq!(fs::read_to_string(dir.path().join("hold")).unwrap(), "the shop is open\n");
         folder.hold(None).unwrap();
         assert!(!dir.path().join("hold").exists());

@@ -7,6 +7,7 @@ mod fetch;
 mod tell;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ use storebox_proto::ids::{Hash32, NodeId, SiteId};
 use storebox_proto::release::{Decision, Hold, Past, Release, Situation, Version, decide, hold};
 use storebox_proto::rings::Seat;
 use storebox_proto::sync::pace::Window;
+use storebox_proto::time::ClockConfidence;
 use tokio_util::sync::CancellationToken;
 
 use super::folder::{self, Folder};
@@ -78,6 +80,8 @@ pub struct Updater {
     /// What cannot be put together, and why: it is not fetched again until it is offered anew.
     broken: BTreeMap<Hash32, (Version, String)>,
     noted: Option<(Instant, Option<String>)>,
+    /// The note as long as it counts.
+    holding: Option<File>,
     fetched_bytes: u64,
 }
 
@@ -107,7 +111,7 @@ struct Seen {
     rings: Arc<storebox_proto::rings::Rings>,
     unsettled: Option<u64>,
     free_bytes: u64,
-    is_closed: bool,
+    is_closed: Option<bool>,
 }
 
 impl Updater {
@@ -132,6 +136,7 @@ impl Updater {
             whole: None,
             broken: BTreeMap::new(),
             noted: None,
+            holding: None,
             fetched_bytes: 0,
         }
     }
@@ -264,8 +269,15 @@ impl Updater {
             rings: rings(&self.masterdata),
             unsettled: (self.unsettled)().await,
             free_bytes: self.blocks.free_bytes()?,
-            is_closed: self.options.window.is_open(env::timestamp()),
+            is_closed: self.is_closed(),
         }))
+    }
+
+    /// Whether the shop is closed; no hour of a wrong clock says so.
+    fn is_closed(&self) -> Option<bool> {
+        let window = &self.options.window;
+        let is_known = window.is_always() || env::clock_confidence() == ClockConfidence::Plausible;
+        is_known.then(|| window.is_open(env::timestamp()))
     }
 
     /// The release whose bundle lies in the folder; after a start, each is read once.
@@ -296,7 +308,7 @@ impl Updater {
             *noted == why && (why.is_none() || now.saturating_duration_since(*at) < NOTE_EVERY)
         };
         if !self.noted.as_ref().is_some_and(is_fresh) {
-            self.folder.hold(why.as_deref())?;
+            self.holding = self.folder.hold(why.as_deref())?;
             self.noted = Some((now, why));
         }
         Ok(())
