@@ -24,6 +24,7 @@ use crate::drive::{Drive, Loss};
 use crate::figures::{figure, say};
 use crate::machine::{Machine, Parts};
 use crate::start::{Bench, PATIENCE};
+use crate::update::begin_from_the_stick;
 use crate::{data, disk};
 
 /// Processor seconds of emulation between two losses; an update with its restart takes about a hundred.
@@ -70,8 +71,9 @@ pub(crate) async fn campaign(
     losses_min: u32,
     start_every: u32,
 ) -> anyhow::Result<()> {
-    // The box's own unit finds the stick, installs from it and restarts.
-    bench.shell("systemctl start --no-block storebox-update.service")?;
+    begin_from_the_stick(bench)?;
+    // An update that something holds up would be seen whole after every loss.
+    bench.machine().await_console("installing release", 1, PATIENCE).await?;
     let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     keep_the_first(bench)?;
     let tally = Tally { seed, first_sale: bench.first_sale.clone(), ..Tally::default() };
