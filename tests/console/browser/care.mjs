@@ -28,6 +28,7 @@ await wish("catalogue", { records: 4000 });
 await page.goto(url("store", "/#masterdata"));
 const bar = page.getByRole("progressbar", { name: "catalogue refresh" });
 await bar.waitFor();
+await page.locator("tr", { hasText: "catalogue" }).getByText(/behind by [1-9]/).first().waitFor();
 await check(page, "a refresh that runs");
 await shoot(page, "refresh-runs");
 

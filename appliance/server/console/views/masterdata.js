@@ -86,7 +86,11 @@ function drawSources(sources) {
 /** Whether head office has something newer, as far as that can be known. */
 function lag(feed) {
   if (!feed.answers) return feed.state === "published" ? "none" : "unknown";
-  return RESTING.includes(feed.state) ? "level" : "behind";
+  if (RESTING.includes(feed.state)) return "level";
+  const [epoch, revision] = (feed.progress?.to ?? "").split(".").map(Number);
+  // What is of another life of the author cannot be counted.
+  if (epoch !== feed.epoch) return "behind";
+  return revision > feed.revision ? `behind by ${count(revision - feed.revision)}` : "level";
 }
 
 function progress(feed) {

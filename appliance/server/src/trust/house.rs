@@ -23,7 +23,7 @@ use storebox_proto::trust::{Fingerprint, Kind, Member, MemberKey, MemberName};
 use super::judge::{Judge, Objection};
 use super::mint::{Authority, MintError};
 use super::paper::{self, PaperError, from_text};
-use super::strikes::{StrikeError, Strikes};
+use super::strikes::{self, StrikeError, Strikes};
 
 /// The folder within the data directory.
 pub const FOLDER: &str = "trust";
@@ -198,6 +198,9 @@ impl House {
             | HouseError::OtherKeys
             | HouseError::Papers(_) => {
                 HouseError::Kept { path: folder.join(PAPERS), source: Box::new(error) }
+            }
+            HouseError::Strikes(StrikeError::Refused(_)) => {
+                HouseError::Kept { path: folder.join(strikes::FILE), source: Box::new(error) }
             }
             // These name the file, or are not about one.
             HouseError::Paper(_)

@@ -383,6 +383,7 @@ impl Plan {
 
     pub(super) fn progress(&self) -> Progress {
         let model = self.models.get(self.told).map(|load| load.model.clone());
-        Progress { model, manifests: self.stage == Stage::Manifests, ..self.done.clone() }
+        let (to, manifests) = (Some(self.head.position()), self.stage == Stage::Manifests);
+        Progress { model, to, manifests, ..self.done.clone() }
     }
 }

@@ -217,6 +217,9 @@ pub enum Event {
 pub struct Progress {
     /// How it loads.
     pub mode: Mode,
+    /// What it leads to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Position>,
     /// The manifests are being fetched; totals are known after them.
     pub manifests: bool,
     /// The model that is being loaded.

@@ -59,6 +59,12 @@ fn an_older_or_a_forged_list_is_refused() {
     let refused = house.strikes.take(&forged);
     assert!(matches!(refused, Err(StrikeError::Refused(ListRefused::Signature))));
     assert_eq!(house.strikes.number(), 4);
+    let dir = estate.path("box-1");
+    let kept = dir.join("trust/strikes.json");
+    assert!(kept.exists());
+    std::fs::write(&kept, serde_json::to_vec(&forged).unwrap()).unwrap();
+    let told = crate::logging::chain(&House::open(&dir, false).err().expect("it is damaged"));
+    assert!(told.contains("trust/strikes.json"), "{told}");
 }
 
 #[test]
