@@ -1,11 +1,15 @@
 //! Sealed requests.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, ensure};
 use reqwest::Client;
 use storebox_proto::seal::answer::{self, Question};
 use storebox_proto::seal::read::{self, Query};
 use storebox_proto::seal::write::{self, Write};
 use storebox_proto::seal::{Keys, Ring, RingState, Scope, SiteKey};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::{Bench, ask_open, code_of, refusal};
 use crate::people::Shop;
@@ -14,7 +18,7 @@ use crate::people::Shop;
 struct Sealer {
     keys: Keys,
     client: Client,
-    at: std::net::SocketAddr,
+    at: SocketAddr,
     token: String,
 }
 
@@ -49,6 +53,24 @@ impl Sealer {
             Err(_) => Ok((code_of(&sealed), 0)),
         }
     }
+}
+
+/// Posts what nobody takes: the box answers and closes before all of it is sent, so both ways go at once.
+async fn post_too_much(at: SocketAddr, url: &str, body: &[u8]) -> anyhow::Result<String> {
+    let (mut from, mut to) = TcpStream::connect(at).await?.into_split();
+    let head = format!(
+        "POST {url} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let writing = async {
+        to.write_all(head.as_bytes()).await?;
+        to.write_all(body).await
+    };
+    let mut answer = Vec::new();
+    let (written, _) = tokio::join!(writing, from.read_to_end(&mut answer));
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let end = end.with_context(|| format!("no answer; writing ended with {written:?}"))?;
+    Ok(code_of(&answer[end + 4..]))
 }
 
 fn ring_of(shop: &Shop) -> anyhow::Result<Ring> {
@@ -94,8 +116,7 @@ pub(super) async fn try_all(bench: &mut Bench) -> anyhow::Result<()> {
     let oversized = async {
         let long = Write { body: vec![b' '; 8 * 1024 * 1024], ..sealer.write(life, 1002) };
         let (url, body) = write::seal(&sealer.keys, &long, &storebox::env::random());
-        let sent = sealer.client.post(format!("http://{at}{url}")).body(body).send().await?;
-        Ok(code_of(&sent.bytes().await?))
+        post_too_much(at, &url, &body).await
     };
     bench.expect(refusal("oversized write", "too_large"), oversized).await?;
     bench.shop.store.ask(&["seal", "remove", "--site", "0007", "--scope", "tills"])?;
