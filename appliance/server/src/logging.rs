@@ -47,6 +47,8 @@ pub fn start(log: &Log) -> Result<(), LoggingError> {
     } else {
         let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
         let text = text.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()));
+        // A line that a full disk does not take is left out; telling of that on the same disk would panic.
+        let text = text.log_internal_errors(false);
         registry.with(text).try_init().map_err(LoggingError::Twice)?;
     }
     std::panic::set_hook(Box::new(end_the_process));

@@ -1,6 +1,6 @@
 // Printers with their last paper, scales with what lies on them, and everything else that is plugged in.
 
-import { blob, get, listen, maybe, post } from "../lib/api.js";
+import { blob, listen, maybe, post } from "../lib/api.js";
 import { action, badge, Card, h, pairs, table } from "../lib/dom.js";
 import { ago, count } from "../lib/words.js";
 
@@ -87,9 +87,10 @@ export class Devices {
     const card = new Card(`Scale ${id}`);
     this.scales.set(id, card);
     this.cards.append(card.element);
-    const hear = (event) => this.weigh(card, JSON.parse(event.data));
-    get(`/v1/scales/${id}`).then((scale) => this.weigh(card, scale.reading)).catch(() => {});
-    listen(`/v1/scales/${id}/events`, hear, { signal: this.closing.signal });
+    // The stream begins with what the scale said last; without it nothing is known, whatever was shown before.
+    const state = (isUp) => isUp || this.weigh(card, null);
+    state(false);
+    listen(`/v1/scales/${id}/events`, (event) => this.weigh(card, JSON.parse(event.data)), { signal: this.closing.signal, state });
   }
 
   weigh(card, reading) {
