@@ -3,10 +3,14 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
 use super::StorageError;
+
+/// More do not write at once.
+const WRITES_MAX: usize = 64;
 
 #[derive(Clone)]
 pub(super) struct Folder {
@@ -72,8 +76,12 @@ impl Folder {
 }
 
 /// Sticks have file systems without owners and modes, so none is set.
+///
+/// Whoever was given up may still write, so each writes under a name of its own.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("part");
+    static WRITES: AtomicUsize = AtomicUsize::new(0);
+    let number = WRITES.fetch_add(1, Ordering::Relaxed) % WRITES_MAX;
+    let beside = path.with_extension(format!("part{number}"));
     let mut file = File::create(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;

@@ -32,6 +32,22 @@ fn a_place_is_named_without_its_secret_and_a_secret_in_the_address_is_refused() 
 }
 
 #[tokio::test]
+async fn what_is_written_twice_at_once_is_there_once_and_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let lines = Lines::new(dir.path(), None);
+    let storage = Storage::open(settings(dir.path().to_str().unwrap()), &lines).unwrap();
+    let (path, bytes) = ("v1/objects/22/2253", Bytes::from(vec![7; 100_000]));
+    for _ in 0..50 {
+        let (one, other) = tokio::join!(storage.write(path, &bytes), storage.write(path, &bytes));
+        one.unwrap();
+        other.unwrap();
+        assert_eq!(storage.read(path, bytes.len()).await.unwrap(), Some(bytes.clone()));
+    }
+    let beside = std::fs::read_dir(dir.path().join("v1/objects/22")).unwrap();
+    assert_eq!(beside.count(), 1);
+}
+
+#[tokio::test]
 async fn a_folder_keeps_what_is_written_and_says_when_the_stick_is_gone() {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("stick");
