@@ -2,6 +2,8 @@
 //!
 //! The simulator keeps the driver's end open too, so that a driver may come and go without the
 //! simulator seeing a hang-up; dropping the pseudo-terminal is pulling the plug.
+//! A driver that is killed leaves a real port free (its last close does that), but not one that is kept open here:
+//! what it took for itself (`TIOCEXCL`, ioctl_tty(2)) is given back.
 //!
 //! The kernel forces eight bits without parity here, and there are no modem wires; wrong parity is
 //! simulated in the bytes.
@@ -23,7 +25,7 @@ use crate::port::{Port, PortError, Want, descriptor};
 pub struct Pty {
     near: File,
     /// Held open, never read.
-    _far: File,
+    far: File,
     path: PathBuf,
 }
 
@@ -40,7 +42,7 @@ impl Pty {
         for end in [&pair.master, &pair.slave] {
             fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
         }
-        Ok(Self { near: File::from(pair.master), _far: File::from(pair.slave), path })
+        Ok(Self { near: File::from(pair.master), far: File::from(pair.slave), path })
     }
 
     /// The path a driver opens.
@@ -60,6 +62,8 @@ impl Port for Pty {
     }
 
     fn wait(&mut self, want: Want, up_to: Duration) -> Result<(), PortError> {
+        rustix::termios::ioctl_tiocnxcl(&self.far)
+            .map_err(|error| PortError::Io { doing: "configure", source: error.into() })?;
         descriptor::wait(&self.near, want, up_to)
     }
 }
