@@ -5,6 +5,7 @@ use crate::source::{self, Source};
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
 const SERVER: &[(&str, u8, Siblings)] = &[
     ("env", 0, Siblings::Apart),
+    ("client", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
     ("http::identity", 0, Siblings::Apart),
     ("pass", 1, Siblings::Apart),
@@ -129,6 +130,23 @@ fn the_protocol_knows_no_effect() {
         }
     }
     source::expect_none("the protocol crate decides, it does not act", offences);
+}
+
+#[test]
+fn every_call_of_the_box_begins_with_the_same_client() {
+    let begun = ["Client::builder()", "ClientBuilder::new()", "Client::new()"];
+    let mut offences = Vec::new();
+    for source in source::ending(".rs") {
+        let is_tests = source.path.contains("/tests/") || source.path.ends_with("/tests.rs");
+        let is_the_one = source.path == "appliance/server/src/client.rs";
+        if is_tests || is_the_one || !source.path.starts_with("appliance/server/src/") {
+            continue;
+        }
+        let code = source.lines().take_while(|(_, line)| *line != "#[cfg(test)]");
+        let named = code.filter(|(_, line)| begun.iter().any(|words| line.contains(words)));
+        offences.extend(named.map(|(number, _)| format!("{}:{number}", source.path)));
+    }
+    source::expect_none("a client is made by crate::client::builder", offences);
 }
 
 #[test]

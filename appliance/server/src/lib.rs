@@ -5,6 +5,7 @@ pub mod bench;
 pub mod channel;
 pub mod chronicle;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod database;
 pub mod db;

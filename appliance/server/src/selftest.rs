@@ -16,6 +16,7 @@ use storebox_peripherals::sim::printer::{Act, Event, PrinterSim};
 use storebox_peripherals::sim::script::Script;
 use storebox_proto::ticket::Envelope;
 
+use crate::client;
 use crate::demo::device::Simulated;
 use crate::demo::process::{self, Process};
 use crate::demo::till::mint_key;
@@ -138,7 +139,7 @@ fn settings(printer: &Path) -> String {
 }
 
 fn client() -> reqwest::Client {
-    let client = reqwest::Client::builder().timeout(ANSWER_MAX).no_proxy().build();
+    let client = client::builder().timeout(ANSWER_MAX).build();
     client.expect("a client without files or proxies can be built")
 }
 

@@ -18,11 +18,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer, SigningKey};
 use hmac::{Hmac, KeyInit, Mac};
-use reqwest::{Client, ClientBuilder, Response, StatusCode, redirect};
+use reqwest::{Client, ClientBuilder, Response, StatusCode};
 use serde_json::Value;
 use sha2::Sha256;
 use storebox_proto::estate::channel::Webhook;
 
+use crate::client;
 use crate::env;
 use crate::logging;
 use crate::trust::line::{Believed, Line, Lines};
@@ -208,13 +209,9 @@ impl Webhooks {
     }
 }
 
-/// A client that follows nobody elsewhere.
+/// A client for the programs of others.
 pub fn builder(idle_max: usize) -> ClientBuilder {
-    Client::builder()
-        .redirect(redirect::Policy::none())
-        .connect_timeout(CONNECT_MAX)
-        .pool_max_idle_per_host(idle_max)
-        .no_proxy()
+    client::builder().connect_timeout(CONNECT_MAX).pool_max_idle_per_host(idle_max)
 }
 
 /// The bytes of a shared secret.
@@ -330,25 +327,6 @@ mod tests {
             matches!(called, Err(CallFault::Unavailable(_))),
             "the proxy's word is not the program's"
         );
-    }
-
-    #[tokio::test]
-    async fn nobody_is_led_elsewhere_by_a_redirect() {
-        let dir = tempfile::tempdir().unwrap();
-        let here = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        elsewhere.set_nonblocking(true).unwrap();
-        let to = elsewhere.local_addr().unwrap();
-        let hook = told(format!("http://{}/told", here.local_addr().unwrap()));
-        let (webhooks, nothing) = (webhooks(dir.path()), Value::Null);
-        let redirect = format!(
-            "HTTP/1.1 307 Elsewhere\r\nLocation: http://{to}/\r\nContent-Length: 0\r\n\r\n"
-        );
-        let (_, called) =
-            tokio::join!(answer(&here, &redirect), webhooks.call(&hook, "1", &nothing));
-        let fault = called.unwrap_err().to_string();
-        assert!(fault.starts_with("307"), "{fault}");
-        assert_eq!(elsewhere.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

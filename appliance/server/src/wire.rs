@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, Response, redirect};
+use reqwest::{Client, RequestBuilder, Response};
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::seal::answer::{self, Answer, Horizon, Question};
 use storebox_proto::seal::read::{self, Query};
@@ -16,6 +16,7 @@ use storebox_proto::seal::write::{self, Write};
 use storebox_proto::seal::{Keys, Scope, SealError};
 use storebox_proto::skew;
 
+use crate::client;
 use crate::env;
 use crate::seal::Seals;
 use crate::secrets::SecretText;
@@ -133,11 +134,7 @@ impl Wire {
         seals: Seals,
         scope: Scope,
     ) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_MAX);
-        let client = line.client(client)?;
+        let client = line.client(client::builder().connect_timeout(CONNECT_MAX))?;
         // Above whatever an earlier process counted, unless a clock went back: then the other box says where it is.
         let now = u64::try_from(env::believable().unix_ms()).unwrap_or(0);
         let inner = Inner {

@@ -1,22 +1,17 @@
 // Nothing is typed but the first login: the till finds the second box of the shop by itself, and when its own is killed in
 // mid-sale it goes on there with the token that it has.
 
-import { assert, check, close, open, shoot, stage, until, wish } from "./kit.mjs";
+import { cashier, settlesEachOnce } from "./cashier.mjs";
+import { assert, check, close, open, shoot, until, wish } from "./kit.mjs";
 
 const neighbour = await wish("neighbour", { found: true });
 const own = await wish("peer", { address: neighbour.address });
 const visit = await open();
 const { page } = visit;
-const sold = (text) => page.locator("#sold tr", { hasText: text });
+const { logIn, pay, scan, sold } = cashier(page);
 const text = (id) => page.locator(id).innerText();
-const scan = async (code) => {
-  await page.getByLabel("Scan or search").fill(code);
-  await page.keyboard.press("Enter");
-};
 await page.goto(`http://${own}/till/`);
-await page.getByLabel("Token of this box").fill(stage.till);
-await page.getByRole("button", { name: "Log in" }).click();
-await until("products", async () => /4 products/.test(await text("#said")));
+await logIn();
 await until("the next box", async () => /next: store-368/.test(await text("#place")));
 assert.equal(await text("#link"), "selling through store-367");
 await page.getByRole("button", { name: "Boxes" }).click();
@@ -29,12 +24,12 @@ await page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
 
 await wish("cut");
 await scan("oat");
-await page.getByRole("button", { name: "Pay" }).click();
+await pay();
 await sold("2.19").getByText("held by a box (G1)").waitFor();
 await scan("rye");
 await wish("kill");
 await scan("rye");
-await page.getByRole("button", { name: "Pay" }).click();
+await pay();
 await until("the other box", async () => /through store-368/.test(await text("#link")));
 for (const gross of ["2.19", "6.40"]) await sold(gross).getByText("settled (G3)").waitFor();
 await until("alone", async () => /no other box answers/.test(await text("#place")));
@@ -44,15 +39,11 @@ await shoot(page, "till-found-box");
 await page.reload();
 await scan("coffee");
 await page.locator("#lines", { hasText: "Coffee" }).waitFor();
-await page.getByRole("button", { name: "Pay" }).click();
+await pay();
 await sold("7.49").getByText("settled (G3)").waitFor();
 const { clients } = await wish("beside");
 assert.ok(clients.some(({ name }) => name === "till-1"), JSON.stringify(clients));
 
-await wish("start");
-await wish("mend");
-await until("drained", async () => (await wish("status")).outbox.waiting === 0);
-const { entries } = await wish("ledger");
-assert.deepEqual(entries.map((entry) => entry.envelope.payload.gross).sort(), ["2.19", "6.40", "7.49"]);
+await settlesEachOnce(["2.19", "6.40", "7.49"]);
 await close(visit);
 process.exit(0);

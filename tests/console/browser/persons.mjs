@@ -1,22 +1,19 @@
 // A cashier signs on at the till with a PIN, sells under that name and leaves; who guesses is locked out, and selling goes on.
 
-import { assert, check, close, fitsScreen, open, shoot, stage, until, url, wish } from "./kit.mjs";
+import { cashier } from "./cashier.mjs";
+import { assert, check, close, fitsScreen, open, shoot, until, url, wish } from "./kit.mjs";
 
 await wish("people");
 const visit = await open({ phone: true });
 const { page } = visit;
-const said = () => page.locator("#said").innerText();
-const sold = (text) => page.locator("#sold tr", { hasText: text });
+const { logIn, pay, said, scan, sold } = cashier(page);
 const sell = async (code) => {
-  await page.getByLabel("Scan or search").fill(code);
-  await page.keyboard.press("Enter");
+  await scan(code);
   await page.locator("#lines li").first().waitFor();
-  await page.getByRole("button", { name: "Pay" }).click();
+  await pay();
 };
 await page.goto(url("store", "/till/"));
-await page.getByLabel("Token of this box").fill(stage.till);
-await page.getByRole("button", { name: "Log in" }).click();
-await until("products", async () => /4 products/.test(await said()));
+await logIn();
 
 const dialog = page.getByRole("dialog");
 const signOn = async (user, pin) => {

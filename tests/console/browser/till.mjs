@@ -1,26 +1,20 @@
 // The reference till sells: scanned, weighed, with customer and coupon; with the line cut, the box dead, and nobody there.
 
-import { assert, check, close, fitsScreen, open, shoot, stage, until, url, wish } from "./kit.mjs";
+import { cashier } from "./cashier.mjs";
+import { assert, check, close, fitsScreen, open, shoot, until, url, wish } from "./kit.mjs";
 
 const visit = await open();
 const { page, context } = visit;
-const said = () => page.locator("#said").innerText();
+const { logIn, pay, scan, sold } = cashier(page);
 const outcome = () => page.locator("#outcome").innerText();
-const sold = (text) => page.locator("#sold tr", { hasText: text });
 
 await page.goto(url("store", "/till/"));
 await page.getByText("A demonstration and a test instrument").waitFor();
-await page.getByLabel("Token of this box").fill(stage.till);
-await page.getByRole("button", { name: "Log in" }).click();
-await until("products", async () => /4 products/.test(await said()));
+await logIn();
 await page.locator("#place", { hasText: "scanner" }).waitFor();
 await page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
 
 // One scanned twice, one found by name, one weighed, a customer, a coupon.
-const scan = async (code) => {
-  await page.getByLabel("Scan or search").fill(code);
-  await page.keyboard.press("Enter");
-};
 await scan("4006381333931");
 // The second of it is read by the scanner that hangs at the box.
 await page.locator("#lines", { hasText: "1 at 7.49" }).waitFor();
@@ -41,7 +35,7 @@ await page.getByRole("button", { name: "Apply" }).click();
 assert.equal(await page.locator("#total").innerText(), "21.70");
 await check(page, "till with a ticket");
 await shoot(page, "till-ticket");
-await page.getByRole("button", { name: "Pay" }).click();
+await pay();
 await until("printed", async () => /Receipt: printed/.test(await outcome()));
 await sold("21.70").getByText("settled (G3)").waitFor();
 await shoot(page, "till-sold");
@@ -50,7 +44,7 @@ await shoot(page, "till-sold");
 await scan("oat");
 await wish("cut");
 await scan("oat");
-await page.getByRole("button", { name: "Pay" }).click();
+await pay();
 await sold("4.38").getByText("held by a box (G1)").waitFor();
 await shoot(page, "till-line-cut");
 
@@ -58,7 +52,7 @@ await shoot(page, "till-line-cut");
 await scan("rye");
 await wish("kill");
 await scan("rye");
-await page.getByRole("button", { name: "Pay" }).click();
+await pay();
 await sold("6.40").getByText("kept in this till").waitFor();
 await until("alone", async () => /selling offline/.test(await page.locator("#link").innerText()));
 await shoot(page, "till-box-dead");
@@ -68,7 +62,7 @@ await page.reload();
 await until("name", async () => (await page.locator("#till-name").innerText()) === "till-1");
 await scan("coffee");
 await page.locator("#lines", { hasText: "Coffee" }).waitFor();
-await page.getByRole("button", { name: "Pay" }).click();
+await pay();
 await sold("7.49").getByText("kept in this till").waitFor();
 await check(page, "till without a box");
 
@@ -81,7 +75,7 @@ for (const gross of ["4.38", "6.40", "7.49"]) await sold(gross).getByText("settl
 // No network at all.
 await context.setOffline(true);
 await scan("oat");
-await page.getByRole("button", { name: "Pay" }).click();
+await pay();
 await sold("2.19").getByText("kept in this till").waitFor();
 await check(page, "till offline");
 await shoot(page, "till-offline");

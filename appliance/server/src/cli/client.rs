@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use storebox_proto::problem::Problem;
 
+use crate::client;
 use crate::node;
 
 /// Imports and refreshes of a whole catalogue take minutes on a small box.
@@ -52,7 +53,7 @@ impl Control {
         if std::os::unix::net::UnixStream::connect(&socket).is_err() {
             return Err(CallError::NotRunning { data_dir: data_dir.to_owned() });
         }
-        let client = Client::builder().unix_socket(socket).timeout(ANSWER_MAX).build();
+        let client = client::builder().unix_socket(socket).timeout(ANSWER_MAX).build();
         Ok(Self { client: client.map_err(CallError::Transport)? })
     }
 

@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::client;
 use crate::env;
 
 /// How long a box may take to answer after its start.
@@ -115,7 +116,7 @@ impl Process {
         let config = folder.join("storebox.toml");
         system(|| format!("write {config:?}"), fs::write(&config, text))?;
         let node = node.to_owned();
-        let control = reqwest::Client::builder()
+        let control = client::builder()
             .unix_socket(data.join("control.sock"))
             .build()
             .map_err(|source| Error::Request { node: node.clone(), path: String::new(), source })?;

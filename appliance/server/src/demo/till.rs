@@ -17,6 +17,7 @@ use storebox_proto::ticket::{Envelope, Receipt};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::dataset::Ticket;
+use crate::client;
 use crate::env;
 
 /// Tickets of one cash session.
@@ -47,7 +48,7 @@ pub struct Shop {
 impl Shop {
     /// A shop that has not sold yet; its tills reach their box at `base`.
     pub fn open(base: String, box_key: VerifyingKey, barcodes: BTreeMap<String, String>) -> Self {
-        let client = reqwest::Client::builder().timeout(ANSWER_MAX).build();
+        let client = client::builder().timeout(ANSWER_MAX).build();
         Self {
             client: client.expect("a client without files or proxies can be built"),
             base,

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::{Client, redirect};
+use reqwest::Client;
 use storebox_proto::ids::SiteId;
 use storebox_proto::limits::RINGS_MAX;
 use storebox_proto::seal::RingState;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::{Seals, SealsError};
+use crate::client;
 use crate::env;
 
 /// Where they are asked for.
@@ -59,12 +60,7 @@ impl Courier {
         seals: Seals,
         sites: Vec<SiteId>,
     ) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .timeout(ANSWER_MAX)
-            .unix_socket(socket)
-            .build()?;
+        let client = client::builder().timeout(ANSWER_MAX).unix_socket(socket).build()?;
         let url = format!("{}{PATH}", base.trim_end_matches('/'));
         Ok(Self { client, url, seals, sites })
     }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::span::Span;
 use super::{Counts, StartError, note, otlp};
+use crate::client;
 use crate::config::Traces;
 use crate::env;
 use crate::trust::line::{Believed, Line, Lines};
@@ -53,8 +54,7 @@ impl Exporter {
         waiting: mpsc::Receiver<Span>,
     ) -> Result<Self, StartError> {
         let line = lines.open(&traces.url, Believed::Authorities(&traces.ca_file))?;
-        let client = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
-        let client = line.client(client.timeout(ANSWER_MAX))?;
+        let client = line.client(client::builder().timeout(ANSWER_MAX))?;
         let url = format!("{}/v1/traces", line.url().trim_end_matches('/'));
         Ok(Self {
             client,
@@ -145,42 +145,5 @@ fn judge(status: StatusCode) -> Outcome {
     match status.as_u16() {
         429 | 502..=504 => Outcome::Later(said),
         _ => Outcome::Never(said),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-    use std::path::Path;
-
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_collector_that_sends_elsewhere_is_not_followed() {
-        let dir = tempfile::tempdir().unwrap();
-        let here = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
-        elsewhere.set_nonblocking(true).unwrap();
-        let url = format!("http://{}", here.local_addr().unwrap());
-        let traces = Traces { url, ..Traces::default() };
-        let (lines, node) = (Lines::new(Path::new(dir.path()), None), "box-1".parse().unwrap());
-        let (_told, waiting) = mpsc::channel(1);
-        let exporter = Exporter::new(&traces, &lines, &node, "store", waiting).unwrap();
-        let answering = async {
-            let (mut stream, _) = here.accept().await.unwrap();
-            let mut piece = [0; 4096];
-            assert!(stream.read(&mut piece).await.unwrap() > 0);
-            let to = elsewhere.local_addr().unwrap();
-            let answer = format!(
-                "HTTP/1.1 308 Elsewhere\r\nLocation: http://{to}/\r\nContent-Length: 0\r\n\r\n"
-            );
-            stream.write_all(answer.as_bytes()).await.unwrap();
-            stream
-        };
-        let (_open, outcome) = tokio::join!(answering, exporter.send(&[]));
-        assert!(matches!(outcome, Outcome::Never(said) if said.contains("308")));
-        assert_eq!(elsewhere.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::HeaderValue;
-use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, redirect};
+use reqwest::{Client, ClientBuilder, Method, Response, StatusCode};
 use storebox_proto::ids::{NodeId, SourceId};
 use storebox_proto::limits::ENVELOPE_BYTES_MAX;
 use storebox_proto::problem::{Code, Problem};
@@ -16,6 +16,7 @@ use storebox_proto::sync::outbox::{Failure, Item, Verdict};
 use storebox_proto::ticket::{Answer, Grade, Receipt, SettleAnswer};
 use tokio::time::sleep;
 
+use crate::client;
 use crate::pass::{PROOF, Shown, version};
 
 use super::routes::Route;
@@ -58,14 +59,12 @@ pub(super) fn client() -> Result<Client, reqwest::Error> {
 }
 
 pub(super) fn builder() -> ClientBuilder {
-    Client::builder()
-        .redirect(redirect::Policy::none())
+    client::builder()
         .connect_timeout(CONNECT_MAX)
         .timeout(ANSWER_MAX)
         .default_headers(version())
         .pool_max_idle_per_host(1)
         .pool_idle_timeout(IDLE_MAX)
-        .no_proxy()
 }
 
 /// Whether the other side answers at all.

@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Response, StatusCode, Url, redirect};
+use reqwest::{Client, Response, StatusCode, Url};
 use serde_json::Value;
 
 use super::{bad, good};
+use crate::client;
 use crate::config::Main;
 use crate::env;
 use crate::logging;
@@ -72,9 +73,10 @@ async fn walk(main: &Main, found: &mut Vec<Finding>) -> Result<(), Box<Finding>>
         // Certificates are the running box's business: it has the papers, and its own findings tell what it saw.
         return connect(&bare, port, found).await;
     }
-    let client =
-        Client::builder().redirect(redirect::Policy::none()).no_proxy().timeout(ANSWER_MAX);
-    let client = client.build().map_err(|error| wrong(logging::chain(&error)))?;
+    let client = client::builder()
+        .timeout(ANSWER_MAX)
+        .build()
+        .map_err(|error| wrong(logging::chain(&error)))?;
     let status = reach(&client, &url, found).await?;
     key(main, &status, found);
     token(&client, &url, main, found).await;

@@ -14,6 +14,7 @@ use storebox_proto::skew;
 
 use storebox_proto::seal::answer::Answer;
 
+use crate::client;
 use crate::pass::{Pass, version};
 
 use super::{HeadWish, SIGNED_HEAD_BYTES_MAX, SourceError, SourceRefused};
@@ -64,9 +65,7 @@ impl HttpSource {
         if base.cannot_be_a_base() || base.scheme() != "http" {
             return Err(refuse());
         }
-        let client = Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
+        let client = client::builder()
             .connect_timeout(CONNECT_MAX)
             .default_headers(version())
             .tcp_keepalive(KEEPALIVE_AFTER)

@@ -5,6 +5,7 @@ use reqwest::header::{CONTENT_LENGTH, LOCATION};
 use reqwest::{Client, Method, Request, Response, StatusCode, Url};
 
 use super::{CONNECT_MAX, PlaceError, StorageError};
+use crate::client;
 use crate::trust::line::Line;
 
 /// What of a redirect's target is repeated.
@@ -14,13 +15,9 @@ const PART: &str = ".part";
 /// Directories are made this often while others make them too.
 const COLLECTIONS_TRIES: u32 = 3;
 
-/// A client that follows nobody anywhere.
+/// A client for storage at the end of this line.
 pub(super) fn client(line: &Line) -> Result<Client, PlaceError> {
-    let builder = Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .no_proxy()
-        .connect_timeout(CONNECT_MAX);
-    line.client(builder).map_err(PlaceError::Client)
+    line.client(client::builder().connect_timeout(CONNECT_MAX)).map_err(PlaceError::Client)
 }
 
 /// The address of storage as clients use it.

@@ -179,13 +179,15 @@ fn no_two_feeds_of_an_author_share_an_epoch() {
     assert_eq!(epochs.len(), 3);
 }
 
+/// An excerpt of one product.
+const ONE: &str = r#"{"model":"Excerpt","record":{"id":"one","assortmentIds":["A"]}}
+{"model":"AssortmentProduct","record":{"id":"a1","assortmentId":"A","productId":"1"}}
+{"model":"Product","record":{"id":"1"}}"#;
+
 #[test]
 fn an_excerpt_whose_head_could_not_be_written_is_cut_the_next_time() {
     let mut office = Office::new();
-    let lines = r#"{"model":"Excerpt","record":{"id":"one","assortmentIds":["A"]}}
-{"model":"AssortmentProduct","record":{"id":"a1","assortmentId":"A","productId":"1"}}
-{"model":"Product","record":{"id":"1"}}"#;
-    office.import(|importer| importer.changes(lines.as_bytes(), Weeks::ALL).unwrap());
+    office.import(|importer| importer.changes(ONE.as_bytes(), Weeks::ALL).unwrap());
     let feed: FeedId = "catalogue--one".parse().unwrap();
     let twin = office.dir.path().join("heads/catalogue--one.twin");
     // A folder with something in it is replaced by no file.
@@ -206,10 +208,7 @@ fn an_excerpt_whose_head_could_not_be_written_is_cut_the_next_time() {
 #[test]
 fn an_excerpt_of_which_nothing_has_changed_is_not_looked_through_again() {
     let mut office = Office::new();
-    let lines = r#"{"model":"Excerpt","record":{"id":"one","assortmentIds":["A"]}}
-{"model":"AssortmentProduct","record":{"id":"a1","assortmentId":"A","productId":"1"}}
-{"model":"Product","record":{"id":"1"}}"#;
-    office.import(|importer| importer.changes(lines.as_bytes(), Weeks::ALL).unwrap());
+    office.import(|importer| importer.changes(ONE.as_bytes(), Weeks::ALL).unwrap());
     let head = office.head();
     let entries = head.model(&"AssortmentProduct".parse().unwrap()).unwrap();
     let kept = office.author.store.read(entries.manifest).unwrap();

@@ -124,17 +124,24 @@ async fn without_any_source_the_shop_reads_what_it_has() {
     assert_eq!(shop.price(7).as_deref(), Some("2"));
 }
 
+const CHANGE: &str =
+    r#"{"model":"ProductPrice","record":{"id":"PL1-000007","productId":"7","listPrice":"9"}}"#;
+
+/// A box that has so many prices, and the change that came after them.
+async fn old_box(dir: &Path, office: &HeadOffice, prices: u32) -> Shop {
+    let old = Shop::open(dir, office);
+    office.prices(0..prices, 1).await;
+    old.reaches(office.position()).await;
+    office.changes(CHANGE).await;
+    old.reaches(office.position()).await;
+    old
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_box_begins_with_what_its_neighbour_holds_whole_and_follows_it_from_there() {
     let office = HeadOffice::open().await;
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let old = Shop::open(one.path(), &office);
-    office.prices(0..5000, 1).await;
-    old.reaches(office.position()).await;
-    let line =
-        r#"{"model":"ProductPrice","record":{"id":"PL1-000007","productId":"7","listPrice":"9"}}"#;
-    office.changes(line).await;
-    old.reaches(office.position()).await;
+    let old = old_box(one.path(), &office, 5000).await;
     let before = office.fetched();
     let sources = Sources::new(Tiers::new(0), vec![key().verifying_key()]);
     put(&sources, "neighbour", Kind::Peer, &old.serve().await);
@@ -143,7 +150,7 @@ async fn a_new_box_begins_with_what_its_neighbour_holds_whole_and_follows_it_fro
     assert_eq!(new.price(7).as_deref(), Some("9"));
     assert_eq!(office.fetched(), before, "nothing came over the line");
     assert_eq!(new.fault("neighbour"), None);
-    office.changes(&line.replace("\"9\"", "\"10\"")).await;
+    office.changes(&CHANGE.replace("\"9\"", "\"10\"")).await;
     old.reaches(office.position()).await;
     new.reaches(office.position()).await;
     assert_eq!(new.price(7).as_deref(), Some("10"));
@@ -153,13 +160,7 @@ async fn a_new_box_begins_with_what_its_neighbour_holds_whole_and_follows_it_fro
 async fn a_new_box_that_reaches_head_office_takes_what_its_neighbour_has_from_there() {
     let office = HeadOffice::open().await;
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let old = Shop::open(one.path(), &office);
-    office.prices(0..20_000, 1).await;
-    old.reaches(office.position()).await;
-    let line =
-        r#"{"model":"ProductPrice","record":{"id":"PL1-000007","productId":"7","listPrice":"9"}}"#;
-    office.changes(line).await;
-    old.reaches(office.position()).await;
+    let old = old_box(one.path(), &office, 20_000).await;
     let before = office.fetched();
     let new = shop(two.path(), &office, "neighbour", Kind::Peer, &old.serve().await);
     new.reaches(office.position()).await;
