@@ -87,6 +87,8 @@ fn each_fault_of_configuration_disk_line_and_lan_has_its_name_and_next_step() ->
         ("[http]\nlistne = []\n".to_owned(), "configuration"),
         (String::new(), "box_silent"),
         (of_main("http://no-such-name.invalid", &token_file), "dns"),
+        (of_main("https://no-such-name.invalid", &token_file), "dns"),
+        (of_main(&format!("https://{nobody}"), &token_file), "line_down"),
         (of_main(&format!("http://{nobody}"), &token_file), "line_down"),
         (of_main(&portal, &token_file), "line_stranger"),
         (of_main(&office, &token_file), "clocks_apart"),

@@ -12,7 +12,6 @@ mod drill;
 mod estate;
 mod excerpts;
 mod fuzzer;
-mod guides;
 mod hooks;
 mod integrator;
 mod keeping;

@@ -69,10 +69,12 @@ pub const BATCH_ENVELOPES_MAX: usize = 256;
 /// All bodies of one request.
 pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Transactions that one box holds; beyond that it refuses with `storage_full`.
+/// Transactions that one box holds, unless it is configured otherwise; beyond that it refuses with `storage_full`.
 ///
 /// With what finds their documents each takes about 950 bytes of memory, and the service has 192 MB.
 pub const HELD_MAX: usize = 150_000;
+/// Copies of all neighbours' transactions that a mirror holds, and that a box takes over.
+pub const COPIES_MAX: usize = 200_000;
 /// Settled transactions that wait for a best-effort sink only; beyond that the sink is left behind.
 pub const PINNED_MAX: usize = 20_000;
 /// Contradicting transactions that are kept for a person.

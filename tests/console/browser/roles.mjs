@@ -12,7 +12,6 @@ const goTo = async (page, which) => {
   await page.locator(`nav a[href="#${which}"][aria-current="page"]`).waitFor();
 };
 
-// A paper of which nobody knows whether it was printed: the printer is switched off in the middle of it.
 const stranger = await open();
 for (const which of PAGES) {
   await goTo(stranger.page, which);

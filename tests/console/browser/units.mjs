@@ -8,8 +8,24 @@ import { fileURLToPath } from "node:url";
 const folder = join(dirname(fileURLToPath(import.meta.url)), "../../../appliance/server/console");
 const { decimal, minor, priceOf } = await import(join(folder, "client/masterdata.js"));
 const { Boxes } = await import(join(folder, "client/boxes.js"));
+const { events } = await import(join(folder, "client/events.js"));
 const { mint } = await import(join(folder, "client/journal.js"));
 const { difference } = await import(join(folder, "views/repair.js"));
+
+// A stream that ends nowhere and says nothing more is an error, and what came before it was heard.
+const encoder = new TextEncoder();
+let isCancelled = false;
+const silent = new ReadableStream({
+  start: (stream) => stream.enqueue(encoder.encode(": alive\n\nevent: reading\ndata: 1\n\n")),
+  cancel: () => { isCancelled = true; },
+});
+const heard = [];
+await assert.rejects(async () => {
+  for await (const { data } of events(silent, 30)) heard.push(data);
+}, /nothing was heard/);
+assert.deepEqual(heard, ["1"]);
+await new Promise((resolve) => setImmediate(resolve));
+assert.ok(isCancelled);
 
 // A generator that gives the same numbers each time.
 let seed = 7;

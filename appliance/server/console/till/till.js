@@ -19,7 +19,7 @@ const GRADES = { kept: ["kept in this till", "notice"], held: ["held by a box (G
   settled: ["settled (G3)", "good"] };
 
 const element = (id) => document.getElementById(id);
-const till = { ticket: new Ticket(), profile: null, session: null, scanners: new Set() };
+const till = { ticket: new Ticket(), profile: null, session: null, scanners: new Set(), heard: null };
 
 async function start() {
   navigator.serviceWorker?.register("/till/sw.js", { scope: "/till/" }).catch((error) => console.warn(error));
@@ -33,6 +33,7 @@ async function start() {
 async function work() {
   till.boxes = new Boxes(till.places);
   till.boxes.addEventListener("change", showLink);
+  till.boxes.addEventListener("change", listenToScanners);
   till.copy = new Copy(till.boxes, till.journal);
   till.cashier = new Cashier(till.boxes, showCashier);
   const hasCopy = await till.copy.open();
@@ -202,12 +203,16 @@ function add(product, kilograms = null) {
 
 /** Every code that a scanner of the box reads is as good as one that is typed. */
 async function listenToScanners() {
+  const here = till.boxes.here;
+  // Each box has its own; those of the box before are heard again when it is back.
+  if (!till.profile || !here || here === till.heard) return;
+  till.heard = here;
   const { devices } = await till.boxes.ask("/v1/devices").catch(() => ({ devices: [] }));
-  for (const { id } of devices.filter((device) => device.kind === "scanner")) listenTo(id);
+  for (const { id } of devices.filter((device) => device.kind === "scanner")) listenTo(id, here);
 }
 
-async function listenTo(scanner) {
-  for (;;) {
+async function listenTo(scanner, place) {
+  while (till.heard === place) {
     try {
       const body = await till.boxes.stream(`/v1/scanners/${scanner}/events`);
       till.scanners.add(scanner);
@@ -216,12 +221,13 @@ async function listenTo(scanner) {
         if (name === "scan") scan(JSON.parse(data).code);
       }
     } catch (error) {
-      if (error instanceof Refusal) return;
+      if (error instanceof Refusal) break;
     }
     till.scanners.delete(scanner);
     showLink();
     await new Promise((resolve) => setTimeout(resolve, LISTEN_AGAIN_MS));
   }
+  till.scanners.delete(scanner);
 }
 
 function scan(code) {

@@ -47,14 +47,14 @@ export class Boxes {
     this.list.show({ shown }, () => table("Boxes", [
       ["Box", (box) => h("strong", {}, box.name)],
       ["Contact", (box) => h("span", { class: "stack" }, badge(box.contact, CONTACT[box.contact]), box.lastContact ? ago(box.lastContact) : null)],
-      ["Version", (box) => box.said?.version ?? "unknown"],
+      ["Version", (box) => (box.said ? [box.said.version, box.said.release?.running].filter(Boolean).join(", release ") : "unknown")],
       ["Revisions behind", (box) => lag(box)],
       ["Waiting", (box) => count(box.said?.waiting), "number"],
       ["Oldest", (box) => oldest(box), "number"],
       ["For a person", (box) => count(box.said?.quarantined), "number"],
       ["Devices in trouble", (box) => (box.said ? box.said.troubled.join(", ") || "none" : "unknown")],
       ["Settings", (box) => settings(box)],
-      ["It says", (box) => (box.said ? badge(box.said.sentence, box.said.level) : "unknown")],
+      ["It says", said],
     ], shown, "No box was let in yet: `storebox node add NAME`."));
     const open = this.boxes.filter((box) => box.contact === "here" && box.said?.visitUntil);
     this.seen.show(open.length ? open.map((box) => [box.name, box.said.visitUntil]) : null, (list) => [
@@ -89,6 +89,12 @@ function lag(box) {
   if (behind.length === 0) return badge("level", "good");
   return h("span", { class: "stack" }, behind.map((feed) =>
     h("span", {}, `${feed.feed} ${feed.behind === undefined ? "unknown" : count(feed.behind)}`)));
+}
+
+/** What a box that is silent has said is no word of now. */
+function said(box) {
+  if (!box.said) return "unknown";
+  return box.contact === "away" ? badge(`said last: ${box.said.sentence}`, "notice") : badge(box.said.sentence, box.said.level);
 }
 
 function settings({ said }) {

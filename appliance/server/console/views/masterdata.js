@@ -87,7 +87,8 @@ function drawSources(sources) {
 function lag(feed) {
   if (!feed.answers) return feed.state === "published" ? "none" : "unknown";
   if (RESTING.includes(feed.state)) return "level";
-  const [epoch, revision] = (feed.progress?.to ?? "").split(".").map(Number);
+  if (!feed.progress?.to) return "unknown";
+  const [epoch, revision] = feed.progress.to.split(".").map(Number);
   // What is of another life of the author cannot be counted.
   if (epoch !== feed.epoch) return "behind";
   return revision > feed.revision ? `behind by ${count(revision - feed.revision)}` : "level";

@@ -17,6 +17,7 @@ export class Shop {
     this.terminals = new Card(context.status.role === "main" ? "Boxes that may come in" : "Tills", { wide: true });
     this.lines = new Card("Lines to other servers", { wide: true });
     this.drills = new Drills(context);
+    this.loaded = new Map();
     this.hint = h("p", { class: "quiet" });
     this.element = h("div", {}, this.hint,
       h("div", { class: "cards" }, this.map.element, this.terminals.element, this.lines.element, this.drills.elements));
@@ -27,15 +28,25 @@ export class Shop {
   async look() {
     if (!this.context.isOperator()) return;
     if (this.context.status.role === "store") this.drills.look();
-    const history = await maybe("/v1/history?limit=500").catch(() => null);
-    this.loaded = new Map();
-    for (const entry of history ?? []) {
-      if (!entry.terminal) continue;
-      const feeds = this.loaded.get(entry.terminal) ?? new Map();
-      if (!feeds.has(entry.feed) && entry.position) feeds.set(entry.feed, entry.position);
-      this.loaded.set(entry.terminal, feeds);
+    this.note(await maybe("/v1/history?limit=500").catch(() => null));
+    // Whoever loaded long ago is not among the newest, and is asked for once.
+    const tills = (this.context.status.clients ?? []).filter(({ kind, name }) => kind === "terminal" && !this.loaded.has(name));
+    for (const { name } of tills) {
+      this.loaded.set(name, new Map());
+      this.note(await maybe(`/v1/history?limit=50&terminal=${encodeURIComponent(name)}`).catch(() => null));
     }
     this.update(this.context.status);
+  }
+
+  /** What tills have loaded last, out of a history that begins with the newest. */
+  note(history) {
+    const seen = new Set();
+    for (const { terminal, feed, position } of history ?? []) {
+      if (!terminal || !position || seen.has(`${terminal} ${feed}`)) continue;
+      seen.add(`${terminal} ${feed}`);
+      const feeds = this.loaded.get(terminal) ?? new Map();
+      this.loaded.set(terminal, feeds.set(feed, position));
+    }
   }
 
   update(status) {
@@ -46,7 +57,7 @@ export class Shop {
     const nodes = { node: status.node, role: status.role, lines: status.lines.map(({ to, service, up }) => ({ to, service, up })),
       clients: clients.map(({ kind, name, lastSeen }) => ({ kind, name, seen: Boolean(lastSeen) })), peers };
     this.map.show(nodes, draw);
-    const known = clients.map((client) => ({ ...client, loaded: [...(this.loaded?.get(client.name) ?? [])] }));
+    const known = clients.map((client) => ({ ...client, loaded: [...(this.loaded.get(client.name) ?? [])] }));
     this.terminals.show(this.context.isOperator() ? known : null, (list) => table("Clients", [
       ["Name", (client) => client.name], ["Kind", (client) => (client.kind === "node" ? "box" : "till")],
       ["Last seen", (client) => (client.lastSeen ? ago(client.lastSeen) : badge("not since the box started", "notice"))],
@@ -69,8 +80,11 @@ function generation(client, status) {
   if (client.loaded.length === 0) return "unknown";
   return h("span", { class: "stack" }, client.loaded.map(([feed, position]) => {
     const here = status.feeds.find((one) => one.feed === feed);
-    const level = here && `${here.epoch}.${here.revision}` === position;
-    return h("span", {}, `${feed} ${position} `, badge(level ? "level" : "older", level ? "good" : "notice"));
+    const [epoch, revision] = position.split(".").map(Number);
+    // What is of another life of the author cannot be counted.
+    const behind = here?.epoch === epoch ? here.revision - revision : null;
+    return h("span", {}, `${feed} ${position} `,
+      behind === 0 ? badge("level", "good") : badge(behind > 0 ? `${count(behind)} behind` : "older", "notice"));
   }));
 }
 

@@ -19,6 +19,9 @@ const STANDS_FOR: [(&str, &str); 9] = [
     ("ID", "hook-1"),
 ];
 
+/// Documents, and whatever else tells people what to type: advice of the program, pages, alerts.
+const TOLD_IN: [&str; 5] = [".md", ".rs", ".js", ".html", ".yaml"];
+
 /// A command without what it needs is mentioned by its name, and is not something to type.
 fn is_to_be_typed(command: &str) -> bool {
     let is_mentioned = command.split(' ').next_back().is_some_and(|last| last.starts_with("--"));
@@ -38,7 +41,7 @@ fn documents(folder: &Path, found: &mut Vec<(String, String)>) {
         let is_ours = !name.starts_with('.') && name != "target" && name != "node_modules";
         if path.is_dir() && is_ours {
             documents(&path, found);
-        } else if name.ends_with(".md") && name != "reference.md" {
+        } else if TOLD_IN.iter().any(|ending| name.ends_with(ending)) && name != "reference.md" {
             found.push((name, std::fs::read_to_string(&path).unwrap()));
         }
     }
@@ -46,7 +49,8 @@ fn documents(folder: &Path, found: &mut Vec<(String, String)>) {
 
 /// What stands between backquotes or alone on a line of code, and begins with the program's name.
 fn commands(text: &str) -> Vec<String> {
-    let quoted = text.split('`').skip(1).step_by(2);
+    // A line at a time: in code a backquote may stand alone.
+    let quoted = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
     let alone = text.lines().filter_map(|line| line.strip_prefix("    "));
     let all = quoted.chain(alone).map(str::trim);
     let ours = all.filter_map(|command| command.strip_prefix("storebox "));
@@ -98,6 +102,17 @@ fn every_command_that_a_document_names_is_one() {
                 }
                 let below = known.find_subcommand(word).cloned();
                 known = below.unwrap_or_else(|| panic!("{name}: storebox {command} is no command"));
+            }
+            for option in command.split_whitespace().filter_map(|word| word.strip_prefix("--")) {
+                let option = option.split('=').next().unwrap_or_default();
+                let is_one = |of: &clap::Command| {
+                    of.get_arguments().any(|arg| arg.get_long() == Some(option))
+                };
+                let is_known = is_one(&known)
+                    || is_one(&Args::command())
+                    || option == "help"
+                    || option == "version";
+                assert!(option.is_empty() || is_known, "{name}: storebox {command}: no --{option}");
             }
         }
     }

@@ -102,10 +102,10 @@ impl Report {
             Ok((status, devices)) => self.running(status, devices),
             Err(finding) => self.add("box", vec![finding.clone()]),
         }
-        // A line over TLS is the box's own, with its certificate; only the running box can tell how it is.
+        // Of a line over TLS the way is looked at; what was said over it only the running box can tell.
         match Proxy::of(&config.proxy) {
             Some(proxy) => self.add("proxy", line::look_at(&proxy, &config.main).await),
-            None if config.main.url.starts_with("http://") => {
+            None if !config.main.url.is_empty() => {
                 self.add("line to head office", line::look(&config.main).await);
             }
             None => {}

@@ -105,7 +105,12 @@ pub(super) fn name_of(identity: &Identity) -> String {
 
 /// Who acts: the person that the call names, else whoever calls.
 pub(super) fn person_of(by: Option<String>, identity: &Identity) -> String {
-    person(&by.unwrap_or_else(|| name_of(identity)))
+    person(&named(by, identity))
+}
+
+/// The same as it was given, for what judges it.
+pub(super) fn named(by: Option<String>, identity: &Identity) -> String {
+    by.unwrap_or_else(|| name_of(identity))
 }
 
 /// All devices.

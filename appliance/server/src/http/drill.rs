@@ -10,7 +10,7 @@ use storebox_proto::problem::Code;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::devices::name_of;
+use super::devices::named;
 use super::identity::Identity;
 use super::problem::Refusal;
 use crate::drill::{DrillError, Drills};
@@ -57,7 +57,7 @@ async fn begin(
     Extension(identity): Extension<Identity>,
     Json(Wanted { seconds, by }): Json<Wanted>,
 ) -> Result<(StatusCode, Json<Report>), Refusal> {
-    let by = by.unwrap_or_else(|| name_of(&identity));
+    let by = named(by, &identity);
     let report = drills.begin(Order { seconds, by }).await.map_err(refuse)?;
     Ok((StatusCode::CREATED, Json(report)))
 }
@@ -71,7 +71,7 @@ async fn end(
     Extension(identity): Extension<Identity>,
     Json(Ender { by }): Json<Ender>,
 ) -> Result<Json<Report>, Refusal> {
-    let by = by.unwrap_or_else(|| name_of(&identity));
+    let by = named(by, &identity);
     let whole = || Refusal::new(Code::StateConflict, "no drill is under way");
     drills.end(Some(by)).await.map(Json).ok_or_else(whole)
 }

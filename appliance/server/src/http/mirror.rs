@@ -183,15 +183,21 @@ fn own_list<T: DeserializeOwned>(
 }
 
 /// Whose copies these are: the caller's own, and the body is the one that it signed.
+/// A claim is of one body; another one was put in its place.
+pub(super) fn signed(claim: Option<&Claim>, body: &[u8]) -> Result<(), Refusal> {
+    match claim.is_some_and(|claim| claim.body != Hash32::of(body)) {
+        true => Err(Refusal::new(Code::Unauthenticated, "the body is not the one that was signed")),
+        false => Ok(()),
+    }
+}
+
 fn own(
     identity: &Identity,
     node: &str,
     claim: Option<&Claim>,
     body: &[u8],
 ) -> Result<NodeId, Refusal> {
-    if claim.is_some_and(|claim| claim.body != Hash32::of(body)) {
-        return Err(Refusal::new(Code::Unauthenticated, "the body is not the one that was signed"));
-    }
+    signed(claim, body)?;
     match identity {
         Identity::Node(caller) if caller.as_str() == node => Ok(caller.clone()),
         Identity::Node(_) => {

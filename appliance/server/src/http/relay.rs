@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::{Extension, Json};
-use storebox_proto::ids::{Hash32, NodeId};
+use storebox_proto::ids::NodeId;
 use storebox_proto::limits::{BATCH_BYTES_MAX, BATCH_ENVELOPES_MAX, ENVELOPE_BYTES_MAX};
 use storebox_proto::problem::Code;
 use storebox_proto::ticket::{Answer, SettleAnswer, SettleRequest};
@@ -11,6 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::identity::Identity;
+use super::mirror::signed;
 use super::problem::Refusal;
 use super::settle::{not_understood, parse_key};
 use crate::pass::Claim;
@@ -55,9 +56,7 @@ async fn pass_on(
     body: Bytes,
 ) -> Result<Json<SettleAnswer>, Refusal> {
     let caller = neighbour(&identity)?;
-    if claim.is_some_and(|Extension(claim)| claim.body != Hash32::of(&body)) {
-        return Err(Refusal::new(Code::Unauthenticated, "the body is not the one that was signed"));
-    }
+    signed(claim.as_deref(), &body)?;
     let request: SettleRequest = serde_json::from_slice(&body).map_err(not_understood)?;
     Ok(Json(relay.receive(&caller, request).await?))
 }

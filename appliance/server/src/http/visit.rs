@@ -11,7 +11,7 @@ use storebox_proto::visit::{Asked, Call, Entry, Sight};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::devices::person_of;
+use super::devices::{named, person_of};
 use super::identity::Identity;
 use super::problem::Refusal;
 use crate::logging;
@@ -84,7 +84,7 @@ async fn open(
     Extension(identity): Extension<Identity>,
     Json(Wanted { seconds, by }): Json<Wanted>,
 ) -> Result<StatusCode, Refusal> {
-    let order = Order { seconds: seconds.unwrap_or(SECONDS), by: person_of(by, &identity) };
+    let order = Order { seconds: seconds.unwrap_or(SECONDS), by: named(by, &identity) };
     let opened = desk.beside(move |desk| desk.let_in(&order)).await;
     opened.map(|()| StatusCode::NO_CONTENT).map_err(|error| {
         let code = match &error {
@@ -149,7 +149,7 @@ async fn knock(
     Path(node): Path<String>,
     Json(Wanted { seconds, by }): Json<Wanted>,
 ) -> Result<StatusCode, Refusal> {
-    let order = Order { seconds: seconds.unwrap_or(SECONDS), by: person_of(by, &identity) };
+    let order = Order { seconds: seconds.unwrap_or(SECONDS), by: named(by, &identity) };
     hall.knock(&node_of(&node)?, order);
     Ok(StatusCode::ACCEPTED)
 }

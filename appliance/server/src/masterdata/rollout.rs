@@ -1,6 +1,7 @@
 //! What is rolled out to this box: the rings of the chain, and the settings that head office wants of it.
 //!
-//! Records that make no sense are named in the log once for each state of the estate.
+//! Records that make no sense are named in the log each time that they are read: once for each state of the estate, and
+//! once a minute while it cannot be read whole.
 
 use std::sync::{Arc, PoisonError};
 
@@ -34,18 +35,24 @@ impl Masterdata {
         self.estate().map(|generation| position_of(&generation))
     }
 
-    /// The rings of the chain, understood once for each state of the estate; nothing before it has been replicated.
+    /// The rings of the chain, understood once for each state of the estate; while they cannot be read, those of before.
+    /// Nothing before the estate has been replicated.
     pub fn rings(&self) -> Option<Arc<Rings>> {
         let generation = self.estate()?;
-        let position = position_of(&generation);
+        self.rings_of(&generation).or_else(|| {
+            let known = self.inner.rings.lock().unwrap_or_else(PoisonError::into_inner);
+            known.as_ref().map(|(_, rings)| Arc::clone(rings))
+        })
+    }
+
+    /// The rings of this state of the estate alone; nothing while they cannot be read.
+    fn rings_of(&self, generation: &Generation) -> Option<Arc<Rings>> {
+        let position = position_of(generation);
         let mut known = self.inner.rings.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, rings)) = known.as_ref().filter(|(at, _)| *at == position) {
             return Some(Arc::clone(rings));
         }
-        let Some(records) = records_of(&generation, rings::MODEL) else {
-            return known.as_ref().map(|(_, rings)| Arc::clone(rings));
-        };
-        let (rings, faults) = Rings::read(&records);
+        let (rings, faults) = Rings::read(&records_of(generation, rings::MODEL)?);
         for fault in faults {
             tracing::warn!(%fault, "a ring makes no sense and is left out");
         }
@@ -57,7 +64,8 @@ impl Masterdata {
     /// What is rolled out to a box; nothing before the estate has been replicated, and while it cannot be read.
     pub fn rollout(&self, seat: Seat<'_>) -> Option<Rollout> {
         let generation = self.estate()?;
-        let rings = self.rings()?;
+        // Settings of one state and rings of another would be what nobody wanted.
+        let rings = self.rings_of(&generation)?;
         let mut known = Vec::new();
         for record in records_of(&generation, settings::MODEL)? {
             match BoxSettings::read(&record) {

@@ -28,7 +28,7 @@ use super::refresher::chain;
 use super::source::SIGNED_HEAD_BYTES_MAX;
 use super::storage::{Storage, StorageError, head_path, object_path};
 use crate::db::{SegmentStore, StoreError};
-use crate::{env, files};
+use crate::{env, files, logging};
 
 /// Files that are written at the same time.
 const WRITES_MAX: usize = 4;
@@ -215,16 +215,19 @@ impl Publisher {
                     done.feeds.insert(feed, posted.position());
                 }
                 Err(error) => {
+                    tracing::warn!(%feed, error = %logging::chain(&error), "a feed is not published");
                     failed.get_or_insert(error);
                 }
             }
         }
+        // The other heads are there under the key of now.
+        let marked = self.storage.mark().await;
         if let Some(error) = failed {
             // Nothing is swept: what the feed names that failed is not known to be named.
             self.remember();
             return Err(error);
         }
-        self.storage.mark().await?;
+        marked?;
         self.sweep(&named).await?;
         self.remember();
         Ok(done)

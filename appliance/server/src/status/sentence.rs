@@ -192,8 +192,10 @@ fn ways(status: &Status, found: &mut Vec<Finding>) {
     for delivery in status.deliveries.iter().filter(|delivery| delivery.aside > 0) {
         let sales = Count(delivery.aside, "settled sale waits", "settled sales wait");
         let text = format!("{sales} for a person: {} does not take them", cut(&delivery.id));
-        let advice =
-            "Look with `storebox ledger` what is refused there, and put it right in that system.";
+        let advice = format!(
+            "Read deliver/{}.aside.ndjson in the data directory: each line has a key and why; put it right in that system.",
+            cut(&delivery.id)
+        );
         found.push(Finding::new(Level::Bad, "delivery_aside", text).advise(advice));
     }
     let primary_down = |source: &&SourceStatus| source.kind == "primary" && !source.up;

@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use storebox_proto::ids::{NodeId, TxKey};
-use storebox_proto::limits::HELD_MAX;
+use storebox_proto::limits::COPIES_MAX;
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::sync::outbox::Meta;
 use storebox_proto::ticket::{Envelope, Receipt};
@@ -255,7 +255,7 @@ impl Owner for Keeper {
     fn take(&mut self, command: Command, group: &mut Group) {
         match command {
             Command::Hold { node, copies, answer } => {
-                if self.places.len() + copies.len() > HELD_MAX {
+                if self.places.len() + copies.len() > COPIES_MAX {
                     let detail = "this box keeps as many copies as it can";
                     let _ = answer.send(Err(Problem::new(Code::StorageFull, detail)));
                     return;

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use storebox_proto::ids::{NodeId, SourceId, TxKey};
-use storebox_proto::limits::HELD_MAX;
+use storebox_proto::limits::COPIES_MAX;
 use storebox_proto::ticket::Receipt;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -284,7 +284,7 @@ impl MirrorTask {
             let wanted = there.len() + page.len();
             there.extend(page);
             // It gives the same again and again, or more than any box holds.
-            if there.len() < wanted || wanted > HELD_MAX {
+            if there.len() < wanted || wanted > COPIES_MAX {
                 return None;
             }
             match last.filter(|_| full) {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use storebox_proto::ids::TxKey;
-use storebox_proto::limits::HELD_MAX;
+use storebox_proto::limits::COPIES_MAX;
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::ticket::{Envelope, Receipt};
 use tokio::sync::watch;
@@ -81,7 +81,7 @@ impl Outbox {
                 return Ok(contradict);
             };
             seen += page.len();
-            if after.is_some_and(|after| last <= after) || seen > HELD_MAX {
+            if after.is_some_and(|after| last <= after) || seen > COPIES_MAX {
                 return Err(failed());
             }
             after = Some(last);

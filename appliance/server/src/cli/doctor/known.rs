@@ -51,7 +51,7 @@ pub(super) fn certificate(trust: &TrustStatus, now: Timestamp) -> Vec<Finding> {
     }
     let Some(expires) = trust.expires.as_deref().and_then(|at| at.parse::<Timestamp>().ok()) else {
         let text = format!("Nobody can tell until when {} is certified", trust.member);
-        let advice = "Have head office certify this box again (`storebox site certify`).";
+        let advice = "Have head office certify this box again (`storebox site issue`).";
         return vec![bad("certificate_unknown", text).advise(advice)];
     };
     let (member, left) = (&trust.member, expires.unix_ms() - now.unix_ms());

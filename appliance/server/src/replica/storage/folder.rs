@@ -1,16 +1,19 @@
 //! A directory of this machine, such as a USB stick.
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
 use super::StorageError;
 
-/// More do not write at once.
-const WRITES_MAX: usize = 64;
+/// So many objects are written at once; whoever writes the same one waits.
+const WRITES_MAX: usize = 16;
+/// Whoever was given up may still write, so all writers of this process take turns.
+static WRITING: [Mutex<()>; WRITES_MAX] = [const { Mutex::new(()) }; WRITES_MAX];
 
 #[derive(Clone)]
 pub(super) struct Folder {
@@ -76,12 +79,12 @@ impl Folder {
 }
 
 /// Sticks have file systems without owners and modes, so none is set.
-///
-/// Whoever was given up may still write, so each writes under a name of its own.
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    static WRITES: AtomicUsize = AtomicUsize::new(0);
-    let number = WRITES.fetch_add(1, Ordering::Relaxed) % WRITES_MAX;
-    let beside = path.with_extension(format!("part{number}"));
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    let lane = usize::try_from(hasher.finish() % WRITES_MAX as u64).unwrap_or(0);
+    let _turn = WRITING[lane].lock().unwrap_or_else(PoisonError::into_inner);
+    let beside = path.with_extension("part");
     let mut file = File::create(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
