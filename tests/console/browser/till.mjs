@@ -72,9 +72,11 @@ await sold("7.49").getByText("held by a box (G1)").waitFor();
 await wish("mend");
 for (const gross of ["4.38", "6.40", "7.49"]) await sold(gross).getByText("settled (G3)").waitFor();
 
-// No network at all.
+// The scanner is heard again, though the box and this page have begun anew since; then there is no network at all.
+await page.locator("#place", { hasText: "scanner" }).waitFor();
+await wish("scan", { code: "7394376616228" });
+await page.locator("#lines", { hasText: "Oat milk" }).waitFor();
 await context.setOffline(true);
-await scan("oat");
 await pay();
 await sold("2.19").getByText("kept in this till").waitFor();
 await check(page, "till offline");
