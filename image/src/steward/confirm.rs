@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::history::{self, Event};
-use super::{Error, Places, announce, load_env, run, slots, touch};
+use super::{Error, Places, announce, load_env, run, slots, touch, update};
 use crate::slot::rauc::running;
 use crate::slot::{Slot, State};
 
@@ -51,6 +51,7 @@ pub fn confirm(places: &Places) -> Result<(), Error> {
     state.confirm(slot);
     env.set_state(&state);
     file.store(&env)?;
+    update::close(places)?;
     settle_history(places)?;
     slots::publish(places);
     touch(&places.confirmed())

@@ -80,7 +80,7 @@ pub(super) fn sweep(places: &Places) -> Result<(), Error> {
 }
 
 /// One update at a time; nothing: there is another.
-fn lock(places: &Places) -> Result<Option<File>, Error> {
+pub(super) fn lock(places: &Places) -> Result<Option<File>, Error> {
     let path = places.state().join(LOCK);
     fs::create_dir_all(places.state()).map_err(io_error("create", &places.state()))?;
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);

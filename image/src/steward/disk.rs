@@ -8,7 +8,8 @@
 //! The key in the shop's file opens the partition on any machine. It is how a disk moves to a new
 //! board: the file is put onto the volume again, opens the partition once, and the partition is bound
 //! to the machine that it is in now. A key that comes when the partition is there already takes the
-//! place of the one before; the file is wiped only when its key is known to open the partition.
+//! place of the one before; the file is wiped only when its key is known to open the partition, and
+//! the partition to open by its machine: a box that opened it and cannot bind it keeps the file.
 //!
 //! systemd-repart makes the partition whole, sealed and formatted, before it writes it into the table:
 //! a power cut leaves either nothing or all. Nothing here reads or writes what is inside, and nothing
@@ -19,14 +20,14 @@ pub mod home;
 mod key;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use key::KeyFile;
+use key::{Enrol, KeyFile};
 pub use key::{add_words, bind_words, unbind_words};
 
 use super::{Error, Places, announce, io_error, replace, run, touch};
@@ -68,6 +69,8 @@ pub enum Refusal {
 pub enum Guard {
     Tpm,
     Machine,
+    /// It moved here, opened with the key of the shop's file, and could not be bound to this machine.
+    File,
     Nothing,
 }
 
@@ -76,6 +79,7 @@ impl Guard {
         match self {
             Self::Tpm => "sealed by the machine's TPM",
             Self::Machine => "sealed by the machine's own numbers",
+            Self::File => "sealed, and opens with the shop's file alone",
             Self::Nothing => "not sealed",
         }
     }
@@ -130,7 +134,7 @@ fn try_open(places: &Places) -> Result<Guard, Error> {
     let asked = wish_of(places);
     let tpm = await_tpm(places);
     settle()?;
-    let device = places.at("dev/disk/by-partlabel/data");
+    let device = partition(places);
     let is_new = !device.exists();
     if is_new {
         let (wish, guard) = first_wish(&asked, tpm)?;
@@ -146,7 +150,8 @@ fn try_open(places: &Places) -> Result<Guard, Error> {
         return move_in(places, &device, &wish, tpm);
     };
     if let Some(key) = &wish.key {
-        let taken = if is_new { Ok(()) } else { key::take(places, &device, key, guard) };
+        let enrol = &mut key::enrol;
+        let taken = if is_new { Ok(()) } else { key::take(places, &device, key, guard, enrol) };
         settle_key(places, key, taken)?;
     }
     Ok(guard)
@@ -156,9 +161,14 @@ fn try_open(places: &Places) -> Result<Guard, Error> {
 fn settle_key(places: &Places, key: &DiskKey, taken: Result<(), Error>) -> Result<(), Error> {
     match taken {
         Ok(()) => key::note_taken(places, key)?,
-        Err(error) => announce::on_console(places, &format!("{}: {error}", key::NOT_TAKEN)),
+        Err(error) => announce::on_console(places, &format!("{}: {error}", trouble(places))),
     }
     Ok(())
+}
+
+fn trouble(places: &Places) -> &'static str {
+    let is_bound = guard(places).is_none_or(|guard| guard != Guard::File.as_str());
+    if is_bound { key::NOT_TAKEN } else { key::NOT_BOUND }
 }
 
 /// What the partition is made as, for ever; not from a file that is there and says nobody knows what.
@@ -185,9 +195,28 @@ fn move_in(places: &Places, device: &Path, wish: &Disk, tpm: Tpm) -> Result<Guar
     let guard = choose(wish.encrypt, tpm)?;
     let file = KeyFile::write(places, key)?;
     attach(device, file.as_str(), "").map_err(|_| Refusal::OtherMachine)?;
-    let guard = key::bind(places, device, key, &file, guard)?;
-    key::note_taken(places, key)?;
+    settle_in(places, device, key, &file, guard, &mut key::enrol)
+}
+
+/// The partition is open, so the box starts, whatever comes of binding it to this machine.
+fn settle_in(
+    places: &Places,
+    device: &Path,
+    key: &DiskKey,
+    file: &KeyFile,
+    guard: Guard,
+    enrol: Enrol<'_>,
+) -> Result<Guard, Error> {
+    // Noted before anything is wiped: until it is bound, the shop's file is all that opens it.
+    replace(&note(places), Guard::File.as_str().as_bytes())?;
+    let bound = key::bind(places, device, key, file, guard, enrol);
+    let guard = *bound.as_ref().unwrap_or(&Guard::File);
+    settle_key(places, key, bound.map(drop))?;
     Ok(guard)
+}
+
+fn partition(places: &Places) -> PathBuf {
+    places.at("dev/disk/by-partlabel/data")
 }
 
 /// What the shop's file says about the disk, if there is a file.
@@ -275,7 +304,7 @@ pub fn definition(guard: Guard, has_key: bool) -> String {
     let encrypt = match (guard, has_key) {
         (Guard::Tpm, true) => "Encrypt=key-file+tpm2\n",
         (Guard::Tpm, false) => "Encrypt=tpm2\n",
-        (Guard::Machine, _) => "Encrypt=key-file\n",
+        (Guard::Machine | Guard::File, _) => "Encrypt=key-file\n",
         (Guard::Nothing, _) => "",
     };
     Layout::shipped().repart() + encrypt
@@ -289,7 +318,9 @@ fn make(places: &Places, wish: &Disk, guard: Guard) -> Result<(), Error> {
     }
     let mut args = vec!["--dry-run=no".to_owned(), format!("--definitions={}", folder.display())];
     let file = match (guard, &wish.key) {
-        (Guard::Tpm | Guard::Machine, Some(key)) => Some(KeyFile::write(places, key)?),
+        (Guard::Tpm | Guard::Machine | Guard::File, Some(key)) => {
+            Some(KeyFile::write(places, key)?)
+        }
         (Guard::Nothing, _) | (_, None) => None,
     };
     args.extend(file.as_ref().map(|file| format!("--key-file={}", file.as_str())));
@@ -322,19 +353,29 @@ fn note(places: &Places) -> PathBuf {
     places.run().join("disk")
 }
 
-/// Whether the partition opens with the key that a file gives, or needs none.
+/// Whether the file that gives a key may go: the partition opens with the key and by its machine, or needs neither.
 pub(super) fn has_key(places: &Places, wish: &Disk) -> bool {
     let Some(key) = &wish.key else { return true };
-    let is_open = guard(places).is_none_or(|guard| guard == Guard::Nothing.as_str());
-    is_open || key::is_taken(places, key)
+    is_open(places) || key::is_taken(places, key)
 }
 
-/// What to say of a key that does not open the partition.
-pub(super) fn key_words() -> String {
+/// Whether the partition needs no key. A start that was cut short has left no note: then the partition says it.
+fn is_open(places: &Places) -> bool {
+    match (guard(places), is_sealed(&partition(places))) {
+        (Some(guard), _) => guard == Guard::Nothing.as_str(),
+        (None, Ok(is_sealed)) => !is_sealed,
+        // An image that seals nothing may have no such partition.
+        (None, Err(Error::Io { source, .. })) => source.kind() == ErrorKind::NotFound,
+        (None, Err(_)) => false,
+    }
+}
+
+/// What to say while the file of a key has to stay.
+pub(super) fn key_words(places: &Places) -> String {
     format!(
         "{}: what it holds would be lost with this machine. \
          The file stays on the volume SBXCONFIG, and the next start tries again.",
-        key::NOT_TAKEN
+        trouble(places)
     )
 }
 
@@ -347,6 +388,9 @@ pub(super) fn is_other(places: &Places, wish: &Disk) -> Option<String> {
     };
     // An image that seals notes at each start what it found; another one leaves its partition open.
     let (has, way) = match guard(places) {
+        // What has to be done about it is said already.
+        Some(has) if has == Guard::File.as_str() => return None,
+        None if !is_open(places) => return None,
         Some(has) => (has, "flash the disk again with the file on it"),
         None => (Guard::Nothing.as_str().to_owned(), "this image cannot seal it"),
     };

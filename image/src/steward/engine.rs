@@ -21,8 +21,9 @@ const BUS: &str = "busctl";
 const NAME: &str = "de.pengutronix.rauc";
 const INTERFACE: &str = "de.pengutronix.rauc.Installer";
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Two hours, as long as systemd lets the update run.
-const LOOKS_MAX: u32 = 2 * 3600 * 2;
+/// An hour of pauses: whatever the looks themselves take, it is over before systemd ends the update (two hours), so
+/// that somebody is there to write down what became of it.
+const LOOKS_MAX: u32 = 3600 * 2;
 
 /// How far the engine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,5 +103,18 @@ impl Engine {
         let words = value[1].as_str().unwrap_or_default().chars().take(200).collect();
         let progress = percent.map(|percent| Progress { percent, words });
         progress.ok_or_else(|| Error::Answer { program: BUS, answer: value.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_never_ends_is_given_up_long_before_systemd_ends_the_update() {
+        let unit = include_str!("../../../systemd/storebox-update.service");
+        let hours = unit.lines().find_map(|line| line.strip_prefix("TimeoutStartSec=")).unwrap();
+        let hours: u32 = hours.strip_suffix('h').unwrap().parse().unwrap();
+        assert!(LOOK_EVERY * LOOKS_MAX * 2 <= Duration::from_secs(3600) * hours);
     }
 }

@@ -133,9 +133,16 @@ pub fn fell_back(lines: &[Line], manifest: &str) -> bool {
 
 /// The update that was written and has neither proved itself nor come back.
 pub fn pending(lines: &[Line]) -> Option<&Line> {
-    let is_of_a_slot = |line: &&Line| !matches!(line.event, Event::Refused | Event::Unapproved);
-    let last = lines.iter().rfind(is_of_a_slot)?;
-    (last.event == Event::Installed).then_some(last)
+    last_of_a_slot(lines).filter(|last| last.event == Event::Installed)
+}
+
+/// The update that was begun, of whose end nothing is known.
+pub(super) fn begun(lines: &[Line]) -> Option<&Line> {
+    last_of_a_slot(lines).filter(|last| last.event == Event::Installing)
+}
+
+fn last_of_a_slot(lines: &[Line]) -> Option<&Line> {
+    lines.iter().rfind(|line| !matches!(line.event, Event::Refused | Event::Unapproved))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a log for people, and the last day of an approval")]

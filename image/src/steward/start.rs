@@ -48,7 +48,7 @@ pub fn start(places: &Places) -> Result<Shop, Error> {
     let shop = match take_in(places) {
         Ok(Some(provision)) => {
             let Provision { node, store, disk, .. } = provision;
-            let key = (!disk::has_key(places, &disk)).then(disk::key_words);
+            let key = (!disk::has_key(places, &disk)).then(|| disk::key_words(places));
             let texts: Vec<_> = key.into_iter().chain(disk::is_other(places, &disk)).collect();
             if !texts.is_empty() {
                 tell(places, &texts.join("\n"))?;
@@ -123,7 +123,7 @@ fn take_in(places: &Places) -> Result<Option<Provision>, Error> {
             if disk::has_key(places, &provision.disk) {
                 stick::complete(&volume, &provision)?;
             } else {
-                stick::hold(&volume, &provision, &disk::key_words())?;
+                stick::hold(&volume, &provision, &disk::key_words(places))?;
             }
             Ok(Some(provision))
         }

@@ -29,6 +29,8 @@ use crate::manifest::Version;
 use stick::Stick;
 
 const ENDING: &str = "raucb";
+/// What the service has put into its folder begins so.
+const OURS: &str = "storebox-";
 /// A stick with more entries was not made for a box.
 const ENTRIES_MAX: usize = 1000;
 /// Beside the updates: why nothing is to be installed now, as the service says.
@@ -37,6 +39,8 @@ const HOLD: &str = "hold";
 const HOLD_FRESH: Duration = Duration::from_secs(3600);
 const HOLD_CHARS_MAX: usize = 200;
 const HOLD_BYTES_MAX: u64 = 1000;
+/// What is said of an update whose process or power ended first.
+const CUT_OFF: &str = "it was cut off";
 /// Between two words on the console about a slot that is being written.
 const TOLD_PERCENT: u8 = 20;
 
@@ -64,6 +68,10 @@ pub enum Refusal {
     FellBack { version: Version },
     #[error("{path} is not believed: {why}")]
     NotBelieved { path: String, why: String },
+    #[error("{path} is {found} by what it says of itself")]
+    OtherVersion { path: String, found: Version },
+    #[error("{path} says of itself what makes no sense")]
+    Senseless { path: String },
     #[error("{version} may not be installed: {why}")]
     NotApproved { version: Version, why: NotApproved },
     #[error("the list of approvers is damaged: {why}")]
@@ -105,6 +113,7 @@ pub fn update(places: &Places, named: Option<&Path>, wish: Wish) -> Result<bool,
 
 /// Has a newer release in the other slot; says whether one is there that waits for its start.
 fn bring(places: &Places, named: Option<&Path>, wish: Wish) -> Result<bool, Error> {
+    close(places)?;
     if named.is_none() {
         if let Some(why) = held(places) {
             announce::on_console(places, &format!("no update now: {why}"));
@@ -153,8 +162,7 @@ fn install(places: &Places, path: &Path, wish: Wish) -> Result<(), Error> {
     }
     // What is not wanted needs no copy. Whether it is believed says the copy, which nobody takes away meanwhile.
     if let Ok(seen) = inspect(path, path) {
-        permit(places, path, &seen, wish)
-            .map_err(|refusal| refuse(places, &seen.version.to_string(), &seen.hash, refusal))?;
+        judge(places, path, path, &seen, wish)?;
     }
     let custody = Custody::take(places, path)?;
     let bundle = custody.bundle();
@@ -162,9 +170,38 @@ fn install(places: &Places, path: &Path, wish: Wish) -> Result<(), Error> {
         let Error::Refused(refusal) = error else { return error };
         refuse(places, &version_in(path), "", refusal)
     })?;
-    permit(places, &bundle, &seen, wish)
-        .map_err(|refusal| refuse(places, &seen.version.to_string(), &seen.hash, refusal))?;
+    judge(places, &bundle, path, &seen, wish)?;
     write(places, &bundle, &seen)
+}
+
+/// Whether a bundle is what its name says, and this box wants it and may have it; what is not is written down under the
+/// name by which the service and head office know it.
+fn judge(
+    places: &Places,
+    bundle: &Path,
+    named: &Path,
+    seen: &Seen,
+    wish: Wish,
+) -> Result<(), Error> {
+    let Seen { version, hash } = seen;
+    if let Some(announced) = announced(places, named).filter(|announced| announced != version) {
+        let refusal = Refusal::OtherVersion { path: named.display().to_string(), found: *version };
+        return Err(refuse(places, &announced.to_string(), hash, refusal));
+    }
+    permit(places, bundle, seen, wish)
+        .map_err(|refusal| refuse(places, &version.to_string(), hash, refusal))
+}
+
+/// Writes down that an update was cut off, so that it counts as tried and is not taken for one that is under way.
+pub(super) fn close(places: &Places) -> Result<(), Error> {
+    // As long as this is held nobody writes; who does ends the line itself.
+    let Some(_lock) = custody::lock(places)? else { return Ok(()) };
+    let lines = history::load(places)?;
+    let Some(cut) = history::begun(&lines) else { return Ok(()) };
+    announce::on_console(places, &format!("release {}: {CUT_OFF}", cut.version));
+    history::note(places, Event::Failed, &cut.version, &cut.manifest, CUT_OFF)?;
+    slots::publish(places);
+    Ok(())
 }
 
 /// Has RAUC write a bundle that root alone can change.
@@ -202,7 +239,9 @@ fn permit(places: &Places, bundle: &Path, seen: &Seen, wish: Wish) -> Result<(),
 /// Writes a refusal down where somebody has to hear of it: what is only not wanted now is no failure.
 fn refuse(places: &Places, version: &str, hash: &str, refusal: Refusal) -> Error {
     let event = match &refusal {
-        Refusal::NotBelieved { .. } => Event::Refused,
+        Refusal::NotBelieved { .. } | Refusal::OtherVersion { .. } | Refusal::Senseless { .. } => {
+            Event::Refused
+        }
         Refusal::NotApproved { .. } | Refusal::Approvers { .. } => Event::Unapproved,
         Refusal::Unconfirmed
         | Refusal::Older { .. }
@@ -245,11 +284,20 @@ fn read_approval(bundle: &Path) -> Result<Approval, NotApproved> {
     Approval::parse(&bytes)
 }
 
-/// The version in the name that the service has given a bundle.
+/// The version in the name of a bundle.
 fn version_in(path: &Path) -> String {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let last = stem.rsplit('-').next().unwrap_or_default();
-    last.parse::<Version>().map_or_else(|_| "unknown".to_owned(), |version| version.to_string())
+    named_version(path).map_or_else(|| "unknown".to_owned(), |version| version.to_string())
+}
+
+fn named_version(path: &Path) -> Option<Version> {
+    path.file_stem()?.to_string_lossy().rsplit('-').next()?.parse().ok()
+}
+
+/// The version as which the service brought a bundle; nothing where somebody else has named it.
+fn announced(places: &Places, path: &Path) -> Option<Version> {
+    let is_ours = path.file_name()?.to_string_lossy().starts_with(OURS);
+    let is_brought = is_ours && path.parent() == Some(&places.updates());
+    named_version(path).filter(|_| is_brought)
 }
 
 /// Why nothing is to be installed now, as long as the service says so.
@@ -288,15 +336,20 @@ fn wanted(places: &Places, version: Version, hash: &str, wish: Wish) -> Result<(
 /// Has RAUC check the signature; nothing of the file counts before. It is spoken of by the name that it came with.
 fn inspect(bundle: &Path, named: &Path) -> Result<Seen, Error> {
     let words = [Path::new("info"), Path::new("--output-format=json"), bundle];
-    let answer = run("rauc", &words).map_err(|error| {
-        let Error::Failed { said, .. } = &error else { return error };
-        let why = said.lines().last().unwrap_or_default().to_owned();
-        Error::Refused(Refusal::NotBelieved { path: named.display().to_string(), why })
-    })?;
-    let info = serde_json::from_str::<Info>(&answer).ok();
-    let seen = info.and_then(|Info { version, hash }| Some((version.parse().ok()?, hash)));
-    let (version, hash) = seen.ok_or(Error::Answer { program: "rauc info", answer })?;
-    Ok(Seen { version, hash })
+    let path = named.display().to_string();
+    match run("rauc", &words) {
+        Ok(answer) => Ok(understand(&answer).ok_or(Refusal::Senseless { path })?),
+        Err(Error::Failed { said, .. }) => {
+            let why = said.lines().last().unwrap_or_default().to_owned();
+            Err(Refusal::NotBelieved { path, why }.into())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn understand(answer: &str) -> Option<Seen> {
+    let Info { version, hash } = serde_json::from_str(answer).ok()?;
+    Some(Seen { version: version.parse().ok()?, hash })
 }
 
 /// The updates in a folder, the newest name first.

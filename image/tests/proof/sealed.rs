@@ -147,6 +147,17 @@ fn a_partition_opens_with_the_tpm_it_was_bound_to_last_and_with_no_other() {
 }
 
 #[test]
+fn a_tpm_that_refuses_leaves_the_partition_to_the_one_before() {
+    let Some(bench) = Bench::open() else { return };
+    let mine = Tpm::start(&bench.work.path("mine"));
+    bench.bind(&mine);
+    let dead = Tpm::start(&bench.work.path("dead")).name.clone();
+    let [first, ..] = bind_words(&bench.device(), &bench.key(), &dead);
+    assert!(!bench.enrol(&first).status.success(), "it answers no more, and nothing else is done");
+    assert!(bench.opens_with(&mine), "nothing was wiped");
+}
+
+#[test]
 fn a_key_that_comes_after_the_disk_was_sealed_opens_it_in_place_of_the_one_before() {
     let Some(bench) = Bench::open() else { return };
     let (mine, theirs) =

@@ -29,6 +29,11 @@ const FILLERS: [&str; 2] =
 /// Fewer different signs are a filler, or can be guessed.
 const SIGNS_MIN: usize = 6;
 
+/// Whether this machine can keep a key at all.
+pub(super) fn look(places: &Places) -> Result<(), Refusal> {
+    mask(places, &[0; SALT_BYTES]).map(drop).ok_or(Refusal::NoNumbers)
+}
+
 /// Keeps the key for this machine.
 pub(super) fn keep(places: &Places, key: &DiskKey) -> Result<(), Error> {
     let mut salt = [0; SALT_BYTES];

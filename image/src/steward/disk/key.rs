@@ -9,38 +9,54 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::super::{Error, Places, io_error, replace, run, run_with};
-use super::{Guard, home};
+use super::{Guard, Refusal, home};
 use crate::provision::DiskKey;
 
 /// The state of the firmware's checks: stays over our updates, changes with another boot policy.
 pub(super) const PCRS: &str = "--tpm2-pcrs=7";
 /// What people are told of a key that could not be put on the disk.
 pub(super) const NOT_TAKEN: &str = "the key of the shop's file does not open the disk";
+/// The same of one that opens the disk, and alone.
+pub(super) const NOT_BOUND: &str = "only the key of the shop's file opens the disk";
 const ENROL: &str = "systemd-cryptenroll";
 /// Where systemd-cryptenroll looks for a key that no list of processes shows.
 const NEW_KEY: &str = "NEWPASSWORD";
 const CONTEXT: &str = "storebox 2026-11 the key of a file that opens a data partition";
 
+/// Changes what opens a partition: the words, and a new key where there is one.
+pub(super) type Enrol<'a> = &'a mut dyn FnMut(&[String], Option<&DiskKey>) -> Result<(), Error>;
+
+/// Has systemd-cryptenroll do it.
+pub(super) fn enrol(words: &[String], new: Option<&DiskKey>) -> Result<(), Error> {
+    let done = match new {
+        Some(key) => run_with(ENROL, words, (NEW_KEY, key.expose())),
+        None => run(ENROL, words),
+    };
+    done.map(drop)
+}
+
 /// The machine that the partition is in now opens it from here on, and the one before no longer does,
-/// whatever kind of machine it was.
+/// whatever kind of machine it was. Nothing is wiped before this machine has shown that it can keep a key.
 pub(super) fn bind(
     places: &Places,
     device: &Path,
     key: &DiskKey,
     file: &KeyFile,
     guard: Guard,
+    enrol: Enrol<'_>,
 ) -> Result<Guard, Error> {
     let device = device.display().to_string();
     // What is sealed stays sealed, whatever a file says by now.
     if guard != Guard::Tpm {
-        run(ENROL, &unbind_words(&device))?;
+        home::look(places)?;
+        enrol(&unbind_words(&device), None)?;
         home::keep(places, key)?;
         return Ok(Guard::Machine);
     }
-    home::forget(places)?;
     for words in bind_words(&device, file.as_str(), "auto") {
-        run(ENROL, &words)?;
+        enrol(&words, None)?;
     }
+    home::forget(places)?;
     Ok(Guard::Tpm)
 }
 
@@ -50,22 +66,26 @@ pub(super) fn take(
     device: &Path,
     key: &DiskKey,
     guard: Guard,
+    enrol: Enrol<'_>,
 ) -> Result<(), Error> {
     let device = device.display().to_string();
-    let enrol = |words: [String; 4]| run_with(ENROL, &words, (NEW_KEY, key.expose())).map(drop);
     if guard == Guard::Tpm {
-        return enrol(add_words(&device, "--unlock-tpm2-device=auto"));
+        // A move here that was cut short may have left what opens it on the board before.
+        home::forget(places)?;
+        return enrol(&add_words(&device, "--unlock-tpm2-device=auto"), Some(key));
     }
-    let Some(before) = home::fetch(places)?.filter(|before| before != key) else { return Ok(()) };
+    let before = home::fetch(places)?.ok_or(Refusal::NoNumbers)?;
     // The machine's own numbers lead to this key alone: there are two until they lead to the new one.
-    {
+    if before != *key {
         let file = KeyFile::write(places, &before)?;
         let [_, words @ ..] = add_words(&device, &unlock(&file));
-        run_with(ENROL, &words, (NEW_KEY, key.expose()))?;
+        enrol(&words, Some(key))?;
+        drop(file);
+        home::keep(places, key)?;
     }
-    home::keep(places, key)?;
+    // Also where they lead to it already: what was cut short here has left the key before on the disk.
     let file = KeyFile::write(places, key)?;
-    enrol(add_words(&device, &unlock(&file)))
+    enrol(&add_words(&device, &unlock(&file)), Some(key))
 }
 
 fn unlock(file: &KeyFile) -> String {
@@ -82,11 +102,13 @@ pub fn unbind_words(device: &str) -> [String; 2] {
     ["--wipe-slot=tpm2", device].map(str::to_owned)
 }
 
-/// What systemd-cryptenroll is told, twice: it does nothing for a machine with the same firmware state
-/// while the slot of the one before is there.
-pub fn bind_words(device: &str, key_file: &str, tpm: &str) -> [Vec<String>; 2] {
+/// What systemd-cryptenroll is told, three times: it does nothing for a machine with the same firmware state while the
+/// slot of the one before is there, so that one is wiped in between; and the first time it fails where the TPM refuses,
+/// before anything is wiped.
+pub fn bind_words(device: &str, key_file: &str, tpm: &str) -> [Vec<String>; 3] {
     let (unlock, tpm) = (format!("--unlock-key-file={key_file}"), format!("--tpm2-device={tpm}"));
-    [unbind_words(device).to_vec(), vec![unlock, tpm, PCRS.to_owned(), device.to_owned()]]
+    let enrol = vec![unlock, tpm, PCRS.to_owned(), device.to_owned()];
+    [enrol.clone(), unbind_words(device).to_vec(), enrol]
 }
 
 /// Notes for the rest of this start that the partition opens with this key.

@@ -175,18 +175,97 @@ fn a_box_without_a_good_file_waits_and_says_so_before_it_waits_for_a_printer() {
     assert!(!places.waiting().exists(), "a restart may help");
 }
 
+/// What systemd-cryptenroll is told, a line each; from the one on that begins so, it refuses.
+fn enrolled(told: &mut Vec<String>, words: &[String], refuses: &str) -> Result<(), Error> {
+    told.push(words[..words.len() - 1].join(" "));
+    let is_refused = !refuses.is_empty() && words[0].starts_with(refuses);
+    if is_refused { Err(Refusal::TpmSilent.into()) } else { Ok(()) }
+}
+
+/// A disk that has moved to this machine, whose partition is open by the key of the shop's file.
+fn moved(places: &Places, guard: Guard, refuses: &str) -> (Guard, Vec<String>) {
+    let (key, mut told) = (DiskKey::new(&[0x5a; 32]), Vec::new());
+    let file = KeyFile::write(places, &key).unwrap();
+    let enrol = &mut |words: &[String], _: Option<&DiskKey>| enrolled(&mut told, words, refuses);
+    let has = settle_in(places, &partition(places), &key, &file, guard, enrol).unwrap();
+    (has, told)
+}
+
 #[test]
 fn a_disk_that_leaves_a_machine_without_a_tpm_leaves_nothing_that_opens_it_there() {
     let key = DiskKey::new(&[0x5a; 32]);
     let (_dir, places) = machine(UUID);
-    fs::create_dir_all(places.run()).unwrap();
     home::keep(&places, &key).unwrap();
-    let file = KeyFile::write(&places, &key).unwrap();
-    // No such disk: what follows, the binding to a TPM, fails.
-    let nowhere = places.at("dev/nowhere");
-    assert!(key::bind(&places, &nowhere, &key, &file, Guard::Tpm).is_err());
+    let (guard, told) = moved(&places, Guard::Tpm, "");
+    assert_eq!((guard, told.len()), (Guard::Tpm, 3), "{told:?}");
     assert_eq!(home::fetch(&places).unwrap(), None, "the boot volume travels with the disk");
-    home::forget(&places).unwrap();
+    // A power cut after the TPM had it and before that was forgotten: the file is there yet.
+    home::keep(&places, &key).unwrap();
+    let device = partition(&places);
+    key::take(&places, &device, &key, Guard::Tpm, &mut |_, _| Ok(())).unwrap();
+    assert_eq!(home::fetch(&places).unwrap(), None);
+}
+
+#[test]
+fn a_machine_that_keeps_no_key_wipes_neither_the_one_before_nor_the_file() {
+    let wish = Disk { encrypt: None, key: Some(DiskKey::new(&[0x5a; 32])) };
+    let (_dir, nobody) = machine("00000000-0000-0000-0000-000000000000");
+    let (guard, told) = moved(&nobody, Guard::Machine, "");
+    assert_eq!((guard, told), (Guard::File, Vec::new()), "nothing was wiped");
+    let (_dir, refusing) = machine(UUID);
+    home::keep(&refusing, &DiskKey::new(&[0x5a; 32])).unwrap();
+    let (guard, told) = moved(&refusing, Guard::Tpm, "--unlock-key-file");
+    assert_eq!((guard, told.len()), (Guard::File, 1), "{told:?}");
+    assert!(!told[0].contains("--wipe-slot") && home::fetch(&refusing).unwrap().is_some());
+    for places in [nobody, refusing] {
+        assert!(!has_key(&places, &wish), "the file is all that opens it on this machine");
+        assert!(key_words(&places).starts_with(key::NOT_BOUND));
+        assert_eq!(super::guard(&places).unwrap(), Guard::File.as_str());
+        assert_eq!(is_other(&places, &Disk { encrypt: Some(Encrypt::Tpm), ..wish.clone() }), None);
+    }
+    let (_dir, fit) = machine(UUID);
+    let (guard, told) = moved(&fit, Guard::Machine, "");
+    assert_eq!((guard, told), (Guard::Machine, vec!["--wipe-slot=tpm2".to_owned()]));
+    assert!(has_key(&fit, &wish), "and now it may go");
+}
+
+#[test]
+fn a_key_whose_taking_was_cut_short_leaves_no_key_before_it_on_the_disk() {
+    let (_dir, places) = machine(UUID);
+    let [old, new] = [0x5a, 0x5b].map(|byte| DiskKey::new(&[byte; 32]));
+    home::keep(&places, &old).unwrap();
+    let take = |refuses: &str| {
+        let mut told = Vec::new();
+        let enrol = &mut |words: &[String], key: Option<&DiskKey>| {
+            assert_eq!(key, Some(&new));
+            enrolled(&mut told, words, refuses)
+        };
+        let taken = key::take(&places, &partition(&places), &new, Guard::Machine, enrol);
+        (taken.is_ok(), told)
+    };
+    let (is_taken, told) = take("--wipe-slot");
+    assert!(!is_taken && told.len() == 2, "{told:?}");
+    assert!(told[0].starts_with("--password") && told[1].starts_with("--wipe-slot=password"));
+    assert_eq!(home::fetch(&places).unwrap(), Some(new.clone()), "the cut came after that");
+    let (is_taken, again) = take("");
+    assert!(is_taken, "the next start");
+    assert_eq!(again, told[1..], "what leads to the new key stays; the key before goes");
+}
+
+#[test]
+fn a_start_that_left_no_note_wipes_no_key_of_a_sealed_partition() {
+    let (dir, places) = machine(UUID);
+    let wish = Disk { encrypt: Some(Encrypt::Tpm), key: Some(DiskKey::new(&[1; 32])) };
+    let device = partition(&places);
+    fs::create_dir_all(dir.path().join("dev/disk/by-partlabel")).unwrap();
+    fs::write(&device, [&MAGIC[..], &[0; 100]].concat()).unwrap();
+    assert!(!has_key(&places, &wish), "nobody has said that it opens");
+    assert_eq!(is_other(&places, &wish), None, "nor that it is open");
+    fs::write(&device, [0; 100]).unwrap();
+    assert!(has_key(&places, &wish), "no image has sealed it");
+    fs::remove_file(&device).unwrap();
+    fs::create_dir(&device).unwrap();
+    assert!(!has_key(&places, &wish), "nobody knows");
 }
 
 #[test]

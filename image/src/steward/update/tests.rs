@@ -146,6 +146,57 @@ fn what_is_not_wanted_is_no_failure_and_what_is_not_approved_is_not_final() {
 }
 
 #[test]
+fn an_update_that_was_cut_off_has_failed_unless_somebody_is_at_it() {
+    let (_dir, places) = places("1.4.0");
+    let told = || {
+        let lines = history::load(&places).unwrap();
+        lines.into_iter().map(|line| (line.event, line.why)).collect::<Vec<_>>()
+    };
+    close(&places).unwrap();
+    assert_eq!(told(), [], "nothing was begun");
+    history::note(&places, Event::Installing, "1.5.0", "aa", "").unwrap();
+    history::note(&places, Event::Unapproved, "1.6.0", "bb", "too few").unwrap();
+    let lock = custody::lock(&places).unwrap();
+    assert!(lock.is_some() && !bring(&places, None, Wish::default()).unwrap());
+    assert_eq!(told().len(), 2, "it is being written");
+    drop(lock);
+    assert!(!bring(&places, None, Wish::default()).unwrap());
+    let cut = (Event::Failed, CUT_OFF.to_owned());
+    assert_eq!(told()[2..], [cut], "three of these and it is not tried again by itself");
+    close(&places).unwrap();
+    assert_eq!(told().len(), 3, "once");
+}
+
+#[test]
+fn a_bundle_that_is_another_version_than_its_name_says_is_refused_by_that_name() {
+    let (dir, places) = places("1.4.0");
+    let theirs = places.updates().join("storebox-x86-64-1.5.0.raucb");
+    let seen = |version: &str| {
+        understand(&format!("{{\"version\":{version:?},\"hash\":\"aa\",\"more\":1}}"))
+    };
+    assert!(seen("1.5").is_none() && understand("{").is_none());
+    let ask = |path: &Path, version: &str| {
+        judge(&places, path, path, &seen(version).unwrap(), Wish::default())
+    };
+    assert!(ask(&theirs, "1.5.0").is_ok());
+    // What runs, and what is newer: neither is what head office has offered.
+    for version in ["1.4.0", "1.6.0"] {
+        let refused = ask(&theirs, version).unwrap_err();
+        assert!(matches!(refused, Error::Refused(Refusal::OtherVersion { .. })), "{refused}");
+    }
+    let by_hand = places.updates().join("update-1.5.0.raucb");
+    let stick = dir.path().join("storebox-x86-64-1.5.0.raucb");
+    assert!(ask(&by_hand, "1.6.0").is_ok() && ask(&stick, "1.6.0").is_ok());
+    let lines = history::load(&places).unwrap();
+    let told: Vec<_> = lines.iter().map(|line| (line.event, &*line.version)).collect();
+    assert_eq!(told, [(Event::Refused, "1.5.0")], "the last word of it");
+    assert!(lines[0].why.contains("is 1.6.0 by what it says of itself"), "{lines:?}");
+    let path = theirs.display().to_string();
+    let _ = refuse(&places, &version_in(&theirs), "", Refusal::Senseless { path });
+    assert_eq!(history::load(&places).unwrap().last().unwrap().version, "1.5.0");
+}
+
+#[test]
 fn notes_and_approvals_that_are_links_or_pipes_are_not_read() {
     let (dir, places) = places("1.4.0");
     fs::create_dir_all(places.updates()).unwrap();
