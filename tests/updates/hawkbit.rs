@@ -215,6 +215,14 @@ async fn success_is_told_once_the_slot_is_confirmed_and_what_is_installed_is_not
     let office = Office::open(folder.path()).await?;
     let shop = office.shop("store-1", &ddi.settings(folder.path())?).await?;
     shop.await_state("handed-over").await?;
+    let said = |what: &'static str| {
+        let heard = ddi.heard("feedback");
+        async move { Ok(heard?.iter().any(|line| line.to_string().contains(what))) }
+    };
+    // It was told that the steward has the bundle; that he may not use it is another thing.
+    let why = "1.5.0 may not be installed: nobody has approved it";
+    shop.steward_notes(Event::Unapproved, "1.5.0", why)?;
+    wait::until("the server is told why", PATIENCE, || said("nobody has approved it")).await?;
     shop.steward_notes(Event::Installed, "1.5.0", "")?;
     ddi.play(&json!({"cancel": "9"}))?;
     wait::until("the server is answered", PATIENCE, || async {
@@ -231,10 +239,6 @@ async fn success_is_told_once_the_slot_is_confirmed_and_what_is_installed_is_not
     let system = "ID=debian\nIMAGE_VERSION=1.5.0\nSTOREBOX_BOARD=x86-64\n";
     slots::publish(&places);
     fs::write(shop.root.join("usr/lib/os-release"), system)?;
-    let said = |what: &'static str| {
-        let heard = ddi.heard("feedback");
-        async move { Ok(heard?.iter().any(|line| line.to_string().contains(what))) }
-    };
     wait::until("it has started", PATIENCE, || said("has not proved itself yet")).await?;
     let early = ddi.heard("feedback")?;
     ensure!(early.iter().all(|line| line["execution"] != "closed"), "{early:?}");

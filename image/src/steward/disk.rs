@@ -27,8 +27,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use key::{Enrol, KeyFile};
-pub use key::{add_words, bind_words, unbind_words};
+use key::{KeyFile, Tell};
+pub use key::{add_words, bind_words, try_words, unbind_words};
 
 use super::{Error, Places, announce, io_error, replace, run, touch};
 use crate::layout::Layout;
@@ -150,8 +150,8 @@ fn try_open(places: &Places) -> Result<Guard, Error> {
         return move_in(places, &device, &wish, tpm);
     };
     if let Some(key) = &wish.key {
-        let enrol = &mut key::enrol;
-        let taken = if is_new { Ok(()) } else { key::take(places, &device, key, guard, enrol) };
+        let tell = &mut key::tell;
+        let taken = if is_new { Ok(()) } else { key::take(places, &device, key, guard, tell) };
         settle_key(places, key, taken)?;
     }
     Ok(guard)
@@ -195,7 +195,7 @@ fn move_in(places: &Places, device: &Path, wish: &Disk, tpm: Tpm) -> Result<Guar
     let guard = choose(wish.encrypt, tpm)?;
     let file = KeyFile::write(places, key)?;
     attach(device, file.as_str(), "").map_err(|_| Refusal::OtherMachine)?;
-    settle_in(places, device, key, &file, guard, &mut key::enrol)
+    settle_in(places, device, key, &file, guard, &mut key::tell)
 }
 
 /// The partition is open, so the box starts, whatever comes of binding it to this machine.
@@ -205,11 +205,11 @@ fn settle_in(
     key: &DiskKey,
     file: &KeyFile,
     guard: Guard,
-    enrol: Enrol<'_>,
+    tell: Tell<'_>,
 ) -> Result<Guard, Error> {
     // Noted before anything is wiped: until it is bound, the shop's file is all that opens it.
     replace(&note(places), Guard::File.as_str().as_bytes())?;
-    let bound = key::bind(places, device, key, file, guard, enrol);
+    let bound = key::bind(places, device, key, file, guard, tell);
     let guard = *bound.as_ref().unwrap_or(&Guard::File);
     settle_key(places, key, bound.map(drop))?;
     Ok(guard)

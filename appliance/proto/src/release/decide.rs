@@ -122,6 +122,8 @@ pub enum Hold {
     Clock,
     /// It is installed and starts next.
     Restart,
+    /// Its steward cannot be told whether something is in the way, and therefore does not get it.
+    Steward,
 }
 
 /// Why a release is not tried again by itself.
@@ -252,6 +254,9 @@ impl fmt::Display for Hold {
                 f.write_str("it waits until the clock is right, to know when the shop is closed")
             }
             Self::Restart => f.write_str("it is installed and starts next"),
+            Self::Steward => {
+                f.write_str("its steward cannot be told whether something is in the way")
+            }
         }
     }
 }

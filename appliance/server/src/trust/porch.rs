@@ -2,8 +2,10 @@
 //! and every ending is in the audit.
 //!
 //! Whoever reads an open slip can use it, so slips lie in the vault and in no file of their own; while the vault is
-//! locked they end with the process.
+//! locked new ones end with the process, and those that an earlier release left in a file wait for it to open: nothing
+//! would be left of the fact that one was used.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -356,16 +358,19 @@ impl Porch {
     }
 }
 
-/// The slips that were open when the box stopped; what an earlier release left in the open is taken into the vault.
+/// The slips that were open when the box stopped; what an earlier release left in the open is taken into the vault, and
+/// counts from then on.
 fn open_slips(vault: &Vault, folder: &Path) -> Result<Vec<StoredSlip>, PorchError> {
+    if vault.is_locked() {
+        return Ok(Vec::new());
+    }
     let before = folder.join(SLIPS_BEFORE);
     if let Some(stored) = paper::read_json::<Vec<StoredSlip>>(&before, "a list of slips")? {
         keep_slips(vault, &stored)?;
-        // A locked vault takes nothing; the file is then all that is left of them after a restart.
-        if !vault.is_locked() {
-            std::fs::remove_file(&before)
-                .map_err(|source| PaperError::File { path: before.clone(), source })?;
-        }
+        // On the medium too, or a lost power would bring back what was used meanwhile.
+        std::fs::remove_file(&before)
+            .and_then(|()| File::open(folder)?.sync_all())
+            .map_err(|source| PaperError::File { path: before.clone(), source })?;
         return Ok(stored);
     }
     let Some(text) = vault.get(SLIPS) else { return Ok(Vec::new()) };

@@ -181,7 +181,19 @@ impl Blocks {
         to: &Path,
     ) -> Result<(), BlocksError> {
         let beside = to.with_extension("part");
-        let written = File::create(&beside).map_err(file("create", &beside))?;
+        let written = self.write(index, signed, &beside);
+        if written.is_err() {
+            // On a full disk others need its room.
+            let _ = fs::remove_file(&beside);
+        }
+        written?;
+        fs::rename(&beside, to).map_err(file("name", to))?;
+        let folder = to.parent().unwrap_or(Path::new("/"));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(file("flush", folder))
+    }
+
+    fn write(&self, index: &Index, signed: Hash32, beside: &Path) -> Result<(), BlocksError> {
+        let written = File::create(beside).map_err(file("create", beside))?;
         let (mut out, mut whole) = (BufWriter::new(written), blake3::Hasher::new());
         for Block { name, .. } in index.blocks() {
             let bytes = self.store.read(*name)?;
@@ -190,19 +202,13 @@ impl Blocks {
                 return Err(BlocksError::Damaged { name: *name });
             }
             whole.update(&bytes);
-            out.write_all(&bytes).map_err(file("write", &beside))?;
+            out.write_all(&bytes).map_err(file("write", beside))?;
         }
         let written =
-            out.into_inner().map_err(|error| file("write", &beside)(error.into_error()))?;
-        written.sync_all().map_err(file("flush", &beside))?;
+            out.into_inner().map_err(|error| file("write", beside)(error.into_error()))?;
+        written.sync_all().map_err(file("flush", beside))?;
         let found = Hash32(*whole.finalize().as_bytes());
-        if found != signed {
-            let _ = fs::remove_file(&beside);
-            return Err(BlocksError::Whole { found, signed });
-        }
-        fs::rename(&beside, to).map_err(file("name", to))?;
-        let folder = to.parent().unwrap_or(Path::new("/"));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(file("flush", folder))
+        if found == signed { Ok(()) } else { Err(BlocksError::Whole { found, signed }) }
     }
 
     /// Removes what none of these indexes names; nothing while one of them cannot be read.
@@ -236,6 +242,13 @@ impl Blocks {
     /// The same where the disk is full: what it alone does not need goes.
     pub(super) fn keep_alone(&self, index: Hash32) -> Result<(), BlocksError> {
         if self.kept() == [index] { Ok(()) } else { self.keep(&[index]) }
+    }
+
+    /// Removes what neither these releases nor those that are kept need, as far as their indexes are here.
+    pub(super) fn sweep(&self, offered: &[Hash32]) -> Result<(), BlocksError> {
+        let mut wanted = [self.kept().as_slice(), offered].concat();
+        wanted.retain(|name| self.index(*name).is_some());
+        self.keep_only(&wanted)
     }
 
     /// The indexes whose blocks are kept, the last one first.

@@ -5,10 +5,12 @@
 //! <release>.whole   whole, compared with what head office has signed; nobody installs it yet
 //! <release>.raucb   the steward may install it
 //! <release>.approval  who lets it be installed
-//! hold              why nothing is to be installed now; believed for a few minutes only
+//! hold              why nothing is to be installed now
 //! ```
 //!
-//! A service that died does not hold anything up for ever: a release may be what mends it.
+//! The service keeps the hold locked (flock(2)), because the age of a file means nothing after a clock has made a step;
+//! only one that nobody locks counts by its age, for an hour.
+//! So a service that died does not hold anything up for ever: a release may be what mends it.
 
 use std::fs::{self, File};
 use std::io;
@@ -53,6 +55,11 @@ impl Folder {
     /// Where a bundle is before it is whole.
     pub(super) fn part(&self, id: &str) -> PathBuf {
         self.at(id, PART)
+    }
+
+    /// Bytes of a bundle that is not whole yet.
+    pub(super) fn part_bytes(&self, id: &str) -> u64 {
+        fs::metadata(self.part(id)).map_or(0, |part| part.len())
     }
 
     /// The bundle that is put together is whole.

@@ -113,8 +113,8 @@ pub struct HawkBit {
     found: Option<Found>,
     /// The bundle that is under way.
     download: Option<Download>,
-    /// The action and what was said about it last.
-    told: Option<(String, &'static str)>,
+    /// The action, what was said about it last, and for which kind of reason.
+    told: Option<(String, &'static str, &'static str)>,
     trouble: Option<String>,
 }
 
@@ -222,11 +222,17 @@ impl HawkBit {
         Ok(root.sleep().unwrap_or(POLL_MAX).clamp(POLL_MIN, POLL_MAX))
     }
 
-    /// Tells what became of the action, once each.
-    pub(super) async fn tell(&mut self, word: &'static str, why: &str) -> Result<(), HawkBitError> {
+    /// Tells what became of the action, once for each kind of reason: its words may change with every sale.
+    pub(super) async fn tell(
+        &mut self,
+        word: &'static str,
+        kind: &'static str,
+        why: &str,
+    ) -> Result<(), HawkBitError> {
         let Some(found) = &self.found else { return Ok(()) };
         let action = found.action.clone();
-        if self.told.as_ref().is_some_and(|told| *told == (action.clone(), word)) {
+        let told = Some((action.clone(), word, kind));
+        if self.told == told {
             return Ok(());
         }
         let (execution, result) = match word {
@@ -238,7 +244,7 @@ impl HawkBit {
         };
         let path = found.path.clone();
         self.feed_back(&path, &Feedback::of(&action, execution, result, why)).await?;
-        self.told = Some((action, word));
+        self.told = told;
         Ok(())
     }
 

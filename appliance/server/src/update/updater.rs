@@ -36,7 +36,8 @@ use crate::status::{UpdateLine, UpdateStatus, read_slots};
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// The note for the steward is believed for an hour; it is written anew before.
+/// As long as the note for the steward is locked it counts; one that could not be locked counts by its age, for an
+/// hour, and is written anew before.
 const NOTE_EVERY: Duration = Duration::from_secs(20 * 60);
 
 /// What the bytes of a release have done that are not what was announced; the steward never says so.
@@ -200,34 +201,61 @@ impl Updater {
             free_bytes: seen.free_bytes,
             have_bytes: 0,
         };
-        self.note(hold(&now))?;
-        let decision = self.decide(&now).await?;
+        // A disk that takes no note is no reason to leave a bundle with the steward.
+        let noted = self.note(hold(&now));
+        let (decided, looked) = self.decide(&now).await;
+        let decision = match (&noted, &decided) {
+            (Err(_), Decision::Install(release)) => Decision::Hold(release, Hold::Steward),
+            (Ok(()) | Err(_), _) => decided,
+        };
         let failed = self.failures(&seen, &past);
         self.answer(&seen, &decision, &failed).await;
         self.tell(&seen, &decision, failed);
-        self.act(decision).await
+        let acted = self.act(decision).await;
+        noted.and(looked).and(acted)
     }
 
-    /// Looks closer where room is short: what is here needs none, and the blocks of releases before it may go.
-    async fn decide<'a>(&mut self, now: &Situation<'a>) -> Result<Decision<'a>, StepError> {
+    /// Decides, and looks closer where room is short; what goes wrong there changes nothing.
+    async fn decide<'a>(&mut self, now: &Situation<'a>) -> (Decision<'a>, Result<(), StepError>) {
         let first = decide(now);
-        let Decision::Hold(release, Hold::Room { .. }) = first else { return Ok(first) };
+        let Decision::Hold(release, Hold::Room { .. }) = first else { return (first, Ok(())) };
+        match self.look_closer(now, release).await {
+            Ok(second) => (second, Ok(())),
+            // A line that is down says nothing of the disk.
+            Err(StepError::Fetch(error)) => {
+                tracing::debug!(error = chain(&error), "what is here of a release is not known");
+                (first, Ok(()))
+            }
+            Err(error) => (first, Err(error)),
+        }
+    }
+
+    /// What is here of a release needs no room, and what no release needs any more may go.
+    async fn look_closer<'a>(
+        &mut self,
+        now: &Situation<'a>,
+        release: &Release,
+    ) -> Result<Decision<'a>, StepError> {
+        // hawkBit's goes on where it stopped; ours is what a lost power left, and is written over.
+        let part = self.folder.part_bytes(&release.id);
         if self.hawkbit.is_some() {
             // It comes as one file, and not in blocks.
-            let part =
-                std::fs::metadata(self.folder.part(&release.id)).map_or(0, |part| part.len());
             let have_bytes = release.bytes.saturating_add(part);
             return Ok(decide(&Situation { have_bytes, ..*now }));
         }
-        let index = match self.index(release).await {
-            Ok(index) => index,
-            Err(error) => {
-                tracing::debug!(error = chain(&error), "what is here of a release is not known");
-                return Ok(first);
-            }
-        };
-        let have_bytes = self.blocks.have(&index);
-        let second = decide(&Situation { have_bytes, ..*now });
+        let (blocks, mut free_bytes) = (self.blocks.clone(), now.free_bytes);
+        if blocks.index(release.index).is_none() {
+            // The index itself has to find room.
+            let offered: Vec<Hash32> = now.releases.iter().map(|release| release.index).collect();
+            let swept = tokio::task::spawn_blocking(move || {
+                blocks.sweep(&offered)?;
+                blocks.free_bytes()
+            });
+            free_bytes = swept.await.expect("a panic ends the process before it gets here")?;
+        }
+        let index = self.index(release).await?;
+        let have_bytes = self.blocks.have(&index).saturating_add(part);
+        let second = decide(&Situation { have_bytes, free_bytes, ..*now });
         if !matches!(second, Decision::Hold(_, Hold::Room { .. })) {
             return Ok(second);
         }
@@ -358,28 +386,4 @@ fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_written_or_runs_cannot_be_taken_back_and_what_happened_before_says_nothing() {
-        let line = |event: &str, version: &str| UpdateLine {
-            at: 0,
-            event: event.to_owned(),
-            version: version.to_owned(),
-            why: String::new(),
-        };
-        let running: Version = "1.4.0".parse().unwrap();
-        let before = [line("confirmed", "1.4.0"), line("installed", "1.4.0")];
-        for (lines, version, begun) in [
-            (&before[..], None, false),
-            (&before[..], Some("1.5.0"), false),
-            (&before[..], Some("1.4.0"), true),
-            (&[line("installed", "1.5.0")][..], Some("1.5.0"), true),
-            (&[line("installing", "1.5.0")][..], None, true),
-            (&[line("failed", "1.5.0"), line("installing", "1.5.0")][..], Some("1.5.0"), false),
-        ] {
-            assert_eq!(is_begun(lines, running, version), begun, "{lines:?} {version:?}");
-        }
-    }
-}
+mod tests;

@@ -19,18 +19,20 @@ pub(super) const NOT_TAKEN: &str = "the key of the shop's file does not open the
 /// The same of one that opens the disk, and alone.
 pub(super) const NOT_BOUND: &str = "only the key of the shop's file opens the disk";
 const ENROL: &str = "systemd-cryptenroll";
+const TRY: &str = "systemd-creds";
 /// Where systemd-cryptenroll looks for a key that no list of processes shows.
 const NEW_KEY: &str = "NEWPASSWORD";
 const CONTEXT: &str = "storebox 2026-11 the key of a file that opens a data partition";
 
-/// Changes what opens a partition: the words, and a new key where there is one.
-pub(super) type Enrol<'a> = &'a mut dyn FnMut(&[String], Option<&DiskKey>) -> Result<(), Error>;
+/// Tells a program of systemd what to do, with a new key where there is one.
+pub(super) type Tell<'a> =
+    &'a mut dyn FnMut(&str, &[String], Option<&DiskKey>) -> Result<(), Error>;
 
-/// Has systemd-cryptenroll do it.
-pub(super) fn enrol(words: &[String], new: Option<&DiskKey>) -> Result<(), Error> {
+/// The programs themselves.
+pub(super) fn tell(program: &str, words: &[String], new: Option<&DiskKey>) -> Result<(), Error> {
     let done = match new {
-        Some(key) => run_with(ENROL, words, (NEW_KEY, key.expose())),
-        None => run(ENROL, words),
+        Some(key) => run_with(program, words, (NEW_KEY, key.expose())),
+        None => run(program, words),
     };
     done.map(drop)
 }
@@ -43,18 +45,19 @@ pub(super) fn bind(
     key: &DiskKey,
     file: &KeyFile,
     guard: Guard,
-    enrol: Enrol<'_>,
+    tell: Tell<'_>,
 ) -> Result<Guard, Error> {
     let device = device.display().to_string();
     // What is sealed stays sealed, whatever a file says by now.
     if guard != Guard::Tpm {
         home::look(places)?;
-        enrol(&unbind_words(&device), None)?;
+        tell(ENROL, &unbind_words(&device), None)?;
         home::keep(places, key)?;
         return Ok(Guard::Machine);
     }
+    tell(TRY, &try_words("auto"), None)?;
     for words in bind_words(&device, file.as_str(), "auto") {
-        enrol(&words, None)?;
+        tell(ENROL, &words, None)?;
     }
     home::forget(places)?;
     Ok(Guard::Tpm)
@@ -66,26 +69,26 @@ pub(super) fn take(
     device: &Path,
     key: &DiskKey,
     guard: Guard,
-    enrol: Enrol<'_>,
+    tell: Tell<'_>,
 ) -> Result<(), Error> {
     let device = device.display().to_string();
     if guard == Guard::Tpm {
         // A move here that was cut short may have left what opens it on the board before.
         home::forget(places)?;
-        return enrol(&add_words(&device, "--unlock-tpm2-device=auto"), Some(key));
+        return tell(ENROL, &add_words(&device, "--unlock-tpm2-device=auto"), Some(key));
     }
     let before = home::fetch(places)?.ok_or(Refusal::NoNumbers)?;
     // The machine's own numbers lead to this key alone: there are two until they lead to the new one.
     if before != *key {
         let file = KeyFile::write(places, &before)?;
         let [_, words @ ..] = add_words(&device, &unlock(&file));
-        enrol(&words, Some(key))?;
+        tell(ENROL, &words, Some(key))?;
         drop(file);
         home::keep(places, key)?;
     }
     // Also where they lead to it already: what was cut short here has left the key before on the disk.
     let file = KeyFile::write(places, key)?;
-    enrol(&add_words(&device, &unlock(&file)), Some(key))
+    tell(ENROL, &add_words(&device, &unlock(&file)), Some(key))
 }
 
 fn unlock(file: &KeyFile) -> String {
@@ -102,13 +105,18 @@ pub fn unbind_words(device: &str) -> [String; 2] {
     ["--wipe-slot=tpm2", device].map(str::to_owned)
 }
 
-/// What systemd-cryptenroll is told, three times: it does nothing for a machine with the same firmware state while the
-/// slot of the one before is there, so that one is wiped in between; and the first time it fails where the TPM refuses,
-/// before anything is wiped.
-pub fn bind_words(device: &str, key_file: &str, tpm: &str) -> [Vec<String>; 3] {
+/// What systemd-creds is told to have a TPM seal something, which is thrown away: one that refuses is known before
+/// anything is wiped for it, and no partition has a slot of two machines meanwhile.
+pub fn try_words(tpm: &str) -> [String; 7] {
+    let tpm = format!("--tpm2-device={tpm}");
+    ["encrypt", "--with-key=tpm2", &tpm, PCRS, "--name=tried", "-", "-"].map(str::to_owned)
+}
+
+/// What systemd-cryptenroll is told, twice: it does nothing for a machine with the same firmware state
+/// while the slot of the one before is there.
+pub fn bind_words(device: &str, key_file: &str, tpm: &str) -> [Vec<String>; 2] {
     let (unlock, tpm) = (format!("--unlock-key-file={key_file}"), format!("--tpm2-device={tpm}"));
-    let enrol = vec![unlock, tpm, PCRS.to_owned(), device.to_owned()];
-    [enrol.clone(), unbind_words(device).to_vec(), enrol]
+    [unbind_words(device).to_vec(), vec![unlock, tpm, PCRS.to_owned(), device.to_owned()]]
 }
 
 /// Notes for the rest of this start that the partition opens with this key.

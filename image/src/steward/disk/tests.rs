@@ -3,6 +3,8 @@
 use super::*;
 use crate::provision::volume;
 
+/// No word begins so.
+const NOTHING: &str = "-- ";
 const UUID: &str = "8f3c1d52-77aa-4c0e-9b1d-2a6e4f905b17\n";
 
 fn machine(uuid: &str) -> (tempfile::TempDir, Places) {
@@ -175,19 +177,19 @@ fn a_box_without_a_good_file_waits_and_says_so_before_it_waits_for_a_printer() {
     assert!(!places.waiting().exists(), "a restart may help");
 }
 
-/// What systemd-cryptenroll is told, a line each; from the one on that begins so, it refuses.
-fn enrolled(told: &mut Vec<String>, words: &[String], refuses: &str) -> Result<(), Error> {
-    told.push(words[..words.len() - 1].join(" "));
-    let is_refused = !refuses.is_empty() && words[0].starts_with(refuses);
-    if is_refused { Err(Refusal::TpmSilent.into()) } else { Ok(()) }
+/// What systemd is told, the first word each; it refuses what begins so.
+fn hear(told: &mut Vec<String>, words: &[String], refuses: &str) -> Result<(), Error> {
+    told.push(words[0].clone());
+    if words[0].starts_with(refuses) { Err(Refusal::TpmSilent.into()) } else { Ok(()) }
 }
 
 /// A disk that has moved to this machine, whose partition is open by the key of the shop's file.
 fn moved(places: &Places, guard: Guard, refuses: &str) -> (Guard, Vec<String>) {
     let (key, mut told) = (DiskKey::new(&[0x5a; 32]), Vec::new());
     let file = KeyFile::write(places, &key).unwrap();
-    let enrol = &mut |words: &[String], _: Option<&DiskKey>| enrolled(&mut told, words, refuses);
-    let has = settle_in(places, &partition(places), &key, &file, guard, enrol).unwrap();
+    let tell =
+        &mut |_: &str, words: &[String], _: Option<&DiskKey>| hear(&mut told, words, refuses);
+    let has = settle_in(places, &partition(places), &key, &file, guard, tell).unwrap();
     (has, told)
 }
 
@@ -196,13 +198,13 @@ fn a_disk_that_leaves_a_machine_without_a_tpm_leaves_nothing_that_opens_it_there
     let key = DiskKey::new(&[0x5a; 32]);
     let (_dir, places) = machine(UUID);
     home::keep(&places, &key).unwrap();
-    let (guard, told) = moved(&places, Guard::Tpm, "");
+    let (guard, told) = moved(&places, Guard::Tpm, NOTHING);
     assert_eq!((guard, told.len()), (Guard::Tpm, 3), "{told:?}");
     assert_eq!(home::fetch(&places).unwrap(), None, "the boot volume travels with the disk");
     // A power cut after the TPM had it and before that was forgotten: the file is there yet.
     home::keep(&places, &key).unwrap();
     let device = partition(&places);
-    key::take(&places, &device, &key, Guard::Tpm, &mut |_, _| Ok(())).unwrap();
+    key::take(&places, &device, &key, Guard::Tpm, &mut |_, _, _| Ok(())).unwrap();
     assert_eq!(home::fetch(&places).unwrap(), None);
 }
 
@@ -210,13 +212,13 @@ fn a_disk_that_leaves_a_machine_without_a_tpm_leaves_nothing_that_opens_it_there
 fn a_machine_that_keeps_no_key_wipes_neither_the_one_before_nor_the_file() {
     let wish = Disk { encrypt: None, key: Some(DiskKey::new(&[0x5a; 32])) };
     let (_dir, nobody) = machine("00000000-0000-0000-0000-000000000000");
-    let (guard, told) = moved(&nobody, Guard::Machine, "");
+    let (guard, told) = moved(&nobody, Guard::Machine, NOTHING);
     assert_eq!((guard, told), (Guard::File, Vec::new()), "nothing was wiped");
     let (_dir, refusing) = machine(UUID);
     home::keep(&refusing, &DiskKey::new(&[0x5a; 32])).unwrap();
-    let (guard, told) = moved(&refusing, Guard::Tpm, "--unlock-key-file");
-    assert_eq!((guard, told.len()), (Guard::File, 1), "{told:?}");
-    assert!(!told[0].contains("--wipe-slot") && home::fetch(&refusing).unwrap().is_some());
+    let (guard, told) = moved(&refusing, Guard::Tpm, "encrypt");
+    assert_eq!((guard, told), (Guard::File, vec!["encrypt".to_owned()]), "nothing was wiped");
+    assert!(home::fetch(&refusing).unwrap().is_some());
     for places in [nobody, refusing] {
         assert!(!has_key(&places, &wish), "the file is all that opens it on this machine");
         assert!(key_words(&places).starts_with(key::NOT_BOUND));
@@ -224,7 +226,7 @@ fn a_machine_that_keeps_no_key_wipes_neither_the_one_before_nor_the_file() {
         assert_eq!(is_other(&places, &Disk { encrypt: Some(Encrypt::Tpm), ..wish.clone() }), None);
     }
     let (_dir, fit) = machine(UUID);
-    let (guard, told) = moved(&fit, Guard::Machine, "");
+    let (guard, told) = moved(&fit, Guard::Machine, NOTHING);
     assert_eq!((guard, told), (Guard::Machine, vec!["--wipe-slot=tpm2".to_owned()]));
     assert!(has_key(&fit, &wish), "and now it may go");
 }
@@ -236,18 +238,18 @@ fn a_key_whose_taking_was_cut_short_leaves_no_key_before_it_on_the_disk() {
     home::keep(&places, &old).unwrap();
     let take = |refuses: &str| {
         let mut told = Vec::new();
-        let enrol = &mut |words: &[String], key: Option<&DiskKey>| {
+        let tell = &mut |_: &str, words: &[String], key: Option<&DiskKey>| {
             assert_eq!(key, Some(&new));
-            enrolled(&mut told, words, refuses)
+            hear(&mut told, words, refuses)
         };
-        let taken = key::take(&places, &partition(&places), &new, Guard::Machine, enrol);
+        let taken = key::take(&places, &partition(&places), &new, Guard::Machine, tell);
         (taken.is_ok(), told)
     };
     let (is_taken, told) = take("--wipe-slot");
-    assert!(!is_taken && told.len() == 2, "{told:?}");
-    assert!(told[0].starts_with("--password") && told[1].starts_with("--wipe-slot=password"));
+    assert!(!is_taken);
+    assert_eq!(told, ["--password", "--wipe-slot=password"]);
     assert_eq!(home::fetch(&places).unwrap(), Some(new.clone()), "the cut came after that");
-    let (is_taken, again) = take("");
+    let (is_taken, again) = take(NOTHING);
     assert!(is_taken, "the next start");
     assert_eq!(again, told[1..], "what leads to the new key stays; the key before goes");
 }

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use storebox_proto::release::{Decision, Past, Release, Version, gave_up};
+use storebox_proto::release::{Decision, Hold, Past, Release, Version, gave_up};
 
 use super::{BROKEN, Seen, Updater, lock};
 use crate::logging::chain;
-use crate::status::{Failed, Status, UpdateStatus};
+use crate::status::{Failed, Status, UpdateLine, UpdateStatus};
 use crate::update::hawkbit::HawkBit;
+
+/// What the steward writes down of a release whose approval is missing or over.
+const UNAPPROVED: &str = "unapproved";
 
 impl Updater {
     /// Tells the panel what was tried, what happened and why.
@@ -22,21 +25,26 @@ impl Updater {
             return;
         };
         let failure = failed.iter().find(|one| one.version == wanted.version.to_string());
-        let (word, why) = match (decision, failure) {
+        let said = |why: String| ("", why);
+        let (word, (kind, why)) = match (decision, failure) {
             _ if wanted.version == seen.machine.running && seen.is_confirmed => {
-                ("confirmed", String::new())
+                ("confirmed", said(String::new()))
             }
             _ if wanted.version == seen.machine.running => {
-                ("starting", "it runs and has not proved itself yet".to_owned())
+                ("starting", said("it runs and has not proved itself yet".to_owned()))
             }
-            (_, Some(failure)) => ("failed", failure.why.clone()),
-            (Decision::Idle(why), None) => ("failed", why.to_string()),
-            (Decision::Fetch(_), None) => ("proceeding", String::new()),
-            (Decision::Hold(_, why), None) => ("held", why.to_string()),
-            (Decision::Install(release), None) => ("handed-over", unapproved(seen, release)),
+            (_, Some(failure)) => ("failed", said(failure.why.clone())),
+            (Decision::Idle(why), None) => ("failed", said(why.to_string())),
+            (Decision::Fetch(_), None) => ("proceeding", said(String::new())),
+            (Decision::Hold(release, hold), None) => {
+                ("held", reason(&seen.lines, release, Some(hold)))
+            }
+            (Decision::Install(release), None) => {
+                ("handed-over", reason(&seen.lines, release, None))
+            }
         };
         // What it does not hear now it is told at the next look.
-        if let Err(error) = hawkbit.tell(word, &why).await {
+        if let Err(error) = hawkbit.tell(word, kind, &why).await {
             tracing::info!(error = chain(&error), "hawkBit is not told");
         }
     }
@@ -70,9 +78,11 @@ impl Updater {
         let (state, release, why) = match decision {
             Decision::Idle(why) => ("idle", None, why.to_string()),
             Decision::Fetch(release) => ("fetching", Some(*release), String::new()),
-            Decision::Hold(release, why) => ("held", Some(*release), why.to_string()),
+            Decision::Hold(release, hold) => {
+                ("held", Some(*release), reason(&seen.lines, release, Some(hold)).1)
+            }
             Decision::Install(release) => {
-                ("handed-over", Some(*release), unapproved(seen, release))
+                ("handed-over", Some(*release), reason(&seen.lines, release, None).1)
             }
         };
         let mut told = lock(&self.told);
@@ -100,12 +110,40 @@ impl Updater {
     }
 }
 
+/// The kind of reason for which a release is not installed yet, and what is said of it.
+///
+/// That an approval is missing or over is said first: somebody has to do something about it, whatever else waits.
+pub(super) fn reason(
+    lines: &[UpdateLine],
+    release: &Release,
+    hold: Option<&Hold>,
+) -> (&'static str, String) {
+    match (hold, unapproved(lines, release)) {
+        (None, None) => ("", String::new()),
+        (None, Some(why)) => (UNAPPROVED, why.to_owned()),
+        (Some(Hold::Restart), _) | (Some(_), None) => {
+            hold.map(|hold| (kind(hold), hold.to_string())).unwrap_or_default()
+        }
+        (Some(hold), Some(why)) => (UNAPPROVED, format!("{why}; {hold}")),
+    }
+}
+
+fn kind(hold: &Hold) -> &'static str {
+    match hold {
+        Hold::Room { .. } => "room",
+        Hold::Unsettled { .. } => "unsettled",
+        Hold::Trading => "trading",
+        Hold::Clock => "clock",
+        Hold::Restart => "restart",
+        Hold::Steward => "steward",
+    }
+}
+
 /// Why the steward does not let a release in that it was given; it looks again, for the approval may be renewed.
-fn unapproved(seen: &Seen, release: &Release) -> String {
+fn unapproved<'a>(lines: &'a [UpdateLine], release: &Release) -> Option<&'a str> {
     let version = release.version.to_string();
-    let last = seen.lines.iter().find(|line| line.version == version);
-    let why = last.filter(|line| line.event == "unapproved").map(|line| line.why.clone());
-    why.unwrap_or_default()
+    let last = lines.iter().find(|line| line.version == version)?;
+    (last.event == UNAPPROVED).then_some(last.why.as_str())
 }
 
 fn failure(seen: &Seen, release: &Release) -> Failed {
