@@ -51,7 +51,10 @@ pub fn confirm(places: &Places) -> Result<(), Error> {
     state.confirm(slot);
     env.set_state(&state);
     file.store(&env)?;
-    update::close(places)?;
+    // A line that cannot be written is no reason to restart a box that sells.
+    if let Err(error) = update::close(places) {
+        announce::on_console(places, &format!("an update that was cut off is not noted: {error}"));
+    }
     settle_history(places)?;
     slots::publish(places);
     touch(&places.confirmed())
