@@ -123,8 +123,10 @@ impl Book {
 
     /// The last epoch in which this member's key was revoked.
     pub(super) fn struck(&self, kind: Kind, name: &str, key: Fingerprint) -> Option<u32> {
-        let of_key = |entry: &&Entry| entry.name == name && entry.key == Some(key);
-        let struck = self.with_past(kind).filter(of_key).filter(|entry| !entry.is_active());
+        let is_it = |entry: &&Entry| (entry.kind, entry.name.as_str()) == (kind, name);
+        let past = self.past.iter().map(|holder| &holder.entry).filter(is_it);
+        let all = past.chain(self.get(kind, name).map(|holder| &holder.entry));
+        let struck = all.filter(|entry| entry.key == Some(key) && !entry.is_active());
         struck.map(|entry| entry.epoch).max()
     }
 }
