@@ -20,6 +20,7 @@ import page
 import peers
 
 PRODUCTS = 20_000
+FLOOR = "our HTTP library alone"
 ROUNDS, SECONDS = 5, 2.0
 PRODUCERS = [1, 8, 64]
 TILLS = [1, 2, 5, 10, 20, 50, 100, 200]
@@ -127,7 +128,13 @@ def by_barcode(run):
         return {"rate": float(re.search(r"Requests/sec:\s+([\d.]+)", told)[1]),
                 "median_us": times["50"], "p99_us": times["99"]}
 
-    found = run.interleaved({"Storebox": lambda: wrk("box", office.port), "nginx, files": lambda: wrk("nginx", nginx.port)})
+    floor = peers.floor(run.program, run.path("floor"), body)
+    found = run.interleaved({
+        "Storebox": lambda: wrk("box", office.port),
+        "nginx, files": lambda: wrk("nginx", nginx.port),
+        FLOOR: lambda: wrk("nginx", floor.port),
+    })
+    floor.stop()
     nginx.stop()
     office.stop()
     return found
@@ -139,12 +146,14 @@ def accepts(run):
     tokens = [box.ask("terminal", "add", f"till-{number}") for number in range(1, max(TILLS) + 1)]
     redis, nats, postgres = peers.redis(run.path("r")), peers.nats(run.path("n")), peers.Postgres(run.path("p"))
     postgres.sql("create table tickets (key uuid primary key, body jsonb)")
+    floor = peers.floor(run.program, run.path("floor"), b"{}")
     by_producers = {}
     for producers in PRODUCERS:
         sides = {
             "Storebox": lambda: run.ask("transactions", box.port, producers, *tokens),
             "Redis, appendfsync always": lambda: run.ask("redis", redis.port, producers),
             "PostgreSQL, insert and commit": lambda: run.ask("rows", postgres.port, producers),
+            FLOOR: lambda: run.ask("transactions", floor.port, producers),
         }
         if nats:
             streamed(run, nats.port)
@@ -154,7 +163,7 @@ def accepts(run):
     memory = {"Storebox": box.memory(), "Redis": redis.memory(), "PostgreSQL": postgres.memory()}
     if nats:
         memory["NATS"] = nats.memory()
-    for one in filter(None, [box, redis, nats, postgres]):
+    for one in filter(None, [box, floor, redis, nats, postgres]):
         one.stop()
     return by_producers, tills, memory
 

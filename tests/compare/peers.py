@@ -64,6 +64,7 @@ class Peer:
         ask, expected = {
             "redis": (b"PING\r\n", b"+PONG"), "nats": (b"", b"INFO"), "nginx": (b"GET / HTTP/1.0\r\n\r\n", b"HTTP"),
             "postgres": (bytes([0, 0, 0, 8, 4, 210, 22, 47]), b"N"),
+            "floor": (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 200"),
             "storebox": (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", b"HTTP/1.1 200"),
         }[self.name]
         try:
@@ -125,6 +126,15 @@ http {{ access_log off; keepalive_requests 1000000000; keepalive_timeout 600; se
 """)
     os.chmod(folder, 0o755)
     return Peer("nginx", ["nginx", "-c", file.name], port, log=f"{folder}/nginx.out")
+
+
+def floor(program, folder, answer):
+    """The HTTP library of the box with nothing behind it: the same bytes for every GET, one flush for all who post."""
+    port = free_port()
+    with open(f"{folder}/answer.json", "wb") as file:
+        file.write(answer)
+    return Peer("floor", [program, "bench", "--serve", f"127.0.0.1:{port}", "--dir", folder], port,
+                log=f"{folder}/floor.log", env=ENVIRONMENT)
 
 
 class Postgres(Peer):

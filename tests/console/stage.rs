@@ -232,7 +232,12 @@ impl Stage {
         let url = format!("http://{}/v1/transactions", self.boxes.store_address);
         let request = self.client.post(url).json(&envelope(wish));
         let request = request.bearer_auth(self.facts["till"].as_str().unwrap_or_default());
-        Ok(request.send().await?.error_for_status()?.json().await?)
+        let answer = request.send().await?;
+        if let Some(status) = wish["refused"].as_u64() {
+            anyhow::ensure!(u64::from(answer.status().as_u16()) == status, "{}", answer.status());
+            return Ok(answer.json().await?);
+        }
+        Ok(answer.error_for_status()?.json().await?)
     }
 
     /// A call of the till's channel.

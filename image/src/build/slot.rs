@@ -12,7 +12,8 @@ const ROOT_UUID: &str = "3b9f1a52-6c2e-4d1f-9f37-5a0d1f5c0002";
 const SALT: &str = "53746f7265626f78000000000000000000000000000000000000000000000000";
 const BLOCK_BYTES: u64 = 4096;
 /// Small pieces that lie each at its own block, so that a small release changes few blocks.
-const COMPRESSION: [&str; 2] = ["-zzstd,level=9", "-C65536"];
+/// Level 19 takes a minute more than level 9 to write and 4 of 60 MB less to carry; reading is the same.
+const COMPRESSION: [&str; 2] = ["-zzstd,level=19", "-C65536"];
 
 /// A root file system with its tree of hashes behind it.
 #[derive(Debug)]

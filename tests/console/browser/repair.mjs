@@ -32,6 +32,19 @@ for (const phone of [true, false]) {
     await until("settled", async () => (await wish("status")).outbox.quarantined === 0);
     await page.getByText("typed the wrong price").waitFor();
     await shoot(page, "repaired");
+
+    // Another sale under a key that was sold: somebody compares the two and writes down what came of it.
+    await wish("sell", { number: 2, gross: "3.00", refused: 409 });
+    await page.getByRole("button", { name: "Compare no. 1" }).click();
+    await dialog.locator("ins", { hasText: "3.00" }).first().waitFor();
+    await check(page, "contradiction");
+    await dialog.getByRole("button", { name: "Dismiss" }).click();
+    await dialog.getByText("Refused: ").waitFor();
+    await dialog.getByLabel("Who dealt with it").fill("anna");
+    await dialog.getByLabel("How").fill("a till that was cloned; the second sale was typed in anew");
+    await dialog.getByRole("button", { name: "Dismiss" }).click();
+    await dialog.waitFor({ state: "detached" });
+    await until("dismissed", async () => (await page.getByRole("button", { name: "Compare no. 1" }).count()) === 0);
   }
   await close(visit);
 }

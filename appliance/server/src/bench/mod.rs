@@ -7,6 +7,7 @@ mod catalogue;
 mod channels;
 mod devices;
 mod error;
+mod floor;
 mod hooks;
 mod load;
 mod lookups;

@@ -17,11 +17,16 @@ pub struct Options {
     /// This process is the one that measures a part, in a directory of its own.
     #[arg(long, hide = true, requires = "part")]
     pub apart: bool,
+    /// Serve from memory at this address until ended, with the box's HTTP library and nothing behind it.
+    #[arg(long, hide = true, value_name = "ADDRESS", conflicts_with = "part")]
+    pub serve: Option<std::net::SocketAddr>,
 }
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Part {
+    /// What the disk gives at most: a flush after each kilobyte.
+    Floor,
     /// Building and reading a replica of 100,000 records.
     Replica100k,
     /// Building and reading a replica of 1,000,000 records.
@@ -42,7 +47,8 @@ pub enum Part {
 
 impl Part {
     /// All of them, in the order of the report.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
+        Self::Floor,
         Self::Replica100k,
         Self::Replica1m,
         Self::Memory300k,
@@ -56,6 +62,7 @@ impl Part {
     /// The word on the command line.
     pub(super) fn word(self) -> &'static str {
         match self {
+            Self::Floor => "floor",
             Self::Replica100k => "replica100k",
             Self::Replica1m => "replica1m",
             Self::Memory300k => "memory300k",

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::catalogue::Catalogue;
 use super::options::{Options, Part};
-use super::{Error, accepts, channels, devices, hooks, lookups, machine, replica};
+use super::{Error, accepts, channels, devices, floor, hooks, lookups, machine, replica};
 use crate::demo::dataset::Dataset;
 use crate::demo::say;
 use crate::env;
@@ -16,6 +16,9 @@ const ENVIRONMENT: [(&str, &str); 2] =
 
 /// Prints all figures, or those of one part.
 pub async fn run(options: &Options) -> Result<(), Error> {
+    if let Some(address) = options.serve {
+        return floor::serve(address, &options.dir).await;
+    }
     if let (Some(part), true) = (options.part, options.apart) {
         return measure(part, options.data.as_deref(), &options.dir).await;
     }
@@ -36,6 +39,7 @@ pub async fn run(options: &Options) -> Result<(), Error> {
 async fn measure(part: Part, data: Option<&Path>, dir: &Path) -> Result<(), Error> {
     let data = || Dataset::find(data);
     match part {
+        Part::Floor => floor::measure(dir),
         Part::Replica100k => replica::build_and_read(&Catalogue::load(&data()?)?, 100_000, dir),
         Part::Replica1m => replica::build_and_read(&Catalogue::load(&data()?)?, 1_000_000, dir),
         Part::Memory300k => replica::memory(&data()?, 300_000, dir),

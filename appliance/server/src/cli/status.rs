@@ -2,13 +2,18 @@
 
 use std::path::Path;
 
-use storebox_proto::time::ClockConfidence;
+use storebox_proto::time::{ClockConfidence, Timestamp};
 
 use super::client::Control;
 use super::paint::paint;
 use super::{CommandError, say};
-use crate::status::{Level, Status, UpdateStatus};
+use crate::status::{ClientStatus, Level, Status, UpdateStatus};
 use crate::tiers::SourceStatus;
+
+/// So many of a kind are named one by one; more would not fit on a screen.
+const NAMES_MAX: usize = 8;
+/// Who was seen within this is not silent.
+const LATELY_S: u64 = 600;
 
 /// Shows the status of the running box.
 pub(super) async fn show(data_dir: &Path, json: bool) -> Result<(), CommandError> {
@@ -54,10 +59,7 @@ fn screen(status: &Status) -> String {
         ));
     }
     lines.extend(status.update.as_ref().map(update));
-    for client in &status.clients {
-        let seen = client.last_seen.map_or("not yet".to_owned(), |seen| seen.to_string());
-        lines.push(format!("{:<8} {:<24} last seen {seen}", client.kind, client.name));
-    }
+    clients(&status.clients, status.now, &mut lines);
     for task in status.tasks.iter().filter(|task| task.state != "running" || task.restarts > 0) {
         let error = task.last_error.as_deref().unwrap_or("no error");
         lines.push(format!(
@@ -166,6 +168,49 @@ fn transactions(status: &Status, lines: &mut Vec<String>) {
     }
 }
 
+/// Whoever may come in: each by name where they are few, otherwise how many, and who is silent for longest.
+fn clients(clients: &[ClientStatus], now: Timestamp, lines: &mut Vec<String>) {
+    let mut rest: Vec<&ClientStatus> = clients.iter().collect();
+    rest.sort_by_key(|client| (client.kind.as_str(), client.last_seen));
+    for kind in rest.chunk_by(|one, next| one.kind == next.kind) {
+        if kind.len() <= NAMES_MAX {
+            lines.extend(kind.iter().map(|client| {
+                let seen = client.last_seen.map_or("not yet".to_owned(), |seen| seen.to_string());
+                format!("{:<8} {:<24} last seen {seen}", client.kind, client.name)
+            }));
+            continue;
+        }
+        let silent = |client: &ClientStatus| {
+            let seen = client.last_seen?;
+            u64::try_from(now.unix_ms().saturating_sub(seen.unix_ms()) / 1000).ok()
+        };
+        let lately = |client: &&&ClientStatus| silent(client).is_some_and(|s| s <= LATELY_S);
+        let quiet: Vec<String> = kind
+            .iter()
+            .filter(|client| !lately(client))
+            .map(|client| {
+                silent(client).map_or_else(
+                    || format!("{} (not yet)", client.name),
+                    |s| format!("{} ({})", client.name, duration(s)),
+                )
+            })
+            .collect();
+        let more = quiet.len().saturating_sub(NAMES_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let quiet = match quiet.len() {
+            0 => String::new(),
+            len => format!("; silent: {}{more}", quiet[..len.min(NAMES_MAX)].join(", ")),
+        };
+        lines.push(format!(
+            "{:<8} {} let in, {} seen in the last {}{quiet}",
+            kind[0].kind,
+            kind.len(),
+            kind.iter().filter(lately).count(),
+            duration(LATELY_S)
+        ));
+    }
+}
+
 fn channels(status: &Status, lines: &mut Vec<String>) {
     let Some(channels) = &status.channels else { return };
     let old = |age: Option<u64>| age.map_or(String::new(), |s| format!(", oldest {}", duration(s)));
@@ -223,6 +268,31 @@ fn duration(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn forty_tills_are_one_line_that_names_the_silent_ones() {
+        let now: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let seen = |minutes: i64| Some(Timestamp::from_unix_ms(now.unix_ms() - minutes * 60_000));
+        let client = |number: usize, last_seen| ClientStatus {
+            kind: "terminal".to_owned(),
+            name: format!("till-{number}"),
+            last_seen,
+        };
+        let mut many: Vec<ClientStatus> = (1..=38).map(|n| client(n, seen(1))).collect();
+        many.push(client(39, seen(125)));
+        many.push(client(40, None));
+        let mut lines = Vec::new();
+        clients(&many, now, &mut lines);
+        let told = "terminal 40 let in, 38 seen in the last 10 min; silent: till-40 (not yet), till-39 (2 h 5 min)";
+        assert_eq!(lines, [told]);
+        lines.clear();
+        clients(&many[37..], now, &mut lines);
+        assert_eq!(lines.len(), 3, "few are named one by one: {lines:?}");
+        let silent: Vec<ClientStatus> = (1..=200).map(|n| client(n, None)).collect();
+        lines.clear();
+        clients(&silent, now, &mut lines);
+        assert!(lines[0].ends_with("till-8 (not yet) and 192 more"), "{lines:?}");
+    }
 
     #[test]
     fn a_duration_reads_in_two_units() {

@@ -6,6 +6,7 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use storebox_proto::limits::PAGE_RECORDS_MAX;
+use storebox_proto::order;
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::sync::outbox::{Audit, By, Summary};
 use utoipa_axum::router::OpenApiRouter;
@@ -21,7 +22,7 @@ use crate::uplink::{ConflictView, Entry, Outbox};
 const LIMIT_DEFAULT: usize = 100;
 /// Who acts, if the request does not say.
 const OPERATOR: &str = "operator";
-/// The longest name or reason that is written down.
+/// The longest reason that is written down.
 const TEXT_CHARS_MAX: usize = 200;
 
 /// The routes for operators.
@@ -82,11 +83,9 @@ struct Repair {
     #[schema(value_type = Object)]
     payload: Map<String, Value>,
     /// Who.
-    #[serde(default)]
-    by: Option<String>,
+    by: String,
     /// Why.
-    #[serde(default)]
-    reason: Option<String>,
+    reason: String,
 }
 
 /// Transactions that this box holds.
@@ -152,7 +151,8 @@ async fn retry(
 #[utoipa::path(post, path = "/v1/outbox/{key}/repair", tag = "outbox",
     params(("key" = String, Path)), request_body = Repair,
     responses((status = 200, description = "The transaction as it is now.", body = Entry),
-              (status = 409, description = "It is not in quarantine.")))]
+              (status = 409, description = "It is not in quarantine."),
+              (status = 422, description = "Who decides it, or why, is missing.")))]
 async fn repair(
     State(outbox): State<Outbox>,
     Extension(identity): Extension<Identity>,
@@ -162,14 +162,14 @@ async fn repair(
     operator(&identity)?;
     let key = parse_key(&key)?;
     let Repair { payload, by, reason } = read(&body)?;
-    outbox.repair(key, payload, sign(by, reason)).await?;
+    outbox.repair(key, payload, answer_for(by, reason)?).await?;
     Ok(Json(outbox.show(key).await?))
 }
 
-/// The end of a transaction that will never be settled.
+/// Who answers for something that cannot be taken back.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct GiveUp {
+struct Answer {
     /// Who decides it.
     by: String,
     /// Why.
@@ -178,7 +178,7 @@ struct GiveUp {
 
 /// Give a refused transaction up: it stays to be read, will never be settled and stops nothing any more.
 #[utoipa::path(post, path = "/v1/outbox/{key}/drop", tag = "outbox",
-    params(("key" = String, Path)), request_body = GiveUp,
+    params(("key" = String, Path)), request_body = Answer,
     responses((status = 200, description = "The transaction as it is now.", body = Entry),
               (status = 409, description = "It is not in quarantine."),
               (status = 422, description = "Who decides it, or why, is missing.")))]
@@ -190,12 +190,8 @@ async fn give_up(
 ) -> Result<Json<Entry>, Refusal> {
     operator(&identity)?;
     let key = parse_key(&key)?;
-    let GiveUp { by, reason } = read(&body)?;
-    if by.trim().is_empty() || reason.trim().is_empty() {
-        let detail = "fields by and reason: who gives a transaction up has to say so, and why";
-        return Err(Problem::new(Code::FieldInvalid, detail).into());
-    }
-    outbox.give_up(key, sign(Some(by), Some(reason))).await?;
+    let Answer { by, reason } = read(&body)?;
+    outbox.give_up(key, answer_for(by, reason)?).await?;
     Ok(Json(outbox.show(key).await?))
 }
 
@@ -223,9 +219,10 @@ async fn conflicts(
 
 /// A person has dealt with a contradicting envelope: it goes.
 #[utoipa::path(post, path = "/v1/outbox/conflicts/{number}/dismiss", tag = "outbox",
-    params(("number" = u64, Path)), request_body = Reason,
+    params(("number" = u64, Path)), request_body = Answer,
     responses((status = 200, description = "Those that are left.", body = Vec<ConflictView>),
-              (status = 404, description = "No such conflict.")))]
+              (status = 404, description = "No such conflict."),
+              (status = 422, description = "Who dealt with it, or how, is missing.")))]
 async fn dismiss(
     State(outbox): State<Outbox>,
     Extension(identity): Extension<Identity>,
@@ -233,8 +230,8 @@ async fn dismiss(
     body: Bytes,
 ) -> Result<Json<Vec<ConflictView>>, Refusal> {
     operator(&identity)?;
-    let Reason { by, reason } = read_or_default(&body)?;
-    outbox.dismiss(number, sign(by, reason)).await?;
+    let Answer { by, reason } = read(&body)?;
+    outbox.dismiss(number, answer_for(by, reason)?).await?;
     Ok(Json(outbox.conflicts().await?))
 }
 
@@ -248,11 +245,24 @@ fn operator(identity: &Identity) -> Result<(), Problem> {
 }
 
 fn sign(by: Option<String>, reason: Option<String>) -> By {
-    let cut = |text: String| text.chars().take(TEXT_CHARS_MAX).collect::<String>();
-    let who = by.filter(|who| !who.is_empty()).map_or_else(|| OPERATOR.to_owned(), cut);
-    let mut by = By::new(who, env::timestamp());
-    by.reason = reason.map(cut).unwrap_or_default();
+    let who = by.map(|who| order::person(who.trim())).filter(|who| !who.is_empty());
+    let mut by = By::new(who.unwrap_or_else(|| OPERATOR.to_owned()), env::timestamp());
+    by.reason = reason.map(|why| line(&why)).unwrap_or_default();
     by
+}
+
+/// What changes or ends money for good is done by somebody, for a reason.
+fn answer_for(by: String, reason: String) -> Result<By, Problem> {
+    if order::person(&by).trim().is_empty() || line(&reason).is_empty() {
+        let detail = "fields by and reason: say who decides this, and why";
+        return Err(Problem::new(Code::FieldInvalid, detail));
+    }
+    Ok(sign(Some(by), Some(reason)))
+}
+
+/// A text as it may be shown: on one line, and not without an end.
+fn line(text: &str) -> String {
+    text.trim().chars().filter(|c| !c.is_control()).take(TEXT_CHARS_MAX).collect()
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {

@@ -115,8 +115,20 @@ async fn an_operator_sees_what_is_held_and_nobody_else_does() {
     let (_, conflicts) = ask(&store, operator(), "GET", "/v1/outbox/conflicts", "").await;
     assert_eq!(conflicts[0]["code"], "key_conflict");
     let path = "/v1/outbox/conflicts/1/dismiss";
-    let (_, left) = ask(&store, operator(), "POST", path, r#"{"by":"anna"}"#).await;
+    for nobody in [
+        "",
+        r#"{"by":"anna"}"#,
+        r#"{"by":"\u001b\n","reason":"x"}"#,
+        r#"{"by":"anna","reason":" "}"#,
+    ] {
+        let (status, _) = ask(&store, operator(), "POST", path, nobody).await;
+        assert!(status.is_client_error(), "{nobody}");
+    }
+    let (_, left) =
+        ask(&store, operator(), "POST", path, r#"{"by":"an\nna","reason":"twin"}"#).await;
     assert_eq!(left, json!([]));
+    let (_, audit) = ask(&store, operator(), "GET", "/v1/outbox/audit", "").await;
+    assert!(audit.to_string().contains("\"anna\""), "{audit}");
     let (status, _) = ask(&store, till(), "GET", "/v1/outbox", "").await;
     assert_eq!(status, StatusCode::FORBIDDEN);
 }
