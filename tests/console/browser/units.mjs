@@ -92,7 +92,19 @@ boxes.learn({ others: [{ node: "store-9", addresses: ["http://10.0.0.9:8080"] }]
 assert.equal(boxes.list()[1].token, "sbt_9", "a typed token stays");
 boxes.learn({ others: Array.from({ length: 20 }, (_, index) => ({ node: `box-${index}`, addresses: [`http://10.1.0.${index}:1`] })) }, 6);
 assert.equal(boxes.list().length, 10, "found boxes are bounded");
+assert.equal(boxes.learn({ others: [{ node: "store-2", addresses: [] }] }, 7), false, "a box without an address yet stays");
+assert.ok(urls().includes("3"));
 boxes.learn({}, WEEK + 10);
 assert.equal(urls(), "1 9");
 assert.equal(boxes.next.url, "http://10.0.0.9:8080");
+
+// The found box through which the till sells names itself never, and is kept all the same; that it is there is kept daily.
+const DAY = WEEK / 7;
+const guest = new Boxes([{ url: "http://10.0.0.1:8080", token: "sbt_1" }, { url: "http://10.0.0.2:8080", token: "sbt_1", node: "store-2", found: 1 }]);
+guest.found(guest.places[1]);
+let writes = 0;
+for (let now = 1; now < 3 * WEEK; now += DAY / 24) writes += guest.learn({ here: "store-2", others: [] }, now) ? 1 : 0;
+assert.equal(guest.here?.node, "store-2");
+assert.ok(writes >= 18 && writes <= 21, `${writes} writes in three weeks`);
+assert.ok(guest.list()[1].found > 3 * WEEK - DAY);
 process.exit(0);

@@ -16,6 +16,8 @@ const LOOK_MS = 500;
 /** Found boxes that are kept, and how long after they were named last. */
 const FOUND_MAX = 8;
 const FOUND_KEPT_MS = 7 * 24 * 3600 * 1000;
+/** When a box was named last is kept once a day. */
+const FOUND_TOLD_MS = 24 * 3600 * 1000;
 /** Addresses of one found box that are tried. */
 const ADDRESSES_MAX = 3;
 /** The port of an address that names none. */
@@ -90,7 +92,7 @@ export async function isBarred(places) {
 
 /** @typedef {{url: string, token: string, node?: string, found?: number}} Place `found`: when a box named it last; a typed one has none */
 
-const fresh = (/** @type {Place} */ place) => ({ ...place, restUntil: 0, restMs: REST_FIRST_MS, up: /** @type {boolean | null} */ (null), skewed: /** @type {Error | null} */ (null) });
+const fresh = (/** @type {Place} */ place) => ({ ...place, kept: place.found, restUntil: 0, restMs: REST_FIRST_MS, up: /** @type {boolean | null} */ (null), skewed: /** @type {Error | null} */ (null) });
 const originOf = ({ url }) => url || globalThis.location?.origin;
 
 /** Those of a box's addresses that this page may use: one that came over TLS speaks to nobody in the open. */
@@ -148,7 +150,8 @@ export class Boxes extends EventTarget {
 
   /**
    * Takes over what the box that answered last says of the others of its store: they let this till in with its token.
-   * Those that a person typed stay; a found one goes when it has moved or was not named for a week.
+   * Those that a person typed stay; a found one goes when it has moved or was not named for a week, the one that tells not
+   * at all; a box that has no address yet stays where it was.
    * @param {{here?: string, others?: {node: string, addresses: string[]}[]}} told `boxes` of a login, or GET /v1/terminal/boxes
    * @returns {boolean} whether there is something to keep (`list`)
    */
@@ -157,13 +160,18 @@ export class Boxes extends EventTarget {
     if (!teller) return false;
     const before = this.named();
     if (here) teller.node = here;
+    if (teller.found) teller.found = now;
     for (const { node, addresses } of others) {
       const urls = usable(addresses);
+      if (urls.length === 0) continue;
       this.places = this.places.filter((place) => !place.found || place.node !== node || urls.includes(place.url));
       for (const url of urls) this.enter({ url, token: teller.token, node, found: now });
     }
     this.places = this.places.filter((place) => !place.found || now - place.found < FOUND_KEPT_MS);
-    return this.named() !== before;
+    const isOld = this.places.some(({ found, kept }) => found && found - kept > FOUND_TOLD_MS);
+    if (this.named() === before && !isOld) return false;
+    for (const place of this.places) place.kept = place.found;
+    return true;
   }
 
   enter(place) {
@@ -233,7 +241,13 @@ export class Boxes extends EventTarget {
       const ways = placed(route.servers);
       const told = [...(route.routing === "Broadcast" ? ways.slice(1) : []), ...placed(route.copies ?? [])];
       // A token that does not fit the definitions is better than none.
-      if (ways.length > 0) return { ways, told, service: route.service, timeoutMs: route.timeoutMs ?? timeoutMs };
+      if (ways.length > 0) {
+        const isDefined = (one) => [...ways, ...told].some(({ place }) => place === one);
+        const beside = this.places.filter((place) => place.found && place.restUntil <= Date.now() && !isDefined(place));
+        // Found boxes of the store are asked when no defined server answers.
+        ways.push(...beside.map((place) => ({ name: null, place })));
+        return { ways, told, service: route.service, timeoutMs: route.timeoutMs ?? timeoutMs };
+      }
     }
     const now = Date.now();
     const fit = this.places.filter((place) => place.restUntil <= now);

@@ -75,7 +75,7 @@ async fn revoke(way: Way, name: &str) -> Result<(), CommandError> {
 async fn list(way: Way) -> Result<Vec<Listed>, CommandError> {
     match way {
         Way::Running(control, path) => Ok(control.get(path).await?),
-        Way::Here(access, kind, _premises) => Ok(access.list(kind)),
+        Way::Here(access, kind, _premises) => Ok(access.list(kind, env::timestamp())),
     }
 }
 

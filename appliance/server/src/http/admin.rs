@@ -47,7 +47,10 @@ pub fn report(access: &Access, panel: &mut PanelBuilder) {
     let access = access.clone();
     panel.add(move |status| {
         for (kind, word) in [(Kind::Terminal, "terminal"), (Kind::Node, "node")] {
-            let active = access.list(kind).into_iter().filter(|entry| entry.revoked.is_none());
+            let active = access
+                .list(kind, env::timestamp())
+                .into_iter()
+                .filter(|entry| entry.revoked.is_none());
             // Tills of the boxes next door are clients of this one once they have come.
             let active = active.filter(|e| e.guest_of.is_none() || e.last_seen.is_some());
             status.clients.extend(active.map(|entry| ClientStatus {
@@ -63,7 +66,7 @@ pub fn report(access: &Access, panel: &mut PanelBuilder) {
 #[utoipa::path(get, path = "/v1/terminals", tag = "clients",
     responses((status = 200, description = "All terminals.", body = Vec<Listed>)))]
 async fn list_terminals(State(access): State<Access>) -> Json<Vec<Listed>> {
-    Json(access.list(Kind::Terminal))
+    Json(access.list(Kind::Terminal, env::timestamp()))
 }
 
 /// Lets a terminal in and shows its token, once.
@@ -90,7 +93,7 @@ async fn revoke_terminal(
 #[utoipa::path(get, path = "/v1/nodes", tag = "clients",
     responses((status = 200, description = "All nodes.", body = Vec<Listed>)))]
 async fn list_nodes(State(access): State<Access>) -> Json<Vec<Listed>> {
-    Json(access.list(Kind::Node))
+    Json(access.list(Kind::Node, env::timestamp()))
 }
 
 /// Lets a box in and shows its token, once.
@@ -117,7 +120,7 @@ async fn revoke_node(
 #[utoipa::path(get, path = "/v1/operators", tag = "clients",
     responses((status = 200, description = "All operators.", body = Vec<Listed>)))]
 async fn list_operators(State(access): State<Access>) -> Json<Vec<Listed>> {
-    Json(access.list(Kind::Operator))
+    Json(access.list(Kind::Operator, env::timestamp()))
 }
 
 /// Lets a person act on this box from a browser and shows the token, once.

@@ -196,7 +196,7 @@ fn find(access: &Access, logins: &Logins, ask: &Ask<'_>) -> Result<Caller, Refus
             Ok(person)
         });
         let person = person.map_err(|error| refuse(error.code(), &error.to_string()))?;
-        if access.is_revoked(&person.claims.till) {
+        if access.is_revoked(&person.claims.till, ask.now) {
             return Err(refuse(Code::Revoked, "the till of this token was revoked"));
         }
         let identity = Some(Identity::Terminal(person.claims.till.clone()));
@@ -208,6 +208,10 @@ fn find(access: &Access, logins: &Logins, ask: &Ask<'_>) -> Result<Caller, Refus
             return Err(refuse(Code::Unauthenticated, "nobody has this token"));
         }
         Err(Stranger::Revoked) => return Err(refuse(Code::Revoked, "this token was revoked")),
+        Err(Stranger::Namesake) => {
+            let detail = "this token is of a box next door, and another terminal has its name here";
+            return Err(refuse(Code::TokenForeign, detail));
+        }
     };
     // Operators work from any machine; the token of a till or box is its own.
     let is_its_own = identity == Identity::Operator

@@ -100,7 +100,7 @@ impl Fleet {
             .map(|feed| (feed.feed, Position { epoch: feed.epoch, revision: feed.revision }))
             .collect();
         let now = env::timestamp();
-        let nodes = self.access.list(Kind::Node).into_iter();
+        let nodes = self.access.list(Kind::Node, now).into_iter();
         nodes.map(|node| view(&self.roll, node, &author, now)).collect()
     }
 }

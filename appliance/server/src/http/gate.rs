@@ -20,6 +20,7 @@ use storebox_proto::trust::name::SUFFIX;
 
 use super::problem::Refusal;
 use super::server::Peer;
+use crate::env;
 use crate::terminal::next_door::NextDoor;
 
 const FETCH_SITE: &str = "sec-fetch-site";
@@ -105,7 +106,8 @@ impl Gate {
         if is_own {
             return Ok(Page::Own);
         }
-        let is_next_door = || self.next_door.as_ref().is_some_and(|boxes| boxes.is_page(text));
+        let boxes = self.next_door.as_ref();
+        let is_next_door = || boxes.is_some_and(|boxes| boxes.is_page(text, env::timestamp()));
         match self.origins.iter().any(|allowed| allowed == text) || is_next_door() {
             true => Ok(Page::Allowed(origin.clone())),
             false => Err(foreign()),

@@ -4,11 +4,11 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::{Extension, Json};
 use serde::Deserialize;
-use storebox_proto::ids::Hash32;
 use storebox_proto::problem::Code;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::mirror::signed;
 use super::problem::Refusal;
 use super::settle::not_understood;
 use crate::pass::Claim;
@@ -38,12 +38,14 @@ struct Answered {
     seal: String,
     /// Whether the list of terminals is to be sent as well.
     wants_terminals: bool,
+    /// What the next hello carries; one without it is not taken, and said again with it and the list.
+    asks: String,
 }
 
 /// A box of the store says where it is found and names its list of terminals; asked for it, it sends the list.
 #[utoipa::path(put, path = "/sync/v1/next-door/{node}", tag = "sync",
     params(("node" = String, Path)),
-    request_body(content = Object, description = "`card`, `challenge`, `digest` and perhaps `terminals`: names and hashes of tokens."),
+    request_body(content = Object, description = "`card`, `challenge`, `asked`, `digest` and perhaps `terminals`: names and hashes of tokens."),
     responses((status = 200, description = "The card of this box, sealed over the challenge.", body = Answered),
               (status = 503, description = "stopping: it does not listen yet")))]
 async fn hello(
@@ -57,9 +59,7 @@ async fn hello(
         let detail = "boxes of a store show each other its secret here";
         return Err(Refusal::new(Code::Forbidden, detail));
     };
-    if claim.body != Hash32::of(&body) {
-        return Err(Refusal::new(Code::Unauthenticated, "the body is not the one that was signed"));
-    }
+    signed(Some(&claim), &body)?;
     let Some(own) = access.next_door().own() else {
         return Err(Refusal::new(Code::Stopping, "this box does not listen yet"));
     };
@@ -67,18 +67,17 @@ async fn hello(
         return Err(Refusal::new(Code::PathUnknown, "a box speaks for itself only"));
     }
     let challenge = hello.challenge.clone();
-    let next_door = access.next_door().clone();
-    let heard = tokio::task::spawn_blocking(move || next_door.hear(hello, env::timestamp())).await;
+    let heard = tokio::task::spawn_blocking(move || access.hear(hello, env::timestamp())).await;
     let heard = heard.map_err(|_| Refusal::new(Code::Stopping, "the box is stopping"))?;
-    let wants = heard.map_err(|error| refuse(&error))?;
-    Ok(Json(Reply::new(&secret, &challenge, &own, wants)))
+    let heard = heard.map_err(|error| refuse(&error))?;
+    Ok(Json(Reply::new(&secret, &challenge, &own, heard)))
 }
 
 fn refuse(error: &ListError) -> Refusal {
     let code = match error {
         ListError::NoTerminal(_) | ListError::Address(_) => Code::FieldInvalid,
         ListError::TooMany | ListError::Full => Code::TooLarge,
-        ListError::Disk(_) => Code::StorageFull,
+        ListError::Disk(_) | ListError::Own(_) => Code::StorageFull,
     };
     Refusal::new(code, logging::chain(error))
 }

@@ -127,7 +127,7 @@ fn identity_of(
     };
     match access.certified(kind, name, known.key(), now) {
         Ok(()) | Err(Stranger::Unknown) => identity.map_err(internal),
-        Err(Stranger::Revoked) => {
+        Err(Stranger::Revoked | Stranger::Namesake) => {
             let detail = "this member was revoked at this box, or another took its place";
             Err(Refusal::new(Code::Revoked, detail))
         }

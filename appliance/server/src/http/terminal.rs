@@ -118,7 +118,7 @@ pub fn routes(counter: Counter) -> OpenApiRouter {
 impl Counter {
     fn profile(&self, identity: &Identity) -> Result<Profile, Refusal> {
         let terminal = terminal(identity)?;
-        let epoch = self.access.epoch(terminal).ok_or_else(|| {
+        let epoch = self.access.epoch(terminal, env::timestamp()).ok_or_else(|| {
             Refusal::new(Code::TerminalUnknown, format!("terminal {terminal} was revoked just now"))
         })?;
         let look =

@@ -130,27 +130,36 @@ impl Premises {
     }
 }
 
-/// What the box says of itself next door: where it is found, and what its pages are called.
+/// What the box says of itself next door: where it is found as its interfaces are now, and what its pages are called.
 pub(super) fn card(
     config: &Config,
     key: &SigningKey,
     plain: &[TcpListener],
     secure: &[TcpListener],
-) -> Card {
+) -> impl Fn() -> Card + Send + Sync + 'static {
     let label = Label::of_key(&Hash32::of(key.verifying_key().as_bytes()));
     let own = label.host();
     let names = [FIXED_NAME.to_owned(), own.trim_end_matches('.').to_owned()];
     let names: Vec<String> = names.into_iter().chain(config.browser.hosts.clone()).collect();
-    let (plain, secure) = (reached(plain), reached(secure));
-    Card::new(config.node.clone(), &plain, &secure, &config.tls.domain, &names)
+    let (node, domain) = (config.node.clone(), config.tls.domain.clone());
+    let listen = [plain, secure].map(|listeners| -> Vec<SocketAddr> {
+        listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    });
+    move || {
+        let [plain, secure] = reached(&listen);
+        Card::new(node.clone(), &plain, &secure, &domain, &names)
+    }
 }
 
-/// Where others reach these listeners; loopback too where it is listened on by name.
-fn reached(listeners: &[TcpListener]) -> Vec<SocketAddr> {
-    let listen: Vec<_> = listeners.iter().filter_map(|l| l.local_addr().ok()).collect();
-    let mut found = places(&listen);
-    found.extend(listen.into_iter().filter(|address| address.ip().is_loopback()));
-    found
+/// Where others reach these listeners.
+///
+/// Loopback is said only by a box that listens on nothing else (a demonstration, or programs on one machine): one that
+/// has no address yet has none to say.
+fn reached(listen: &[Vec<SocketAddr>; 2]) -> [Vec<SocketAddr>; 2] {
+    match listen.iter().flatten().all(|at| at.ip().is_loopback()) {
+        true => listen.clone(),
+        false => [places(&listen[0]), places(&listen[1])],
+    }
 }
 
 #[cfg(test)]
@@ -164,6 +173,20 @@ mod tests {
         assert!(matches!(Premises::enter(dir.path()), Err(PremisesError::Taken { .. })));
         drop(first);
         assert!(Premises::enter(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn loopback_is_said_only_where_nothing_else_is_listened_on() {
+        let at = |text: &str| -> SocketAddr { text.parse().unwrap() };
+        let local = [vec![at("127.0.0.1:7")], vec![at("[::1]:8")]];
+        assert_eq!(reached(&local), local);
+        let both = [vec![at("10.0.0.12:80"), at("127.0.0.1:80")], vec![at("127.0.0.1:8443")]];
+        assert_eq!(reached(&both), [vec![at("10.0.0.12:80")], vec![]]);
+        // A machine without an address yet has none to say, and says those that it has later.
+        let everywhere = [vec![at("0.0.0.0:80"), at("127.0.0.1:80")], vec![]];
+        let found = reached(&everywhere);
+        assert!(found.iter().flatten().all(|at| !at.ip().is_loopback()), "{found:?}");
+        assert_eq!(found[0], places(&[at("0.0.0.0:80")]), "as the interfaces are now");
     }
 
     #[tokio::test]

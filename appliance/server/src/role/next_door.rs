@@ -25,6 +25,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const TELL_EVERY: Duration = Duration::from_secs(30);
 /// How soon one that did not answer is told again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// How often a hello is said at once: without the list, with it, and once more where another way to the same box was
+/// quicker.
+const TRIES: usize = 3;
 
 /// Starts it, if the box has the secret of the store.
 pub(super) fn start(
@@ -37,7 +40,13 @@ pub(super) fn start(
     }
     let client = mirror::client().map_err(RoleError::Client)?;
     let access = basics.access.clone();
-    let task = Task { access, routes: routes.clone(), client, due: BTreeMap::new() };
+    let task = Task {
+        access,
+        routes: routes.clone(),
+        client,
+        due: BTreeMap::new(),
+        asked: BTreeMap::new(),
+    };
     basics.supervisor.spawn_owner("next door", |stop| task.run(stop));
     Ok(vec![next_door::routes(basics.access.clone())])
 }
@@ -48,6 +57,8 @@ struct Task {
     client: reqwest::Client,
     /// When each is told again.
     due: BTreeMap<SourceId, Instant>,
+    /// What each has asked the next hello to carry.
+    asked: BTreeMap<SourceId, String>,
 }
 
 /// What is said to all.
@@ -89,17 +100,23 @@ impl Task {
         let now = env::instant();
         let all = self.routes.next_door();
         self.due.retain(|id, _| all.iter().any(|(known, ..)| known == id));
+        self.asked.retain(|id, _| all.iter().any(|(known, ..)| known == id));
         let is_due = |id: &SourceId| self.due.get(id).is_none_or(|due| *due <= now);
         let told: Vec<_> = all.into_iter().filter(|(id, ..)| is_due(id)).collect();
-        let (false, Some(card)) = (told.is_empty(), self.access.next_door().own()) else { return };
+        if told.is_empty() {
+            return;
+        }
+        let Some(card) = self.access.next_door().own() else { return };
         let terminals = self.access.terminals();
         let text = serde_json::to_vec(&terminals).expect("names, numbers and hashes are JSON");
         let said = Said { card, terminals, digest: Hash32::of(&text) };
         let tells = told.iter().map(|(id, route, secret)| async {
-            (id.clone(), self.tell_one(route, secret, &said).await)
+            let asked = self.asked.get(id).cloned().unwrap_or_default();
+            (id.clone(), self.tell_one(route, secret, &said, asked).await)
         });
-        for (id, card) in join_all(tells).await {
+        for (id, (card, asked)) in join_all(tells).await {
             let again = if card.is_some() { TELL_EVERY } else { AGAIN_AFTER };
+            self.asked.insert(id.clone(), asked);
             self.due.insert(id, env::instant() + again);
             if let Some(card) = card {
                 self.access.next_door().meet(card, env::instant());
@@ -107,14 +124,26 @@ impl Task {
         }
     }
 
-    /// The card of a box that knows the terminals of this one now.
-    async fn tell_one(&self, route: &Route, secret: &SiteSecret, said: &Said) -> Option<Card> {
-        let (card, wants) = self.say(route, secret, said, None).await?;
-        if !wants {
-            return Some(card);
+    /// The card of a box that knows the terminals of this one now, and what the next hello carries.
+    async fn tell_one(
+        &self,
+        route: &Route,
+        secret: &SiteSecret,
+        said: &Said,
+        mut asked: String,
+    ) -> (Option<Card>, String) {
+        let mut terminals = None;
+        for _ in 0..TRIES {
+            let Some((card, reply)) = self.say(route, secret, said, &asked, terminals).await else {
+                break;
+            };
+            asked = reply.asks;
+            if !reply.wants_terminals {
+                return (Some(card), asked);
+            }
+            terminals = Some(said.terminals.clone());
         }
-        let (card, wants) = self.say(route, secret, said, Some(said.terminals.clone())).await?;
-        (!wants).then_some(card)
+        (None, asked)
     }
 
     async fn say(
@@ -122,15 +151,16 @@ impl Task {
         route: &Route,
         secret: &SiteSecret,
         said: &Said,
+        asked: &str,
         terminals: Option<Vec<Entry>>,
-    ) -> Option<(Card, bool)> {
+    ) -> Option<(Card, Reply)> {
         let challenge = hex::encode(env::random::<16>());
-        let (card, digest) = (said.card.clone(), said.digest);
-        let hello = Hello { card, challenge: challenge.clone(), digest, terminals };
+        let (card, digest, asked) = (said.card.clone(), said.digest, asked.to_owned());
+        let hello = Hello { card, challenge: challenge.clone(), asked, digest, terminals };
         let path = format!("/sync/v1/next-door/{}", said.card.node);
         let body = Bytes::from(serde_json::to_vec(&hello).expect("names and hashes are JSON"));
         let reply: Reply = mirror::call(&self.client, route, "PUT", &path, body).await?;
         let card = reply.read(secret, &challenge)?;
-        (card.node != said.card.node).then_some((card, reply.wants_terminals))
+        (card.node != said.card.node).then_some((card, reply))
     }
 }

@@ -4,31 +4,34 @@
 //! a thief.
 //! All entries live in one small file that is replaced whole; readers use a copy in memory and never wait.
 //! Revoked entries stay, so that their token is told apart from one that never was, and so that a terminal
-//! that is added again gets the next epoch.
+//! that is added again gets the next epoch; what it had before stays known as revoked.
+//! A revocation holds in memory at once and is written then: a full disk keeps nobody in.
 //! A member that was enrolled by certificate has an entry too: it holds the member's epoch, and revoking it keeps the
 //! certificate out of this box; its token is made and thrown away.
 
-use std::collections::{BTreeMap, HashMap};
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::{Deserialize, Serialize};
-use storebox_proto::ids::{Hash32, InvalidName, NodeId, TerminalId};
+use storebox_proto::ids::{Hash32, TerminalId};
 use storebox_proto::time::Timestamp;
 use storebox_proto::trust::Fingerprint;
 use tokio::sync::watch;
 
+use crate::files;
 use crate::http::identity::Identity;
 use crate::pass::{Claim, SiteSecret};
-use crate::terminal::next_door::NextDoor;
-use crate::{env, files};
+use crate::terminal::next_door::{self, Heard, Hello, ListError, NextDoor};
 
+mod book;
 mod error;
 mod listed;
+mod members;
 
+use book::Book;
+pub use book::PAST_MAX;
 pub use error::AccessError;
 pub use listed::Listed;
 
@@ -38,8 +41,6 @@ pub const FILE: &str = "access.json";
 pub const ENTRIES_MAX: usize = 20_000;
 /// The name of whoever reads what is shared in a scope; no client may have it.
 pub const SHARED: &str = "shared";
-/// The only version so far.
-const VERSION: u32 = 1;
 
 /// What kind of client a token belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -86,28 +87,6 @@ pub struct Entry {
     pub key: Option<Fingerprint>,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stored {
-    version: u32,
-    entries: Vec<Entry>,
-}
-
-/// An entry in memory, with what is not worth a write to flash.
-#[derive(Debug)]
-struct Holder {
-    entry: Entry,
-    identity: Identity,
-    hash: blake3::Hash,
-    seen_ms: AtomicI64,
-}
-
-#[derive(Debug, Default)]
-struct Book {
-    by_name: BTreeMap<(Kind, String), Arc<Holder>>,
-    by_hash: HashMap<[u8; 32], Arc<Holder>>,
-}
-
 /// Why a token does not let anybody in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stranger {
@@ -115,6 +94,8 @@ pub enum Stranger {
     Unknown,
     /// Its client was revoked.
     Revoked,
+    /// It is of a box next door, and another terminal has its name here.
+    Namesake,
 }
 
 /// All clients; cheap to clone.
@@ -135,25 +116,19 @@ struct Inner {
     changed: watch::Sender<u64>,
     /// Held while the file is replaced, so that changes happen one after the other.
     writing: Mutex<()>,
+    /// Whether somebody was revoked whom the file still lets in.
+    is_unwritten: AtomicBool,
 }
 
 impl Access {
     /// Reads the clients of the box.
     pub fn open(data_dir: &Path) -> Result<Self, AccessError> {
         let path = data_dir.join(FILE);
-        let file = path.display().to_string();
-        let entries = match std::fs::read(&path) {
-            Ok(bytes) => parse(file, &bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(source) => return Err(AccessError::File { file, source }),
-        };
-        let mut book = Book::default();
-        for entry in entries {
-            book.put(Arc::new(Holder::new(entry, i64::MIN)?));
-        }
+        let book = book::read(&path)?;
         let inner = Inner {
             path,
             book: ArcSwap::from_pointee(book),
+            is_unwritten: AtomicBool::new(false),
             site: ArcSwapOption::empty(),
             next_door: NextDoor::open(data_dir),
             changed: watch::Sender::new(0),
@@ -169,22 +144,31 @@ impl Access {
             return Err(Stranger::Revoked);
         }
         let book = self.inner.book.load();
-        let Some(holder) = book.by_hash.get(hash.as_bytes()) else {
-            let guest = self.inner.next_door.who(&hash, now).ok_or(Stranger::Unknown)?;
-            return match self.is_revoked(&guest.terminal) {
-                true => Err(Stranger::Revoked),
-                false => Ok(Identity::Terminal(guest.terminal)),
-            };
-        };
+        let Some(holder) = book.by_hash(&hash) else { return self.guest(&hash, now) };
         // The map was searched by a hash that a caller cannot steer; the last word compares in constant time.
         if holder.hash != hash {
             return Err(Stranger::Unknown);
         }
-        if holder.entry.revoked.is_some() {
+        if !holder.entry.is_active() {
             return Err(Stranger::Revoked);
         }
-        holder.seen_ms.store(now.unix_ms(), Ordering::Relaxed);
+        holder.came(now);
         Ok(holder.identity.clone())
+    }
+
+    /// A terminal of a box next door, if its name is nobody else's here: two that number their sales in one epoch would
+    /// be taken for one.
+    fn guest(&self, hash: &blake3::Hash, now: Timestamp) -> Result<Identity, Stranger> {
+        let guest = self.inner.next_door.guest(hash, now).ok_or(Stranger::Unknown)?;
+        match self.terminal(&guest.terminal, now) {
+            Some(entry) if !entry.is_active() => Err(Stranger::Revoked),
+            Some(entry) if blake3::Hash::from_bytes(entry.hash.0) == *hash => {
+                self.inner.next_door.came(&guest, now);
+                Ok(Identity::Terminal(guest.terminal))
+            }
+            Some(_) => Err(Stranger::Namesake),
+            None => Err(Stranger::Unknown),
+        }
     }
 
     /// Adds a client and returns its token, which is not kept.
@@ -198,150 +182,86 @@ impl Access {
         let token = format!("{}{}", kind.prefix(), hex::encode(secret));
         let hash = Hash32::of(token.as_bytes());
         self.change(|book| {
-            let known = book.by_name.get(&(kind, name.to_owned()));
-            if name == SHARED {
+            let known = book.get(kind, name);
+            let is_taken = known.is_some_and(|holder| holder.entry.is_active());
+            if is_taken || name == SHARED {
                 return Err(AccessError::Exists(name.to_owned()));
             }
-            if known.is_some_and(|holder| holder.entry.revoked.is_none()) {
-                return Err(AccessError::Exists(name.to_owned()));
-            }
-            if known.is_none() && book.by_name.len() >= ENTRIES_MAX {
+            if known.is_none() && book.len() >= ENTRIES_MAX {
                 return Err(AccessError::Full);
             }
-            let epoch = known.map_or(1, |holder| holder.entry.epoch.saturating_add(1));
-            let name = name.to_owned();
-            Ok(Entry { kind, name, hash, epoch, added: now, revoked: None, key: None })
+            let (epoch, name) = (self.next_epoch(book, kind, name), name.to_owned());
+            let entry = Entry { kind, name, hash, epoch, added: now, revoked: None, key: None };
+            Ok(book.with([entry], [])?)
         })?;
         Ok(token)
     }
 
-    /// Adds a member that enrols by certificate, in place of one of its name only if that was allowed.
-    pub fn enrol(
-        &self,
-        kind: Kind,
-        name: &str,
-        key: Fingerprint,
-        replace: bool,
-        now: Timestamp,
-    ) -> Result<(), AccessError> {
-        self.change(|book| {
-            let known = book.by_name.get(&(kind, name.to_owned())).map(|holder| &holder.entry);
-            let is_in_the_way = |entry: &&Entry| entry.revoked.is_none() && entry.key != Some(key);
-            if !replace && known.is_some_and(|entry| is_in_the_way(&entry)) {
-                return Err(AccessError::Exists(name.to_owned()));
-            }
-            let mut holders = book.by_name.values();
-            let owner = holders.find(|holder| holder.entry.key == Some(key));
-            if owner
-                .is_some_and(|owner| (owner.entry.kind, owner.entry.name.as_str()) != (kind, name))
-            {
-                return Err(AccessError::KeyTaken);
-            }
-            Self::member(book, kind, name, key, now)
-        })
-    }
-
-    /// Adds a member that another box of the site has enrolled, when it comes here for the first time.
-    pub fn meet(
-        &self,
-        kind: Kind,
-        name: &str,
-        key: Fingerprint,
-        now: Timestamp,
-    ) -> Result<(), AccessError> {
-        let is_known = self.inner.book.load().by_name.contains_key(&(kind, name.to_owned()));
-        if is_known || self.inner.next_door.has_revoked_key(name, key) {
-            return Ok(());
-        }
-        self.change(|book| Self::member(book, kind, name, key, now))
-    }
-
-    /// The entry of a member; the same key again keeps its epoch.
-    fn member(
-        book: &Book,
-        kind: Kind,
-        name: &str,
-        key: Fingerprint,
-        now: Timestamp,
-    ) -> Result<Entry, AccessError> {
-        let known = book.by_name.get(&(kind, name.to_owned())).map(|holder| &holder.entry);
-        if known.is_none() && book.by_name.len() >= ENTRIES_MAX {
-            return Err(AccessError::Full);
-        }
-        let epoch = match known {
-            Some(entry) if entry.key == Some(key) && entry.revoked.is_none() => entry.epoch,
-            Some(entry) => entry.epoch.saturating_add(1),
-            None => 1,
-        };
-        // Nobody ever sees the token whose hash this is.
-        let hash = Hash32::of(&env::random::<32>());
-        let (name, key) = (name.to_owned(), Some(key));
-        Ok(Entry { kind, name, hash, epoch, added: now, revoked: None, key })
-    }
-
-    /// Whether a member with a good certificate may come in here; remembers when it did.
-    ///
-    /// One that is not known here may: another box of the site has let it in.
-    pub fn certified(
-        &self,
-        kind: Kind,
-        name: &str,
-        key: Fingerprint,
-        now: Timestamp,
-    ) -> Result<(), Stranger> {
-        let book = self.inner.book.load();
-        let Some(holder) = book.by_name.get(&(kind, name.to_owned())) else {
-            return match kind == Kind::Terminal && self.inner.next_door.has_revoked_key(name, key) {
-                true => Err(Stranger::Revoked),
-                false => Err(Stranger::Unknown),
-            };
-        };
-        let is_other = holder.entry.key.is_some_and(|known| known != key);
-        if holder.entry.revoked.is_some() || is_other {
-            return Err(Stranger::Revoked);
-        }
-        holder.seen_ms.store(now.unix_ms(), Ordering::Relaxed);
-        Ok(())
+    /// The epoch after all in which this name was let in here or revoked anywhere in the store.
+    fn next_epoch(&self, book: &Book, kind: Kind, name: &str) -> u32 {
+        let own = book.get(kind, name).map(|holder| holder.entry.epoch);
+        let is_terminal = kind == Kind::Terminal;
+        let beside = is_terminal.then(|| self.inner.next_door.revoked_epoch(name)).flatten();
+        own.max(beside).unwrap_or(0).saturating_add(1)
     }
 
     /// Takes a client's token away; that of a guest as well, whose own box may be gone.
     pub fn revoke(&self, kind: Kind, name: &str, now: Timestamp) -> Result<(), AccessError> {
-        self.change(|book| {
-            let own = book.by_name.get(&(kind, name.to_owned())).map(|holder| holder.entry.clone());
-            let guest = || self.inner.next_door.entry(name).filter(|_| kind == Kind::Terminal);
-            let active = own.or_else(guest).filter(|entry| entry.revoked.is_none());
-            let entry = active.ok_or_else(|| AccessError::Unknown(name.to_owned()))?;
-            Ok(Entry { revoked: Some(now), ..entry })
+        self.shut_out(|book| {
+            let own = book.get(kind, name).map(|holder| &holder.entry);
+            let active = match kind {
+                Kind::Terminal => self.of_name(book, name, now),
+                Kind::Node | Kind::Operator => own.cloned(),
+            };
+            match active.filter(Entry::is_active) {
+                Some(entry) => Ok(vec![Entry { revoked: Some(now), ..entry }]),
+                // Asked for again because the disk was full.
+                None if own.is_some() && self.is_unwritten() => Ok(Vec::new()),
+                None => Err(AccessError::Unknown(name.to_owned())),
+            }
         })
+    }
+
+    /// Takes the hello of a box that has shown the secret of the store; whom it has revoked is out here too.
+    pub fn hear(&self, hello: Hello, now: Timestamp) -> Result<Heard, ListError> {
+        let heard = self.inner.next_door.hear(hello, now);
+        // Who is revoked is out even if the disk did not take what was heard.
+        self.shut_out(|book| {
+            let of_kind = book.all().filter(|holder| holder.entry.kind == Kind::Terminal);
+            let active = of_kind.map(|holder| &holder.entry).filter(|entry| entry.is_active());
+            let out = active.filter(|entry| self.inner.next_door.revoked_at(entry).is_some());
+            Ok(out.map(|entry| Entry { revoked: Some(now), ..entry.clone() }).collect())
+        })?;
+        heard
     }
 
     /// Whether a client of this name may come in.
     pub fn is_active(&self, kind: Kind, name: &str) -> bool {
         let book = self.inner.book.load();
-        let holder = book.by_name.get(&(kind, name.to_owned()));
-        holder.is_some_and(|holder| holder.entry.revoked.is_none())
+        book.get(kind, name).is_some_and(|holder| holder.entry.is_active())
     }
 
-    /// The terminals of this box, as another may need to know them: hashes, never a token.
+    /// The terminals of this box and what their names had before, as another may need to know them: hashes, never a
+    /// token.
     pub fn terminals(&self) -> Vec<Entry> {
-        let book = self.inner.book.load();
-        let terminals = book.by_name.values().filter(|h| h.entry.kind == Kind::Terminal);
-        terminals.map(|holder| holder.entry.clone()).collect()
+        self.inner.book.load().with_past(Kind::Terminal).cloned().collect()
     }
 
     /// Enters terminals of a box whose place this one takes; who is known here stays as it is.
     pub fn adopt(&self, entries: Vec<Entry>) -> Result<u64, AccessError> {
         let mut entered = 0;
-        for entry in entries.into_iter().filter(|entry| entry.kind == Kind::Terminal) {
-            let name = (entry.kind, entry.name.clone());
-            if self.inner.book.load().by_name.contains_key(&name) {
-                continue;
+        let terminals = entries.into_iter().filter(|entry| entry.kind == Kind::Terminal).collect();
+        let (by_name, past) = next_door::fold(terminals);
+        self.change(|book| {
+            let is_new = |entry: &Entry| book.get(Kind::Terminal, &entry.name).is_none();
+            let entries: Vec<_> = by_name.into_values().filter(is_new).collect();
+            if book.len() + entries.len() > ENTRIES_MAX {
+                return Err(AccessError::Full);
             }
-            self.change(|book| {
-                if book.by_name.len() >= ENTRIES_MAX { Err(AccessError::Full) } else { Ok(entry) }
-            })?;
-            entered += 1;
-        }
+            entered = entries.len() as u64;
+            let is_known = |entry: &Entry| book.by_hash(&entry.hash.0.into()).is_some();
+            Ok(book.with(entries, past.into_iter().filter(|entry| !is_known(entry)))?)
+        })?;
         Ok(entered)
     }
 
@@ -371,113 +291,92 @@ impl Access {
     }
 
     /// All clients of a kind, by name; guests that this box does not know itself come last.
-    pub fn list(&self, kind: Kind) -> Vec<Listed> {
+    pub fn list(&self, kind: Kind, now: Timestamp) -> Vec<Listed> {
         let book = self.inner.book.load();
-        let of_kind = book.by_name.values().filter(|holder| holder.entry.kind == kind);
-        let mut listed: Vec<_> = of_kind.map(|holder| holder.listed()).collect();
-        if kind == Kind::Terminal {
-            let guests = self.inner.next_door.list().into_iter();
-            let is_own = |name: &str| book.by_name.contains_key(&(kind, name.to_owned()));
-            listed.extend(guests.filter(|guest| !is_own(&guest.name)));
-        }
-        listed
+        let mut guests = match kind {
+            Kind::Terminal => self.inner.next_door.list(now),
+            Kind::Node | Kind::Operator => Vec::new(),
+        };
+        guests.retain(|guest| match book.get(kind, &guest.name).map(|holder| &holder.entry) {
+            Some(own) => guest.revoked.is_none() && own.gives_way_to(guest.epoch),
+            None => true,
+        });
+        let of_kind = book.all().filter(|holder| holder.entry.kind == kind);
+        let is_anew = |name: &str| guests.iter().any(|guest| guest.name == name);
+        let own = of_kind.filter(|holder| holder.entry.is_active() || !is_anew(&holder.entry.name));
+        let own: Vec<_> = own.map(|holder| holder.listed()).collect();
+        own.into_iter().chain(guests).collect()
     }
 
     /// The epoch of a terminal that may come in.
-    pub fn epoch(&self, terminal: &TerminalId) -> Option<u32> {
-        let entry = self.terminal(terminal)?;
-        entry.revoked.is_none().then_some(entry.epoch)
+    pub fn epoch(&self, terminal: &TerminalId, now: Timestamp) -> Option<u32> {
+        Some(self.terminal(terminal, now).filter(Entry::is_active)?.epoch)
     }
 
     /// Whether a terminal was known here and is let in no more.
-    pub fn is_revoked(&self, terminal: &TerminalId) -> bool {
-        self.terminal(terminal).is_some_and(|entry| entry.revoked.is_some())
+    pub fn is_revoked(&self, terminal: &TerminalId, now: Timestamp) -> bool {
+        self.terminal(terminal, now).is_some_and(|entry| !entry.is_active())
     }
 
-    /// What was decided about a terminal here, else next door; who was revoked here is let in again by its own box only
-    /// if that has added it later.
-    fn terminal(&self, terminal: &TerminalId) -> Option<Entry> {
-        let name = (Kind::Terminal, terminal.as_str().to_owned());
-        let own = self.inner.book.load().by_name.get(&name).map(|holder| holder.entry.clone());
-        let guest = self.inner.next_door.entry(terminal.as_str());
-        let is_anew = |guest: &Entry, revoked: Timestamp| {
-            guest.revoked.is_none() && guest.added.unix_ms() > revoked.unix_ms()
-        };
-        match (own.as_ref().and_then(|own| own.revoked), guest) {
-            (Some(revoked), Some(guest)) if is_anew(&guest, revoked) => Some(guest),
-            (_, guest) => own.or(guest),
+    /// What was decided about a terminal here, else next door.
+    fn terminal(&self, terminal: &TerminalId, now: Timestamp) -> Option<Entry> {
+        self.of_name(&self.inner.book.load(), terminal.as_str(), now)
+    }
+
+    /// Who was revoked here is let in again by a box next door only in a later epoch; no two clocks are compared.
+    fn of_name(&self, book: &Book, name: &str, now: Timestamp) -> Option<Entry> {
+        let own = book.get(Kind::Terminal, name).map(|holder| &holder.entry);
+        if own.is_some_and(Entry::is_active) {
+            return own.cloned();
         }
+        let guest = self.inner.next_door.entry(name, now);
+        let Some(own) = own else { return guest };
+        let anew = guest.filter(|guest| guest.is_active() && own.gives_way_to(guest.epoch));
+        anew.or_else(|| Some(own.clone()))
     }
 
-    /// Makes one entry, writes all of them, and only then lets readers see it.
+    /// Writes a book, and only then lets readers see it.
     fn change(
         &self,
-        make: impl FnOnce(&Book) -> Result<Entry, AccessError>,
+        make: impl FnOnce(&Book) -> Result<Book, AccessError>,
+    ) -> Result<(), AccessError> {
+        let _writing = self.inner.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let book = make(&self.inner.book.load())?;
+        self.write(&book)?;
+        self.show(book);
+        Ok(())
+    }
+
+    /// Shuts out who is revoked now, and only then writes it; what the disk did not take is written with the next.
+    fn shut_out(
+        &self,
+        find: impl FnOnce(&Book) -> Result<Vec<Entry>, AccessError>,
     ) -> Result<(), AccessError> {
         let _writing = self.inner.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let old = self.inner.book.load_full();
-        let entry = make(&old)?;
-        let mut book = Book::default();
-        let replaced = (entry.kind, entry.name.clone());
-        for (name, holder) in old.by_name.iter().filter(|(name, _)| **name != replaced) {
-            debug_assert_eq!(name.0, holder.entry.kind);
-            book.put(Arc::clone(holder));
+        let out = find(&old)?;
+        if !out.is_empty() {
+            self.inner.is_unwritten.store(true, Ordering::Relaxed);
+            self.show(old.with(out, [])?);
         }
-        let seen = old.by_name.get(&replaced).map(|holder| holder.seen_ms.load(Ordering::Relaxed));
-        book.put(Arc::new(Holder::new(entry, seen.unwrap_or(i64::MIN))?));
-        let entries = book.by_name.values().map(|holder| holder.entry.clone()).collect();
-        let stored = Stored { version: VERSION, entries };
-        let bytes = serde_json::to_vec_pretty(&stored).expect("names, numbers and hashes are JSON");
-        let file = self.inner.path.display().to_string();
-        files::replace(&self.inner.path, &bytes, files::PRIVATE)
-            .map_err(|source| AccessError::File { file, source })?;
+        if self.is_unwritten() { self.write(&self.inner.book.load()) } else { Ok(()) }
+    }
+
+    fn show(&self, book: Book) {
         self.inner.book.store(Arc::new(book));
         self.inner.changed.send_modify(|count| *count += 1);
+    }
+
+    fn is_unwritten(&self) -> bool {
+        self.inner.is_unwritten.load(Ordering::Relaxed)
+    }
+
+    fn write(&self, book: &Book) -> Result<(), AccessError> {
+        let file = self.inner.path.display().to_string();
+        files::replace(&self.inner.path, &book.bytes(), files::PRIVATE)
+            .map_err(|source| AccessError::File { file, source })?;
+        self.inner.is_unwritten.store(false, Ordering::Relaxed);
         Ok(())
-    }
-}
-
-fn parse(file: String, bytes: &[u8]) -> Result<Vec<Entry>, AccessError> {
-    let stored: Stored = match serde_json::from_slice(bytes) {
-        Ok(stored) => stored,
-        Err(source) => return Err(AccessError::Content { file, source }),
-    };
-    if stored.version != VERSION {
-        return Err(AccessError::Version { file, version: stored.version });
-    }
-    Ok(stored.entries)
-}
-
-impl Book {
-    fn put(&mut self, holder: Arc<Holder>) {
-        let name = (holder.entry.kind, holder.entry.name.clone());
-        self.by_hash.insert(holder.entry.hash.0, Arc::clone(&holder));
-        self.by_name.insert(name, holder);
-    }
-}
-
-impl Holder {
-    fn new(entry: Entry, seen_ms: i64) -> Result<Self, InvalidName> {
-        let identity = match entry.kind {
-            Kind::Terminal => Identity::Terminal(entry.name.parse::<TerminalId>()?),
-            Kind::Node => Identity::Node(entry.name.parse::<NodeId>()?),
-            // The name keeps the same rule; what operators may do does not depend on it.
-            Kind::Operator => entry.name.parse::<TerminalId>().map(|_| Identity::Operator)?,
-        };
-        let hash = blake3::Hash::from_bytes(entry.hash.0);
-        Ok(Self { entry, identity, hash, seen_ms: AtomicI64::new(seen_ms) })
-    }
-
-    fn listed(&self) -> Listed {
-        let seen = self.seen_ms.load(Ordering::Relaxed);
-        Listed {
-            name: self.entry.name.clone(),
-            epoch: self.entry.epoch,
-            added: self.entry.added,
-            revoked: self.entry.revoked,
-            last_seen: (seen != i64::MIN).then(|| Timestamp::from_unix_ms(seen)),
-            guest_of: None,
-        }
     }
 }
 

@@ -39,9 +39,10 @@ async fn a_guest_comes_in_and_who_guesses_the_token_of_one_is_shut_out_for_a_whi
     let terminals = beside.terminals();
     let card = Card { node: "store-9".parse().unwrap(), addresses: vec![], pages: vec![] };
     let digest = Hash32::of(&serde_json::to_vec(&terminals).unwrap());
-    let challenge = String::new();
-    let hello = Hello { card, challenge, digest, terminals: Some(terminals) };
-    site.access.next_door().hear(hello, env::timestamp()).unwrap();
+    let (challenge, asked) = (String::new(), String::new());
+    let hello = Hello { card, challenge, asked, digest, terminals: Some(terminals) };
+    let asked = site.access.hear(hello.clone(), env::timestamp()).unwrap().asks;
+    site.access.hear(Hello { asked, ..hello }, env::timestamp()).unwrap();
     let limits = Http::default();
     let server = Server {
         access: site.access.clone(),

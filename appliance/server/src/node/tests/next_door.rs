@@ -30,7 +30,8 @@ impl Beside {
         let addresses = vec![PAGE.to_owned()];
         let card = Card { node: "store-9".parse().unwrap(), addresses, pages: Vec::new() };
         let digest = Hash32::of(&serde_json::to_vec(&terminals).unwrap());
-        Hello { card, challenge: "now".to_owned(), digest, terminals: Some(terminals) }
+        let (challenge, asked) = ("now".to_owned(), String::new());
+        Hello { card, challenge, asked, digest, terminals: Some(terminals) }
     }
 
     /// Says it at this path, with this secret.
@@ -55,7 +56,12 @@ impl Beside {
 
     async fn tell(&self, running: &Running) {
         let path = "/sync/v1/next-door/store-9";
-        let reply = self.say(running, &self.secret, path, &self.hello()).await.unwrap();
+        let asks = self.say(running, &self.secret, path, &self.hello()).await.unwrap();
+        assert!(asks.wants_terminals, "it is heard with what was asked for");
+        let hello = Hello { asked: asks.asks, ..self.hello() };
+        let reply = self.say(running, &self.secret, path, &hello).await.unwrap();
+        let again = self.say(running, &self.secret, path, &hello).await.unwrap();
+        assert!(again.wants_terminals && again.asks == reply.asks, "and once");
         assert_eq!(reply.read(&self.secret, "now").unwrap().node.as_str(), "storebox");
         assert!(!reply.wants_terminals);
     }
@@ -75,7 +81,7 @@ async fn ask(running: &Running, token: &str, origin: &str) -> (u16, serde_json::
 async fn listening() -> Running {
     let running = start("store").await;
     let card = Card::new("storebox".parse().unwrap(), &[running.address], &[], "", &[]);
-    running.built.access.next_door().serve(card);
+    running.built.access.next_door().serve(move || card.clone());
     running
 }
 
@@ -120,6 +126,7 @@ async fn only_a_box_with_the_secret_speaks_and_for_itself_alone() {
     hello = beside.hello();
     hello.card.addresses = vec!["*".to_owned()];
     assert_eq!(say(&beside.secret, path, &hello).await, Err(Code::FieldInvalid));
+    let asked = beside.say(&running, &beside.secret, path, &beside.hello()).await.unwrap().asks;
     let operator = beside.access.add(Kind::Operator, "anna", [1; 32], now).unwrap();
     let mut entries = beside.access.terminals();
     assert!(entries.is_empty(), "nobody but terminals is told of");
@@ -127,7 +134,7 @@ async fn only_a_box_with_the_secret_speaks_and_for_itself_alone() {
     entries.extend(beside.access.terminals());
     entries[0].kind = Kind::Operator;
     entries[0].hash = Hash32::of(operator.as_bytes());
-    hello = Hello { terminals: Some(entries), ..beside.hello() };
+    hello = Hello { terminals: Some(entries), asked, ..beside.hello() };
     assert_eq!(say(&beside.secret, path, &hello).await, Err(Code::FieldInvalid));
     let url = format!("http://{}{path}", running.address);
     let node = running.built.access.add(Kind::Node, "store-9", [3; 32], now).unwrap();

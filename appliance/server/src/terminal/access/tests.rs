@@ -11,7 +11,7 @@ fn a_token_lets_its_terminal_in_across_restarts() {
     let token = access.add(Kind::Terminal, "till-1", [7; 32], at(1)).unwrap();
     let till = Identity::Terminal("till-1".parse().unwrap());
     assert_eq!(access.who(&token, at(2)), Ok(till.clone()));
-    assert_eq!(access.list(Kind::Terminal)[0].last_seen, Some(at(2)));
+    assert_eq!(access.list(Kind::Terminal, at(2))[0].last_seen, Some(at(2)));
     let again = Access::open(dir.path()).unwrap();
     assert_eq!(again.who(&token, at(3)), Ok(till));
     assert_eq!(again.who("sbt_wrong", at(3)), Err(Stranger::Unknown));
@@ -33,8 +33,10 @@ fn a_revoked_terminal_stays_out_and_returns_in_the_next_epoch() {
     assert!(matches!(access.revoke(Kind::Terminal, "till-1", at(3)), Err(AccessError::Unknown(_))));
     let new = access.add(Kind::Terminal, "till-1", [2; 32], at(4)).unwrap();
     assert!(access.who(&new, at(5)).is_ok());
-    assert_eq!(access.who(&old, at(5)), Err(Stranger::Unknown));
-    assert_eq!(access.epoch(&"till-1".parse().unwrap()), Some(2));
+    for access in [&access, &Access::open(dir.path()).unwrap()] {
+        assert_eq!(access.who(&old, at(5)), Err(Stranger::Revoked), "for ever");
+        assert_eq!(access.epoch(&"till-1".parse().unwrap(), at(5)), Some(2));
+    }
 }
 
 #[test]
@@ -64,7 +66,7 @@ fn an_enrolled_member_has_an_epoch_and_can_be_replaced_and_revoked() {
     assert!(matches!(there, Err(AccessError::Exists(_))));
     access.enrol(Kind::Terminal, "till-1", new, true, at(2)).unwrap();
     assert_eq!((may(old), may(new)), (Err(Stranger::Revoked), Ok(())));
-    assert_eq!(access.epoch(&"till-1".parse().unwrap()), Some(2));
+    assert_eq!(access.epoch(&"till-1".parse().unwrap(), at(2)), Some(2));
     access.revoke(Kind::Terminal, "till-1", at(3)).unwrap();
     assert_eq!(
         Access::open(dir.path()).unwrap().certified(Kind::Terminal, "till-1", new, at(4)),
@@ -72,6 +74,45 @@ fn an_enrolled_member_has_an_epoch_and_can_be_replaced_and_revoked() {
     );
     access.meet(Kind::Terminal, "till-1", new, at(4)).unwrap();
     assert_eq!(may(new), Err(Stranger::Revoked), "coming again does not help");
+}
+
+#[test]
+fn what_names_had_before_is_bounded_and_the_oldest_goes_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut book = Book::default();
+    let entry = |number: usize| Entry {
+        kind: Kind::Terminal,
+        name: "till-1".to_owned(),
+        hash: Hash32::of(&number.to_le_bytes()),
+        epoch: u32::try_from(number).unwrap(),
+        added: at(1),
+        revoked: None,
+        key: None,
+    };
+    for number in 0..=PAST_MAX + 1 {
+        book = book.with([entry(number)], []).unwrap();
+    }
+    let knows = |number: usize| book.by_hash(&entry(number).hash.0.into()).is_some();
+    assert!(!knows(0) && knows(1) && knows(PAST_MAX + 1));
+    assert_eq!(book.with_past(Kind::Terminal).count(), PAST_MAX + 1);
+    std::fs::write(dir.path().join(FILE), book.bytes()).unwrap();
+    assert_eq!(Access::open(dir.path()).unwrap().terminals().len(), PAST_MAX + 1);
+}
+
+#[test]
+fn an_heir_takes_over_who_is_out_as_well() {
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let [before, heir] = [0, 1].map(|index: usize| Access::open(dirs[index].path()).unwrap());
+    let old = before.add(Kind::Terminal, "till-1", [1; 32], at(1)).unwrap();
+    before.revoke(Kind::Terminal, "till-1", at(2)).unwrap();
+    let token = before.add(Kind::Terminal, "till-1", [2; 32], at(3)).unwrap();
+    for entered in [1, 0] {
+        assert_eq!(heir.adopt(before.terminals()).unwrap(), entered);
+        assert_eq!(heir.terminals().len(), 2);
+    }
+    assert_eq!(heir.who(&old, at(4)), Err(Stranger::Revoked));
+    assert_eq!(heir.who(&token, at(4)), Ok(Identity::Terminal("till-1".parse().unwrap())));
+    assert_eq!(heir.epoch(&"till-1".parse().unwrap(), at(4)), Some(2));
 }
 
 #[test]

@@ -42,12 +42,8 @@ impl Card {
         domain: &str,
         names: &[String],
     ) -> Self {
-        let on_lan = |places: &[SocketAddr]| places.iter().any(|at| !at.ip().is_loopback());
-        // Loopback is said only by a box that nobody else reaches: a demonstration, or programs on one machine.
-        let is_local = !on_lan(plain) && !on_lan(secure);
         let of = |scheme: &'static str, places: &[SocketAddr]| -> Vec<String> {
-            let told = places.iter().filter(|at| is_local || !at.ip().is_loopback());
-            told.map(|at| origin(scheme, &host(at.ip()), at.port())).collect()
+            places.iter().map(|at| origin(scheme, &host(at.ip()), at.port())).collect()
         };
         let mut ports: Vec<_> = plain.iter().map(|at| ("http", at.port())).collect();
         ports.extend(secure.iter().map(|at| ("https", at.port())));
@@ -119,10 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn a_card_says_what_browsers_call_the_box_and_loopback_only_where_there_is_nothing_else() {
+    fn a_card_says_what_browsers_call_the_box() {
         let node: NodeId = "store-2".parse().unwrap();
         let names = ["storebox.local".to_owned()];
-        let plain = [at("10.0.0.12:80"), at("127.0.0.1:80"), at("[fd00::1]:8080")];
+        let plain = [at("10.0.0.12:80"), at("[fd00::1]:8080")];
         let card = Card::new(node.clone(), &plain, &[at("10.0.0.12:8443")], "Shop.Example", &names);
         assert_eq!(
             card.addresses,
@@ -136,8 +132,8 @@ mod tests {
         assert!(card.serves("http://storebox.local") && card.serves("https://shop.example:8443"));
         assert!(!card.serves("http://evil.example") && !card.serves("http://127.0.0.1"));
         assert!(card.check().is_ok());
-        let alone = Card::new(node, &[at("127.0.0.1:7")], &[], "", &[]);
-        assert_eq!(alone.addresses, ["http://127.0.0.1:7"]);
+        let alone = Card::new(node, &[], &[], "shop.example", &names);
+        assert_eq!(alone.addresses, Vec::<String>::new(), "it has none yet");
     }
 
     #[test]
