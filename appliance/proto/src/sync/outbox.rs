@@ -263,10 +263,15 @@ impl Outbox {
         oldest.map(|entry| entry.at)
     }
 
-    /// Entries that wait for a person.
+    /// Entries that wait for a person: held, and neither to be offered nor parked.
     pub fn quarantined(&self) -> usize {
-        let entries = self.order.unsettled_positions();
-        entries.filter(|position| self.is_quarantined(*position)).count()
+        let quarantined = self.held().saturating_sub(self.open.len() + self.parked.len());
+        debug_assert_eq!(
+            quarantined,
+            self.entries.keys().filter(|position| self.is_quarantined(**position)).count(),
+            "an open entry is in exactly one of the two sets"
+        );
+        quarantined
     }
 
     /// The position of a key that is held, or settled and still needed here.

@@ -59,8 +59,41 @@ pub struct Receipt {
     pub signature: String,
 }
 
+/// What a receipt says before it is signed, which is what makes it dear: once for each.
+#[derive(Debug, Clone)]
+pub struct Statement(Receipt);
+
+impl Statement {
+    /// The same by a clock that may be believed so far.
+    #[must_use]
+    pub fn by_clock(self, clock: ClockConfidence) -> Self {
+        Self(Receipt { clock: Some(clock), ..self.0 })
+    }
+
+    /// Signs it.
+    pub fn sign(self, signer: &SigningKey) -> Receipt {
+        let mut receipt = self.0;
+        receipt.signature = hex::encode(signer.sign(receipt.signed_text().as_bytes()).to_bytes());
+        receipt
+    }
+}
+
 impl Receipt {
-    /// Makes and signs a receipt.
+    /// What is to be signed.
+    pub fn state(
+        key: TxKey,
+        digest: Hash32,
+        grade: Grade,
+        node: &NodeId,
+        position: u64,
+        at: Timestamp,
+    ) -> Statement {
+        let node = node.clone();
+        let (clock, signature) = (None, String::new());
+        Statement(Self { key, digest, grade, node, position, at, clock, signature })
+    }
+
+    /// Makes and signs a receipt that says nothing of the clock.
     pub fn sign(
         key: TxKey,
         digest: Hash32,
@@ -70,19 +103,7 @@ impl Receipt {
         at: Timestamp,
         signer: &SigningKey,
     ) -> Self {
-        let node = node.clone();
-        let (clock, signature) = (None, String::new());
-        Self { key, digest, grade, node, position, at, clock, signature }.signed_by(signer)
-    }
-
-    /// The same by a clock that may be believed so far, signed again.
-    pub fn by_clock(self, clock: ClockConfidence, signer: &SigningKey) -> Self {
-        Self { clock: Some(clock), ..self }.signed_by(signer)
-    }
-
-    fn signed_by(mut self, signer: &SigningKey) -> Self {
-        self.signature = hex::encode(signer.sign(self.signed_text().as_bytes()).to_bytes());
-        self
+        Self::state(key, digest, grade, node, position, at).sign(signer)
     }
 
     /// Whether this key signed exactly these fields.
@@ -96,11 +117,13 @@ impl Receipt {
     pub fn signed_text(&self) -> String {
         let Self { key, digest, grade, node, position, at, clock, signature: _ } = self;
         let grade = grade.as_str();
-        let fields = format!("{key}\n{digest}\n{grade}\n{node}\n{position}\n{at}\n");
-        match clock {
-            None => format!("storebox-receipt-v1\n{fields}"),
-            Some(clock) => format!("storebox-receipt-v2\n{fields}{}\n", clock.as_str()),
-        }
+        let (version, end) = match clock {
+            None => ("v1", String::new()),
+            Some(clock) => ("v2", format!("{}\n", clock.as_str())),
+        };
+        format!(
+            "storebox-receipt-{version}\n{key}\n{digest}\n{grade}\n{node}\n{position}\n{at}\n{end}"
+        )
     }
 }
 
@@ -114,7 +137,8 @@ mod tests {
         let key: TxKey = "0192d3a4-5b6c-7d8e-9f00-112233445566".parse().unwrap();
         let node: NodeId = "store-17".parse().unwrap();
         let at = Timestamp::from_unix_ms(1_795_341_720_000);
-        let receipt = Receipt::sign(key, Hash32::of(b"x"), Grade::Held, &node, 4, at, &signer);
+        let statement = Receipt::state(key, Hash32::of(b"x"), Grade::Held, &node, 4, at);
+        let receipt = statement.clone().sign(&signer);
         assert!(receipt.is_signed_by(&signer.verifying_key()));
         let mut forged = receipt.clone();
         forged.grade = Grade::Settled;
@@ -122,7 +146,7 @@ mod tests {
         let mut cut = receipt.clone();
         cut.signature.pop();
         assert!(!cut.is_signed_by(&signer.verifying_key()));
-        let doubtful = receipt.by_clock(ClockConfidence::Wrong, &signer);
+        let doubtful = statement.by_clock(ClockConfidence::Wrong).sign(&signer);
         assert!(doubtful.is_signed_by(&signer.verifying_key()));
         let sure = Receipt { clock: Some(ClockConfidence::Synchronised), ..doubtful.clone() };
         assert!(!sure.is_signed_by(&signer.verifying_key()));

@@ -182,7 +182,6 @@ fn own_list<T: DeserializeOwned>(
     Ok((node, serde_json::from_slice(body).map_err(not_understood)?))
 }
 
-/// Whose copies these are: the caller's own, and the body is the one that it signed.
 /// A claim is of one body; another one was put in its place.
 pub(super) fn signed(claim: Option<&Claim>, body: &[u8]) -> Result<(), Refusal> {
     match claim.is_some_and(|claim| claim.body != Hash32::of(body)) {
@@ -191,6 +190,7 @@ pub(super) fn signed(claim: Option<&Claim>, body: &[u8]) -> Result<(), Refusal> 
     }
 }
 
+/// Whose copies these are: the caller's own, and the body is the one that it signed.
 fn own(
     identity: &Identity,
     node: &str,

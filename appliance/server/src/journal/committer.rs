@@ -50,11 +50,12 @@ pub fn start<O: Owner>(
     let (sender, mut queue) = mpsc::channel(QUEUE_MAX);
     let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
         journal.refill();
+        let mut room = 0;
         while let Some(command) = queue.blocking_recv() {
             if journal.begin(&mut || owner.checkpoint()) {
                 owner.rolled(&journal);
             }
-            run_group(&mut owner, &mut journal, command, &mut queue);
+            room = run_group(&mut owner, &mut journal, command, &mut queue, room);
             tidy(&mut owner, &mut journal);
             if queue.is_empty() {
                 journal.refill();
@@ -67,13 +68,15 @@ pub fn start<O: Owner>(
     Ok((sender, thread))
 }
 
+/// Takes what is there and writes it; how many bytes it was, for the room of the next group.
 fn run_group<O: Owner>(
     owner: &mut O,
     journal: &mut Journal,
     first: O::Command,
     queue: &mut mpsc::Receiver<O::Command>,
-) {
-    let mut group = Group::new();
+    room: usize,
+) -> usize {
+    let mut group = Group::with_room(room);
     owner.take(first, &mut group);
     for _ in 1..GROUP_COMMANDS_MAX {
         if group.bytes() >= GROUP_BYTES_TARGET {
@@ -84,8 +87,10 @@ fn run_group<O: Owner>(
             Err(_) => break,
         }
     }
+    let bytes = group.bytes();
     let written = if group.is_empty() { Ok(Vec::new()) } else { journal.commit(group) };
     owner.done(written, journal);
+    bytes
 }
 
 /// Gives space back: whole segments first, then one whose few live records are written again.

@@ -97,6 +97,11 @@ impl Group {
         Self::default()
     }
 
+    /// An empty group with room for so many bytes, as the one before it had.
+    pub fn with_room(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
     /// Adds a record and gives its place in the answer of [`Journal::commit`].
     pub fn push(&mut self, kind: u8, body: &[&[u8]]) -> usize {
         self.keeps = true;

@@ -440,8 +440,8 @@ impl Outbox {
 
     fn sign_as(&self, taken: &Taken, grade: Grade) -> Receipt {
         let Taken { key, digest, position, at } = *taken;
-        Receipt::sign(key, digest, grade, &self.node, position, at, &self.signer)
-            .by_clock(env::clock_confidence(), &self.signer)
+        let statement = Receipt::state(key, digest, grade, &self.node, position, at);
+        statement.by_clock(env::clock_confidence()).sign(&self.signer)
     }
 }
 

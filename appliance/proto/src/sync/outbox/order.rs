@@ -66,10 +66,6 @@ impl Order {
         lane.chain(self.dependents.get(&meta.key).into_iter().flatten().copied())
     }
 
-    pub(super) fn unsettled_positions(&self) -> impl Iterator<Item = u64> + '_ {
-        self.lanes.iter().map(|(_, (_, _, position))| *position)
-    }
-
     fn before_in_lane(&self, position: u64, rank: u64, meta: &Meta) -> Option<u64> {
         let first = (meta.lane.clone(), FIRST);
         let this = (meta.lane.clone(), (rank, meta.sequence, position));
