@@ -178,6 +178,14 @@ def streamed(run, port):
         one.recv(65536)
 
 
+def floors(run):
+    """What a flush of a kilobyte and the signature of a receipt take here, in the words of the program."""
+    command = [run.program, "bench", "--part", "floor", "--dir", run.folder]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return {what: float(re.search(rf"{what} .*median ([\d.]+)", told)[1])
+            for what in ["a kilobyte appended and flushed", "a receipt signed"]}
+
+
 def replicas(run):
     """A replica with three indexes against COPY and the same indexes, and 20 rows by the start of a name."""
     built, searches = {}, None
@@ -272,7 +280,7 @@ def main():
     begun, run = time.monotonic(), Run(os.path.abspath(program), os.path.abspath(load), folder, short)
     results = {"machine": page.machine(run.folder), "short": short}
     try:
-        for name, part in [("barcode", by_barcode), ("accepts", accepts), ("replicas", replicas),
+        for name, part in [("barcode", by_barcode), ("floors", floors), ("accepts", accepts), ("replicas", replicas),
                            ("growth", growth), ("starts", starts)]:
             print(f"compare: {name}", flush=True)
             results[name] = part(run)

@@ -1,4 +1,5 @@
-//! What this machine gives at most, so that every other figure can be told apart from it: a flush, and an answer.
+//! What this machine gives at most, so that every other figure can be told apart from it: a flush, a signature, and
+//! an answer.
 //!
 //! The server here is the HTTP library that the box uses, with nothing behind it: a GET is answered from memory, what
 //! is posted is appended to one file and answered after a flush that all who wait share.
@@ -12,30 +13,52 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use ed25519_dalek::SigningKey;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use storebox_proto::ids::Hash32;
+use storebox_proto::ticket::{Grade, Receipt};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::Error;
 use super::table::{row, spread};
+use crate::demo::till::mint_key;
 use crate::env;
 
 /// What is appended before a flush: about a small ticket.
 const TICKET_BYTES: usize = 1024;
 /// How long flushes are measured.
 const WORK: Duration = Duration::from_secs(3);
+/// How many signatures are measured.
+const SIGNATURES: u64 = 20_000;
 /// Who waits for one flush at most.
 const GROUP_MAX: usize = 1024;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// Measures a flush after each kilobyte, one after the other.
+/// Measures a flush after each kilobyte and the signature of a receipt, one after the other.
 pub(super) fn measure(dir: &Path) -> Result<(), Error> {
+    flushes(dir)?;
+    let signer = SigningKey::from_bytes(&env::random());
+    let node = "bench".parse().expect("a literal name");
+    let mut times = Vec::new();
+    for position in 1..=SIGNATURES {
+        let (key, at) = (mint_key(), env::timestamp());
+        let digest = Hash32::of(key.to_string().as_bytes());
+        let asked = env::instant();
+        Receipt::sign(key, digest, Grade::Held, &node, position, at, &signer);
+        times.push(asked.elapsed());
+    }
+    row("a receipt signed", &spread(&mut times));
+    Ok(())
+}
+
+fn flushes(dir: &Path) -> Result<(), Error> {
     let broken = |source| Error::System { what: "append and flush", source };
     std::fs::create_dir_all(dir).map_err(broken)?;
     let mut file = File::create(dir.join("flushes")).map_err(broken)?;

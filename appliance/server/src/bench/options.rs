@@ -25,7 +25,7 @@ pub struct Options {
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Part {
-    /// What the disk gives at most: a flush after each kilobyte.
+    /// What the machine gives at most: a flush after each kilobyte, and the signature of a receipt.
     Floor,
     /// Building and reading a replica of 100,000 records.
     Replica100k,
