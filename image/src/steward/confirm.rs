@@ -45,17 +45,18 @@ pub fn confirm(places: &Places) -> Result<(), Error> {
         thread::sleep(AGAIN_AFTER);
     }
     let slot = running(&places.cmdline()?)?;
+    // Before the state is changed: it tells whether an update that was cut off had been written. A line that cannot be
+    // written is no reason to restart a box that sells.
+    let closed = update::close(places);
     let file = places.env();
     let mut env = load_env(&file)?;
     let mut state = env.state();
     state.confirm(slot);
     env.set_state(&state);
     file.store(&env)?;
-    // A line that cannot be written is no reason to restart a box that sells.
-    if let Err(error) = update::close(places) {
-        announce::on_console(places, &format!("an update that was cut off is not noted: {error}"));
+    if let Err(error) = closed.and_then(|()| settle_history(places)) {
+        announce::on_console(places, &format!("what became of an update is not noted: {error}"));
     }
-    settle_history(places)?;
     slots::publish(places);
     touch(&places.confirmed())
 }

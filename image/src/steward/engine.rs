@@ -24,6 +24,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// An hour of pauses: whatever the looks themselves take, it is over before systemd ends the update (two hours), so
 /// that somebody is there to write down what became of it.
 const LOOKS_MAX: u32 = 3600 * 2;
+/// So many looks in a row may fail: a bus that is busy is no update that failed.
+const MISSES_MAX: u32 = 10;
+const IDLE: &str = "idle";
 
 /// How far the engine is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,14 +62,19 @@ impl Engine {
     pub fn install(&self, bundle: &Path, tell: &mut dyn FnMut(&Progress)) -> Result<(), Error> {
         let path = bundle.display().to_string();
         self.call("InstallBundle", &["sa{sv}", &path, "0"])?;
-        let mut last = None;
+        let (mut last, mut misses) = (None, 0);
         for _ in 0..LOOKS_MAX {
-            let progress = self.progress()?;
-            if last.as_ref() != Some(&progress) {
-                tell(&progress);
-                last = Some(progress);
-            }
-            if self.text("Operation")? == "idle" {
+            let operation = match self.look(&mut last, tell) {
+                Ok(operation) => operation,
+                Err(_) if misses < MISSES_MAX => {
+                    misses += 1;
+                    thread::sleep(LOOK_EVERY);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            misses = 0;
+            if operation == IDLE {
                 let error = self.text("LastError")?;
                 return match error.is_empty() {
                     true => Ok(()),
@@ -76,6 +84,25 @@ impl Engine {
             thread::sleep(LOOK_EVERY);
         }
         Err(Error::Engine("it does not come to an end".to_owned()))
+    }
+
+    /// Whether it writes; it goes on without whoever has asked it to.
+    pub fn is_busy(&self) -> bool {
+        self.text("Operation").is_ok_and(|operation| operation != IDLE)
+    }
+
+    /// What it does, after telling of a step that is new.
+    fn look(
+        &self,
+        last: &mut Option<Progress>,
+        tell: &mut dyn FnMut(&Progress),
+    ) -> Result<String, Error> {
+        let progress = self.progress()?;
+        if last.as_ref() != Some(&progress) {
+            tell(&progress);
+            *last = Some(progress);
+        }
+        self.text("Operation")
     }
 
     fn call(&self, method: &str, args: &[&str]) -> Result<String, Error> {

@@ -53,11 +53,14 @@ fn file(places: &Places) -> PathBuf {
     places.state().join("updates.jsonl")
 }
 
-/// All lines that can be read; a torn one is left out.
+/// All lines that can be read; a torn or damaged one is left out.
 pub fn load(places: &Places) -> Result<Vec<Line>, Error> {
     let path = file(places);
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()),
+    match fs::read(&path) {
+        Ok(bytes) => {
+            let lines = bytes.split(|byte| *byte == b'\n');
+            Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(io_error("read", &path)(error)),
     }
@@ -131,14 +134,22 @@ pub fn fell_back(lines: &[Line], manifest: &str) -> bool {
     lines.iter().any(|line| line.event == Event::FellBack && line.manifest == manifest)
 }
 
+/// How often this very update could not be written.
+pub(super) fn failures(lines: &[Line], manifest: &str) -> usize {
+    let of_it = lines.iter().filter(|line| line.manifest == manifest);
+    of_it.filter(|line| line.event == Event::Failed).count()
+}
+
 /// The update that was written and has neither proved itself nor come back.
 pub fn pending(lines: &[Line]) -> Option<&Line> {
     last_of_a_slot(lines).filter(|last| last.event == Event::Installed)
 }
 
-/// The update that was begun, of whose end nothing is known.
-pub(super) fn begun(lines: &[Line]) -> Option<&Line> {
-    last_of_a_slot(lines).filter(|last| last.event == Event::Installing)
+/// The update that was begun, of whose end nothing is known, and whether one before it waits for its start.
+pub(super) fn begun(lines: &[Line]) -> Option<(&Line, bool)> {
+    let begun = last_of_a_slot(lines).filter(|last| last.event == Event::Installing)?;
+    let at = lines.iter().rposition(|line| line == begun)?;
+    Some((begun, pending(&lines[..at]).is_some()))
 }
 
 fn last_of_a_slot(lines: &[Line]) -> Option<&Line> {
@@ -163,6 +174,9 @@ mod tests {
         assert_eq!(pending(&load(&places).unwrap()).unwrap().version, "2.0.0");
         note(&places, Event::Refused, "1.0.0", "bb", "older").unwrap();
         assert!(pending(&load(&places).unwrap()).is_some(), "a refusal changes nothing");
+        let whole = fs::read(file(&places)).unwrap();
+        fs::write(file(&places), [b"{\"at\":\xff\n", whole.as_slice()].concat()).unwrap();
+        assert_eq!(load(&places).unwrap().len(), 2, "a damaged line is left out");
         note(&places, Event::FellBack, "2.0.0", "aa", "no service").unwrap();
         let lines = load(&places).unwrap();
         assert!(pending(&lines).is_none());

@@ -22,9 +22,10 @@ use serde::Deserialize;
 use super::custody::{self, Custody};
 use super::engine::{Engine, Progress};
 use super::history::{self, Event};
-use super::{Error, Places, announce, foreign, io_error, run, slots};
+use super::{Error, Places, announce, foreign, io_error, load_env, run, slots};
 use crate::approval::{APPROVAL_BYTES_MAX, Approval, Approvers, NotApproved, Wanted};
 use crate::manifest::Version;
+use crate::slot::rauc::running;
 
 use stick::Stick;
 
@@ -39,6 +40,8 @@ const HOLD: &str = "hold";
 const HOLD_FRESH: Duration = Duration::from_secs(3600);
 const HOLD_CHARS_MAX: usize = 200;
 const HOLD_BYTES_MAX: u64 = 1000;
+/// So often is an update begun by itself that cannot be written: each time the way back is gone meanwhile.
+const FAILURES_MAX: usize = 3;
 /// What is said of an update whose process or power ended first.
 const CUT_OFF: &str = "it was cut off";
 /// Between two words on the console about a slot that is being written.
@@ -49,7 +52,7 @@ const TOLD_PERCENT: u8 = 20;
 pub struct Wish {
     /// An older release, or the same again.
     pub older: bool,
-    /// One that fell back before.
+    /// One that fell back before, or could not be written.
     pub again: bool,
     /// Leave the restart to somebody else.
     pub no_restart: bool,
@@ -66,6 +69,10 @@ pub enum Refusal {
     Running { version: Version },
     #[error("{version} came back when it was tried; it needs to be asked for by hand")]
     FellBack { version: Version },
+    #[error(
+        "{version} could not be written {FAILURES_MAX} times; it needs to be asked for by hand"
+    )]
+    GivenUp { version: Version },
     #[error("{path} is not believed: {why}")]
     NotBelieved { path: String, why: String },
     #[error("{path} is {found} by what it says of itself")]
@@ -192,16 +199,33 @@ fn judge(
         .map_err(|refusal| refuse(places, &version.to_string(), hash, refusal))
 }
 
-/// Writes down that an update was cut off, so that it counts as tried and is not taken for one that is under way.
+/// Writes down what became of an update whose end nobody wrote down, so that it counts as tried and is not taken for
+/// one that is under way.
 pub(super) fn close(places: &Places) -> Result<(), Error> {
     // As long as this is held nobody writes; who does ends the line itself.
     let Some(_lock) = custody::lock(places)? else { return Ok(()) };
     let lines = history::load(places)?;
-    let Some(cut) = history::begun(&lines) else { return Ok(()) };
+    let Some((cut, had_another)) = history::begun(&lines) else { return Ok(()) };
+    if Engine::of_the_system().is_busy() {
+        return Err(Refusal::Busy.into());
+    }
+    let runs = places.version().is_ok_and(|version| version == cut.version);
+    let (event, why) = match runs || (!had_another && is_written(places)) {
+        true => (Event::Installed, ""),
+        false => (Event::Failed, CUT_OFF),
+    };
     announce::on_console(places, &format!("release {}: {CUT_OFF}", cut.version));
-    history::note(places, Event::Failed, &cut.version, &cut.manifest, CUT_OFF)?;
+    history::note(places, event, &cut.version, &cut.manifest, why)?;
     slots::publish(places);
     Ok(())
+}
+
+/// Whether the other slot was written to its end and has neither proved itself nor been condemned.
+fn is_written(places: &Places) -> bool {
+    let Ok(state) = load_env(&places.env()).map(|env| env.state()) else { return false };
+    let slot = places.cmdline().ok().and_then(|cmdline| running(&cmdline).ok());
+    let other = slot.map(|slot| state.record(slot.other()));
+    other.is_some_and(|other| other.whole && !other.confirmed)
 }
 
 /// Has RAUC write a bundle that root alone can change.
@@ -247,6 +271,7 @@ fn refuse(places: &Places, version: &str, hash: &str, refusal: Refusal) -> Error
         | Refusal::Older { .. }
         | Refusal::Running { .. }
         | Refusal::FellBack { .. }
+        | Refusal::GivenUp { .. }
         | Refusal::Unreadable { .. }
         | Refusal::Busy
         | Refusal::Size { .. }
@@ -329,6 +354,9 @@ fn wanted(places: &Places, version: Version, hash: &str, wish: Wish) -> Result<(
     let lines = history::load(places).unwrap_or_default();
     if !wish.again && history::fell_back(&lines, hash) {
         return Err(Refusal::FellBack { version });
+    }
+    if !wish.again && history::failures(&lines, hash) >= FAILURES_MAX {
+        return Err(Refusal::GivenUp { version });
     }
     Ok(())
 }

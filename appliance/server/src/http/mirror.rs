@@ -2,6 +2,7 @@
 //!
 //! A box reaches its own copies only, by its name; so does the one that takes its place under that name.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use axum::body::Bytes;
@@ -127,6 +128,9 @@ async fn keys(
 }
 
 /// Remember the terminals of a box: names and hashes of their tokens, never a token.
+///
+/// No box drops a name from its book. Those that a list does not name are of the box before it, whose place it took and
+/// whose terminals it has not adopted yet: they stay.
 #[utoipa::path(put, path = "/sync/v1/mirror/{node}/terminals", tag = "sync",
     params(("node" = String, Path)),
     request_body(content = Object, description = "The box's own list."),
@@ -144,12 +148,28 @@ async fn put_terminals(
     }
     let length = body.len() as u64;
     let path = shelf.folder.join(format!("{node}.terminals"));
-    let written = tokio::task::spawn_blocking(move || files::replace(&path, &body, files::PRIVATE));
+    let write = move || {
+        let list = with_unnamed(&body, std::fs::read(&path).unwrap_or_default());
+        files::replace(&path, list.as_deref().unwrap_or(&body), files::PRIVATE)
+    };
+    let written = tokio::task::spawn_blocking(write);
     match written.await {
         Ok(Ok(())) => Ok(Json(length)),
         Ok(Err(error)) => Err(Refusal::new(Code::StorageFull, error.to_string())),
         Err(error) => Err(Refusal::new(Code::Internal, error.to_string())),
     }
+}
+
+/// A list with those of the one before that it does not name, if there are any and it has room for them.
+fn with_unnamed(list: &[u8], before: Vec<u8>) -> Option<Vec<u8>> {
+    let read = |bytes: &[u8]| serde_json::from_slice::<Vec<serde_json::Value>>(bytes).ok();
+    let (mut list, before) = (read(list)?, read(&before)?);
+    let name = |entry: &serde_json::Value| entry["name"].as_str().unwrap_or_default().to_owned();
+    let named: BTreeSet<String> = list.iter().map(name).collect();
+    let told = list.len();
+    list.extend(before.into_iter().filter(|entry| !named.contains(&name(entry))));
+    let bytes = serde_json::to_vec(&list).expect("what was read as JSON is JSON");
+    (list.len() > told && bytes.len() <= TERMINALS_BYTES_MAX).then_some(bytes)
 }
 
 /// The terminals of a box, for the one that takes its place.
@@ -206,5 +226,22 @@ fn own(
         Identity::Terminal(_) | Identity::Operator => {
             Err(Refusal::new(Code::Forbidden, "this path is for other boxes"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminals_that_are_not_adopted_yet_stay_in_the_list_of_their_name() {
+        let before = br#"[{"name":"till-1","epoch":3},{"name":"till-2","epoch":1}]"#.to_vec();
+        let list = with_unnamed(br#"[{"name":"till-2","epoch":9}]"#, before.clone()).unwrap();
+        let list: Vec<serde_json::Value> = serde_json::from_slice(&list).unwrap();
+        let told: Vec<_> = list.iter().map(|one| (&one["name"], &one["epoch"])).collect();
+        assert_eq!(told, [(&"till-2".into(), &9.into()), (&"till-1".into(), &3.into())]);
+        assert_eq!(with_unnamed(&before, before.clone()), None, "as it came");
+        assert_eq!(with_unnamed(b"[", before), None);
+        assert_eq!(with_unnamed(b"[]", Vec::new()), None);
     }
 }

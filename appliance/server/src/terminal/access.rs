@@ -197,11 +197,11 @@ impl Access {
         Ok(token)
     }
 
-    /// The epoch after all in which this name was let in here or revoked anywhere in the store.
+    /// The epoch after all in which this name was let in anywhere in the store, as far as this box knows.
     fn next_epoch(&self, book: &Book, kind: Kind, name: &str) -> u32 {
         let own = book.get(kind, name).map(|holder| holder.entry.epoch);
         let is_terminal = kind == Kind::Terminal;
-        let beside = is_terminal.then(|| self.inner.next_door.revoked_epoch(name)).flatten();
+        let beside = is_terminal.then(|| self.inner.next_door.last_epoch(name)).flatten();
         own.max(beside).unwrap_or(0).saturating_add(1)
     }
 
@@ -213,8 +213,19 @@ impl Access {
                 Kind::Terminal => self.of_name(book, name, now),
                 Kind::Node | Kind::Operator => own.cloned(),
             };
+            // Of a member that was met here its own box may know a later epoch, in which its key would be good.
+            let beside = (kind == Kind::Terminal).then(|| self.inner.next_door.entry(name, now));
+            let later = |entry: &Entry| {
+                let beside = beside.flatten().filter(|beside| beside.is_active());
+                let beside =
+                    beside.filter(|beside| beside.key.is_some() && beside.key == entry.key);
+                beside.map_or(entry.epoch, |beside| entry.epoch.max(beside.epoch))
+            };
             match active.filter(Entry::is_active) {
-                Some(entry) => Ok(vec![Entry { revoked: Some(now), ..entry }]),
+                Some(entry) => {
+                    let epoch = later(&entry);
+                    Ok(vec![Entry { revoked: Some(now), epoch, ..entry }])
+                }
                 // Asked for again because the disk was full.
                 None if own.is_some() && self.is_unwritten() => Ok(Vec::new()),
                 None => Err(AccessError::Unknown(name.to_owned())),

@@ -290,10 +290,10 @@ impl NextDoor {
         boxes.values().find_map(|neighbour| neighbour.guests.revoked_at(entry))
     }
 
-    /// The last epoch of this name in which a box next door has revoked it.
-    pub(super) fn revoked_epoch(&self, name: &str) -> Option<u32> {
+    /// The last epoch of this name at any box next door.
+    pub(super) fn last_epoch(&self, name: &str) -> Option<u32> {
         let boxes = self.inner.boxes.load();
-        boxes.values().filter_map(|neighbour| neighbour.guests.revoked_epoch(name)).max()
+        boxes.values().filter_map(|neighbour| neighbour.guests.last_epoch(name)).max()
     }
 
     /// What the boxes next door say of a terminal: the one that was let in last, else one that is not any more.

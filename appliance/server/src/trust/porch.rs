@@ -6,7 +6,7 @@
 //! would be left of the fact that one was used.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -69,6 +69,7 @@ struct Inner {
     porter: Mutex<Porter>,
     audit: Audit,
     outcomes: Outcomes,
+    folder: PathBuf,
 }
 
 /// How enrolments ended, for the metrics.
@@ -84,7 +85,8 @@ impl Porch {
     pub fn open(house: Arc<House>, folder: &Path, vault: Vault) -> Result<Self, PorchError> {
         let porter = Mutex::new(Porter::restored(open_slips(&vault, folder)?));
         let (audit, outcomes) = (Audit::new(folder.to_owned()), Outcomes::default());
-        Ok(Self { inner: Arc::new(Inner { house, vault, porter, audit, outcomes }) })
+        let folder = folder.to_owned();
+        Ok(Self { inner: Arc::new(Inner { house, vault, porter, audit, outcomes, folder }) })
     }
 
     /// Where this box belongs.
@@ -151,6 +153,8 @@ impl Porch {
         let now = env::believable();
         let mut porter = self.porter();
         let closed = porter.close_slips(now) + usize::from(porter.close_code(now));
+        // Those that wait for the vault are closed too.
+        forget_slips_before(&self.inner.folder)?;
         self.settle(porter)?;
         self.inner.audit.add(&Line::act("closed", by, now));
         Ok(closed)
@@ -367,10 +371,7 @@ fn open_slips(vault: &Vault, folder: &Path) -> Result<Vec<StoredSlip>, PorchErro
     let before = folder.join(SLIPS_BEFORE);
     if let Some(stored) = paper::read_json::<Vec<StoredSlip>>(&before, "a list of slips")? {
         keep_slips(vault, &stored)?;
-        // On the medium too, or a lost power would bring back what was used meanwhile.
-        std::fs::remove_file(&before)
-            .and_then(|()| File::open(folder)?.sync_all())
-            .map_err(|source| PaperError::File { path: before.clone(), source })?;
+        forget_slips_before(folder)?;
         return Ok(stored);
     }
     let Some(text) = vault.get(SLIPS) else { return Ok(Vec::new()) };
@@ -380,6 +381,17 @@ fn open_slips(vault: &Vault, folder: &Path) -> Result<Vec<StoredSlip>, PorchErro
         tracing::error!(line, column, "the list of open slips cannot be read: they are void");
         Vec::new()
     }))
+}
+
+/// On the medium too, or a lost power would bring back what was used or closed meanwhile.
+fn forget_slips_before(folder: &Path) -> Result<(), PorchError> {
+    let path = folder.join(SLIPS_BEFORE);
+    let gone = match std::fs::remove_file(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        gone => gone,
+    };
+    gone.and_then(|()| File::open(folder)?.sync_all())
+        .map_err(|source| PaperError::File { path, source }.into())
 }
 
 /// Keeps them for the next start; a locked vault keeps nothing, and they end with the process.

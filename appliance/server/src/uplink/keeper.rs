@@ -249,6 +249,13 @@ impl Keeper {
         answer: oneshot::Sender<Result<(), Problem>>,
         group: &mut Group,
     ) {
+        // What was decided in this group is not part of the state yet, by which the next one would be judged.
+        if self.pending.iter().any(|pending| matches!(pending, Pending::Act { .. })) {
+            let detail =
+                "somebody else decides about a transaction at this very moment: look again";
+            let _ = answer.send(Err(Problem::new(Code::Busy, detail)));
+            return;
+        }
         let (decided, bytes) = match act {
             Act::Retry(key) => (self.outbox.retry(&key, by), None),
             Act::Repair { meta, bytes } => (self.outbox.repair(*meta, by), Some(bytes)),

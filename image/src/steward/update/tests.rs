@@ -1,5 +1,7 @@
 use super::*;
 use crate::signature::ReleaseKey;
+use crate::slot::grubenv::Env;
+use crate::slot::{Slot, State};
 use crate::steward::touch;
 
 fn places(version: &str) -> (tempfile::TempDir, Places) {
@@ -25,6 +27,12 @@ fn only_a_newer_release_that_never_fell_back_is_wanted() {
     assert!(matches!(ask("1.5.0", "aa", usual), Err(Refusal::FellBack { .. })));
     assert_eq!(ask("1.5.0", "bb", usual), Ok(()), "another build of it is another update");
     assert_eq!(ask("1.5.0", "aa", Wish { again: true, ..usual }), Ok(()));
+    for _ in 0..FAILURES_MAX {
+        assert_eq!(ask("1.6.0", "cc", usual), Ok(()));
+        history::note(&places, Event::Failed, "1.6.0", "cc", CUT_OFF).unwrap();
+    }
+    assert!(matches!(ask("1.6.0", "cc", usual), Err(Refusal::GivenUp { .. })));
+    assert_eq!(ask("1.6.0", "cc", Wish { again: true, ..usual }), Ok(()));
 }
 
 #[test]
@@ -165,6 +173,49 @@ fn an_update_that_was_cut_off_has_failed_unless_somebody_is_at_it() {
     assert_eq!(told()[2..], [cut], "three of these and it is not tried again by itself");
     close(&places).unwrap();
     assert_eq!(told().len(), 3, "once");
+}
+
+/// A box whose slot A runs 1.4.0 and is confirmed, and that began to write 1.5.0 into B.
+fn begun() -> (tempfile::TempDir, Places, State) {
+    let (dir, places) = places("1.4.0");
+    for folder in ["proc", "efi/grub"] {
+        fs::create_dir_all(dir.path().join(folder)).unwrap();
+    }
+    fs::write(dir.path().join("proc/cmdline"), "quiet rauc.slot=A ro").unwrap();
+    let mut state = State::flashed();
+    state.confirm(Slot::A);
+    history::note(&places, Event::Installing, "1.5.0", "aa", "").unwrap();
+    (dir, places, state)
+}
+
+fn keep(places: &Places, state: &State) {
+    let mut env = Env::default();
+    env.set_state(state);
+    places.env().store(&env).unwrap();
+}
+
+#[test]
+fn a_release_that_was_written_before_the_power_was_lost_waits_for_its_start() {
+    let last = |places: &Places| history::load(places).unwrap().pop().unwrap().event;
+    let (_dir, places, mut state) = begun();
+    state.begin_install(Slot::B, Slot::A).unwrap();
+    keep(&places, &state);
+    close(&places).unwrap();
+    assert_eq!(last(&places), Event::Failed, "half of it is there");
+
+    let (_dir, places, mut state) = begun();
+    state.begin_install(Slot::B, Slot::A).unwrap();
+    state.finish_install(Slot::B).unwrap();
+    keep(&places, &state);
+    close(&places).unwrap();
+    assert_eq!(last(&places), Event::Installed);
+    assert!(history::pending(&history::load(&places).unwrap()).is_some());
+
+    let (dir, places, state) = begun();
+    keep(&places, &state);
+    fs::write(dir.path().join("usr/lib/os-release"), "IMAGE_VERSION=1.5.0\n").unwrap();
+    close(&places).unwrap();
+    assert_eq!(last(&places), Event::Installed, "it runs");
 }
 
 #[test]

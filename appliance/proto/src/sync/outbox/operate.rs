@@ -251,6 +251,10 @@ impl Outbox {
 
     pub(super) fn repaired(&mut self, position: u64, by: &By, meta: &Meta) {
         let Some(entry) = self.entries.get_mut(&position) else { return };
+        // It was settled or given up in the same moment.
+        if !matches!(entry.phase, Phase::Quarantined(_)) {
+            return;
+        }
         let digest = entry.meta.digest;
         entry.first.get_or_insert_with(|| Box::new(digest));
         entry.meta.digest = meta.digest;

@@ -416,6 +416,29 @@ fn entries_that_wait_in_a_circle_go_to_quarantine() {
 }
 
 #[test]
+fn what_was_given_up_is_not_repaired_by_somebody_who_decided_in_the_same_moment() {
+    let mut outbox = outbox(Limits::default(), &[]);
+    for number in 1..=2 {
+        let mut one = meta(number, "till-1", number, &format!("lane-{number}"));
+        one.depends_on = vec![key(3 - number)];
+        accept(&mut outbox, &one);
+        if number == 2 {
+            let Work::Stuck(record) = outbox.poll(&sink("main"), start()) else { panic!() };
+            outbox.apply(&record);
+        }
+    }
+    let waiting = outbox.quarantined();
+    let by = || By::new("anna", Timestamp::from_unix_ms(1));
+    let stuck = [1, 2].map(key).into_iter().find(|key| outbox.give_up(key, by()).is_ok()).unwrap();
+    let position = outbox.position(&stuck).unwrap();
+    let dropped = outbox.give_up(&stuck, by()).unwrap();
+    let repaired = outbox.repair(outbox.entry(position).unwrap().0.clone(), by()).unwrap();
+    outbox.apply(&dropped);
+    outbox.apply(&repaired);
+    assert_eq!((outbox.given_up_total(), outbox.quarantined()), (1, waiting - 1));
+}
+
+#[test]
 fn a_best_effort_sink_that_stays_away_is_left_behind() {
     let limits = Limits { pinned_max: 10, ..Limits::default() };
     let mut outbox = outbox(limits, &["files"]);

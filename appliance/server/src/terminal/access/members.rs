@@ -59,7 +59,10 @@ impl Access {
                 return Ok(());
             }
         }
-        self.change(|book| Self::member(book, kind, name, key, 1, now))
+        self.change(|book| {
+            let epoch = self.next_epoch(book, kind, name);
+            Self::member(book, kind, name, key, epoch, now)
+        })
     }
 
     /// With the entry of a member.

@@ -50,21 +50,14 @@ pub(super) struct Guests {
     digest: Option<Hash32>,
 }
 
-/// What was decided last about each name, and what was decided before: the later epoch wins, and revoked over let in.
+/// What each name has now, which a list tells first, and what it had before.
 pub(in crate::terminal) fn fold(entries: Vec<Entry>) -> (BTreeMap<String, Entry>, Vec<Entry>) {
-    let rank = |entry: &Entry| (entry.epoch, entry.revoked.is_some(), entry.added.unix_ms());
     let (mut by_name, mut past) = (BTreeMap::<String, Entry>::new(), Vec::new());
-    for mut entry in entries {
-        match by_name.get_mut(&entry.name) {
-            Some(known) => {
-                if rank(&entry) > rank(known) {
-                    std::mem::swap(known, &mut entry);
-                }
-                past.push(entry);
-            }
-            None => {
-                by_name.insert(entry.name.clone(), entry);
-            }
+    for entry in entries {
+        if by_name.contains_key(&entry.name) {
+            past.push(entry);
+        } else {
+            by_name.insert(entry.name.clone(), entry);
         }
     }
     (by_name, past)
@@ -84,7 +77,10 @@ impl Guests {
 
     /// Takes a list in place of the one before: the box may be another of the same name, which has let others in.
     ///
-    /// Whoever was revoked stays so. A box that has let nobody in yet says nothing about those that it is to adopt.
+    /// Whoever was revoked stays so, even if the list says otherwise: a box that lost power may have lost what it had
+    /// decided, and nobody is given a token or an epoch a second time.
+    /// No box drops a name from its book, so a list without one is that of another book: it says nothing about those
+    /// that it is to adopt.
     pub(super) fn replace(&mut self, entries: Vec<Entry>, digest: Hash32) -> Result<(), ListError> {
         let is_guest = |entry: &&Entry| {
             entry.kind == Kind::Terminal && entry.name.parse::<TerminalId>().is_ok()
@@ -92,20 +88,23 @@ impl Guests {
         if let Some(odd) = entries.iter().find(|entry| !is_guest(entry)) {
             return Err(ListError::NoTerminal(odd.name.clone()));
         }
-        let (by_name, mut past) = fold(entries);
+        let (mut by_name, mut past) = fold(entries);
         if by_name.len() > GUESTS_MAX || past.len() > PAST_MAX {
             return Err(ListError::TooMany);
         }
         self.digest = Some(digest);
-        if by_name.is_empty() {
-            self.index();
-            return Ok(());
-        }
-        let told: BTreeSet<_> = by_name.values().chain(&past).map(|entry| entry.hash).collect();
+        let told = by_name.values().chain(&past).filter(|entry| entry.revoked.is_some());
+        let told: BTreeSet<_> = told.map(|entry| entry.hash).collect();
         let revoked = self.by_name.values().filter(|entry| entry.revoked.is_some());
         let before = revoked.chain(&self.past).filter(|entry| !told.contains(&entry.hash));
         let room = PAST_MAX - past.len();
         past.extend(before.take(room).cloned());
+        let room = GUESTS_MAX - by_name.len();
+        let unnamed = std::mem::take(&mut self.by_name).into_iter();
+        let unnamed =
+            unnamed.filter(|(name, entry)| entry.is_active() && !by_name.contains_key(name));
+        let unnamed: Vec<_> = unnamed.take(room).collect();
+        by_name.extend(unnamed);
         (self.by_name, self.past) = (by_name, past);
         self.index();
         Ok(())
@@ -117,7 +116,7 @@ impl Guests {
         (self.gone, self.struck) = (HashMap::new(), BTreeMap::new());
         let revoked = self.by_name.values().filter(|entry| entry.revoked.is_some());
         for entry in self.past.iter().chain(revoked) {
-            let at = entry.revoked.unwrap_or(entry.added);
+            let Some(at) = entry.revoked else { continue };
             self.gone.insert(entry.hash.0, at);
             if let Some(key) = entry.key {
                 let last = self.struck.entry((entry.name.clone(), key)).or_insert((0, at));
@@ -154,9 +153,9 @@ impl Guests {
         struck.or_else(|| self.gone.get(&entry.hash.0).copied())
     }
 
-    /// The last epoch of this name in which it was revoked.
-    pub(super) fn revoked_epoch(&self, name: &str) -> Option<u32> {
-        let current = self.by_name.get(name).filter(|entry| entry.revoked.is_some());
+    /// The last epoch of this name.
+    pub(super) fn last_epoch(&self, name: &str) -> Option<u32> {
+        let current = self.by_name.get(name);
         let past = self.past.iter().filter(|entry| entry.name == name);
         past.chain(current).map(|entry| entry.epoch).max()
     }

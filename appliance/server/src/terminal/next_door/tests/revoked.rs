@@ -208,3 +208,72 @@ fn an_operator_who_revokes_again_when_there_is_room_has_it_written() {
     revoked(&Access::open(store.dirs[0].path()).unwrap(), &token, 3);
     assert!(revoke().is_err(), "it does not exist any more");
 }
+
+#[test]
+fn a_revocation_that_its_box_has_lost_with_its_power_stays_known_next_door() {
+    let store = Store::open();
+    let stolen = store.one.add(Kind::Terminal, "till-1", [1; 32], at(1)).unwrap();
+    let before = store.one.terminals();
+    store.one.revoke(Kind::Terminal, "till-1", at(2)).unwrap();
+    store.tell();
+    revoked(&store.two, &stolen, 11);
+    say(&store.two, hello_of("store-1", before), at(20)).unwrap();
+    revoked(&store.two, &stolen, 21);
+    revoked(&Access::open(store.dirs[1].path()).unwrap(), &stolen, 22);
+}
+
+#[test]
+fn a_terminal_that_takes_the_name_of_a_guest_numbers_in_an_epoch_of_its_own() {
+    let store = Store::open();
+    store.one.add(Kind::Terminal, "till-1", [1; 32], at(1)).unwrap();
+    store.tell();
+    assert_eq!(store.two.epoch(&name("till-1"), at(11)), Some(1));
+    store.two.add(Kind::Terminal, "till-1", [2; 32], at(12)).unwrap();
+    assert_eq!(store.two.epoch(&name("till-1"), at(13)), Some(2));
+    // So does a member with another key than the one that its box has told of.
+    store.one.enrol(Kind::Terminal, "till-2", Fingerprint([1; 32]), false, at(14)).unwrap();
+    store.tell();
+    store.two.meet(Kind::Terminal, "till-2", Fingerprint([2; 32]), at(15)).unwrap();
+    assert_eq!(store.two.epoch(&name("till-2"), at(16)), Some(2));
+}
+
+#[test]
+fn a_member_that_was_met_before_its_box_told_of_it_is_revoked_in_the_epoch_of_its_box() {
+    let (store, old, key) = (Store::open(), Fingerprint([1; 32]), Fingerprint([2; 32]));
+    store.one.enrol(Kind::Terminal, "till-1", old, false, at(1)).unwrap();
+    store.one.enrol(Kind::Terminal, "till-1", key, true, at(2)).unwrap();
+    store.two.meet(Kind::Terminal, "till-1", key, at(3)).unwrap();
+    store.tell();
+    store.two.revoke(Kind::Terminal, "till-1", at(11)).unwrap();
+    store.answer();
+    for access in [&store.two, &store.one] {
+        let seen = access.certified(Kind::Terminal, "till-1", key, at(12));
+        assert_eq!(seen, Err(Stranger::Revoked));
+    }
+}
+
+#[test]
+fn a_box_in_the_place_of_another_says_nothing_of_those_that_it_is_to_adopt() {
+    let (store, dir) = (Store::open(), tempfile::tempdir().unwrap());
+    let old = store.one.add(Kind::Terminal, "till-1", [1; 32], at(1)).unwrap();
+    store.tell();
+    let heir = Access::open(dir.path()).unwrap();
+    let new = heir.add(Kind::Terminal, "till-2", [2; 32], at(12)).unwrap();
+    say(&store.two, hello_of("store-1", heir.terminals()), at(13)).unwrap();
+    assert_eq!(store.two.who(&old, at(14)), Ok(till("till-1")));
+    assert_eq!(store.two.who(&new, at(14)), Ok(till("till-2")));
+}
+
+#[test]
+fn what_a_name_has_now_is_not_taken_for_what_it_had() {
+    let (store, dir) = (Store::open(), tempfile::tempdir().unwrap());
+    let gone = store.one.add(Kind::Terminal, "till-1", [1; 32], at(1)).unwrap();
+    store.one.revoke(Kind::Terminal, "till-1", at(2)).unwrap();
+    store.one.add(Kind::Terminal, "till-1", [2; 32], at(3)).unwrap();
+    let heir = Access::open(dir.path()).unwrap();
+    let good = heir.add(Kind::Terminal, "till-1", [3; 32], at(4)).unwrap();
+    heir.adopt(store.one.terminals()).unwrap();
+    say(&store.two, hello_of("store-1", heir.terminals()), at(5)).unwrap();
+    assert_eq!(store.two.who(&good, at(6)), Ok(till("till-1")));
+    revoked(&store.two, &gone, 6);
+}
