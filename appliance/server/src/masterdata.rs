@@ -127,6 +127,30 @@ impl Masterdata {
         feeds.map(|feed| (feed.clone(), self.inner.readers.generation(&feed))).collect()
     }
 
+    /// Waits, for so long at most, until these feeds stand here where their author has them, so that whoever published
+    /// something reads it in the next question; a feed that this box does not have is not waited for.
+    pub async fn follow(&self, published: &[(&FeedId, Position)], patience: Duration) {
+        let Some(refresher) = &self.inner.refresher else { return };
+        let mut statuses = refresher.watch();
+        let stands = |feed: &FeedId, position: Position| {
+            self.generation(feed).is_some_and(|generation| position_of(&generation) >= position)
+        };
+        let followed = async {
+            loop {
+                statuses.mark_unchanged();
+                let known = self.inner.readers.feeds();
+                let mut ours = published.iter().filter(|(feed, _)| known.contains(*feed));
+                if ours.all(|(feed, position)| stands(feed, *position))
+                    || statuses.changed().await.is_err()
+                {
+                    return;
+                }
+            }
+        };
+        // Who waits longer finds it a little later: it is published all the same.
+        let _ = tokio::time::timeout(patience, followed).await;
+    }
+
     /// A feed's current generation.
     pub fn generation(&self, feed: &FeedId) -> Option<Arc<Generation>> {
         self.inner.readers.generation(feed)

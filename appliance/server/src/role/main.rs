@@ -64,8 +64,8 @@ pub(super) async fn start(
     let shutdown = basics.supervisor.root();
     let releases = blocks.store();
     let sync = feeds::Sync { board: authored, segments, releases, history, shutdown };
-    routers.push(releases::offer(basics, office.clone(), masterdata, blocks));
-    routers.extend([feeds::routes(sync), operator::office_routes(office)]);
+    routers.push(releases::offer(basics, office.clone(), masterdata.clone(), blocks));
+    routers.extend([feeds::routes(sync), operator::office_routes(office, Some(masterdata))]);
     routers.push(storage::publish_routes(shelf));
     routers.extend(transactions::start_ledger(basics, panel)?);
     Ok(routers)

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufReader, Read};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
@@ -19,6 +20,7 @@ use utoipa_axum::routes;
 
 use crate::http::identity::Identity;
 use crate::http::problem::Refusal;
+use crate::masterdata::Masterdata;
 use crate::replica::author::AuthorError;
 use crate::replica::history::{Entry, Filter, History, PAGE_MAX};
 use crate::replica::import::{Fault, Faults, ImportError, Weeks};
@@ -29,6 +31,8 @@ use crate::replica::status::FeedStatus;
 
 /// Parts of a streamed import that wait to be read.
 const PARTS_MAX: usize = 4;
+/// So long does the answer of an import wait for this box's own replica.
+const FOLLOW_MAX: Duration = Duration::from_secs(5);
 
 /// What the routes on every node need.
 #[derive(Clone)]
@@ -51,13 +55,35 @@ pub fn routes(desk: Desk) -> OpenApiRouter {
 }
 
 /// The routes at head office.
-pub fn office_routes(office: Office) -> OpenApiRouter {
+///
+/// An import is answered when this box serves what it brought.
+pub fn office_routes(office: Office, masterdata: Option<Masterdata>) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(import))
         .routes(routes!(import_changes))
         .routes(routes!(import_model))
         .layer(axum::extract::DefaultBodyLimit::disable())
-        .with_state(office)
+        .with_state(Counter { office, masterdata })
+}
+
+/// Where imports are taken in.
+#[derive(Clone)]
+struct Counter {
+    office: Office,
+    /// What this box serves.
+    masterdata: Option<Masterdata>,
+}
+
+impl Counter {
+    async fn import(&self, order: Order) -> Result<Imported, OfficeError> {
+        let imported = self.office.import(order).await?;
+        if let Some(masterdata) = &self.masterdata {
+            let published = imported.published.iter();
+            let published: Vec<_> = published.map(|one| (&one.feed, one.position)).collect();
+            masterdata.follow(&published, FOLLOW_MAX).await;
+        }
+        Ok(imported)
+    }
 }
 
 /// Whether files hold whole models or changes.
@@ -114,7 +140,7 @@ fn weeks(first: Option<u32>, last: Option<u32>) -> Weeks {
         (status = 422, description = "Rows are wrong; `faults` names the first twenty.", body = Refused),
         (status = 503, description = "busy: another import is under way")))]
 async fn import(
-    State(office): State<Office>,
+    State(counter): State<Counter>,
     Extension(identity): Extension<Identity>,
     Json(order): Json<ImportOrder>,
 ) -> Result<Json<Imported>, ImportRefusal> {
@@ -127,7 +153,7 @@ async fn import(
         ImportMode::Whole => Order::Whole(order.dir),
         ImportMode::Changes => Order::Changes(order.dir, weeks(order.first_week, order.last_week)),
     };
-    Ok(Json(if check { office.check(order).await? } else { office.import(order).await? }))
+    Ok(Json(if check { counter.office.check(order).await? } else { counter.import(order).await? }))
 }
 
 /// Imports changes as they arrive, one JSON object a line: all of them, or nothing.
@@ -137,14 +163,14 @@ async fn import(
         (status = 200, description = "Published.", body = Imported),
         (status = 422, description = "Lines are wrong; `faults` names the first twenty.", body = Refused)))]
 async fn import_changes(
-    State(office): State<Office>,
+    State(counter): State<Counter>,
     Extension(identity): Extension<Identity>,
     Query(query): Query<WeekQuery>,
     body: Body,
 ) -> Result<Json<Imported>, ImportRefusal> {
     operator_only(&identity)?;
     let weeks = weeks(query.first_week, query.last_week);
-    stream(&office, body, |source| Order::ChangeStream(source, weeks)).await
+    stream(&counter, body, |source| Order::ChangeStream(source, weeks)).await
 }
 
 /// Imports one whole model as it arrives, one record a line: all of it, or nothing.
@@ -154,7 +180,7 @@ async fn import_changes(
         (status = 200, description = "Published.", body = Imported),
         (status = 422, description = "Lines are wrong; `faults` names the first twenty.", body = Refused)))]
 async fn import_model(
-    State(office): State<Office>,
+    State(counter): State<Counter>,
     Extension(identity): Extension<Identity>,
     Path(model): Path<String>,
     body: Body,
@@ -162,11 +188,11 @@ async fn import_model(
     operator_only(&identity)?;
     let model: ModelName =
         model.parse().map_err(|_| Refusal::new(Code::ModelUnknown, "no such model"))?;
-    stream(&office, body, |source| Order::ModelStream(model, source)).await
+    stream(&counter, body, |source| Order::ModelStream(model, source)).await
 }
 
 async fn stream(
-    office: &Office,
+    counter: &Counter,
     body: Body,
     order: impl FnOnce(Box<dyn io::BufRead + Send>) -> Order,
 ) -> Result<Json<Imported>, ImportRefusal> {
@@ -183,7 +209,7 @@ async fn stream(
         }
         drop(parts);
     };
-    let (imported, ()) = tokio::join!(office.import(order(Box::new(source))), send);
+    let (imported, ()) = tokio::join!(counter.import(order(Box::new(source))), send);
     Ok(Json(imported?))
 }
 

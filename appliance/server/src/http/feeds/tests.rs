@@ -52,7 +52,8 @@ impl Main {
         let releases = SegmentStore::open(&dir.path().join("releases")).unwrap();
         let sync = Sync { board: board.clone(), segments, releases, history, shutdown: stop };
         let (sync, _) = routes(sync).split_for_parts();
-        let (operator, _) = operator::routes(desk).merge(office_routes(office)).split_for_parts();
+        let (operator, _) =
+            operator::routes(desk).merge(office_routes(office, None)).split_for_parts();
         Self { _dir: dir, board, sync, operator, _refresher: refresher, shutdown }
     }
 
