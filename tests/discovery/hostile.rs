@@ -10,8 +10,9 @@ use crate::lan::lan;
 use crate::proc::{now, tell};
 
 const SOON: Duration = Duration::from_secs(30);
-/// While thousands of forged packets are read, on a loaded machine.
-const LATE: Duration = Duration::from_secs(20);
+/// While thousands of forged packets are read, on a loaded machine: an announcement that is lost in them is asked for again
+/// after a pause that doubles.
+const LATE: Duration = Duration::from_secs(60);
 const GROUP: (Ipv4Addr, u16) = (Ipv4Addr::new(224, 0, 0, 251), 5353);
 const TYPE: &str = "_storebox._tcp.local";
 const POINTER: u16 = 12;
@@ -95,7 +96,8 @@ fn a_flood_of_forged_boxes_is_thrown_away_and_a_real_box_is_found_all_the_same()
     let Some(lan) = lan(&["box1", "till", "rogue"]) else { return };
     let mut browser = lan.play("till", "browser", &json!({}));
     browser.wait(SOON, |line| line == "@browsing");
-    let settings = json!({ "address": lan.address("rogue"), "packets": 4_000 });
+    // Many more than are needed, because a machine that is busy drops most of them before anybody reads them.
+    let settings = json!({ "address": lan.address("rogue"), "packets": 16_000 });
     lan.play("rogue", "flood", &settings).wait(SOON, |line| line == "@done");
     let mut announcing = lan.play("box1", "box", &json!({}));
     let (from, _) = announcing.wait(SOON, |line| line == "@announcing");
