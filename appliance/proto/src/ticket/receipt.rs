@@ -79,7 +79,7 @@ impl Statement {
 }
 
 impl Receipt {
-    /// What is to be signed.
+    /// What is to be signed; it says nothing of the clock.
     pub fn state(
         key: TxKey,
         digest: Hash32,
@@ -91,19 +91,6 @@ impl Receipt {
         let node = node.clone();
         let (clock, signature) = (None, String::new());
         Statement(Self { key, digest, grade, node, position, at, clock, signature })
-    }
-
-    /// Makes and signs a receipt that says nothing of the clock.
-    pub fn sign(
-        key: TxKey,
-        digest: Hash32,
-        grade: Grade,
-        node: &NodeId,
-        position: u64,
-        at: Timestamp,
-        signer: &SigningKey,
-    ) -> Self {
-        Self::state(key, digest, grade, node, position, at).sign(signer)
     }
 
     /// Whether this key signed exactly these fields.

@@ -51,7 +51,7 @@ pub(super) fn measure(dir: &Path) -> Result<(), Error> {
         let (key, at) = (mint_key(), env::timestamp());
         let digest = Hash32::of(key.to_string().as_bytes());
         let asked = env::instant();
-        Receipt::sign(key, digest, Grade::Held, &node, position, at, &signer);
+        Receipt::state(key, digest, Grade::Held, &node, position, at).sign(&signer);
         times.push(asked.elapsed());
     }
     row("a receipt signed", &spread(&mut times));

@@ -337,7 +337,7 @@ mod tests {
         let envelope = sale(number, 1, number, 50);
         let (at, signer) = (Timestamp::from_unix_ms(1), signer(1));
         let (key, digest) = (envelope.key, envelope.digest());
-        let receipt = Receipt::sign(key, digest, Grade::Held, node, number, at, &signer);
+        let receipt = Receipt::state(key, digest, Grade::Held, node, number, at).sign(&signer);
         Copy { receipt, envelope }
     }
 

@@ -264,7 +264,7 @@ impl Ledger {
 
     pub(super) fn sign(&self, key: TxKey, settlement: &Settlement) -> Receipt {
         let Settlement { digest, position, at } = *settlement;
-        Receipt::sign(key, digest, Grade::Settled, &self.node, position, at, &self.signer)
+        Receipt::state(key, digest, Grade::Settled, &self.node, position, at).sign(&self.signer)
     }
 
     fn read(&self, key: TxKey, line: &TakenLine) -> Result<LedgerEntry, Problem> {

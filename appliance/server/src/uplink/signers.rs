@@ -110,7 +110,7 @@ mod tests {
     fn receipt(node: &str, signer: &SigningKey) -> Receipt {
         let key = "0192d3a4-5b6c-7d8e-9f00-112233445566".parse().unwrap();
         let (digest, at) = (Hash32::of(b"x"), Timestamp::from_unix_ms(1));
-        Receipt::sign(key, digest, Grade::Held, &node.parse().unwrap(), 1, at, signer)
+        Receipt::state(key, digest, Grade::Held, &node.parse().unwrap(), 1, at).sign(signer)
     }
 
     #[test]

@@ -30,7 +30,8 @@ async fn settle_all(outbox: &Outbox) {
             }
             let (at, node) = (Timestamp::from_unix_ms(1_795_341_720_000), "main".parse().unwrap());
             let (key, digest) = (item.key, item.digest);
-            let receipt = Receipt::sign(key, digest, Grade::Settled, &node, 1, at, &signer(2));
+            let receipt =
+                Receipt::state(key, digest, Grade::Settled, &node, 1, at).sign(&signer(2));
             answers.push((item.position, Verdict::Taken));
             receipts.push((item.position, receipt));
         }

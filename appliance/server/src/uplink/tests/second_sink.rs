@@ -17,7 +17,7 @@ async fn settle_all(outbox: &Outbox) {
         let (at, node) = (Timestamp::from_unix_ms(1_795_341_720_000), "main".parse().unwrap());
         let receipt = |item: &Item| {
             let (key, digest) = (item.key, item.digest);
-            Receipt::sign(key, digest, Grade::Settled, &node, 1, at, &signer(2))
+            Receipt::state(key, digest, Grade::Settled, &node, 1, at).sign(&signer(2))
         };
         let receipts = batch.items.iter().map(|item| (item.position, receipt(item))).collect();
         let answers = batch.items.iter().map(|item| (item.position, Verdict::Taken)).collect();
