@@ -17,7 +17,10 @@ mod channels;
 mod devices;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod update;
+
+pub use trust::CERTIFY;
 
 /// The service of a line that others lead through.
 pub const PROXY: &str = "proxy";
@@ -95,6 +98,7 @@ pub fn findings(status: &Status) -> Vec<Finding> {
     ways(status, &mut found);
     channels::add(status, &mut found);
     machine(status, &mut found);
+    found.extend(status.trust.as_ref().and_then(|trust| trust::finding(status.now, trust)));
     update::add(status, &mut found);
     masterdata(status, &mut found);
     settings(status, &mut found);

@@ -316,8 +316,10 @@ impl Porch {
     /// Writes the slips if they have changed, and tells the audit.
     fn settle(&self, mut porter: MutexGuard<'_, Porter>) -> Result<(), PorchError> {
         let events: Vec<_> = std::iter::from_fn(|| porter.poll_event()).collect();
-        if !events.is_empty() {
-            keep_slips(&self.inner.vault, &porter.stored())?;
+        // Strangers who are refused without end wear no disk out.
+        let slips = Zeroizing::new(text_of(&porter.stored()));
+        if !events.is_empty() && self.inner.vault.get(SLIPS).as_deref() != Some(&*slips) {
+            keep_slips(&self.inner.vault, slips)?;
         }
         drop(porter);
         for event in &events {
@@ -370,7 +372,7 @@ fn open_slips(vault: &Vault, folder: &Path) -> Result<Vec<StoredSlip>, PorchErro
     }
     let before = folder.join(SLIPS_BEFORE);
     if let Some(stored) = paper::read_json::<Vec<StoredSlip>>(&before, "a list of slips")? {
-        keep_slips(vault, &stored)?;
+        keep_slips(vault, Zeroizing::new(text_of(&stored)))?;
         forget_slips_before(folder)?;
         return Ok(stored);
     }
@@ -395,12 +397,15 @@ fn forget_slips_before(folder: &Path) -> Result<(), PorchError> {
 }
 
 /// Keeps them for the next start; a locked vault keeps nothing, and they end with the process.
-fn keep_slips(vault: &Vault, slips: &[StoredSlip]) -> Result<(), VaultError> {
+fn keep_slips(vault: &Vault, slips: Zeroizing<String>) -> Result<(), VaultError> {
     if vault.is_locked() {
         return Ok(());
     }
-    let text = serde_json::to_string(slips).expect("names, numbers and texts are JSON");
-    vault.put(SLIPS, Zeroizing::new(text))
+    vault.put(SLIPS, slips)
+}
+
+fn text_of(slips: &[StoredSlip]) -> String {
+    serde_json::to_string(slips).expect("names, numbers and texts are JSON")
 }
 
 fn after(now: Timestamp, lasts: Duration) -> Timestamp {
