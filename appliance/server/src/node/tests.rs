@@ -36,6 +36,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/sync/v1/mirror/{node}/keys", Door::Node),
     ("/sync/v1/mirror/{node}/release", Door::Node),
     ("/sync/v1/mirror/{node}/terminals", Door::Node),
+    ("/sync/v1/mirror/{node}/terminals/asks", Door::Node),
     ("/sync/v1/next-door/{node}", Door::Node),
     ("/sync/v1/relay", Door::Node),
     ("/sync/v1/rings", Door::Node),
