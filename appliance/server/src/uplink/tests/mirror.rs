@@ -15,7 +15,7 @@ use axum::response::IntoResponse;
 use storebox_proto::ids::SourceId;
 use storebox_proto::sync::ladder::Kind;
 use storebox_proto::sync::outbox::Work;
-use storebox_proto::ticket::Envelope;
+use storebox_proto::ticket::{Envelope, Grade};
 use tokio_util::sync::CancellationToken;
 
 use super::relay::{eventually, node, open, serve, ship, start, ways};
@@ -167,8 +167,14 @@ async fn a_mirror_that_was_away_is_told_of_the_terminals_again() {
     let neighbour = neighbour(&Arc::default()).await;
     let mirrored = neighbour.mirror(&outbox, "[{\"till\":1}]", &stop);
     eventually(|| async { neighbour.terminals().contains("till") }).await;
+    let mut sold = 0;
+    let mut grade = async || {
+        sold += 1;
+        mirrored.accept(part(sold)).await.unwrap().grade
+    };
+    while grade().await != Grade::Mirrored {}
     neighbour.is_away.store(true, Ordering::SeqCst);
-    mirrored.accept(part(1)).await.unwrap();
+    assert_eq!(grade().await, Grade::Held);
     // Its disk was replaced meanwhile.
     std::fs::remove_file(neighbour.home.path().join("far.terminals")).unwrap();
     neighbour.is_away.store(false, Ordering::SeqCst);
