@@ -90,6 +90,7 @@ const ROUTES: &[(&str, Door)] = &[
     ("/v1/import/changes", Door::Operator),
     ("/v1/import/models/{model}", Door::Operator),
     ("/v1/ledger", Door::Operator),
+    ("/v1/ledger/aside", Door::Operator),
     ("/v1/ledger/refusals", Door::Operator),
     ("/v1/logins", Door::Operator),
     ("/v1/logins/hash", Door::Operator),
