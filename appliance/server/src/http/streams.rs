@@ -89,9 +89,8 @@ mod tests {
             .header(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")
             .body(Body::from_stream(endless))
             .unwrap();
-        let mut heard = until(response, Some(Standing { changes, is_let_in }))
-            .into_body()
-            .into_data_stream();
+        let mut heard =
+            until(response, Some(Standing { changes, is_let_in })).into_body().into_data_stream();
         assert_eq!(heard.next().await.unwrap().unwrap(), "event\n");
         change.send_replace(1);
         tokio::task::yield_now().await;

@@ -161,7 +161,8 @@ async fn no_spelling_of_a_path_leads_around_the_table() {
         let sealed = read::seal(&keys, &Query::new(path, Vec::new()).unwrap());
         let response = site.client.get(format!("http://{}{sealed}", site.address)).send().await;
         let problem: Problem = response.unwrap().json().await.unwrap();
-        assert_eq!(problem.code, Code::ParameterInvalid, "{path}, sealed");
+        let refused = [Code::ParameterInvalid, Code::SealNotShared];
+        assert!(refused.contains(&problem.code), "{path}, sealed: {problem:?}");
     }
     let (status, found) = site.get("/v1/models/Product/records/a%20b").await;
     assert_eq!((status, found["code"].as_str()), (404, Some("record_unknown")), "what needs it");

@@ -38,8 +38,7 @@ mod tests {
     fn a_certificate_that_ends_is_told_in_time() {
         let now = "2026-11-22T10:30:00Z".parse().unwrap();
         let told = |expires: &str| {
-            let trust =
-                TrustStatus { expires: Some(expires.to_owned()), ..TrustStatus::default() };
+            let trust = TrustStatus { expires: Some(expires.to_owned()), ..TrustStatus::default() };
             finding(now, &trust).map(|finding| (finding.level, finding.text))
         };
         assert_eq!(told("2027-01-21T10:30:00Z"), None);
