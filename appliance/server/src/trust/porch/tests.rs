@@ -107,9 +107,10 @@ fn slips_that_have_not_changed_are_not_written_again() {
         let inodes = files.map(|file| file.unwrap().metadata().unwrap().ino());
         inodes.collect::<std::collections::BTreeSet<_>>()
     };
-    keep_slips(&vault, &[slip()]).unwrap();
+    let open = [slip()];
+    keep_slips(&vault, &open).unwrap();
     let before = written();
-    keep_slips(&vault, &[slip()]).unwrap();
+    keep_slips(&vault, &open).unwrap();
     assert_eq!(written(), before, "every refused stranger would wear the disk out");
     keep_slips(&vault, &[]).unwrap();
     assert_ne!(written(), before);
