@@ -21,7 +21,7 @@ use crate::db::{SegmentStore, StoreError};
 use crate::files;
 
 /// Sizes of blocks: small enough that a changed word costs little, large enough that few requests do.
-/// Half of it makes a small release cheaper by an eighth, and a whole one twice as many requests and files.
+/// Half of it makes a small release cheaper by a sixth, and a whole one twice as many requests and files.
 const BLOCK_BYTES: [usize; 3] = [8 * 1024, 32 * 1024, 128 * 1024];
 /// Blocks that are written together.
 const BATCH: usize = 32;
