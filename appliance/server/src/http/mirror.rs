@@ -19,6 +19,7 @@ use utoipa_axum::routes;
 use super::identity::Identity;
 use super::problem::Refusal;
 use super::settle::not_understood;
+use crate::blocking::beside;
 use crate::files;
 use crate::pass::Claim;
 use crate::uplink::{Copies, Copy};
@@ -152,11 +153,9 @@ async fn put_terminals(
         let list = with_unnamed(&body, std::fs::read(&path).unwrap_or_default());
         files::replace(&path, list.as_deref().unwrap_or(&body), files::PRIVATE)
     };
-    let written = tokio::task::spawn_blocking(write);
-    match written.await {
-        Ok(Ok(())) => Ok(Json(length)),
-        Ok(Err(error)) => Err(Refusal::new(Code::StorageFull, error.to_string())),
-        Err(error) => Err(Refusal::new(Code::Internal, error.to_string())),
+    match beside(write).await {
+        Ok(()) => Ok(Json(length)),
+        Err(error) => Err(Refusal::new(Code::StorageFull, error.to_string())),
     }
 }
 
@@ -184,9 +183,8 @@ async fn terminals(
 ) -> Result<Json<serde_json::Value>, Refusal> {
     let node = own(&identity, &node, None, &[])?;
     let path = shelf.folder.join(format!("{node}.terminals"));
-    let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
-    let known =
-        read.ok().and_then(Result::ok).and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let read = beside(move || std::fs::read(path)).await;
+    let known = read.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let unknown = || Refusal::new(Code::TerminalUnknown, "no terminals of this box are known here");
     known.map(Json).ok_or_else(unknown)
 }
