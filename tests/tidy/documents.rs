@@ -200,8 +200,8 @@ fn runs_something(words: &str, code: &[source::Source]) -> bool {
     };
     let is_named = |filter: &str| {
         let (module, file) = (format!("mod {filter};"), format!("/{filter}.rs"));
-        let inside = code.iter().filter(|source| source.path.starts_with(folder));
-        inside.into_iter().any(|source| {
+        let mut inside = code.iter().filter(|source| source.path.starts_with(folder));
+        inside.any(|source| {
             source.path.ends_with(&file)
                 || source.text.contains(&module)
                 || source.lines().any(|(_, line)| line.contains("fn ") && line.contains(filter))
