@@ -190,11 +190,6 @@ impl Layout {
         self.places.iter().filter(|place| place.role != Role::Data)
     }
 
-    /// What comes before the first partition: the table and the room for alignment.
-    pub fn head_bytes(&self) -> u64 {
-        self.align
-    }
-
     /// The image's size: up to the data partition, and one unit more for the backup table.
     pub fn image_bytes(&self) -> u64 {
         self.place(Role::Data).start + self.align

@@ -76,13 +76,6 @@ impl Watch {
         }
     }
 
-    /// Learns the sensor while a person holds the drawer open.
-    pub fn learn_open(&mut self) -> Option<Sense> {
-        let sense = if self.level? { Sense::HighIsOpen } else { Sense::HighIsClosed };
-        self.sense = Some(sense);
-        Some(sense)
-    }
-
     /// The printer reported the sensor's level.
     pub fn handle_level(&mut self, level: Option<bool>, now: Instant) {
         let before = self.is_open();
@@ -182,7 +175,5 @@ mod tests {
         watch.handle_level(Some(true), start());
         watch.handle_kick(1, start());
         assert_eq!((watch.is_open(), watch.poll_event()), (None, Some(Event::Unseen { kick: 1 })));
-        assert_eq!(watch.learn_open(), Some(Sense::HighIsOpen));
-        assert_eq!(watch.is_open(), Some(true));
     }
 }

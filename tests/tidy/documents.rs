@@ -120,3 +120,92 @@ fn has_two_sentences(line: &str) -> bool {
         w[0].is_lowercase() && matches!(w[1], '.' | '?' | '!') && w[2] == ' ' && w[3].is_uppercase()
     })
 }
+
+/// Documents that speak of what is; a decision speaks of its day, and is never edited.
+fn of_today() -> impl Iterator<Item = source::Source> {
+    let all = source::ending(".md").into_iter();
+    all.filter(|source| !source.path.starts_with("appliance/decisions/"))
+}
+
+/// What stands in a line between backquotes.
+fn quoted(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_link_of_a_document_leads_somewhere() {
+    let (mut named, mut gone) = (0, Vec::new());
+    for source in source::ending(".md") {
+        let file = source::root().join(&source.path);
+        for (number, line) in source.lines() {
+            let links = line.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+            for link in links.filter(|link| !link.is_empty() && !link.contains(':')) {
+                named += 1;
+                if !file.parent().unwrap().join(link).exists() {
+                    gone.push(format!("{}:{number}: {link}", source.path));
+                }
+            }
+        }
+    }
+    assert!(named > 20, "the links were found: {named}");
+    source::expect_none("a link leads somewhere", gone);
+}
+
+#[test]
+fn every_cargo_test_of_a_document_runs_something() {
+    let code = source::ending(".rs");
+    let (mut named, mut wrong) = (0, Vec::new());
+    for source in of_today() {
+        for (number, line) in source.lines() {
+            let alone = line.strip_prefix("    ");
+            for command in quoted(line).chain(alone) {
+                let Some((_, words)) = command.split_once("cargo test ") else { continue };
+                named += 1;
+                if !runs_something(words, &code) {
+                    wrong.push(format!("{}:{number}: {command}", source.path));
+                }
+            }
+        }
+    }
+    assert!(named > 20, "the commands were found: {named}");
+    source::expect_none("a test that a document tells to run is one", wrong);
+}
+
+/// Whether the package has the suite, and a test or a module in it by the filter's name.
+fn runs_something(words: &str, code: &[source::Source]) -> bool {
+    let own = words.split(" -- ").next().unwrap_or_default();
+    let mut words = own.split(' ').filter(|word| *word != "--lib");
+    let (mut package, mut suite, mut filter) = (None, None, None);
+    while let Some(word) = words.next() {
+        match word {
+            "-p" => package = words.next(),
+            "--test" => suite = words.next(),
+            _ => filter = Some(word),
+        }
+    }
+    let folder = match package {
+        Some("storebox-tests") => "tests/",
+        Some("storebox-peripherals") => "peripherals/",
+        Some("storebox-image") => "image/",
+        Some("storebox-proto") => "appliance/proto/",
+        Some("storebox") => "appliance/server/",
+        Some(_) | None => return false,
+    };
+    let manifest = source::root().join(folder).join("Cargo.toml");
+    let manifest = std::fs::read_to_string(manifest).unwrap();
+    let has = |suite: &str| {
+        let file = format!("{folder}tests/{suite}.rs");
+        manifest.contains(&format!("[[test]]\nname = \"{suite}\""))
+            || code.iter().any(|source| source.path == file)
+    };
+    let is_named = |filter: &str| {
+        let (module, file) = (format!("mod {filter};"), format!("/{filter}.rs"));
+        let mut inside = code.iter().filter(|source| source.path.starts_with(folder));
+        inside.any(|source| {
+            source.path.ends_with(&file)
+                || source.text.contains(&module)
+                || source.lines().any(|(_, line)| line.contains("fn ") && line.contains(filter))
+        })
+    };
+    suite.is_none_or(has) && filter.is_none_or(is_named)
+}

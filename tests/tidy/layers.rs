@@ -4,6 +4,7 @@ use crate::source::{self, Source};
 
 /// The modules of the box from the bottom to the top; a row may use what is above it, and itself.
 const SERVER: &[(&str, u8, Siblings)] = &[
+    ("blocking", 0, Siblings::Apart),
     ("env", 0, Siblings::Apart),
     ("client", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
@@ -245,4 +246,35 @@ fn paths_are_read_as_far_as_they_matter() {
     assert_eq!(modules_named("use crate::http::identity::Identity;"), ["http::identity"]);
     assert_eq!(modules_named("use crate::{env, files};"), ["env", "files"]);
     assert_eq!(modules_named("crate::env::instant() + crate::key"), ["env::instant", "key"]);
+}
+
+/// The order of layers as ARCHITECTURE.md shows it, from the bottom to the top.
+fn drawn() -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(source::root().join("ARCHITECTURE.md")).unwrap();
+    let (_, behind) = text.split_once("where the left may not use the right:\n\n```\n").unwrap();
+    let (drawn, _) = behind.split_once("```").unwrap();
+    let words = |group: &str| group.split_whitespace().map(str::to_owned).collect();
+    drawn.split('│').map(words).collect()
+}
+
+#[test]
+fn the_architecture_draws_the_layers_as_they_are() {
+    let drawn = drawn();
+    let place = |name: &str| drawn.iter().position(|group| group.iter().any(|own| own == name));
+    // The door's own words, and what only begins the program, are not modules of the map.
+    let modules = SERVER.iter().filter(|(name, ..)| !name.contains("::"));
+    let modules = modules.filter(|(name, ..)| !["lib", "storebox"].contains(name));
+    let mut offences = Vec::new();
+    for (name, rank, _) in modules.clone() {
+        let Some(at) = place(name) else {
+            offences.push(format!("{name} is not drawn"));
+            continue;
+        };
+        let lower = modules.clone().filter(|(_, other, _)| other < rank);
+        let right = lower.filter(|(other, ..)| place(other).is_some_and(|other| other > at));
+        offences.extend(right.map(|(other, ..)| format!("{name} is drawn left of {other}")));
+    }
+    let known = |name: &&String| rank(SERVER, name).is_none();
+    offences.extend(drawn.iter().flatten().filter(known).map(|name| format!("{name} is gone")));
+    source::expect_none("ARCHITECTURE.md draws the order of layers", offences);
 }

@@ -18,7 +18,6 @@ use std::str::FromStr;
 use crate::ids::{Hash32, InvalidName, NodeId, SiteId};
 use crate::limits::{BEACON_BYTES_MAX, BEACON_ENTRIES_MAX, BEACON_NAME_BYTES_MAX};
 
-pub use option::DHCP_OPTION;
 pub use pointer::{InvalidPointer, Place, Pointer};
 pub use sweep::{InvalidSweep, Sweep};
 

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod bench;
+pub mod blocking;
 pub mod channel;
 pub mod chronicle;
 pub mod cli;

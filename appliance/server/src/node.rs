@@ -366,12 +366,5 @@ pub fn control_socket(data_dir: &Path) -> std::path::PathBuf {
     data_dir.join(CONTROL_SOCKET)
 }
 
-impl NodeError {
-    /// The error with all its causes.
-    pub fn chain(&self) -> String {
-        logging::chain(self)
-    }
-}
-
 #[cfg(test)]
 mod tests;

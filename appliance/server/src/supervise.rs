@@ -101,12 +101,6 @@ struct Inner {
     fatal: Mutex<Option<Fatal>>,
 }
 
-/// Does what waits for a disk beside the threads that serve.
-pub async fn beside<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
-    let done = tokio::task::spawn_blocking(act).await;
-    done.expect("a panic ends the process before it gets here")
-}
-
 /// A status is plain data: it is whole even if a thread died while holding the lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use key::{KeyFile, Tell};
+use key::{KeyFile, Newcomer, Tell};
 pub use key::{add_words, bind_words, try_words, unbind_words};
 
 use super::{Error, Places, announce, io_error, replace, run, touch};
@@ -195,21 +195,15 @@ fn move_in(places: &Places, device: &Path, wish: &Disk, tpm: Tpm) -> Result<Guar
     let guard = choose(wish.encrypt, tpm)?;
     let file = KeyFile::write(places, key)?;
     attach(device, file.as_str(), "").map_err(|_| Refusal::OtherMachine)?;
-    settle_in(places, device, key, &file, guard, &mut key::tell)
+    settle_in(&Newcomer { places, device, key, file: &file, guard }, &mut key::tell)
 }
 
 /// The partition is open, so the box starts, whatever comes of binding it to this machine.
-fn settle_in(
-    places: &Places,
-    device: &Path,
-    key: &DiskKey,
-    file: &KeyFile,
-    guard: Guard,
-    tell: Tell<'_>,
-) -> Result<Guard, Error> {
+fn settle_in(newcomer: &Newcomer<'_>, tell: Tell<'_>) -> Result<Guard, Error> {
+    let Newcomer { places, key, .. } = *newcomer;
     // Noted before anything is wiped: until it is bound, the shop's file is all that opens it.
     replace(&note(places), Guard::File.as_str().as_bytes())?;
-    let bound = key::bind(places, device, key, file, guard, tell);
+    let bound = newcomer.bind(tell);
     let guard = *bound.as_ref().unwrap_or(&Guard::File);
     settle_key(places, key, bound.map(drop))?;
     Ok(guard)

@@ -141,16 +141,6 @@ impl SerialPort {
     pub fn settings_applied(&self) -> bool {
         self.applied
     }
-
-    /// Whether the device holds its clear-to-send wire, where the port has such wires.
-    pub fn clear_to_send(&mut self) -> Option<bool> {
-        self.settings.read_clear_to_send().ok()
-    }
-
-    /// Whether the device holds its data-set-ready wire, where the port has such wires.
-    pub fn data_set_ready(&mut self) -> Option<bool> {
-        self.settings.read_data_set_ready().ok()
-    }
 }
 
 impl Port for SerialPort {

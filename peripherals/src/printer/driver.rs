@@ -101,12 +101,6 @@ impl<D: Dialect> Printer<D> {
         }
     }
 
-    /// Tells that a job broke off before this program began, perhaps inside a picture; the next
-    /// connection begins with what ends one.
-    pub fn mark_broken(&mut self) {
-        self.broken = true;
-    }
-
     /// The printer's language.
     pub fn dialect(&self) -> &D {
         &self.dialect

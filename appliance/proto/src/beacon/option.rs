@@ -7,38 +7,12 @@
 use super::pointer::{InvalidPointer, Pointer};
 use crate::limits::POINTER_BYTES_MAX;
 
-/// The number of the option.
-pub const DHCP_OPTION: u8 = 224;
-const PAD: u8 = 0;
-const END: u8 = 255;
 /// Begins what the code on a label says.
 const LABEL: &str = "storebox:";
 /// Files of leases are short.
 const LEASE_BYTES_MAX: usize = 16 * 1024;
 
 impl Pointer {
-    /// The pointer among the options of a DHCP message, if there is one; pieces of a long option are put together.
-    pub fn from_options(options: &[u8], port: u16) -> Option<Result<Self, InvalidPointer>> {
-        let mut text: Vec<u8> = Vec::new();
-        let mut rest = options;
-        while let Some((&code, behind)) = rest.split_first() {
-            match code {
-                PAD => rest = behind,
-                END => break,
-                _ => {
-                    let (&length, value) = behind.split_first()?;
-                    let (value, behind) = value.split_at_checked(usize::from(length))?;
-                    if code == DHCP_OPTION && text.len() <= POINTER_BYTES_MAX {
-                        text.extend_from_slice(value);
-                    }
-                    rest = behind;
-                }
-            }
-        }
-        (!text.is_empty())
-            .then(|| Self::parse(String::from_utf8_lossy(&text).trim_end_matches('\0'), port))
-    }
-
     /// The pointer in what a DHCP client wrote: the text itself, or a lease with `OPTION_224=…` or `option-224 …;`.
     pub fn from_lease(text: &str, port: u16) -> Result<Self, InvalidPointer> {
         if text.len() > LEASE_BYTES_MAX {
@@ -99,23 +73,6 @@ mod tests {
     const TEXT: &str = "SBX1 host=box.shop.lan port=8443";
 
     #[test]
-    fn the_option_is_found_among_others_whole_or_in_pieces() {
-        let (one, two) = TEXT.as_bytes().split_at(9);
-        let option = |code: u8, value: &[u8]| {
-            let mut bytes = vec![code, u8::try_from(value.len()).unwrap()];
-            bytes.extend_from_slice(value);
-            bytes
-        };
-        let mut options = option(53, &[5]);
-        options.push(PAD);
-        options.extend(option(DHCP_OPTION, one));
-        options.extend(option(DHCP_OPTION, two));
-        options.extend([END, 1, 2, 3]);
-        assert_eq!(Pointer::from_options(&options, 80), Some(Ok(wanted())));
-        assert_eq!(Pointer::from_options(&option(53, &[5]), 80), None);
-    }
-
-    #[test]
     fn leases_of_several_clients_are_read() {
         let hex = hex::encode(TEXT);
         let colons =
@@ -153,8 +110,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes: Vec<u8>, text in "\\PC{0,80}") {
-            let _ = Pointer::from_options(&bytes, 80);
+        fn any_text_is_read_or_refused(text in "\\PC{0,80}") {
             let _ = Pointer::from_lease(&text, 80);
             let _ = Pointer::from_label(&text, 80);
         }

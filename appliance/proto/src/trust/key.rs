@@ -86,11 +86,6 @@ impl MemberKey {
         (point[0] == 4).then_some(Self(point))
     }
 
-    /// The key in this SubjectPublicKeyInfo.
-    pub fn from_spki(spki: &[u8]) -> Option<Self> {
-        Self::from_point(spki.strip_prefix(&SPKI_PREFIX)?)
-    }
-
     /// The uncompressed point.
     pub fn point(&self) -> &[u8] {
         &self.0
@@ -142,7 +137,7 @@ mod tests {
         let key = MemberKey::from_point(&point).unwrap();
         let text = serde_json::to_string(&key).unwrap();
         assert_eq!(serde_json::from_str::<MemberKey>(&text).unwrap(), key);
-        assert_eq!(MemberKey::from_spki(&key.spki()).unwrap(), key);
+        assert_eq!(key.spki().strip_prefix(&SPKI_PREFIX).unwrap(), key.point());
         assert_eq!(
             key.fingerprint().to_string().parse::<Fingerprint>().unwrap(),
             key.fingerprint()

@@ -36,7 +36,7 @@ export function difference(before, after) {
 const MARKS = { same: " ", gone: "−", new: "+" };
 
 /** The difference as a block in which a mark at the line's head says what a colour repeats. */
-export function drawDifference(before, after) {
+function drawDifference(before, after) {
   const lines = difference(before, after).map(([kind, text]) =>
     h(kind === "gone" ? "del" : kind === "new" ? "ins" : "span", { class: `line ${kind}` }, `${MARKS[kind]} ${text}\n`));
   return h("pre", { class: "diff", tabIndex: 0, "aria-label": "Difference, line by line", role: "region" }, lines);

@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::book::Book;
 use super::engine::{Chain, ChainFault, Facts, Runner};
+use crate::blocking::beside;
 use crate::env;
 use crate::uplink::Outbox;
 
@@ -367,19 +368,17 @@ impl Afterwards {
             return None;
         }
         let (inner, id) = (Arc::clone(&self.inner), id.to_owned());
-        tokio::task::spawn_blocking(move || inner.folder.load(&id)).await.ok()?
+        beside(move || inner.folder.load(&id)).await
     }
 
     async fn store(&self, id: &str, errand: Errand) -> std::io::Result<()> {
         let (inner, id) = (Arc::clone(&self.inner), id.to_owned());
-        let stored = tokio::task::spawn_blocking(move || inner.folder.store(&id, &errand)).await;
-        stored.map_err(std::io::Error::other)?
+        beside(move || inner.folder.store(&id, &errand)).await
     }
 
     async fn forget(&self, id: &str) {
         let (inner, name) = (Arc::clone(&self.inner), id.to_owned());
-        let removed = tokio::task::spawn_blocking(move || inner.folder.remove(&name)).await;
-        if let Ok(Err(error)) = removed {
+        if let Err(error) = beside(move || inner.folder.remove(&name)).await {
             tracing::warn!(id, %error, "a hook that ran cannot be removed, it will run again");
         }
         self.slots().remove(id);

@@ -28,6 +28,7 @@ use super::request_log::Step;
 use super::script::{Sandbox, ScriptFault};
 use super::tally::Tally;
 use crate::env;
+use crate::logging::chain;
 use crate::webhook::{CallFault, Webhooks};
 
 /// Other programs that are asked at the same time.
@@ -241,10 +242,6 @@ impl Runner {
             }
         }
     }
-}
-
-fn chain(fault: &CallFault) -> String {
-    crate::logging::chain(fault)
 }
 
 fn misunderstood() -> ChainFault {

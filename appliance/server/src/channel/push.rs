@@ -39,6 +39,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Channels;
+use crate::blocking::beside;
 use crate::db::{DiskError, Generation};
 use crate::replica::till_changes::TillChanges;
 use crate::uplink::{LocalDocuments, Outbox};
@@ -154,21 +155,19 @@ impl Pushes {
         while !stop.is_cancelled() {
             retried.mark_unchanged();
             let looking = Arc::clone(&self.inner);
-            let looked = tokio::task::spawn_blocking(move || {
+            let looked = beside(move || {
                 let looked = gather::look(&looking);
                 figures::take(&looking);
                 looked
             });
-            if let Ok(Err(error)) = looked.await {
+            if let Err(error) = looked.await {
                 tracing::warn!(%error, "pushes cannot be written down, they are looked for again");
             }
             if stop.run_until_cancelled(courier::deliver(&self.inner)).await.is_none() {
                 return;
             }
             let told = Arc::clone(&self.inner);
-            if tokio::task::spawn_blocking(move || figures::take(&told)).await.is_err() {
-                return;
-            }
+            beside(move || figures::take(&told)).await;
             let moved = async {
                 sleep(LOOK_MIN).await;
                 let each = watches.iter_mut().map(|watch| watch.changed().boxed());

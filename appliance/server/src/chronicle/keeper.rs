@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::WaitClock;
 use super::file::{FILE, RingFile};
+use crate::blocking::beside;
 use crate::env;
 use crate::status::{Panel, Status};
 
@@ -98,8 +99,7 @@ impl Keeper {
     /// A dying disk may hold a write for long; the runtime does not wait for it.
     async fn write(&self, slot: usize, point: Point) {
         let file = Arc::clone(&self.file);
-        let written = tokio::task::spawn_blocking(move || file.put(slot, &point)).await;
-        if let Ok(Err(error)) = written {
+        if let Err(error) = beside(move || file.put(slot, &point)).await {
             tracing::debug!(%error, "a minute of the chronicle cannot be written");
         }
     }

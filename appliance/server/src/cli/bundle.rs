@@ -19,6 +19,7 @@ use flate2::write::GzEncoder;
 
 use super::client::Control;
 use super::{CommandError, doctor, say};
+use crate::blocking::beside;
 use crate::config;
 use crate::env;
 
@@ -153,8 +154,7 @@ async fn said(program: &'static str, arguments: &'static [&'static str]) -> Opti
         command.args(arguments).stdin(Stdio::null()).stderr(Stdio::null());
         command.output().ok()
     };
-    let ran = tokio::time::timeout(ANSWER_MAX, tokio::task::spawn_blocking(run)).await;
-    let output = ran.ok()?.ok()??;
+    let output = tokio::time::timeout(ANSWER_MAX, beside(run)).await.ok()??;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

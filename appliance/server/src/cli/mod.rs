@@ -311,9 +311,11 @@ fn run_box(args: &Args, runtime: Runtime) -> Result<ExitCode, CommandError> {
         // Another box runs here: that is no fault of settings.
         Err(NodeError::Premises(taken)) => return Err(NodeError::Premises(taken).into()),
         // Settings that this start was without are not to blame.
-        Err(error) if is_trial && crate::settings::fall_back(&data_dir, &error.chain()) => {
+        Err(error)
+            if is_trial && crate::settings::fall_back(&data_dir, &logging::chain(&error)) =>
+        {
             tracing::error!(
-                error = error.chain(),
+                error = logging::chain(&error),
                 "the box does not run with its settings, which are taken back"
             );
             Ending::Again

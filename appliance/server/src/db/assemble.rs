@@ -101,9 +101,7 @@ fn decode(
 ) -> Result<Decoded, &'static str> {
     let bytes = store.read(entry.name).map_err(|error| match error {
         StoreError::Missing { .. } => "is missing",
-        StoreError::DiskFull { .. } | StoreError::Io { .. } | StoreError::Name { .. } => {
-            "cannot be read"
-        }
+        StoreError::DiskFull { .. } | StoreError::Io { .. } => "cannot be read",
     })?;
     if Hash32::of(&bytes) != entry.name {
         return Err("is damaged");

@@ -17,13 +17,13 @@ mod directory;
 mod open;
 mod redefine;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use storebox_proto::feed::{Manifest, ModelDef};
-use storebox_proto::ids::{FeedId, Hash32, ModelName, RecordId};
+use storebox_proto::ids::{FeedId, ModelName};
 
 use super::base::Base;
 use super::cache::BlockCache;
@@ -50,19 +50,6 @@ impl Default for Options {
     fn default() -> Self {
         Self { cache: BlockCache::new(28 * 1024 * 1024), overlay_max: 3000 }
     }
-}
-
-/// A key range of a model at the current revision, as the author's manifest has it too.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RangeRef {
-    /// The model.
-    pub model: ModelName,
-    /// The first id in it.
-    pub first: RecordId,
-    /// The last id in it.
-    pub last: RecordId,
-    /// The digest by which a manifest's entry is recognised.
-    pub digest: Hash32,
 }
 
 /// Reads whatever generation is in service; a cheap handle.
@@ -113,37 +100,6 @@ impl FeedStore {
         let current = self.current();
         let views = current.iter().flat_map(|generation| generation.models.values());
         views.map(|view| view.base.manifest()).collect()
-    }
-
-    /// Every segment file that the current generation reads or names.
-    pub fn segments_in_use(&self) -> BTreeSet<Hash32> {
-        let mut names = BTreeSet::new();
-        if let Some(generation) = self.current() {
-            for view in generation.models.values() {
-                names.extend(view.base.entries().map(|entry| entry.name));
-                names.extend(view.ranges.iter().filter_map(|range| Some(range.file?.0)));
-            }
-        }
-        names
-    }
-
-    /// The ranges of the current revision that lie in a segment of the base: what a repair fetches.
-    pub fn ranges_of(&self, segment: Hash32) -> Vec<RangeRef> {
-        let Some(generation) = self.current() else { return Vec::new() };
-        let mut found = Vec::new();
-        for (model, view) in &generation.models {
-            for entry in view.base.entries().filter(|entry| entry.name == segment) {
-                let ranges = view.ranges.iter();
-                let inside = ranges.filter(|r| r.first <= entry.last && r.last >= entry.first);
-                found.extend(inside.map(|range| RangeRef {
-                    model: model.clone(),
-                    first: range.first.clone(),
-                    last: range.last.clone(),
-                    digest: range.digest,
-                }));
-            }
-        }
-        found
     }
 
     /// The definition of a model; one that the registry does not know travels without indexes.

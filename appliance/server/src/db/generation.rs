@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use storebox_proto::feed::{Cutter, Record};
+use storebox_proto::feed::Record;
 use storebox_proto::ids::{FeedId, Hash32, ModelName, RecordId};
 use storebox_proto::limits::PAGE_RECORDS_MAX;
 use storebox_proto::time::Timestamp;
 
 use super::base::Caching;
-use super::model::{ModelView, totals};
-use super::plan::computed;
+use super::model::ModelView;
 
 /// Why a read has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -139,21 +138,6 @@ impl Generation {
             }
         }
         Ok(())
-    }
-
-    /// The digest of a model computed from every record as it is served, to be compared with [`Self::digest`].
-    pub fn recompute(&self, model: &ModelName) -> Result<Hash32, ReadError> {
-        let (mut cutter, mut open, mut cut) = (Cutter::default(), Vec::new(), Vec::new());
-        self.each(model, |record| {
-            let ends = cutter.ends_after(&record.id, &record.body);
-            open.push(record);
-            if ends {
-                cut.extend(computed(&std::mem::take(&mut open)));
-            }
-            true
-        })?;
-        cut.extend(computed(&open));
-        Ok(totals(&cut).0)
     }
 
     pub(super) fn view(&self, model: &ModelName) -> Result<&ModelView, ReadError> {

@@ -34,7 +34,7 @@ pub use contain::{contain, panic_is_contained};
 pub use disk::DiskError;
 pub use feed_store::{
     AdoptError, ApplyError, BadSegment, ChangeSet, FeedReader, FeedStore, FoldError, Incident,
-    OpenError, Opened, Options, Prepared, RangeRef, Snapshot,
+    OpenError, Opened, Options, Prepared, Snapshot,
 };
 pub use generation::{Generation, ReadError};
 pub use keyed::{Keyed, KeyedOpened};

@@ -40,14 +40,6 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
-    /// The bytes are not those that the name promises.
-    #[error("bytes with the name {got} came for {expected}")]
-    Name {
-        /// What was asked for.
-        expected: Hash32,
-        /// What the bytes are.
-        got: Hash32,
-    },
     /// There is no such file.
     #[error("segment file {name} is missing")]
     Missing {
@@ -126,15 +118,6 @@ impl SegmentStore {
         let name = Hash32::of(bytes);
         self.put_many([(name, bytes)])?;
         Ok(name)
-    }
-
-    /// Stores fetched bytes if they are what their name promises; a damaged file is replaced.
-    pub fn put_verified(&self, name: Hash32, bytes: &Bytes) -> Result<(), StoreError> {
-        let got = Hash32::of(bytes);
-        if got != name {
-            return Err(StoreError::Name { expected: name, got });
-        }
-        self.put_many([(name, bytes)])
     }
 
     /// Stores several files whose names the caller has computed, and syncs them together.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::diary::Diary;
+use crate::blocking::beside;
 use crate::env;
 use crate::status::{DrillStatus, Panel, Status};
 use crate::valve::Valve;
@@ -77,8 +78,7 @@ impl Drills {
     pub async fn begin(&self, order: Order) -> Result<Report, DrillError> {
         let sample = self.sample().await.ok_or(DrillError::NotReady)?;
         let drills = self.clone();
-        let begun = tokio::task::spawn_blocking(move || drills.cut(order, sample)).await;
-        begun.map_err(|_| DrillError::NotReady)?
+        beside(move || drills.cut(order, sample)).await
     }
 
     /// Makes the line whole again; nothing if it is.
@@ -171,8 +171,7 @@ impl Drills {
             tracing::warn!("the drill is over, the line to head office is whole");
         }
         let drills = self.clone();
-        let written = tokio::task::spawn_blocking(move || drills.write_down()).await;
-        if let Ok(Err(error)) = written {
+        if let Err(error) = beside(move || drills.write_down()).await {
             tracing::error!(%error, "the report of a drill cannot be written down");
         }
     }

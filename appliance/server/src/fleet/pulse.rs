@@ -12,7 +12,7 @@ use storebox_proto::limits::{DEVICES_MAX, RELEASES_MAX};
 use tokio_util::sync::CancellationToken;
 
 use crate::env;
-use crate::replica::refresher::chain;
+use crate::logging::chain;
 use crate::replica::source::{HttpSource, SourceError};
 use crate::status::{Failed, Level, Panel, Status, UpdateStatus};
 

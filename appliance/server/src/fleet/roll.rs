@@ -11,6 +11,7 @@ use storebox_proto::ids::NodeId;
 use storebox_proto::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
+use crate::blocking::beside;
 use crate::files;
 use crate::terminal::access::ENTRIES_MAX;
 
@@ -83,7 +84,7 @@ impl Roll {
             let goes_on = stop.run_until_cancelled(tick.tick()).await.is_some();
             let roll = self.clone();
             // A write to a slow disk must not hold up the runtime.
-            let _ = tokio::task::spawn_blocking(move || roll.write()).await;
+            beside(move || roll.write()).await;
             if !goes_on {
                 return;
             }

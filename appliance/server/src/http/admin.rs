@@ -9,6 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::Refusal;
+use crate::blocking::beside;
 use crate::status::{ClientStatus, PanelBuilder};
 use crate::terminal::access::{Access, AccessError, Kind, Listed};
 use crate::{env, logging};
@@ -164,8 +165,7 @@ async fn revoke(access: Access, kind: Kind, name: String) -> Result<StatusCode, 
 pub(super) async fn aside<T: Send + 'static>(
     change: impl FnOnce() -> Result<T, AccessError> + Send + 'static,
 ) -> Result<T, Refusal> {
-    let result = tokio::task::spawn_blocking(change).await;
-    result.map_err(|_| Refusal::new(Code::Stopping, "the box is stopping"))?.map_err(refuse)
+    beside(change).await.map_err(refuse)
 }
 
 fn refuse(error: AccessError) -> Refusal {

@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 
 use super::identity::Identity;
 use super::problem::Refusal;
+use crate::blocking::beside;
 use crate::pass::Pass;
 use crate::terminal::access::{Access, Entry};
 use crate::uplink::takeover::QUIET_MAX;
@@ -72,8 +73,7 @@ async fn adopt(
         mirror::call(&client, &route, "GET", &path, Default::default()).await;
     let entries = entries.ok_or_else(failed)?;
     let access = heir.access.clone();
-    let entered = tokio::task::spawn_blocking(move || access.adopt(entries)).await;
-    let entered = entered.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
+    let entered = beside(move || access.adopt(entries)).await;
     let terminals = entered.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
     let slow = || {
         let detail =

@@ -23,6 +23,7 @@ use utoipa_axum::routes;
 use super::correlation;
 use super::identity::Identity;
 use super::problem::Refusal;
+use crate::blocking::beside;
 use crate::channel::{Caller, Channels, Reply, Wish};
 use crate::login::Person;
 
@@ -92,8 +93,7 @@ async fn answer(
     let json: Value = serde_json::from_slice(body)
         .map_err(|error| Refusal::new(Code::BodyMalformed, format!("request: {error}")))?;
     let opening = channels.clone();
-    let opened = tokio::task::spawn_blocking(move || opening.context(caller)).await;
-    let context = opened.map_err(|error| Refusal::new(Code::Internal, error.to_string()))??;
+    let context = beside(move || opening.context(caller)).await?;
     let reply = channels.execute(service, json, &context, wish).await?;
     Ok(respond(&reply))
 }

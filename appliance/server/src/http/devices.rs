@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 use super::events::ALIVE_EVERY;
 use super::identity::Identity;
 use super::problem::Refusal;
+use crate::blocking::beside;
 use crate::devices::bay::Link;
 use crate::devices::trace::{Piece, Way};
 use crate::devices::yard::{Devices, Post};
@@ -119,8 +120,7 @@ pub(super) fn named(by: Option<String>, identity: &Identity) -> String {
 async fn list(State(devices): State<Devices>) -> Result<Json<DeviceList>, Refusal> {
     let roll = devices.roll();
     // The kernel's directories are read: quick, but not the runtime's business.
-    let plugged = tokio::task::spawn_blocking(move || devices.plugged()).await;
-    let plugged = plugged.unwrap_or_default().into_iter();
+    let plugged = beside(move || devices.plugged()).await.into_iter();
     let refused = roll.refused.iter().cloned();
     Ok(Json(DeviceList {
         devices: roll.posts.values().map(DeviceView::of).collect(),

@@ -22,6 +22,7 @@ use utoipa_axum::routes;
 use super::problem::Refusal;
 use super::rings::Rings;
 use super::shown::Arrival;
+use crate::blocking::beside;
 use crate::terminal::access::{self, Access, AccessError};
 use crate::trust::porch::{Porch, PorchError};
 use crate::trust::tls::{Presented, Secured};
@@ -206,16 +207,14 @@ impl Entrance {
         &self,
         step: impl FnOnce(&Porch) -> Result<Approved, PorchError> + Send + 'static,
     ) -> Result<Response, Refusal> {
-        let (access, rings) = (self.access.clone(), self.rings.clone());
-        let granted: Result<Granted, Refusal> = self
-            .blocking(move |porch| {
-                let approved = step(porch).map_err(refuse)?;
-                enter(&access, &approved)?;
-                let rings = rings.of(approved.ask.kind, porch.site());
-                porch.grant(&approved, rings).map_err(refuse)
-            })
-            .await?;
-        Ok(Json(granted?).into_response())
+        let (porch, access, rings) = (self.porch.clone(), self.access.clone(), self.rings.clone());
+        let granted = beside(move || -> Result<Granted, Refusal> {
+            let approved = step(&porch).map_err(refuse)?;
+            enter(&access, &approved)?;
+            let rings = rings.of(approved.ask.kind, porch.site());
+            porch.grant(&approved, rings).map_err(refuse)
+        });
+        Ok(Json(granted.await?).into_response())
     }
 
     /// The rules write files, which must not hold up other requests.
@@ -223,16 +222,8 @@ impl Entrance {
         &self,
         step: impl FnOnce(&Porch) -> Result<T, PorchError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.blocking(step).await?.map_err(refuse)
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        step: impl FnOnce(&Porch) -> T + Send + 'static,
-    ) -> Result<T, Refusal> {
         let porch = self.porch.clone();
-        let done = tokio::task::spawn_blocking(move || step(&porch)).await;
-        done.map_err(|_| Refusal::new(Code::Stopping, "the box is stopping"))
+        beside(move || step(&porch)).await.map_err(refuse)
     }
 }
 

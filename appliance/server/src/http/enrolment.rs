@@ -18,6 +18,7 @@ use utoipa_axum::routes;
 
 use super::enrol::refuse;
 use super::problem::Refusal;
+use crate::blocking::beside;
 use crate::trust::audit::Line;
 use crate::trust::places::places;
 use crate::trust::porch::{Porch, PorchError};
@@ -191,8 +192,7 @@ async fn strike(
     State(desk): State<Desk>,
     Json(signed): Json<Signed>,
 ) -> Result<StatusCode, Refusal> {
-    let taken = desk.blocking(move |porch| porch.take_strikes(&signed)).await?;
-    match taken {
+    match beside(move || desk.porch.take_strikes(&signed)).await {
         Ok(_) => Ok(StatusCode::NO_CONTENT),
         Err(error @ StrikeError::Older { .. }) => {
             Err(Refusal::new(Code::StateConflict, error.to_string()))
@@ -209,16 +209,8 @@ impl Desk {
         &self,
         step: impl FnOnce(&Porch) -> Result<T, PorchError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.blocking(step).await?.map_err(refuse)
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        step: impl FnOnce(&Porch) -> T + Send + 'static,
-    ) -> Result<T, Refusal> {
         let porch = self.porch.clone();
-        let done = tokio::task::spawn_blocking(move || step(&porch)).await;
-        done.map_err(|_| Refusal::new(Code::Stopping, "the box is stopping"))
+        beside(move || step(&porch)).await.map_err(refuse)
     }
 }
 

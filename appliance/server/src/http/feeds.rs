@@ -23,6 +23,7 @@ use utoipa_axum::routes;
 
 use super::identity::Identity;
 use super::problem::Refusal;
+use crate::blocking::beside;
 use crate::db::{SegmentStore, StoreError};
 use crate::replica::board::{Board, Posted};
 use crate::replica::history::{Entry, History, PAGE_MAX};
@@ -176,14 +177,14 @@ async fn object(
     if headers.get(header::IF_NONE_MATCH) == Some(&etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response());
     }
-    let read = tokio::task::spawn_blocking(move || match sync.segments.read(hash) {
+    let read = beside(move || match sync.segments.read(hash) {
         Err(StoreError::Missing { .. }) => sync.releases.read(hash),
         read => read,
     });
     let bytes = match read.await {
-        Ok(Ok(bytes)) if Hash32::of(&bytes) == hash => bytes,
-        Ok(Err(StoreError::Missing { .. })) => return Err(unknown()),
-        Ok(Ok(_) | Err(_)) | Err(_) => {
+        Ok(bytes) if Hash32::of(&bytes) == hash => bytes,
+        Err(StoreError::Missing { .. }) => return Err(unknown()),
+        Ok(_) | Err(_) => {
             tracing::error!(segment = %hash, "an object that was asked for is damaged");
             return Err(Refusal::new(Code::ReplicaDamaged, "the object is damaged here"));
         }

@@ -14,6 +14,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::Refusal;
+use crate::blocking::beside;
 use crate::channel::afterwards::{NoErrand, Waiting};
 use crate::channel::engine::{Chain, Facts, Runner};
 use crate::channel::{Afterwards, Channels};
@@ -91,11 +92,10 @@ pub struct Tried {
 /// Hooks after the commit that have not succeeded yet.
 #[utoipa::path(get, path = "/v1/hooks", tag = "channels",
     responses((status = 200, description = "What waits.", body = List)))]
-async fn list(State(desk): State<HookDesk>) -> Result<Json<List>, Refusal> {
+async fn list(State(desk): State<HookDesk>) -> Json<List> {
     let (missed, (total, dead)) = (desk.afterwards.missed(), desk.afterwards.count());
-    let listed = tokio::task::spawn_blocking(move || desk.afterwards.list(LISTED_MAX)).await;
-    let waiting = listed.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
-    Ok(Json(List { waiting, total, dead, missed }))
+    let waiting = beside(move || desk.afterwards.list(LISTED_MAX)).await;
+    Json(List { waiting, total, dead, missed })
 }
 
 /// Try a hook, or a script, on a sample; nothing is stored, but a webhook is called.

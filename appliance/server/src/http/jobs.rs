@@ -21,6 +21,7 @@ use utoipa_axum::routes;
 use super::devices::name_of;
 use super::identity::Identity;
 use super::problem::Refusal;
+use crate::blocking::beside;
 use crate::devices::rendering::Source;
 use crate::devices::spool::{Decision, Job, Order, Spool, Wish};
 use crate::devices::yard::{Devices, PrinterPost};
@@ -238,9 +239,7 @@ async fn submit(
     let (source, content) = Content { document, receiptline, raw }.bytes()?;
     let (medium, body) = (printer.medium.clone(), content.clone());
     // Pictures are unpacked to see what they are.
-    let checked = tokio::task::spawn_blocking(move || medium.check(source, &body)).await;
-    let internal = |_| Problem::new(Code::Internal, "the document could not be looked through");
-    let checked = checked.map_err(internal)??;
+    let checked = beside(move || medium.check(source, &body)).await?;
     let request = request(&printer, key.clone(), class, &content, expires_in_s);
     let drawer = printer.drawers.first().unwrap_or(&printer.id).clone();
     let kicks = (checked.kicks > 0).then_some((drawer, checked.kicks));

@@ -21,6 +21,7 @@ use super::cursor::Cursor;
 use super::etag::{self, Known};
 use super::identity::Identity;
 use super::problem::Refusal;
+use crate::blocking::beside;
 use crate::db::{Generation, ReadError};
 use crate::masterdata::{Assortment, Masterdata, NotReadable, View, position_of};
 
@@ -335,12 +336,11 @@ async fn aside(
     known: Known,
     read: impl FnOnce(&View) -> Result<Bytes, ReadError> + Send + 'static,
 ) -> Result<Response<Body>, Refusal> {
-    let work = tokio::task::spawn_blocking(move || {
+    let work = beside(move || {
         let body = read(&view)?;
         Ok(answer(&view.generation, body, &known))
     });
-    let stopping = |_| Refusal::new(Code::Stopping, "the box is stopping");
-    work.await.map_err(stopping)?.map_err(|error| not_read(&masterdata, error))
+    work.await.map_err(|error| not_read(&masterdata, error))
 }
 
 /// `{"records":[…]}`, put together from stored bytes.

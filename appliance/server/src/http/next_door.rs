@@ -11,6 +11,7 @@ use utoipa_axum::routes;
 use super::mirror::signed;
 use super::problem::Refusal;
 use super::settle::not_understood;
+use crate::blocking::beside;
 use crate::pass::Claim;
 use crate::terminal::access::Access;
 use crate::terminal::next_door::{Hello, ListError, Reply};
@@ -67,8 +68,7 @@ async fn hello(
         return Err(Refusal::new(Code::PathUnknown, "a box speaks for itself only"));
     }
     let challenge = hello.challenge.clone();
-    let heard = tokio::task::spawn_blocking(move || access.hear(hello, env::timestamp())).await;
-    let heard = heard.map_err(|_| Refusal::new(Code::Stopping, "the box is stopping"))?;
+    let heard = beside(move || access.hear(hello, env::timestamp())).await;
     let heard = heard.map_err(|error| refuse(&error))?;
     Ok(Json(Reply::new(&secret, &challenge, &own, heard)))
 }

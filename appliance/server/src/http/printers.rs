@@ -15,6 +15,7 @@ use super::devices::{DeviceView, name_of};
 use super::identity::Identity;
 use super::jobs::{Content, find, parse_key};
 use super::problem::Refusal;
+use crate::blocking::beside;
 use crate::devices::bay::printer::{Command, PrinterState};
 use crate::devices::rendering::Form;
 use crate::devices::yard::{Devices, Station};
@@ -113,9 +114,7 @@ async fn preview(
     };
     let medium = devices.printer(&id)?.medium;
     let (source, content) = content.bytes()?;
-    let drawn = tokio::task::spawn_blocking(move || medium.preview(form, source, &content)).await;
-    let internal = |_| Problem::new(Code::Internal, "the preview could not be drawn");
-    let picture = drawn.map_err(internal)??;
+    let picture = beside(move || medium.preview(form, source, &content)).await?;
     Ok(([(header::CONTENT_TYPE, kind)], picture))
 }
 
@@ -141,9 +140,7 @@ async fn picture(
     let gone = || Problem::new(Code::JobForgotten, "what this job prints was dropped");
     let (source, content) = devices.spool().content(key).await?.ok_or_else(gone)?;
     let draw = move || medium.preview(Form::Svg, source, &content);
-    let drawn = tokio::task::spawn_blocking(draw).await;
-    let internal = |_| Problem::new(Code::Internal, "the picture could not be drawn");
-    Ok(([(header::CONTENT_TYPE, "image/svg+xml")], drawn.map_err(internal)??))
+    Ok(([(header::CONTENT_TYPE, "image/svg+xml")], beside(draw).await?))
 }
 
 /// Clears an error of the printer whose cause is gone.

@@ -25,6 +25,7 @@ use super::events::ALIVE_EVERY;
 use super::identity::Identity;
 use super::problem::Refusal;
 use super::{channels, correlation};
+use crate::blocking::beside;
 use crate::channel::push::{Pushes, Told};
 use crate::channel::{Channels, Context};
 use crate::db::DiskError;
@@ -142,11 +143,9 @@ impl Listener {
             self.moved.mark_unchanged();
             let (pushes, channel, sent) =
                 (self.desk.pushes.clone(), self.channel.clone(), self.sent);
-            let told = tokio::task::spawn_blocking(move || pushes.tell(&channel, sent)).await;
-            match told {
-                Ok(Ok(told)) => self.ready.extend(told),
-                Ok(Err(error)) => tracing::warn!(%error, "records of pushes cannot be read"),
-                Err(_) => return None,
+            match beside(move || pushes.tell(&channel, sent)).await {
+                Ok(told) => self.ready.extend(told),
+                Err(error) => tracing::warn!(%error, "records of pushes cannot be read"),
             }
             if self.ready.is_empty() {
                 let stop = self.desk.stop.clone();
@@ -185,7 +184,7 @@ async fn taken(
 #[utoipa::path(get, path = "/v1/pushes", tag = "channels",
     responses((status = 200, description = "All definitions.", body = Object)))]
 async fn list(State(desk): State<PushDesk>) -> Result<Json<Value>, Refusal> {
-    let status = blocking(move || desk.pushes.status()).await?;
+    let status = aside(move || desk.pushes.status()).await?;
     Ok(Json(json!({ "pushes": status })))
 }
 
@@ -213,7 +212,7 @@ async fn retry(
     Path(id): Path<String>,
 ) -> Result<Json<Revived>, Refusal> {
     known(&desk, &id)?;
-    let revived = blocking(move || desk.pushes.retry(&id)).await?;
+    let revived = aside(move || desk.pushes.retry(&id)).await?;
     Ok(Json(Revived { revived }))
 }
 
@@ -228,7 +227,7 @@ async fn give_up(
 ) -> Result<Json<GivenUp>, Refusal> {
     known(&desk, &id)?;
     let name = id.clone();
-    let dropped = blocking(move || desk.pushes.give_up(&id)).await?;
+    let dropped = aside(move || desk.pushes.give_up(&id)).await?;
     tracing::warn!(push = %name, dropped, "what a target refused was given up");
     Ok(Json(GivenUp { dropped }))
 }
@@ -255,24 +254,21 @@ async fn context(desk: &PushDesk, asking: Asking) -> Result<Context, Refusal> {
     let correlation = correlation::of(&headers);
     let caller = channels::caller(&identity, person, terminal.as_deref(), correlation)?;
     let channels = desk.channels.clone();
-    let allowed = tokio::task::spawn_blocking(move || {
+    let allowed = beside(move || {
         let context = channels.context(caller)?;
         channels.may_listen(&context)?;
         Ok::<_, Problem>(context)
     });
-    let allowed = allowed.await;
-    Ok(allowed.map_err(|error| Refusal::new(Code::Internal, error.to_string()))??)
+    Ok(allowed.await?)
 }
 
 async fn keep_taken(desk: &PushDesk, channel: &str, number: u64) -> Result<(), Refusal> {
     let (pushes, channel) = (desk.pushes.clone(), channel.to_owned());
-    blocking(move || pushes.taken(&channel, number)).await
+    aside(move || pushes.taken(&channel, number)).await
 }
 
-async fn blocking<T: Send + 'static>(
+async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, DiskError> + Send + 'static,
 ) -> Result<T, Refusal> {
-    let done = tokio::task::spawn_blocking(work).await;
-    let done = done.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
-    done.map_err(|error| Refusal::new(Code::StorageFailed, error.to_string()))
+    beside(work).await.map_err(|error| Refusal::new(Code::StorageFailed, error.to_string()))
 }

@@ -10,6 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::Refusal;
+use crate::blocking::beside;
 use crate::channel::request_log::{CallLog, Wanted};
 
 /// Entries of one answer if nothing is said.
@@ -66,8 +67,7 @@ async fn find(
     let Which { correlation, service, terminal, refused, .. } = which;
     let wanted = Wanted { correlation, service, terminal, refused, count_max };
     let missed = log.missed();
-    let found = tokio::task::spawn_blocking(move || log.find(&wanted)).await;
-    let found = found.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
+    let found = beside(move || log.find(&wanted)).await;
     let calls = found.map_err(|error| Refusal::new(Code::StorageFailed, error.to_string()))?;
     Ok(Json(Calls { calls, missed }))
 }

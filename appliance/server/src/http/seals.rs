@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
 use super::problem::Refusal;
+use crate::blocking::beside;
 use crate::seal::{RingListed, Seals, SealsError};
 use crate::trust::customer::Sent;
 use crate::{env, logging};
@@ -143,8 +144,7 @@ async fn certificate(
 async fn aside<T: Send + 'static>(
     change: impl FnOnce() -> Result<T, SealsError> + Send + 'static,
 ) -> Result<T, Refusal> {
-    let result = tokio::task::spawn_blocking(change).await;
-    result.map_err(|_| Refusal::new(Code::Stopping, "the box is stopping"))?.map_err(refuse)
+    beside(change).await.map_err(refuse)
 }
 
 fn refuse(error: SealsError) -> Refusal {

@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 
 use super::identity::Identity;
 use super::problem::Refusal;
+use crate::blocking::beside;
 use crate::spans;
 use crate::terminal::access::{Access, Kind};
 use crate::uplink::{Ledger, Objection, Signed, Signers, signers, steps};
@@ -102,10 +103,9 @@ async fn show_key(
     let caller = node(identity)?;
     let unfit = || Refusal::new(Code::FieldInvalid, "field publicKey: is not an Ed25519 key");
     let key = signers::key(&shown.public_key).ok_or_else(unfit)?;
-    match tokio::task::spawn_blocking(move || signers.learn(&caller, &key)).await {
-        Ok(Ok(())) => Ok(StatusCode::NO_CONTENT),
-        Ok(Err(error)) => Err(Refusal::new(Code::StorageFull, error.to_string())),
-        Err(error) => Err(Refusal::new(Code::Internal, error.to_string())),
+    match beside(move || signers.learn(&caller, &key)).await {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(error) => Err(Refusal::new(Code::StorageFull, error.to_string())),
     }
 }
 

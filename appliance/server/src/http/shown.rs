@@ -12,6 +12,7 @@ use storebox_proto::trust::Kind;
 use super::auth::{Door, door};
 use super::identity::Identity;
 use super::problem::Refusal;
+use crate::blocking::beside;
 use crate::terminal::access::{self, Access, Stranger};
 use crate::trust::judge::Known;
 use crate::trust::tls::{Presented, Secured, Tls};
@@ -48,10 +49,9 @@ impl Shown {
             return;
         };
         let (access, name, key) = (access.clone(), known.member.name.to_string(), known.key());
-        let entered = tokio::task::spawn_blocking(move || {
-            access.meet(access::Kind::Terminal, &name, key, env::timestamp()).err()
-        });
-        if let Ok(Some(error)) = entered.await {
+        let entered =
+            beside(move || access.meet(access::Kind::Terminal, &name, key, env::timestamp()).err());
+        if let Some(error) = entered.await {
             tracing::error!(error = logging::chain(&error), "a till could not be entered");
         }
     }

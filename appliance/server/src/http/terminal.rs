@@ -18,6 +18,7 @@ use utoipa_axum::routes;
 use super::etag::Known;
 use super::identity::Identity;
 use super::problem::Refusal;
+use crate::blocking::beside;
 use crate::config::TerminalDefaults;
 use crate::env;
 use crate::masterdata::{Masterdata, position_of};
@@ -264,9 +265,7 @@ async fn refreshed(
     let profile = counter.profile(&identity)?;
     counter.record(&profile.terminal, &report);
     let note = move || counter.desk.refreshed(&profile, report, env::timestamp());
-    let noted = tokio::task::spawn_blocking(note).await;
-    let noted = noted.map_err(|_| Refusal::new(Code::Stopping, "the box is stopping"))?;
-    match noted {
+    match beside(note).await {
         Ok(Verdict::Work) => Ok(Json(Noted { then: "work" })),
         Ok(Verdict::LogOut) => Ok(Json(Noted { then: "logOut" })),
         Err(error) => {

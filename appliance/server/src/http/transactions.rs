@@ -22,6 +22,7 @@ use utoipa_axum::routes;
 use super::identity::Identity;
 use super::problem::Refusal;
 use super::settle::parse_key;
+use crate::blocking::beside;
 use crate::uplink::{Document, LocalDocuments, Outbox, Progress};
 
 /// A full batch with its frame.
@@ -211,7 +212,7 @@ async fn list_documents(
         let detail = format!("limit must be 1 to {PAGE_RECORDS_MAX}");
         return Err(Refusal::new(Code::ParameterInvalid, detail));
     }
-    let documents = blocking(move || documents.list(&kind, page.after.as_deref(), limit)).await?;
+    let documents = beside(move || documents.list(&kind, page.after.as_deref(), limit)).await;
     Ok(Json(Documents { documents }))
 }
 
@@ -226,17 +227,10 @@ async fn document(
 ) -> Result<Json<Document>, Refusal> {
     let kind = parse_kind(&kind)?;
     let wanted = id.clone();
-    let document = blocking(move || documents.load(&kind, &wanted)).await?;
+    let document = beside(move || documents.load(&kind, &wanted)).await;
     document.map(Json).ok_or_else(|| {
         Refusal::new(Code::RecordUnknown, format!("no local document has the id {id:?}"))
     })
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Refusal> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Refusal::new(Code::Internal, error.to_string()))
 }
 
 fn parse_kind(kind: &str) -> Result<TxKind, Problem> {

@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 use super::audit::{Audit, Entry, What};
 use super::password::{self, Hashed, Pepper};
 use super::users::{self, InChannel, User};
+use crate::blocking::beside;
 use crate::config;
 use crate::env;
 use crate::masterdata::Masterdata;
@@ -334,17 +335,14 @@ impl Logins {
         let inner = &self.inner;
         let _turn = Turn::take(&inner.waiting).ok_or(LoginError::Busy)?;
         let permit = inner.judging.acquire().await.map_err(|_| LoginError::Busy)?;
-        let done = tokio::task::spawn_blocking(work).await;
+        let done = beside(work).await;
         drop(permit);
-        done.map_err(|_| LoginError::Busy)
+        Ok(done)
     }
 
     async fn note(&self, at: Timestamp, user: &str, till: &TerminalId, what: What) {
         let (audit, user, till) = (self.inner.audit.clone(), user.to_owned(), till.to_string());
-        let noted = tokio::task::spawn_blocking(move || audit.note(at, &user, &till, what));
-        if noted.await.is_err() {
-            tracing::warn!("the box stopped before a login was written down");
-        }
+        beside(move || audit.note(at, &user, &till, what)).await;
     }
 
     fn masterdata(&self) -> Result<&Masterdata, LoginError> {

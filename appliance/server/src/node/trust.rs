@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::Premises;
+use crate::blocking::beside;
 use crate::config::{Config, Role};
 use crate::http::enrol::{self, Entrance};
 use crate::http::enrolment::{self, Desk};
@@ -218,9 +219,7 @@ async fn look(
     let mut look = tokio::time::interval(LOOK_EVERY);
     while stop.run_until_cancelled(look.tick()).await.is_some() {
         let customer = customer.clone();
-        if tokio::task::spawn_blocking(move || refresh(&customer)).await.is_err() {
-            return Err("the look at the certificate panicked".into());
-        }
+        beside(move || refresh(&customer)).await;
     }
     Ok(())
 }

@@ -34,10 +34,10 @@ use storebox_proto::time::Timestamp;
 
 use super::board::{Board, Posted};
 use super::import::Import;
-use super::refresher::chain;
 use super::sweep::{Holding, SweepError, Sweeper};
 use crate::db::{SegmentStore, StoreError};
 use crate::files;
+use crate::logging::chain;
 
 use model::{Edition, Outcome, Written};
 

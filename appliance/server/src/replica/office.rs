@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::author::{Author, AuthorError, Published};
 use super::definitions;
 use super::import::{Import, ImportError, Importer, Limits, Weeks};
-use super::refresher::chain;
+use crate::blocking::beside;
 use crate::env;
+use crate::logging::chain;
 
 /// How often is looked for objects that nobody needs.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
@@ -93,9 +94,7 @@ impl Office {
     async fn take(&self, order: Order, aim: Aim) -> Result<Imported, OfficeError> {
         let author = Arc::clone(&self.author).try_lock_owned().map_err(|_| OfficeError::Busy)?;
         let (spool_dir, limits) = (self.spool_dir.clone(), self.limits);
-        let work =
-            tokio::task::spawn_blocking(move || publish(author, order, aim, &spool_dir, limits));
-        work.await.expect("a panic ends the process before it gets here")
+        beside(move || publish(author, order, aim, &spool_dir, limits)).await
     }
 
     /// Sweeps now and then until it is told to stop.
@@ -109,10 +108,9 @@ impl Office {
                 author.cut_excerpts(env::timestamp());
                 author.sweep(env::instant())
             };
-            match tokio::task::spawn_blocking(sweep).await {
-                Ok(Ok(removed)) => tracing::debug!(removed, "swept"),
-                Ok(Err(error)) => tracing::warn!(error = %chain(&error), "nothing is swept"),
-                Err(error) => tracing::warn!(error = %error, "nothing is swept"),
+            match beside(sweep).await {
+                Ok(removed) => tracing::debug!(removed, "swept"),
+                Err(error) => tracing::warn!(error = %chain(&error), "nothing is swept"),
             }
         }
     }

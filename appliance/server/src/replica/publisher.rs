@@ -12,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytes::Bytes;
 use ed25519_dalek::VerifyingKey;
 use futures_util::future::select_all;
 use futures_util::{StreamExt, stream};
@@ -24,10 +23,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Posted};
-use super::refresher::chain;
 use super::source::SIGNED_HEAD_BYTES_MAX;
 use super::storage::{Storage, StorageError, head_path, object_path};
+use crate::blocking::beside;
 use crate::db::{SegmentStore, StoreError};
+use crate::logging::chain;
 use crate::{env, files, logging};
 
 /// Files that are written at the same time.
@@ -325,8 +325,7 @@ impl Publisher {
     async fn objects_of(&self, feed: &FeedId, head: &Head) -> Result<Wanted, PublishError> {
         let mut objects = Wanted::new();
         if let Some(blocks) = self.blocks.clone().filter(|_| feed.as_str() == ESTATE) {
-            let names = tokio::task::spawn_blocking(move || blocks.names());
-            let names = names.await.expect("a panic ends the process before it gets here");
+            let names = beside(move || blocks.names()).await;
             objects
                 .extend(names.map_err(PublishError::Blocks)?.into_iter().map(|name| (name, None)));
         }
@@ -412,13 +411,11 @@ async fn put(
         return Ok((name, 0));
     }
     let (segments, blocks) = (segments.clone(), blocks.cloned());
-    let read = tokio::task::spawn_blocking(move || match (segments.read(name), blocks) {
+    let read = beside(move || match (segments.read(name), blocks) {
         (Err(StoreError::Missing { .. }), Some(blocks)) => blocks.read(name),
         (read, _) => read,
     });
-    let read: Result<Bytes, StoreError> =
-        read.await.expect("a panic ends the process before it gets here");
-    let content = read.map_err(|source| PublishError::Read { feed: feed.clone(), source })?;
+    let content = read.await.map_err(|source| PublishError::Read { feed: feed.clone(), source })?;
     // Whoever reads it there would refuse it, and it would stay there under this name.
     if Hash32::of(&content) != name {
         return Err(PublishError::Damaged { feed: feed.clone(), name });

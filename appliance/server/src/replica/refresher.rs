@@ -34,10 +34,11 @@ use super::source::SourceError;
 use super::sources::Sources;
 use super::status::Statuses;
 use super::sweep::Sweeper;
+use crate::blocking::beside;
 use crate::db::{self, FeedStore, FoldError, SegmentStore, StoreError};
 use crate::env;
+use crate::logging::chain;
 
-pub(crate) use lane::chain;
 pub(in crate::replica) use load::{PageError, page};
 pub use open::RefresherError;
 
@@ -243,10 +244,10 @@ impl Refresher {
         let fetching = self.lanes.iter().any(|lane| lane.machine.progress().is_some());
         if !fetching && let Some(mut sweeper) = self.sweeper.take() {
             let (segments, board) = (self.segments.clone(), self.board.clone());
-            self.work.push(blocking(move || {
+            self.work.push(Box::pin(beside(move || {
                 let swept = sweeper.sweep(&segments, &board, env::instant());
                 Done::Swept { sweeper, error: swept.err().map(|error| chain(&error)) }
-            }));
+            })));
         }
     }
 
@@ -421,11 +422,11 @@ fn write(segments: &SegmentStore, lane: &mut Lane) -> BoxFuture<'static, Done> {
     lane.is_writing = true;
     let (segments, feed) = (segments.clone(), lane.feed.clone());
     let arrived = std::mem::take(&mut lane.arrived);
-    blocking(move || {
+    Box::pin(beside(move || {
         let written = segments.put_many(arrived.iter().map(|(name, bytes)| (*name, bytes)));
         let names = arrived.into_iter().map(|(name, _)| name).collect();
         Done::Written { feed, names, error: written.err() }
-    })
+    }))
 }
 
 fn redefine(
@@ -433,10 +434,10 @@ fn redefine(
     mut store: FeedStore,
     defs: Vec<storebox_proto::feed::ModelDef>,
 ) -> BoxFuture<'static, Done> {
-    blocking(move || {
+    Box::pin(beside(move || {
         let result = store.redefine(defs);
         Done::Redefined { feed, store: Box::new(store), result }
-    })
+    }))
 }
 
 fn carry_out(
@@ -445,16 +446,10 @@ fn carry_out(
     segments: SegmentStore,
     load: Load,
 ) -> BoxFuture<'static, Done> {
-    blocking(move || {
+    Box::pin(beside(move || {
         let carried = load::carry_out(&mut store, &segments, load.clone());
         Done::Loaded { feed, store: Box::new(store), carried, load }
-    })
-}
-
-/// Work for a thread that may block; it always ends, since nothing cancels it and its panics end the process.
-fn blocking(work: impl FnOnce() -> Done + Send + 'static) -> BoxFuture<'static, Done> {
-    let task = tokio::task::spawn_blocking(work);
-    Box::pin(async move { task.await.expect("a panic ends the process before it gets here") })
+    }))
 }
 
 #[cfg(test)]

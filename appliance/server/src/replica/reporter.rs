@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::history::History;
-use super::refresher::chain;
 use super::source::{HttpSource, SourceError};
 use crate::files;
+use crate::logging::chain;
 
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);

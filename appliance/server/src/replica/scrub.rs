@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::readers::Readers;
 use super::refresher::Handle;
+use crate::blocking::beside;
 use crate::db::{Health, SegmentStore};
 
 /// How the scrub works.
@@ -76,11 +77,11 @@ impl Scrub {
             let Some(generation) = self.readers.generation(&feed) else { continue };
             for (model, name) in generation.segments() {
                 let segments = self.segments.clone();
-                let checked = tokio::task::spawn_blocking(move || {
+                let checked = beside(move || {
                     let bytes = segments.read(name).map_or(0, |bytes| bytes.len() as u64);
                     (segments.check(name), bytes)
                 });
-                let (health, bytes) = checked.await.unwrap_or((Health::Missing, 0));
+                let (health, bytes) = checked.await;
                 round.checked += 1;
                 if health != Health::Intact {
                     tracing::error!(%feed, %model, segment = %name, ?health, "a segment is damaged");

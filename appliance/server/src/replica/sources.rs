@@ -20,9 +20,9 @@ use storebox_proto::sync::ladder::{Fault, Kind, Rung, Service};
 use storebox_proto::sync::pace::{Pace, Window};
 
 use super::board::Board;
-use super::refresher::chain;
 use super::source::{HeadWish, Source, SourceError};
 use crate::env;
+use crate::logging::chain;
 use crate::tiers::{Probe, Tiers};
 
 const FEEDS: Service = Service::Feeds;

@@ -8,6 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
 use super::{Basics, RoleError};
+use crate::blocking::beside;
 use crate::devices::slip::Slip;
 use crate::devices::spool::{Spool, SpoolOpened};
 use crate::devices::yard::{Devices, Station, Trouble, Yard};
@@ -116,7 +117,7 @@ fn routers(handle: Devices) -> Vec<OpenApiRouter> {
 
 async fn close(spool: Spool, thread: JoinHandle<()>) {
     spool.stop().await;
-    let joined = tokio::task::spawn_blocking(move || thread.join());
+    let joined = beside(move || thread.join());
     if tokio::time::timeout(SPOOL_STOP_MAX, joined).await.is_err() {
         tracing::warn!(task = "spool", "did not end in time");
     }

@@ -11,6 +11,7 @@ use storebox_proto::feed::{Position, Registry, Scope};
 use storebox_proto::ids::{FeedId, ModelName, RecordId, TxKind};
 use tokio_util::sync::CancellationToken;
 
+use crate::blocking::beside;
 use crate::masterdata::Masterdata;
 use crate::replica::till_changes::{Since, TillChanges};
 use crate::uplink::LocalDocuments;
@@ -47,12 +48,11 @@ impl GivingWay {
         let mut watches: Vec<_> =
             feeds.iter().filter_map(|feed| self.changes.watch(feed)).collect();
         while !watches.is_empty() {
-            let looked = tokio::task::spawn_blocking(move || {
+            self = beside(move || {
                 self.look();
                 self
-            });
-            let Ok(back) = looked.await else { return };
-            self = back;
+            })
+            .await;
             let moved = select_all(watches.iter_mut().map(|watch| Box::pin(watch.changed())));
             if stop.run_until_cancelled(moved).await.is_none() {
                 return;

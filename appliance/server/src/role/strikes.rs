@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use storebox_proto::trust::strike::{MODEL, RECORD, Signed};
 use tokio_util::sync::CancellationToken;
 
+use crate::blocking::beside;
 use crate::masterdata::Masterdata;
 use crate::seal::{Seals, SealsError};
 use crate::trust::porch::Porch;
@@ -30,9 +31,7 @@ pub(super) async fn follow(porch: Porch, masterdata: Masterdata, stop: Cancellat
             continue;
         }
         let (porch, taken) = (porch.clone(), record.clone());
-        if tokio::task::spawn_blocking(move || take(&porch, &taken)).await.is_err() {
-            return;
-        }
+        beside(move || take(&porch, &taken)).await;
         seen = Some(record);
     }
 }
@@ -57,19 +56,18 @@ async fn renew_by(
             continue;
         }
         let begin = begin.clone();
-        match tokio::task::spawn_blocking(move || begin(list)).await {
-            Ok(Ok(count)) => {
+        match beside(move || begin(list)).await {
+            Ok(count) => {
                 (done, wait) = (list, LOOK_EVERY);
                 if count > 0 {
                     tracing::info!(list, count, "rings begin anew");
                 }
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 wait = (wait * 2).clamp(LOOK_EVERY, AGAIN_MAX);
                 let (error, wait_s) = (logging::chain(&error), wait.as_secs());
                 tracing::error!(list, error, wait_s, "rings do not begin anew; tried again");
             }
-            Err(_) => return,
         }
     }
 }

@@ -9,6 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::replica::path;
 use super::{Basics, RoleError, believed, deliveries, mirror, token, wire};
+use crate::blocking::beside;
 use crate::config::{Config, Sink};
 use crate::http::settle::Settling;
 use crate::http::{ledger, outbox, relay, settle, transactions};
@@ -232,7 +233,7 @@ fn tell(incidents: &[String], of: &str) {
 }
 
 pub(super) async fn join(name: &str, thread: std::thread::JoinHandle<()>) {
-    let joined = tokio::task::spawn_blocking(move || thread.join());
+    let joined = beside(move || thread.join());
     if tokio::time::timeout(JOURNAL_STOP_MAX, joined).await.is_err() {
         tracing::warn!(task = name, "did not end in time");
     }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::{Seals, SealsError};
+use crate::blocking::beside;
 use crate::client;
 use crate::env;
 
@@ -106,7 +107,6 @@ impl Courier {
             serde_json::from_slice(&body).map_err(|_| CourierError::Content)?;
         let (seals, sites) = (self.seals.clone(), self.sites.clone());
         let now = env::believable();
-        let learnt = tokio::task::spawn_blocking(move || seals.learn(states, &sites, now)).await;
-        Ok(learnt.map_err(|_| CourierError::Content)??)
+        Ok(beside(move || seals.learn(states, &sites, now)).await?)
     }
 }

@@ -13,6 +13,7 @@ use storebox_proto::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use crate::blocking::beside;
 use crate::env;
 use crate::secrets::{Vault, VaultError};
 
@@ -227,8 +228,7 @@ impl Seals {
     pub async fn run(self, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_some() {
             let seals = self.clone();
-            let forgotten = tokio::task::spawn_blocking(move || seals.forget(env::proven()));
-            if let Ok(Err(error)) = forgotten.await {
+            if let Err(error) = beside(move || seals.forget(env::proven())).await {
                 tracing::warn!(%error, "old sealing keys could not be forgotten");
             }
         }

@@ -13,10 +13,10 @@ use storebox_proto::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::book;
+use crate::blocking::beside;
 use crate::config::{self, Config, Origin};
 use crate::masterdata::{Masterdata, Rollout};
 use crate::status::{Finding, Panel, RefusedSettings, SettingsStatus, Status};
-use crate::supervise::beside;
 use crate::{env, logging};
 
 /// Between two looks at the estate, which is in memory.

@@ -18,6 +18,7 @@ use storebox_proto::time::Timestamp;
 
 use super::rotation::{OPEN, Rotation, finished_name, first_of, open_name};
 use super::target::TargetError;
+use crate::blocking::beside;
 use crate::config::Deliver;
 use crate::env;
 use crate::uplink::LedgerEntry;
@@ -62,7 +63,7 @@ impl Files {
     /// One batch after the other, even where an earlier one hangs in the disk and nobody waits for it any more.
     pub(super) async fn deliver(&mut self, batch: Arc<[LedgerEntry]>) -> Result<(), TargetError> {
         let writer = Arc::clone(&self.writer);
-        let work = tokio::task::spawn_blocking(move || {
+        let work = beside(move || {
             let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
             let written = writer.append(&batch, env::timestamp());
             if written.is_err() {
@@ -72,7 +73,7 @@ impl Files {
                 TargetError::Unavailable(format!("{}: {error}", writer.dir.display()))
             })
         });
-        work.await.expect("a panic ends the process before it gets here")
+        work.await
     }
 }
 

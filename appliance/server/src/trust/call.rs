@@ -11,7 +11,6 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use storebox_proto::problem::Problem;
-use storebox_proto::trust::name::box_dns;
 use storebox_proto::trust::proof::{Channel, EXPORTER_LABEL};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -108,7 +107,8 @@ impl Connection {
     }
 
     /// Says another host than the site's name, as a browser would.
-    pub fn say_host(&mut self, host: &str) {
+    #[cfg(test)]
+    pub(crate) fn say_host(&mut self, host: &str) {
         host.clone_into(&mut self.host);
     }
 
@@ -167,9 +167,4 @@ impl Answer {
             Err(_) => Err(CallError::Answer(self.status)),
         }
     }
-}
-
-/// The host that members of a site say.
-pub fn host_of(site: &storebox_proto::ids::SiteId) -> String {
-    box_dns(site)
 }

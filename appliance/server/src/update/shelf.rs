@@ -11,6 +11,7 @@ use storebox_proto::release::{self, Fault, Release, State, Version};
 use storebox_proto::rings::EVERYONE;
 
 use super::{Blocks, BlocksError, indexes, offered, rings};
+use crate::blocking::beside;
 use crate::env;
 use crate::logging::chain;
 use crate::masterdata::Masterdata;
@@ -158,8 +159,7 @@ impl Shelf {
             return Err(ShelfError::Full);
         }
         let (blocks, file) = (self.blocks.clone(), new.file.clone());
-        let cut = tokio::task::spawn_blocking(move || blocks.cut(&file));
-        let cut = cut.await.expect("a panic ends the process before it gets here")?;
+        let cut = beside(move || blocks.cut(&file)).await?;
         let release = Release {
             id,
             version: new.version,
@@ -253,10 +253,8 @@ impl Shelf {
             return;
         };
         let blocks = self.blocks.clone();
-        match tokio::task::spawn_blocking(move || blocks.keep_only(&indexes)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(error = %chain(&error), "blocks of a release stay"),
-            Err(error) => tracing::warn!(%error, "blocks of a release stay"),
+        if let Err(error) = beside(move || blocks.keep_only(&indexes)).await {
+            tracing::warn!(error = %chain(&error), "blocks of a release stay");
         }
     }
 

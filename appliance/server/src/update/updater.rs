@@ -25,6 +25,7 @@ use super::folder::{self, Folder};
 use super::hawkbit::{self, HawkBit};
 use super::machine::Machine;
 use super::{Blocks, BlocksError, offered, rings};
+use crate::blocking::beside;
 use crate::env;
 use crate::logging::chain;
 use crate::masterdata::Masterdata;
@@ -259,11 +260,11 @@ impl Updater {
         if blocks.index(release.index).is_none() {
             // The index itself has to find room.
             let offered: Vec<Hash32> = now.releases.iter().map(|release| release.index).collect();
-            let swept = tokio::task::spawn_blocking(move || {
+            let swept = beside(move || {
                 blocks.sweep(&offered)?;
                 blocks.free_bytes()
             });
-            free_bytes = swept.await.expect("a panic ends the process before it gets here")?;
+            free_bytes = swept.await?;
         }
         let index = self.index(release).await?;
         let have_bytes = self.blocks.have(&index).saturating_add(part);
@@ -272,11 +273,11 @@ impl Updater {
             return Ok(second);
         }
         let (blocks, name) = (self.blocks.clone(), release.index);
-        let freed = tokio::task::spawn_blocking(move || {
+        let freed = beside(move || {
             blocks.keep_alone(name)?;
             blocks.free_bytes()
         });
-        let free_bytes = freed.await.expect("a panic ends the process before it gets here")?;
+        let free_bytes = freed.await?;
         Ok(decide(&Situation { have_bytes, free_bytes, ..*now }))
     }
 
@@ -331,8 +332,7 @@ impl Updater {
         for release in releases.iter().filter(|release| self.folder.has(&release.id)) {
             let (folder, id, digest) = (self.folder.clone(), release.id.clone(), release.digest);
             let sum = if self.hawkbit.is_some() { hawkbit::sum } else { folder::sum };
-            let check = tokio::task::spawn_blocking(move || folder.check(&id, digest, sum));
-            if check.await.expect("a panic ends the process before it gets here")? {
+            if beside(move || folder.check(&id, digest, sum)).await? {
                 self.whole = Some(release.id.clone());
             }
         }

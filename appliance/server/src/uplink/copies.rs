@@ -19,6 +19,7 @@ use storebox_proto::ticket::{Envelope, Receipt};
 use tokio::sync::{mpsc, oneshot};
 
 use super::refusals::not_stored;
+use crate::blocking::beside;
 use crate::journal::record::CHECKPOINT;
 use crate::journal::{
     self, CommitError, Group, Journal, Location, Look, OpenError, Owner, Reader, RealDisk, Replayed,
@@ -167,11 +168,11 @@ impl Copies {
             })
             .await?;
         let reader = self.reader.clone();
-        let read = tokio::task::spawn_blocking(move || {
+        let read = beside(move || {
             let read = found.iter().filter_map(|location| reader.read(location).ok());
             read.filter_map(|body| serde_json::from_slice(&body).ok()).collect()
         });
-        read.await.map_err(|error| Problem::new(Code::Internal, error.to_string()))
+        Ok(read.await)
     }
 
     /// How many copies there are in all.

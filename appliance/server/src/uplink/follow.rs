@@ -10,6 +10,7 @@ use storebox_proto::ticket::Envelope;
 
 use super::bookkeeper::{Head, TAKEN};
 use super::ledger::{Ledger, LedgerEntry};
+use crate::blocking::beside;
 use crate::journal::{Spot, Step};
 
 /// How far a follower is.
@@ -59,8 +60,7 @@ impl Ledger {
             }
             Ok(page)
         };
-        let read = tokio::task::spawn_blocking(read).await;
-        read.expect("a panic ends the process before it gets here")
+        beside(read).await
     }
 
     fn read_on(

@@ -22,6 +22,7 @@ use super::keeper::read_envelope;
 use super::line::{Cargo, Heard, Line};
 use super::routes::Routes;
 use super::steps;
+use crate::blocking::beside;
 use crate::journal::Location;
 use crate::spans;
 
@@ -196,11 +197,11 @@ impl Shipper {
 
     async fn read(&self, locations: &[Option<Location>]) -> Option<Vec<Bytes>> {
         let (reader, locations) = (self.outbox.reader(), locations.to_vec());
-        let read = tokio::task::spawn_blocking(move || {
+        let read = beside(move || {
             let envelopes = locations.iter().map(|at| read_envelope(&reader, at.as_ref()?));
             envelopes.collect::<Option<Vec<_>>>()
         });
-        read.await.ok().flatten()
+        read.await
     }
 
     /// Documents outlive their place in the journal, which goes as soon as the receipts are reported.
@@ -215,13 +216,11 @@ impl Shipper {
             return;
         }
         let documents = self.outbox.documents();
-        let kept = tokio::task::spawn_blocking(move || {
+        let kept = beside(move || {
             settled.iter().for_each(|(position, envelope)| documents.keep(*position, envelope));
             documents.commit();
         });
-        if let Err(error) = kept.await {
-            tracing::warn!(%error, "settled documents cannot be kept");
-        }
+        kept.await;
     }
 
     fn failed(&self, failure: Failure) -> News {

@@ -23,12 +23,13 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::audit::Audit;
+use crate::blocking::beside;
 use crate::config::Origin;
+use crate::env;
 use crate::http::identity::Identity;
-use crate::replica::refresher::chain;
+use crate::logging::chain;
 use crate::replica::source::HttpSource;
 use crate::status::{Status, VisitStatus};
-use crate::{env, supervise};
 
 /// A box that is closed and may be asked to open rests so long between two calls, which head office holds for a while.
 const KNOCK_REST: Duration = Duration::from_secs(45);
@@ -91,7 +92,7 @@ impl Desk {
         act: impl FnOnce(&Self) -> T + Send + 'static,
     ) -> T {
         let desk = self.clone();
-        supervise::beside(move || act(&desk)).await
+        beside(move || act(&desk)).await
     }
 
     /// Lets head office look for a while, once it is written down who does it.
@@ -252,7 +253,7 @@ impl Desk {
             .args(["doctor", "--json"])
             .stdin(Stdio::null());
         // It ends by itself, whatever hangs.
-        let output = tokio::task::spawn_blocking(move || command.output()).await.ok()?.ok()?;
+        let output = beside(move || command.output()).await.ok()?;
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.truncate(text.floor_char_boundary(VISIT_BODY_BYTES_MAX));
         Some((200, "application/json".to_owned(), text))

@@ -37,30 +37,37 @@ pub(super) fn tell(program: &str, words: &[String], new: Option<&DiskKey>) -> Re
     done.map(drop)
 }
 
-/// The machine that the partition is in now opens it from here on, and the one before no longer does,
-/// whatever kind of machine it was. Nothing is wiped before this machine has shown that it can keep a key.
-pub(super) fn bind(
-    places: &Places,
-    device: &Path,
-    key: &DiskKey,
-    file: &KeyFile,
-    guard: Guard,
-    tell: Tell<'_>,
-) -> Result<Guard, Error> {
-    let device = device.display().to_string();
-    // What is sealed stays sealed, whatever a file says by now.
-    if guard != Guard::Tpm {
-        home::look(places)?;
-        tell(ENROL, &unbind_words(&device), None)?;
-        home::keep(places, key)?;
-        return Ok(Guard::Machine);
+/// A partition that came from another machine, and is open here by the key of the shop's file.
+pub(super) struct Newcomer<'a> {
+    pub(super) places: &'a Places,
+    pub(super) device: &'a Path,
+    pub(super) key: &'a DiskKey,
+    /// The same key, where other programs read it.
+    pub(super) file: &'a KeyFile,
+    /// What is to guard it in this machine.
+    pub(super) guard: Guard,
+}
+
+impl Newcomer<'_> {
+    /// The machine that the partition is in now opens it from here on, and the one before no longer does,
+    /// whatever kind of machine it was. Nothing is wiped before this machine has shown that it can keep a key.
+    pub(super) fn bind(&self, tell: Tell<'_>) -> Result<Guard, Error> {
+        let Self { places, key, .. } = *self;
+        let device = self.device.display().to_string();
+        // What is sealed stays sealed, whatever a file says by now.
+        if self.guard != Guard::Tpm {
+            home::look(places)?;
+            tell(ENROL, &unbind_words(&device), None)?;
+            home::keep(places, key)?;
+            return Ok(Guard::Machine);
+        }
+        tell(TRY, &try_words("auto"), None)?;
+        for words in bind_words(&device, self.file.as_str(), "auto") {
+            tell(ENROL, &words, None)?;
+        }
+        home::forget(places)?;
+        Ok(Guard::Tpm)
     }
-    tell(TRY, &try_words("auto"), None)?;
-    for words in bind_words(&device, file.as_str(), "auto") {
-        tell(ENROL, &words, None)?;
-    }
-    home::forget(places)?;
-    Ok(Guard::Tpm)
 }
 
 /// The key of a file that came after the partition was made opens it from now on, in place of the one before.

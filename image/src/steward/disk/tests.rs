@@ -189,7 +189,9 @@ fn moved(places: &Places, guard: Guard, refuses: &str) -> (Guard, Vec<String>) {
     let file = KeyFile::write(places, &key).unwrap();
     let tell =
         &mut |_: &str, words: &[String], _: Option<&DiskKey>| hear(&mut told, words, refuses);
-    let has = settle_in(places, &partition(places), &key, &file, guard, tell).unwrap();
+    let device = &partition(places);
+    let newcomer = Newcomer { places, device, key: &key, file: &file, guard };
+    let has = settle_in(&newcomer, tell).unwrap();
     (has, told)
 }
 

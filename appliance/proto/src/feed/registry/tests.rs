@@ -19,6 +19,8 @@ fn all_44_models_and_18_module_models_are_built_in_once() {
     assert_eq!(registry.iter().count(), names.len());
     assert!(names.iter().all(|model| registry.get(&name(model)).is_some()));
     assert!(registry.iter().all(|def| check_indexes(def).is_ok()));
+    let guide = include_str!("../../../../docs/integrators.md");
+    assert!(guide.contains(&format!("has {} of them in its registry", names.len())));
 }
 
 #[test]

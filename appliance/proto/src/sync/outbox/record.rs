@@ -234,11 +234,6 @@ impl Event {
         }
     }
 
-    /// Whether it sets space free or only notes progress, so that it may use the last reserve of a full disk.
-    pub fn is_release(&self) -> bool {
-        !self.has_envelope()
-    }
-
     /// The bytes in front of the envelope.
     pub fn encode_head(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION, 0, 0, 0, 0];

@@ -8,6 +8,7 @@ use storebox_proto::time::Timestamp;
 
 use super::store::{Course, Last, Record};
 use super::{BATCH, Inner, LOOK_MAX, LOOK_MIN, Rest, body, event};
+use crate::blocking::beside;
 use crate::db::DiskError;
 use crate::logging;
 use crate::webhook::CallFault;
@@ -65,7 +66,7 @@ fn is_due(inner: &Inner, push: &PushDefinition) -> bool {
 async fn deliver_one(inner: &Arc<Inner>, push: &Arc<PushDefinition>) -> Result<(), DiskError> {
     let Some(webhook) = &push.webhook else { return Ok(()) };
     for _ in 0..BATCHES_MAX {
-        let waiting = blocking(inner, push, |inner, push| inner.store.waiting(&push.id, 0, BATCH));
+        let waiting = aside(inner, push, |inner, push| inner.store.waiting(&push.id, 0, BATCH));
         let records = waiting.await?;
         if records.is_empty() {
             return Ok(());
@@ -107,7 +108,7 @@ async fn alone(
             let bury = move |inner: &Inner, push: &PushDefinition| {
                 inner.store.bury(&push.id, &record, &error)
             };
-            blocking(inner, push, bury).await?;
+            aside(inner, push, bury).await?;
         }
     }
     Ok(true)
@@ -121,7 +122,7 @@ async fn call(
 ) -> Result<(), CallFault> {
     let numbers = |record: Option<&Record>| record.map_or(0, |record| record.number);
     let id = format!("{}-{}-{}", push.id, numbers(records.first()), numbers(records.last()));
-    let told = blocking(inner, push, move |inner, push| {
+    let told = aside(inner, push, move |inner, push| {
         let each = records.into_iter();
         let told = each.map(|record| event::told(&inner.parts.channels, push, record));
         body(push, &told.collect::<Vec<_>>())
@@ -138,7 +139,7 @@ async fn taken(
     inner.rests().remove(&push.id);
     let number = records.last().map_or(0, |record| record.number);
     let last = Last { at: inner.now().at, number, count: records.len() };
-    blocking(inner, push, move |inner, push| inner.store.delivered(&push.id, &records, last)).await
+    aside(inner, push, move |inner, push| inner.store.delivered(&push.id, &records, last)).await
 }
 
 async fn away(
@@ -150,7 +151,7 @@ async fn away(
     let now = inner.now();
     let attempts = rest(inner, &push.id, now.instant);
     tracing::info!(push = %push.id, attempts, error, "the target of a push is away");
-    blocking(inner, push, move |inner, push| {
+    aside(inner, push, move |inner, push| {
         let mut course = inner.store.course(&push.id).unwrap_or_default();
         course.failing_since = course.failing_since.or(Some(now.at));
         course.error = Some(error);
@@ -168,12 +169,11 @@ fn rest(inner: &Inner, id: &str, now: Instant) -> u32 {
 }
 
 /// Work on the disk, away from what serves requests.
-async fn blocking<T: Send + 'static>(
+async fn aside<T: Send + 'static>(
     inner: &Arc<Inner>,
     push: &Arc<PushDefinition>,
     work: impl FnOnce(&Inner, &PushDefinition) -> T + Send + 'static,
 ) -> T {
     let (inner, push) = (Arc::clone(inner), Arc::clone(push));
-    let done = tokio::task::spawn_blocking(move || work(&inner, &push));
-    done.await.expect("a panic ends the process before anybody hears of it")
+    beside(move || work(&inner, &push)).await
 }

@@ -13,6 +13,7 @@ use storebox_proto::query::{Entity, Query};
 use tokio::sync::SemaphorePermit;
 
 use super::reader::{Found, Reader};
+use crate::blocking::beside;
 use crate::channel::context::{Context, Place};
 use crate::channel::desk::Reply;
 use crate::channel::fault;
@@ -74,8 +75,7 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     let span = tracing::Span::current();
-    let done = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
-    done.map_err(|error| Problem::new(Code::Internal, error.to_string()))?
+    beside(move || span.in_scope(work)).await
 }
 
 /// Waits for the turn of a question that looks at every row: these go one after the other, so that the time that

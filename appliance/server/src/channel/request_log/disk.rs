@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{LogEntry, RequestLog};
+use crate::blocking::beside;
 use crate::env;
 use crate::files::PRIVATE;
 
@@ -152,12 +153,11 @@ impl CallWriter {
             }
             let is_over = came.is_none_or(|count| count == 0);
             let entries = std::mem::take(&mut batch);
-            let wrote = tokio::task::spawn_blocking(move || {
+            self = beside(move || {
                 self.write(entries);
                 self
-            });
-            let Ok(back) = wrote.await else { return };
-            self = back;
+            })
+            .await;
             if is_over {
                 return;
             }

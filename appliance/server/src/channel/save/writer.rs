@@ -14,6 +14,7 @@ use super::draft::Draft;
 use super::numbers::Numbers;
 use super::stock::INVENTORY_CHANGE;
 use super::{cash, customer, fulfil, input, inventory, ticket};
+use crate::blocking::beside;
 use crate::channel::context::Context;
 use crate::channel::desk::{Reply, Wish};
 use crate::channel::fault;
@@ -151,8 +152,7 @@ impl Writer {
             Ok(draft)
         };
         let span = tracing::Span::current();
-        let done = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
-        done.map_err(|error| Problem::new(Code::Internal, error.to_string()))?
+        beside(move || span.in_scope(work)).await
     }
 
     async fn accept(
@@ -213,7 +213,7 @@ impl Writer {
         };
         let payload = match envelope.get("payload").and_then(Value::as_object) {
             Some(payload) => Some(payload.clone()),
-            None => self.kept(key, service, request).await?,
+            None => self.kept(key, service, request).await,
         };
         let Some(payload) = payload else {
             let answer = json!({"id": key});
@@ -233,14 +233,12 @@ impl Writer {
         key: TxKey,
         service: ServiceType,
         request: &Value,
-    ) -> Result<Option<Map<String, Value>>, Problem> {
+    ) -> Option<Map<String, Value>> {
         let id = request.get("id").and_then(Value::as_str).map_or(key.to_string(), str::to_owned);
         let documents = self.documents.clone();
         let kind = kind(service).parse();
         let load = move || documents.load(&kind.ok()?, &id).filter(|document| document.key == key);
-        let done = tokio::task::spawn_blocking(load).await;
-        let document = done.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
-        Ok(document.map(|document| document.payload))
+        beside(load).await.map(|document| document.payload)
     }
 
     /// The lock of what a request is about.

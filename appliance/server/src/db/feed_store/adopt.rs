@@ -205,7 +205,7 @@ impl FeedStore {
     }
 
     /// Makes a new base at the same revision, in which files of the author's manifests stand for ranges
-    /// that cannot be read here: what [`FeedStore::ranges_of`] named, once it was fetched.
+    /// that cannot be read here, as far as they were fetched.
     pub fn repair(&mut self, manifests: &[Manifest]) -> Result<Vec<Manifest>, FoldError> {
         let current = self.current().ok_or(FoldError::Empty)?;
         let entries = manifests.iter().flat_map(|manifest| &manifest.segments);

@@ -13,6 +13,7 @@ use storebox_proto::limits::FEEDS_MAX;
 use tokio::sync::watch;
 
 use super::Feeds;
+use crate::blocking::beside;
 use crate::replica::board::Posted;
 use crate::replica::till_changes::{Since, TillChange};
 
@@ -116,7 +117,7 @@ impl Follower {
             Some(cursor) => {
                 let (changes, feed) = (self.feeds.changes.clone(), feed.clone());
                 let read = move || changes.since(&feed, cursor);
-                tokio::task::spawn_blocking(read).await.unwrap_or(Since::Relist { to: position })
+                beside(read).await
             }
         };
         let (name, to, data) = match since {

@@ -20,13 +20,14 @@ use utoipa_axum::routes;
 
 use crate::http::identity::Identity;
 use crate::http::problem::Refusal;
+use crate::logging::chain;
 use crate::masterdata::Masterdata;
 use crate::replica::author::AuthorError;
 use crate::replica::history::{Entry, Filter, History, PAGE_MAX};
 use crate::replica::import::{Fault, Faults, ImportError, Weeks};
 use crate::replica::office::{Imported, Office, OfficeError, Order};
 use crate::replica::readers::Readers;
-use crate::replica::refresher::{Handle, chain};
+use crate::replica::refresher::Handle;
 use crate::replica::status::FeedStatus;
 
 /// Parts of a streamed import that wait to be read.

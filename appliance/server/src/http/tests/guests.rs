@@ -1,7 +1,6 @@
 //! Guests of a box next door pay for what is wrong like everybody else.
 
 use axum::http::{HeaderMap, HeaderValue, Method};
-use storebox_proto::ids::Hash32;
 use storebox_proto::problem::Code;
 
 use super::*;
@@ -9,7 +8,7 @@ use crate::env;
 use crate::http::auth::Ask;
 use crate::http::identity::Identity;
 use crate::http::server::Peer;
-use crate::terminal::next_door::{Card, Hello};
+use crate::terminal::next_door::Hello;
 
 /// What the door says to this token, from this address.
 fn let_in(server: &Server, token: &str, from: &str) -> Result<Option<Identity>, Code> {
@@ -36,13 +35,7 @@ async fn a_guest_comes_in_and_who_guesses_the_token_of_one_is_shut_out_for_a_whi
     let beside = Access::open(dir.path()).unwrap();
     let token = beside.add(Kind::Terminal, "till-9", [9; 32], env::timestamp()).unwrap();
     let operator = beside.add(Kind::Operator, "anna", [8; 32], env::timestamp()).unwrap();
-    let terminals = beside.terminals();
-    let card = Card { node: "store-9".parse().unwrap(), addresses: vec![], pages: vec![] };
-    let digest = Hash32::of(&serde_json::to_vec(&terminals).unwrap());
-    let (challenge, asked) = (String::new(), String::new());
-    let hello = Hello { card, challenge, asked, digest, terminals: Some(terminals) };
-    let asked = site.access.hear(hello.clone(), env::timestamp()).unwrap().asks;
-    site.access.hear(Hello { asked, ..hello }, env::timestamp()).unwrap();
+    Hello::of("store-9", beside.terminals()).say(&site.access, env::timestamp()).unwrap();
     let limits = Http::default();
     let server = Server {
         access: site.access.clone(),

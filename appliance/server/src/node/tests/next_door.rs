@@ -26,12 +26,9 @@ impl Beside {
     }
 
     fn hello(&self) -> Hello {
-        let terminals = self.access.terminals();
-        let addresses = vec![PAGE.to_owned()];
-        let card = Card { node: "store-9".parse().unwrap(), addresses, pages: Vec::new() };
-        let digest = Hash32::of(&serde_json::to_vec(&terminals).unwrap());
-        let (challenge, asked) = ("now".to_owned(), String::new());
-        Hello { card, challenge, asked, digest, terminals: Some(terminals) }
+        let mut hello = Hello::of("store-9", self.access.terminals());
+        hello.card.addresses = vec![PAGE.to_owned()];
+        hello
     }
 
     /// Says it at this path, with this secret.

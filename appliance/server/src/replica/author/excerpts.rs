@@ -19,7 +19,7 @@ use storebox_proto::time::Timestamp;
 
 use super::model::{Edition, OldRecords, Outcome};
 use super::{Author, AuthorError, Published};
-use crate::replica::refresher::chain;
+use crate::logging::chain;
 
 /// What the rows of a model in an excerpt followed from: its manifest in the whole feed, and the mark of the sieve.
 type Origin = (Hash32, Hash32);

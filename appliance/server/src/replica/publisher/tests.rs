@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use storebox_proto::feed::Registry;
 use storebox_proto::time::Timestamp;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::load::Carried;
 use crate::db::{FeedStore, Health, SegmentStore};
 use crate::files;
+use crate::logging::chain;
 use crate::replica::board::{Board, Posted};
 use crate::replica::history::{History, ModelLoad, Refresh};
 use crate::replica::source::SourceError;
@@ -432,15 +433,4 @@ pub(super) fn remembered(path: &Path, keys: &[ed25519_dalek::VerifyingKey]) -> O
     let bytes = Bytes::from(std::fs::read(path).ok()?);
     let head = SignedHead::parse(&bytes).and_then(|signed| signed.open(keys)).ok()?;
     Some(Posted { head: Arc::new(head), bytes })
-}
-
-/// The error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

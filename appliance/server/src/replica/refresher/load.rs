@@ -15,6 +15,7 @@ use crate::db::{
     AdoptError, ApplyError, ChangeSet, FeedStore, FoldError, Health, ReadError, SegmentStore,
     Snapshot,
 };
+use crate::logging::chain;
 
 /// What came of a load, and why if nothing good.
 #[derive(Debug)]
@@ -26,14 +27,8 @@ pub(super) struct Carried {
 }
 
 impl Carried {
-    fn bad(outcome: Outcome, error: &dyn std::error::Error) -> Self {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            text = format!("{text}: {cause}");
-            source = cause.source();
-        }
-        Self { outcome, error: Some(text), stumbled: None }
+    fn bad(outcome: Outcome, error: &(dyn std::error::Error + 'static)) -> Self {
+        Self { outcome, error: Some(chain(error)), stumbled: None }
     }
 
     fn mismatch(error: String) -> Self {

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 
 use super::StorageError;
+use crate::blocking::beside;
 
 /// So many objects are written at once; whoever writes the same one waits.
 const WRITES_MAX: usize = 16;
@@ -31,7 +32,7 @@ impl Folder {
         bytes_max: usize,
     ) -> Result<Option<Bytes>, StorageError> {
         let path = self.root.join(path);
-        blocking(move || {
+        beside(move || {
             let mut bytes = Vec::new();
             let file = match File::open(&path) {
                 Ok(file) => file,
@@ -49,7 +50,7 @@ impl Folder {
 
     pub(super) async fn size(&self, path: &str) -> Result<Option<u64>, StorageError> {
         let path = self.root.join(path);
-        blocking(move || match std::fs::metadata(&path) {
+        beside(move || match std::fs::metadata(&path) {
             Ok(found) => Ok(Some(found.len())),
             Err(error) => missing(&path, error),
         })
@@ -59,7 +60,7 @@ impl Folder {
     /// Beside, synced and renamed: a stick may be pulled out at any moment.
     pub(super) async fn write(&self, path: &str, bytes: &Bytes) -> Result<(), StorageError> {
         let (path, bytes) = (self.root.join(path), bytes.clone());
-        blocking(move || {
+        beside(move || {
             if let Some(parent) = path.parent() {
                 std::fs::create_dir_all(parent).map_err(|error| failed(&path, error))?;
             }
@@ -70,7 +71,7 @@ impl Folder {
 
     pub(super) async fn remove(&self, path: &str) -> Result<(), StorageError> {
         let path = self.root.join(path);
-        blocking(move || match std::fs::remove_file(&path) {
+        beside(move || match std::fs::remove_file(&path) {
             Ok(()) => Ok(()),
             Err(error) => missing(&path, error).map(|_: Option<()>| ()),
         })
@@ -103,11 +104,4 @@ fn missing<T>(path: &Path, error: io::Error) -> Result<Option<T>, StorageError> 
 
 fn failed(path: &Path, source: io::Error) -> StorageError {
     StorageError::Unreachable { at: path.display().to_string(), source: Box::new(source) }
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
-) -> Result<T, StorageError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.expect("a panic ends the process before it gets here")
 }

@@ -5,9 +5,15 @@
 
 use serde::{Deserialize, Serialize};
 use storebox_proto::ids::Hash32;
+#[cfg(test)]
+use storebox_proto::time::Timestamp;
 
 use super::Card;
+#[cfg(test)]
+use super::ListError;
 use crate::pass::SiteSecret;
+#[cfg(test)]
+use crate::terminal::access::Access;
 use crate::terminal::access::Entry;
 
 /// What a box says to one next door.
@@ -25,6 +31,24 @@ pub struct Hello {
     /// The list, if the other side wanted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub terminals: Option<Vec<Entry>>,
+}
+
+#[cfg(test)]
+impl Hello {
+    /// All that a box of this name has to say, before it knows what it is asked for.
+    pub(crate) fn of(node: &str, terminals: Vec<Entry>) -> Self {
+        let addresses = vec![format!("http://{node}.example:8080")];
+        let card = Card { node: node.parse().unwrap(), addresses, pages: Vec::new() };
+        let digest = Hash32::of(&serde_json::to_vec(&terminals).unwrap());
+        let (challenge, asked) = ("now".to_owned(), String::new());
+        Self { card, challenge, asked, digest, terminals: Some(terminals) }
+    }
+
+    /// Says it as a box does: once to hear what is asked for, then with that.
+    pub(crate) fn say(self, to: &Access, now: Timestamp) -> Result<Heard, ListError> {
+        let asked = to.hear(Self { terminals: None, ..self.clone() }, now)?.asks;
+        to.hear(Self { asked, ..self }, now)
+    }
 }
 
 /// What became of a hello.

@@ -24,34 +24,28 @@ impl Store {
         Self { one, two, dirs }
     }
 
+    /// The same with a terminal of the first box, which is a guest of the second.
+    fn with_guest() -> (Self, String) {
+        let store = Self::open();
+        let token = store.one.add(Kind::Terminal, "till-1", [1; 32], at(1)).unwrap();
+        store.tell();
+        (store, token)
+    }
+
     /// What the first box says to the second.
     fn hello(&self) -> Hello {
-        hello_of("store-1", self.one.terminals())
+        Hello::of("store-1", self.one.terminals())
     }
 
     fn tell(&self) {
-        assert!(!say(&self.two, self.hello(), at(10)).unwrap().wants_terminals);
+        assert!(!self.hello().say(&self.two, at(10)).unwrap().wants_terminals);
     }
 
     /// And the second to the first.
     fn answer(&self) {
-        let hello = hello_of("store-2", self.two.terminals());
-        say(&self.one, hello, at(10)).unwrap();
+        let hello = Hello::of("store-2", self.two.terminals());
+        hello.say(&self.one, at(10)).unwrap();
     }
-}
-
-/// Says it as a box does: once to hear what is asked for, then with that.
-fn say(to: &Access, hello: Hello, now: Timestamp) -> Result<Heard, ListError> {
-    let asked = to.hear(Hello { terminals: None, ..hello.clone() }, now)?.asks;
-    to.hear(Hello { asked, ..hello }, now)
-}
-
-fn hello_of(node: &str, terminals: Vec<Entry>) -> Hello {
-    let addresses = vec![format!("http://{node}.example:8080")];
-    let card = Card { node: node.parse().unwrap(), addresses, pages: Vec::new() };
-    let digest = Hash32::of(&serde_json::to_vec(&terminals).unwrap());
-    let (challenge, asked) = ("c".to_owned(), String::new());
-    Hello { card, challenge, asked, digest, terminals: Some(terminals) }
 }
 
 fn till(name: &str) -> Identity {
@@ -94,7 +88,7 @@ fn nobody_but_a_terminal_is_a_guest() {
             revoked: None,
             key: None,
         };
-        let refused = say(&store.two, hello_of("store-1", vec![entry]), now);
+        let refused = Hello::of("store-1", vec![entry]).say(&store.two, now);
         assert!(matches!(refused, Err(ListError::NoTerminal(name)) if name == "anna"));
         assert_eq!(store.two.who(&token, now), Err(Stranger::Unknown));
     }
@@ -127,9 +121,7 @@ fn a_guest_that_its_box_revokes_is_out_and_an_older_list_does_not_bring_it_back(
 
 #[test]
 fn a_guest_that_is_revoked_where_it_is_one_is_out_in_the_whole_store() {
-    let store = Store::open();
-    let token = store.one.add(Kind::Terminal, "till-1", [1; 32], at(1)).unwrap();
-    store.tell();
+    let (store, token) = Store::with_guest();
     assert!(store.two.revoke(Kind::Terminal, "till-2", at(2)).is_err());
     store.two.revoke(Kind::Terminal, "till-1", at(2)).unwrap();
     assert_eq!(store.two.who(&token, at(3)), Err(Stranger::Revoked));
@@ -177,7 +169,7 @@ fn the_list_is_wanted_only_when_it_is_another() {
     store.one.add(Kind::Terminal, "till-1", [1; 32], at(1)).unwrap();
     let short = |ms| {
         let hello = Hello { terminals: None, ..store.hello() };
-        say(&store.two, hello, at(ms)).unwrap().wants_terminals
+        hello.say(&store.two, at(ms)).unwrap().wants_terminals
     };
     assert!(short(2));
     store.tell();
@@ -192,9 +184,9 @@ fn boxes_are_bounded_and_one_that_is_gone_makes_room() {
     let now = |number: usize| at(i64::try_from(number).unwrap());
     let node = |number: usize| format!("store-{number}");
     for number in 1..=BOXES_MAX {
-        say(&store.two, hello_of(&node(number), Vec::new()), now(number)).unwrap();
+        Hello::of(&node(number), Vec::new()).say(&store.two, now(number)).unwrap();
     }
-    let one_more = |ms| say(&store.two, hello_of("store-99", Vec::new()), at(ms));
+    let one_more = |ms| Hello::of("store-99", Vec::new()).say(&store.two, at(ms));
     assert!(matches!(one_more(20), Err(ListError::Full)));
     let (next_door, month) = (store.two.next_door(), at(1 + REMEMBERED_MS));
     let page = |node: &str, now| next_door.is_page(&format!("http://{node}.example:8080"), now);
@@ -210,9 +202,7 @@ fn boxes_are_bounded_and_one_that_is_gone_makes_room() {
 
 #[test]
 fn guests_of_a_box_that_is_gone_are_listed_no_more() {
-    let store = Store::open();
-    store.one.add(Kind::Terminal, "till-1", [1; 32], at(1)).unwrap();
-    store.tell();
+    let (store, _) = Store::with_guest();
     assert_eq!(store.two.list(Kind::Terminal, at(11)).len(), 1);
     assert_eq!(store.two.list(Kind::Terminal, at(10 + REMEMBERED_MS)), []);
 }
@@ -221,7 +211,7 @@ fn guests_of_a_box_that_is_gone_are_listed_no_more() {
 fn tills_are_told_of_boxes_that_have_taken_the_list_of_late() {
     let store = Store::open();
     let (next_door, now) = (store.one.next_door(), env::instant());
-    let card = hello_of("store-2", Vec::new()).card;
+    let card = Hello::of("store-2", Vec::new()).card;
     assert_eq!(next_door.others(now), []);
     next_door.meet(card.clone(), now);
     assert_eq!(next_door.others(now), [card.served()]);
@@ -252,7 +242,7 @@ fn the_card_of_this_box_is_made_anew_each_time() {
 #[test]
 fn an_answer_is_believed_from_a_box_of_the_store_to_this_hello_alone() {
     let (ours, others) = (SiteSecret::new("the store's"), SiteSecret::new("another's"));
-    let card = hello_of("store-2", Vec::new()).card;
+    let card = Hello::of("store-2", Vec::new()).card;
     let heard = || Heard { wants_terminals: false, asks: "next".to_owned() };
     let reply = Reply::new(&ours, "now", &card, heard());
     assert_eq!(reply.read(&ours, "now"), Some(card.clone()));
@@ -266,9 +256,7 @@ fn an_answer_is_believed_from_a_box_of_the_store_to_this_hello_alone() {
 
 #[test]
 fn a_damaged_file_is_passed_over_and_asked_for_anew() {
-    let store = Store::open();
-    let token = store.one.add(Kind::Terminal, "till-1", [1; 32], at(1)).unwrap();
-    store.tell();
+    let (store, token) = Store::with_guest();
     let file = store.dirs[1].path().join(FOLDER).join("store-1.json");
     let whole = std::fs::read(&file).unwrap();
     assert!(!String::from_utf8_lossy(&whole).contains(&token), "no token is stored");
@@ -277,7 +265,7 @@ fn a_damaged_file_is_passed_over_and_asked_for_anew() {
         let again = Access::open(store.dirs[1].path()).unwrap();
         assert_eq!(again.who(&token, at(11)), Err(Stranger::Unknown));
         let short = Hello { terminals: None, ..store.hello() };
-        assert!(say(&again, short, at(12)).unwrap().wants_terminals);
+        assert!(short.say(&again, at(12)).unwrap().wants_terminals);
     }
 }
 

@@ -15,6 +15,7 @@ use storebox_proto::release::Release;
 
 use super::words::Found;
 use super::{HawkBit, HawkBitError, SILENCE_MAX, judge};
+use crate::blocking::beside;
 use crate::env;
 
 /// An answer that takes longer is asked for anew from where it is.
@@ -144,7 +145,7 @@ impl Download {
     /// Has all of it on the disk, and compares it with what was announced.
     async fn finish(self, announced: Hash32) -> Result<(), HawkBitError> {
         let Self { file, part, is_resumed, .. } = self;
-        let compared = tokio::task::spawn_blocking(move || -> io::Result<Hash32> {
+        let compared = beside(move || -> io::Result<Hash32> {
             file.sync_all()?;
             let found = sum(&part)?;
             if found != announced {
@@ -152,7 +153,7 @@ impl Download {
             }
             Ok(found)
         });
-        let found = compared.await.expect("a panic ends the process before it gets here")?;
+        let found = compared.await?;
         if found == announced {
             return Ok(());
         }

@@ -11,6 +11,7 @@ use storebox_proto::limits::RELEASES_MAX;
 use storebox_proto::release::{Block, Index, Plan, Release};
 
 use super::{StepError, Updater, lock};
+use crate::blocking::beside;
 use crate::env;
 use crate::logging::chain;
 use crate::replica::sources::Sources;
@@ -57,8 +58,7 @@ impl Updater {
             if arrived.len() >= BATCH || under_way.is_empty() {
                 let batch = std::mem::take(&mut arrived);
                 let blocks = self.blocks.clone();
-                let put = tokio::task::spawn_blocking(move || blocks.put(&batch));
-                put.await.expect("a panic ends the process before it gets here")?;
+                beside(move || blocks.put(&batch)).await?;
                 self.progress(&index, failed.is_none());
             }
         }
@@ -124,8 +124,7 @@ impl Updater {
     async fn assemble(&mut self, release: &Release, index: Index) -> Result<(), StepError> {
         let (blocks, signed, to) =
             (self.blocks.clone(), release.digest, self.folder.whole(&release.id));
-        let put = tokio::task::spawn_blocking(move || blocks.assemble(&index, signed, &to));
-        match put.await.expect("a panic ends the process before it gets here") {
+        match beside(move || blocks.assemble(&index, signed, &to)).await {
             Ok(()) => {
                 tracing::info!(release = release.id, "a release is here, whole");
                 self.whole = Some(release.id.clone());

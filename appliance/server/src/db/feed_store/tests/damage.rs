@@ -60,7 +60,7 @@ fn a_file_that_is_fetched_again_is_served_at_once() {
     node.segments.set_aside(name).unwrap();
     assert_eq!(node.segments.check(name), Health::Missing);
     first_damaged(&node);
-    node.segments.put_verified(name, &good).unwrap();
+    node.segments.put(&good).unwrap();
     assert_eq!(node.content().len(), 20_000);
 }
 
@@ -81,12 +81,7 @@ fn a_range_is_repaired_from_the_author_at_a_later_revision() {
     damage(&replica, middle.name);
     let mut replica = replica.restart(1000);
     assert!(matches!(replica.store.fold(), Err(FoldError::Read(ReadError::Damaged { .. }))));
-    let wanted = replica.store.ranges_of(middle.name);
-    assert_eq!(wanted.len(), 1);
-    let entry = manifests[0].segments.iter().find(|entry| entry.digest == wanted[0].digest);
-    let entry = entry.expect("the author has the same ranges");
-    let bytes = author.segments.read(entry.name).unwrap();
-    replica.segments.put_verified(entry.name, &bytes).unwrap();
+    assert_eq!(replica.fetch(&author, &manifests), 1);
     let repaired = replica.store.repair(&manifests).unwrap();
     assert_eq!(repaired, manifests);
     assert_eq!(replica.content(), author.content());
@@ -116,7 +111,7 @@ fn a_snapshot_with_bad_segments_names_all_of_them_and_changes_nothing() {
     manifests[0].segments[1].count -= 1;
     other.fetch(&node, &manifests);
     let name = manifests[0].segments[2].name;
-    other.segments.put_verified(name, &node.segments.read(name).unwrap()).unwrap();
+    other.segments.put(&node.segments.read(name).unwrap()).unwrap();
     other.store.adopt(snapshot(1, manifests)).unwrap();
     assert_eq!(other.digest(), before);
 }

@@ -16,14 +16,14 @@ fn a_stolen_token_stays_out_when_its_name_is_added_anew_at_the_box_that_revoked_
     let three = Access::open(third.path()).unwrap();
     let stolen = store.one.add(Kind::Terminal, "till-1", [1; 32], at(1)).unwrap();
     store.tell();
-    say(&three, store.hello(), at(10)).unwrap();
+    store.hello().say(&three, at(10)).unwrap();
     store.two.revoke(Kind::Terminal, "till-1", at(11)).unwrap();
     let new = store.two.add(Kind::Terminal, "till-1", [2; 32], at(12)).unwrap();
     revoked(&store.two, &stolen, 13);
     store.tell();
     revoked(&store.two, &stolen, 14);
     store.answer();
-    say(&three, hello_of("store-2", store.two.terminals()), at(15)).unwrap();
+    Hello::of("store-2", store.two.terminals()).say(&three, at(15)).unwrap();
     for access in [&store.one, &store.two, &three] {
         revoked(access, &stolen, 16);
         assert_eq!(access.who(&new, at(16)), Ok(till("till-1")));
@@ -46,8 +46,8 @@ fn two_terminals_of_one_name_never_number_in_one_epoch() {
     // Where both would be guests, one of them is.
     let dir = tempfile::tempdir().unwrap();
     let three = Access::open(dir.path()).unwrap();
-    say(&three, store.hello(), at(12)).unwrap();
-    say(&three, hello_of("store-2", store.two.terminals()), at(12)).unwrap();
+    store.hello().say(&three, at(12)).unwrap();
+    Hello::of("store-2", store.two.terminals()).say(&three, at(12)).unwrap();
     assert_eq!(three.who(&theirs, at(13)), Ok(till("till-1")));
     assert_eq!(three.who(&own, at(13)), Err(Stranger::Namesake));
 }
@@ -84,10 +84,10 @@ fn a_box_with_a_new_book_lets_its_own_tills_in_and_those_of_the_old_one_out() {
     store.tell();
     let replaced = Access::open(dir.path()).unwrap();
     // It has let nobody in yet, so those of the box before it go on until they are adopted.
-    say(&store.two, hello_of("store-1", replaced.terminals()), at(20)).unwrap();
+    Hello::of("store-1", replaced.terminals()).say(&store.two, at(20)).unwrap();
     assert_eq!(store.two.who(&old_anew, at(21)), Ok(till("till-1")));
     let new = replaced.add(Kind::Terminal, "till-1", [4; 32], at(22)).unwrap();
-    say(&store.two, hello_of("store-1", replaced.terminals()), at(23)).unwrap();
+    Hello::of("store-1", replaced.terminals()).say(&store.two, at(23)).unwrap();
     let again = Access::open(store.dirs[1].path()).unwrap();
     for access in [&store.two, &again] {
         assert_eq!(access.who(&new, at(24)), Ok(till("till-1")));
@@ -180,7 +180,7 @@ fn a_revocation_holds_on_a_full_disk_and_is_written_when_there_is_room() {
     let dir = store.dirs[1].path();
     let in_the_way = [dir.join("access.new"), dir.join(FOLDER).join("store-1.new")];
     in_the_way.iter().for_each(|path| std::fs::create_dir(path).unwrap());
-    let refused = say(&store.two, store.hello(), at(11));
+    let refused = store.hello().say(&store.two, at(11));
     assert!(matches!(refused, Err(ListError::Disk(_))), "{refused:?}");
     revoked(&store.two, &theirs, 12);
     assert!(store.two.revoke(Kind::Terminal, "till-2", at(12)).is_err());
@@ -189,7 +189,7 @@ fn a_revocation_holds_on_a_full_disk_and_is_written_when_there_is_room() {
     assert_eq!(anew().who(&own, at(14)), Ok(till("till-2")), "the file does not know it yet");
     in_the_way.iter().for_each(|path| std::fs::remove_dir(path).unwrap());
     let short = Hello { terminals: None, ..store.hello() };
-    assert!(!say(&store.two, short, at(15)).unwrap().wants_terminals);
+    assert!(!short.say(&store.two, at(15)).unwrap().wants_terminals);
     for token in [&theirs, &own] {
         revoked(&anew(), token, 16);
     }
@@ -217,16 +217,14 @@ fn a_revocation_that_its_box_has_lost_with_its_power_stays_known_next_door() {
     store.one.revoke(Kind::Terminal, "till-1", at(2)).unwrap();
     store.tell();
     revoked(&store.two, &stolen, 11);
-    say(&store.two, hello_of("store-1", before), at(20)).unwrap();
+    Hello::of("store-1", before).say(&store.two, at(20)).unwrap();
     revoked(&store.two, &stolen, 21);
     revoked(&Access::open(store.dirs[1].path()).unwrap(), &stolen, 22);
 }
 
 #[test]
 fn a_terminal_that_takes_the_name_of_a_guest_numbers_in_an_epoch_of_its_own() {
-    let store = Store::open();
-    store.one.add(Kind::Terminal, "till-1", [1; 32], at(1)).unwrap();
-    store.tell();
+    let (store, _) = Store::with_guest();
     assert_eq!(store.two.epoch(&name("till-1"), at(11)), Some(1));
     store.two.add(Kind::Terminal, "till-1", [2; 32], at(12)).unwrap();
     assert_eq!(store.two.epoch(&name("till-1"), at(13)), Some(2));
@@ -259,7 +257,7 @@ fn a_box_in_the_place_of_another_says_nothing_of_those_that_it_is_to_adopt() {
     store.tell();
     let heir = Access::open(dir.path()).unwrap();
     let new = heir.add(Kind::Terminal, "till-2", [2; 32], at(12)).unwrap();
-    say(&store.two, hello_of("store-1", heir.terminals()), at(13)).unwrap();
+    Hello::of("store-1", heir.terminals()).say(&store.two, at(13)).unwrap();
     assert_eq!(store.two.who(&old, at(14)), Ok(till("till-1")));
     assert_eq!(store.two.who(&new, at(14)), Ok(till("till-2")));
 }
@@ -273,7 +271,7 @@ fn what_a_name_has_now_is_not_taken_for_what_it_had() {
     let heir = Access::open(dir.path()).unwrap();
     let good = heir.add(Kind::Terminal, "till-1", [3; 32], at(4)).unwrap();
     heir.adopt(store.one.terminals()).unwrap();
-    say(&store.two, hello_of("store-1", heir.terminals()), at(5)).unwrap();
+    Hello::of("store-1", heir.terminals()).say(&store.two, at(5)).unwrap();
     assert_eq!(store.two.who(&good, at(6)), Ok(till("till-1")));
     revoked(&store.two, &gone, 6);
 }
