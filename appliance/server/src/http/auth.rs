@@ -180,9 +180,10 @@ fn find(access: &Access, logins: &Logins, ask: &Ask<'_>) -> Result<Caller, Refus
     if ask.peer == Peer::Control {
         return Ok(Caller { identity: Some(Identity::Operator), ..Caller::default() });
     }
+    let of_token = || access.who(token(ask.headers).ok()??, ask.now).ok();
     // A certificate that is not believed is refused, whatever token comes with it.
     let by_certificate = match ask.shown {
-        Some(shown) => shown.identity(access, ask.method, ask.path, ask.now)?,
+        Some(shown) => shown.identity(access, ask.method, ask.path, ask.now, of_token)?,
         None => None,
     };
     let shown = ask.shown.filter(|_| by_certificate.is_some()).and_then(Shown::member);

@@ -159,8 +159,12 @@ async fn renew(
     }
     let kind = kind_of(member.kind);
     let may = entrance.access.certified(kind, member.name.as_str(), known.key(), env::timestamp());
-    if may == Err(access::Stranger::Revoked) {
-        return Err(Refusal::new(Code::Revoked, "this member was revoked at this box"));
+    match may {
+        Ok(()) | Err(access::Stranger::Unknown) => {}
+        Err(access::Stranger::Revoked) => {
+            return Err(Refusal::new(Code::Revoked, "this member was revoked at this box"));
+        }
+        Err(access::Stranger::Namesake) => return Err(super::shown::namesake()),
     }
     let rings = entrance.rings.of(member.kind, &member.site);
     let grant = entrance.aside(move |porch| porch.renew(&known, ask.key, rings)).await?;

@@ -193,7 +193,7 @@ fn ways(status: &Status, found: &mut Vec<Finding>) {
         let sales = Count(delivery.aside, "settled sale waits", "settled sales wait");
         let text = format!("{sales} for a person: {} does not take them", cut(&delivery.id));
         let advice = format!(
-            "Read deliver/{}.aside.ndjson in the data directory: each line has a key and why; put it right in that system.",
+            "`storebox ledger aside {}` shows each with its key and why; put it right in that system.",
             cut(&delivery.id)
         );
         found.push(Finding::new(Level::Bad, "delivery_aside", text).advise(advice));
