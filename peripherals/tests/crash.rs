@@ -96,7 +96,7 @@ impl World {
         self.spool = spool;
         changes.into_iter().for_each(|change| self.write(change));
         self.driver = Printer::new(EscPos::new(self.profile.clone()));
-        self.driver.mark_broken();
+        self.driver.distrust();
         self.driver.handle_opened(self.now);
     }
 
