@@ -301,9 +301,6 @@ impl<D: Dialect> Printer<D> {
             self.next_ask = Some(now + ROUND_EVERY);
             // Silence of a printer that is not asked means nothing.
             self.heard_at = self.heard_at.map(|_| now);
-        } else if !self.out.is_empty() {
-            // The port has not taken the last one.
-            self.next_ask = Some(now + ROUND_EVERY);
         } else {
             self.ask_from(self.step.map_or(0, |step| step + 1), now);
         }
@@ -442,7 +439,12 @@ impl<D: Dialect> Line for Printer<D> {
     fn handle_timeout(&mut self, now: Instant) {
         self.note_progress(now);
         if self.open && self.next_ask.is_some_and(|at| at <= now) {
-            self.next_question(now);
+            if self.out.is_empty() || self.is_sending() {
+                self.next_question(now);
+            } else {
+                // The port has not even taken the last one.
+                self.next_ask = Some(now + ROUND_EVERY);
+            }
         }
         if self.stalled(now)
             && let Some(job) = self.job.as_mut()
