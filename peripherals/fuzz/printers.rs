@@ -123,8 +123,9 @@ pub(crate) fn raw_job() -> Target {
         }
         match inspected {
             Ok(seen) => {
-                assert!(kicks <= seen.kicks, "{kicks} pulses, {} were seen", seen.kicks);
-                shape((seen.kicks.min(4), seen.cuts.min(4), sim.unknown_bytes().min(4)))
+                let seen_kicks = seen.kicks.iter().sum::<u32>();
+                assert!(kicks <= seen_kicks, "{kicks} pulses, {seen_kicks} were seen");
+                shape((seen_kicks.min(4), seen.cuts.min(4), sim.unknown_bytes().min(4)))
             }
             Err(error) => {
                 shape((std::mem::discriminant(&error), error.to_string().split(" at ").next()))

@@ -69,7 +69,7 @@ fn kind(outcome: &Outcome) -> u16 {
     match outcome {
         Outcome::Stable(measured) => 1 + u16::from(measured.weight.decimals()),
         Outcome::InMotion { shown } => 20 + u16::from(shown.is_some()),
-        Outcome::Unchanged => 22,
+        Outcome::Unchanged { .. } => 22,
         Outcome::Empty => 33,
         Outcome::UnderZero => 23,
         Outcome::OverCapacity => 24,

@@ -48,6 +48,18 @@ impl Default for Letters {
     }
 }
 
+impl Letters {
+    /// Those that are sure with a protocol; beyond them a display needs to be known.
+    #[must_use]
+    pub fn of(protocol: Protocol) -> Self {
+        match protocol {
+            // Its setup chooses the page.
+            Protocol::EscPosAures => Self { page: CodePage::Cp858, select: None },
+            Protocol::EscPos | Protocol::Cd5220 | Protocol::LogicControls => Self::default(),
+        }
+    }
+}
+
 /// A display behind a port.
 #[derive(Debug)]
 pub struct Display {
@@ -188,7 +200,9 @@ mod tests {
             sent(Protocol::LogicControls, plain),
             b"\x1f\x11\x14\x10\x00Tea                 \x10\x142.50 ?              "
         );
-        assert!(sent(Protocol::EscPosAures, euro).starts_with(b"\x02\x05\x43\x31\x03"));
+        let aures = sent(Protocol::EscPosAures, Letters::of(Protocol::EscPosAures));
+        assert!(aures.starts_with(b"\x02\x05\x43\x31\x03"));
+        assert!(aures.ends_with(b"2.50 \xd5              "));
     }
 
     #[test]

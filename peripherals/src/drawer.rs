@@ -50,13 +50,21 @@ pub enum Event {
     },
 }
 
+/// A pulse whose effect was not seen yet.
+#[derive(Debug, Clone, Copy)]
+struct Kicked {
+    number: u64,
+    /// When it is too late; not known while the job that holds the pulse is printed.
+    until: Option<Instant>,
+}
+
 /// Watches one drawer.
 #[derive(Debug, Default)]
 pub struct Watch {
     sense: Option<Sense>,
     level: Option<bool>,
     opened_at: Option<Instant>,
-    kicked: Option<(u64, Instant)>,
+    kicked: Option<Kicked>,
     events: VecDeque<Event>,
 }
 
@@ -83,7 +91,7 @@ impl Watch {
         match (before, self.is_open()) {
             (Some(false), Some(true)) => {
                 self.opened_at = Some(now);
-                let kick = self.kicked.take().map(|(kick, _)| kick);
+                let kick = self.kicked.take().map(|kicked| kicked.number);
                 self.tell(Event::Opened { kick });
             }
             (Some(true), Some(false)) => {
@@ -96,25 +104,44 @@ impl Watch {
 
     /// The drawer was kicked.
     pub fn handle_kick(&mut self, kick: u64, now: Instant) {
+        self.expect(kick, Some(now + OPENS_WITHIN));
+    }
+
+    /// A job begins that holds a pulse: it may come at any moment until the job has ended.
+    pub fn handle_job_begun(&mut self, kick: u64) {
+        self.expect(kick, None);
+    }
+
+    /// That job has ended; `false`: no byte of it went out.
+    pub fn handle_job_ended(&mut self, has_begun: bool, now: Instant) {
+        match self.kicked.as_mut().filter(|kicked| kicked.until.is_none()) {
+            Some(kicked) if has_begun => kicked.until = Some(now + OPENS_WITHIN),
+            Some(_) => self.kicked = None,
+            None => {}
+        }
+    }
+
+    fn expect(&mut self, kick: u64, until: Option<Instant>) {
         match self.is_open() {
             None => self.tell(Event::Unseen { kick }),
             // It stands open already; the kick changes nothing that could be seen.
             Some(true) => self.tell(Event::Opened { kick: Some(kick) }),
-            Some(false) => self.kicked = Some((kick, now + OPENS_WITHIN)),
+            Some(false) => self.kicked = Some(Kicked { number: kick, until }),
         }
     }
 
     /// The time [`Watch::poll_timeout`] named has come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if let Some((kick, _)) = self.kicked.take_if(|(_, until)| *until <= now) {
-            self.tell(Event::DidNotOpen { kick });
+        let is_late = |kicked: &mut Kicked| kicked.until.is_some_and(|until| until <= now);
+        if let Some(kicked) = self.kicked.take_if(is_late) {
+            self.tell(Event::DidNotOpen { kick: kicked.number });
         }
     }
 
     /// When to call [`Watch::handle_timeout`].
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.kicked.map(|(_, until)| until)
+        self.kicked?.until
     }
 
     /// The next thing that happened.
@@ -167,6 +194,32 @@ mod tests {
         assert_eq!(watch.poll_event(), None);
         watch.handle_timeout(watch.poll_timeout().unwrap());
         assert_eq!(watch.poll_event(), Some(Event::DidNotOpen { kick: 7 }));
+    }
+
+    #[test]
+    fn a_job_opens_the_drawer_at_any_moment_until_shortly_after_its_end() {
+        let (mut watch, now) = closed();
+        watch.handle_job_begun(7);
+        assert_eq!(watch.poll_timeout(), None);
+        watch.handle_timeout(now + Duration::from_secs(60));
+        watch.handle_level(Some(true), now + Duration::from_secs(61));
+        watch.handle_job_ended(true, now + Duration::from_secs(62));
+        assert_eq!(watch.poll_event(), Some(Event::Opened { kick: Some(7) }));
+        assert_eq!((watch.poll_timeout(), watch.poll_event()), (None, None));
+        watch.handle_level(Some(false), now);
+        watch.poll_event();
+        watch.handle_job_begun(8);
+        watch.handle_job_ended(true, now);
+        watch.handle_timeout(watch.poll_timeout().unwrap());
+        assert_eq!(watch.poll_event(), Some(Event::DidNotOpen { kick: 8 }));
+    }
+
+    #[test]
+    fn a_job_that_never_began_has_not_failed_to_open_anything() {
+        let (mut watch, now) = closed();
+        watch.handle_job_begun(7);
+        watch.handle_job_ended(false, now);
+        assert_eq!((watch.poll_timeout(), watch.poll_event()), (None, None));
     }
 
     #[test]

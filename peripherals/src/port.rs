@@ -103,7 +103,8 @@ pub trait Port: Send {
     /// Waits until something wanted is possible or `up_to` has passed.
     fn wait(&mut self, want: Want, up_to: Duration) -> Result<(), PortError>;
 
-    /// How many written bytes have not left this host, where the port can tell.
+    /// How many written bytes have not left this host, where the port can tell; one, if it can
+    /// tell only that there are some.
     fn undelivered(&mut self) -> Option<usize> {
         None
     }

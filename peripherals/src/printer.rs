@@ -160,11 +160,17 @@ pub trait Dialect: Send {
     /// What brings a parser that was left in the middle of a picture back to its senses.
     fn resync(&self) -> Vec<u8>;
 
+    /// Whether [`Dialect::resync`] also throws away whole jobs that the printer still holds.
+    fn resync_cancels(&self) -> bool;
+
     /// The `step`-th question of a round of status questions; `None` ends the round.
     fn ask(&mut self, step: usize) -> Option<Vec<u8>>;
 
     /// A job's bytes with what must stand before them and the proof behind them.
     fn frame(&mut self, body: &[u8], mark: u16) -> Vec<u8>;
+
+    /// What was asked for and not answered by now never will be.
+    fn give_up(&mut self);
 
     /// Takes one byte from the printer.
     fn handle_byte(&mut self, byte: u8) -> Heard;
@@ -176,9 +182,7 @@ pub trait Dialect: Send {
     fn answers(&self) -> bool;
 
     /// Whether silence is how the printer says that it is in trouble, and not that it is gone.
-    fn falls_silent_in_trouble(&self) -> bool {
-        false
-    }
+    fn falls_silent_in_trouble(&self) -> bool;
 
     /// What a framed job can prove.
     fn level(&self) -> Level;
@@ -186,8 +190,11 @@ pub trait Dialect: Send {
     /// Bytes the printer prints in a second, to know how long a job may take.
     fn bytes_per_second(&self) -> u32;
 
-    /// Opens a drawer.
+    /// Opens a drawer, when the bytes before this are worked through.
     fn kick(&self, drawer: Drawer) -> Option<Vec<u8>>;
+
+    /// Opens a drawer at once, also while the printer works through nothing.
+    fn kick_at_once(&self, drawer: Drawer) -> Option<Vec<u8>>;
 
     /// Clears an error.
     fn recover(&self, how: Recovery) -> Option<Vec<u8>>;
@@ -203,11 +210,17 @@ impl Dialect for Box<dyn Dialect> {
     fn resync(&self) -> Vec<u8> {
         (**self).resync()
     }
+    fn resync_cancels(&self) -> bool {
+        (**self).resync_cancels()
+    }
     fn ask(&mut self, step: usize) -> Option<Vec<u8>> {
         (**self).ask(step)
     }
     fn frame(&mut self, body: &[u8], mark: u16) -> Vec<u8> {
         (**self).frame(body, mark)
+    }
+    fn give_up(&mut self) {
+        (**self).give_up();
     }
     fn handle_byte(&mut self, byte: u8) -> Heard {
         (**self).handle_byte(byte)
@@ -218,6 +231,9 @@ impl Dialect for Box<dyn Dialect> {
     fn answers(&self) -> bool {
         (**self).answers()
     }
+    fn falls_silent_in_trouble(&self) -> bool {
+        (**self).falls_silent_in_trouble()
+    }
     fn level(&self) -> Level {
         (**self).level()
     }
@@ -226,6 +242,9 @@ impl Dialect for Box<dyn Dialect> {
     }
     fn kick(&self, drawer: Drawer) -> Option<Vec<u8>> {
         (**self).kick(drawer)
+    }
+    fn kick_at_once(&self, drawer: Drawer) -> Option<Vec<u8>> {
+        (**self).kick_at_once(drawer)
     }
     fn recover(&self, how: Recovery) -> Option<Vec<u8>> {
         (**self).recover(how)

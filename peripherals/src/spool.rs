@@ -32,6 +32,9 @@ use crate::receipt::{Align, Style};
 
 /// Jobs that may wait, over all printers.
 pub const WAITING_MAX: usize = 2_000;
+/// Jobs that may wait for one printer: one that stands still must not stop the others.
+pub const WAITING_EACH_MAX: usize = 500;
+const _: () = assert!(WAITING_EACH_MAX <= WAITING_MAX / 4, "one printer leaves room for others");
 /// Finished jobs remembered, so that their keys never print again; weeks of a busy till.
 pub const FINISHED_MAX: usize = 20_000;
 /// Copies of one receipt.
@@ -67,6 +70,9 @@ pub enum SpoolError {
     /// Too many jobs wait.
     #[error("spool a job: {WAITING_MAX} jobs wait already")]
     Full,
+    /// Too many jobs wait for this printer.
+    #[error("spool a job: {WAITING_EACH_MAX} jobs wait for this printer already")]
+    Crowded,
     /// The key belongs to a job that prints something else.
     #[error("spool a job: its key belongs to job {number}, which prints something else")]
     KeyTaken {
@@ -194,6 +200,9 @@ impl Spool {
         if self.waiting.len() >= WAITING_MAX {
             return Err(SpoolError::Full);
         }
+        if self.waiting_for(&request.printer).count() >= WAITING_EACH_MAX {
+            return Err(SpoolError::Crowded);
+        }
         self.last += 1;
         let record = Record {
             number: self.last,
@@ -222,9 +231,13 @@ impl Spool {
     /// The job a printer should print next: receipts before reports, then in order.
     #[must_use]
     pub fn next(&self, printer: &str) -> Option<&Record> {
+        self.jobs.get(&self.waiting_for(printer).next()?)
+    }
+
+    fn waiting_for(&self, printer: &str) -> impl Iterator<Item = u64> {
         let first = (printer.to_owned(), Class::FIRST, 0);
-        let (found, _, number) = self.waiting.range(first..).next()?;
-        if found == printer { self.jobs.get(number) } else { None }
+        let mine = self.waiting.range(first..).take_while(move |(found, ..)| found == printer);
+        mine.map(|(_, _, number)| *number)
     }
 
     /// A job is about to be sent. Write the record down before the first byte goes out.

@@ -34,6 +34,31 @@ async fn a_receipt_is_printed_once_however_often_it_is_sent() -> anyhow::Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_a_receipt_opens_no_drawer_again() -> anyhow::Result<()> {
+    let mut counter = Counter::open("").await?;
+    counter.await_link("printer", "open").await?;
+    let blocks = json!([{"block": "drawer", "drawer": "first"}, {"block": "text", "text": "Tea"}]);
+    let body = json!({"key": "sale-9", "document": {"blocks": blocks}});
+    let path = "/v1/printers/printer/jobs?wait_s=20";
+    let (status, job) = counter.ask(Method::POST, path, Some(body)).await?;
+    ensure!(status == 201 && job["state"] == "printed", "{job}");
+    wait::until("the opening is told with its job", PATIENCE, || async {
+        let entries = counter.get("/v1/drawers/drawer").await?["entries"].clone();
+        let acts = |act: &str| entries.as_array().into_iter().flatten().any(|e| e["act"] == act);
+        ensure!(!acts("did_not_open"), "{entries}");
+        Ok(acts("in_job") && acts("opened"))
+    })
+    .await?;
+    counter.decide("sale-9", json!({"decision": "reprint", "key": "sale-9.copy"})).await?;
+    let copy = counter.get("/v1/printers/printer/jobs/sale-9.copy?wait_s=20").await?;
+    ensure!(copy["state"] == "printed" && copy["copy"] == 1, "{copy}");
+    counter.print("sale-10", "after").await?;
+    let paper = counter.read_paper();
+    ensure!(paper.matches("<drawer>").count() == 1, "{paper}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_printer_without_paper_keeps_its_jobs_and_prints_them_with_the_next_roll()
 -> anyhow::Result<()> {
     let counter = Counter::open("").await?;

@@ -65,6 +65,23 @@ async fn nothing_new_is_a_weight_only_where_the_shop_says_so_and_never_on_an_emp
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_scale_that_speaks_by_itself_weighs_for_a_till() -> anyhow::Result<()> {
+    let twin =
+        "[[device]]\nid = \"twin\"\nkind = \"scale\"\nat = \"@twin\"\nmodel = \"cas_stream\"\n";
+    let counter = Counter::open(twin).await?;
+    let sim = ScaleSim::new(Model::CasStream, Script::default());
+    let twin = Simulated::plug_in(sim, ScaleSim::act, &counter.place("twin"))?;
+    counter.await_link("twin", "open").await?;
+    twin.act(Act::Put(1250));
+    wait::until("it weighs", PATIENCE, || async {
+        let (status, answer) = counter.ask(Method::GET, "/v1/scales/twin/weight", None).await?;
+        ensure!(status == 200 || answer["code"] == "scale_range", "{status} {answer}");
+        Ok(answer["weight"] == "1.250" && answer["unit"] == "kg")
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_at_rest_or_out_of_range_has_no_number() -> anyhow::Result<()> {
     let counter = Counter::open("").await?;
     counter.await_link("scale", "open").await?;

@@ -44,6 +44,16 @@ pub(crate) fn wait(fd: impl AsFd, want: Want, up_to: Duration) -> Result<(), Por
     }
 }
 
+/// Whether a write would be taken now.
+pub(crate) fn is_writable(fd: impl AsFd) -> bool {
+    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLOUT)];
+    match poll(&mut fds, PollTimeout::ZERO) {
+        // A broken connection is found by the next write.
+        Ok(count) => count > 0,
+        Err(_) => true,
+    }
+}
+
 pub(crate) fn nothing_or_fail(
     doing: &'static str,
     error: std::io::Error,

@@ -2,15 +2,25 @@
 //!
 //! Connected does not mean able to print: many printers accept several hosts and print for the
 //! first only, so the protocol above must see a status answer before it trusts the connection.
-//! Unsent data gives up after [`UNSENT_MAX`], so a pulled cable is noticed.
+//!
+//! The kernel would take a whole receipt at once, long before a printer without paper does; then
+//! nobody could say what is on its way.
+//! So it is told to take more only when everything before is on the wire: a byte that was not sent
+//! makes the port unwritable, and that is what [`Port::undelivered`] looks at.
+//!
+//! What is on the wire gives up after [`UNSENT_MAX`], so a pulled cable is noticed.
+//! While the printer takes nothing there is no such limit: it may stand without paper for a night,
+//! and its buffer with the receipt in it goes with the connection.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use nix::sys::socket::{setsockopt, sockopt};
+use socket2::SockRef;
 
 use super::{OpenError, Port, PortError, Want, descriptor};
 
+/// The kernel takes bytes while fewer than this are unsent.
+const UNSENT_BYTES: u32 = 1;
 /// How long sent data may stay unacknowledged before the system calls the connection dead.
 const UNSENT_MAX: Duration = Duration::from_secs(20);
 
@@ -18,6 +28,8 @@ const UNSENT_MAX: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct TcpPort {
     stream: TcpStream,
+    /// Whether the peer takes nothing now, and the connection waits for it without end.
+    waits: bool,
 }
 
 impl TcpPort {
@@ -32,10 +44,22 @@ impl TcpPort {
     pub fn from_stream(stream: TcpStream) -> std::io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        setsockopt(&stream, sockopt::KeepAlive, &true)?;
-        let millis = u32::try_from(UNSENT_MAX.as_millis()).unwrap_or(u32::MAX);
-        setsockopt(&stream, sockopt::TcpUserTimeout, &millis)?;
-        Ok(Self { stream })
+        let socket = SockRef::from(&stream);
+        socket.set_keepalive(true)?;
+        socket.set_tcp_notsent_lowat(UNSENT_BYTES)?;
+        socket.set_tcp_user_timeout(Some(UNSENT_MAX))?;
+        Ok(Self { stream, waits: false })
+    }
+
+    fn note_taken(&mut self, is_taken: bool) {
+        if self.waits != is_taken {
+            return;
+        }
+        let limit = if is_taken { UNSENT_MAX } else { Duration::ZERO };
+        match SockRef::from(&self.stream).set_tcp_user_timeout(Some(limit)) {
+            Ok(()) => self.waits = !is_taken,
+            Err(error) => tracing::debug!(%error, "set how long a printer may take nothing"),
+        }
     }
 }
 
@@ -45,17 +69,27 @@ impl Port for TcpPort {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, PortError> {
-        descriptor::write(&mut self.stream, bytes)
+        let count = descriptor::write(&mut self.stream, bytes)?;
+        if count < bytes.len() {
+            self.note_taken(false);
+        }
+        Ok(count)
     }
 
     fn wait(&mut self, want: Want, up_to: Duration) -> Result<(), PortError> {
         descriptor::wait(&self.stream, want, up_to)
     }
+
+    fn undelivered(&mut self) -> Option<usize> {
+        let is_taken = descriptor::is_writable(&self.stream);
+        self.note_taken(is_taken);
+        Some(usize::from(!is_taken))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::net::TcpListener;
 
     use super::*;
@@ -91,5 +125,30 @@ mod tests {
             }
         }
         assert!(taken > 0 && taken < 1 << 28, "took {taken} bytes and still asked for more");
+    }
+
+    #[test]
+    fn what_a_printer_does_not_take_is_undelivered_and_waits_without_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut port =
+            TcpPort::connect(listener.local_addr().unwrap(), Duration::from_secs(5)).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        let limit = |port: &TcpPort| SockRef::from(&port.stream).tcp_user_timeout().unwrap();
+        assert_eq!((port.undelivered(), limit(&port)), (Some(0), Some(UNSENT_MAX)));
+        let mut taken = 0;
+        loop {
+            match port.write(&[0; 1024]).unwrap() {
+                0 => break,
+                count => taken += count,
+            }
+        }
+        assert_eq!((port.undelivered(), port.waits), (Some(1), true));
+        assert!(limit(&port).is_none_or(|limit| limit.is_zero()));
+        let mut sink = vec![0; 1 << 16];
+        while taken > 0 {
+            taken -= peer.read(&mut sink).unwrap();
+        }
+        port.wait(Want { read: false, write: true }, Duration::from_secs(30)).unwrap();
+        assert_eq!((port.undelivered(), limit(&port)), (Some(0), Some(UNSENT_MAX)));
     }
 }

@@ -10,7 +10,9 @@
 //! - one job at a time; the queue lives in [`crate::spool`];
 //! - once the first byte is out, a job ends as printed, unknown or discarded, never as "try again";
 //! - a job is never called printed on less than its dialect's [`Level`];
-//! - a proof that comes late still turns an unknown job into a printed one.
+//! - a proof that comes late still turns an unknown job into a printed one, and no other job;
+//! - what a printer said last stands while it is silent: out of paper it works through nothing, and
+//!   over a network not even a question reaches it then.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -34,6 +36,8 @@ const SILENT_AFTER: Duration = Duration::from_secs(6);
 const STALLED_AFTER: Duration = Duration::from_secs(15);
 /// Time for a proof beyond the time the bytes take; paused while the printer is in trouble.
 const PROOF_MAX: Duration = Duration::from_secs(60);
+/// A drawer that got its pulse is looked at so often for this long.
+const DRAWER_WATCHED: Duration = Duration::from_secs(2);
 /// A byte changes the status at most once; a job's own events are few.
 const EVENTS_MAX: usize = INPUT_BYTES_MAX;
 
@@ -62,6 +66,14 @@ struct Sent {
     rounds: u8,
 }
 
+/// A job in doubt, whose proof may still come.
+#[derive(Debug, Clone, Copy)]
+struct Doubted {
+    number: u64,
+    mark: u16,
+    was_silent: bool,
+}
+
 /// A printer behind a port.
 #[derive(Debug)]
 pub struct Printer<D> {
@@ -69,11 +81,13 @@ pub struct Printer<D> {
     open: bool,
     broken: bool,
     job: Option<Current>,
-    doubted: Option<(u64, u16)>,
+    doubted: Option<Doubted>,
     step: Option<usize>,
     /// Questions answered in this round.
     answers: u8,
     next_ask: Option<Instant>,
+    /// Until then questions come faster: a drawer may spring open.
+    watched: Option<Instant>,
     heard_at: Option<Instant>,
     opened_at: Option<Instant>,
     told: Option<(Status, Option<Trouble>)>,
@@ -93,6 +107,7 @@ impl<D: Dialect> Printer<D> {
             step: None,
             answers: 0,
             next_ask: None,
+            watched: None,
             heard_at: None,
             opened_at: None,
             told: None,
@@ -132,7 +147,6 @@ impl<D: Dialect> Printer<D> {
         }
         let mark = u16::try_from(job.number % 9999).unwrap_or(0) + 1;
         let bytes = self.dialect.frame(&job.body, mark);
-        self.doubted = None;
         if std::mem::take(&mut self.broken) {
             self.out.push_back(Transmit::plain(self.dialect.resync()));
         }
@@ -150,16 +164,27 @@ impl<D: Dialect> Printer<D> {
         Ok(())
     }
 
-    /// Opens a drawer, once; never between the bytes of a job.
+    /// Opens a drawer, once; never between the bytes of a job, and now or never.
     pub fn kick(&mut self, drawer: Drawer, now: Instant) -> Result<(), NotReady> {
-        match self.ready(now) {
-            // Opening a drawer needs no paper.
-            Ok(()) | Err(NotReady::Trouble(Trouble::PaperOut | Trouble::Cutter)) => {}
+        let bytes = match self.ready(now) {
+            Ok(()) => self.dialect.kick(drawer).ok_or(NotReady::Unsupported)?,
+            // An ordinary pulse would wait for paper with everything else.
+            Err(refused @ NotReady::Trouble(Trouble::PaperOut)) if !self.silent(now) => {
+                self.dialect.kick_at_once(drawer).ok_or(refused)?
+            }
             Err(refused) => return Err(refused),
-        }
-        let bytes = self.dialect.kick(drawer).ok_or(NotReady::Unsupported)?;
+        };
         self.out.push_back(Transmit::plain(bytes));
+        self.watch_drawer(now);
         Ok(())
+    }
+
+    fn watch_drawer(&mut self, now: Instant) {
+        self.watched = Some(now + DRAWER_WATCHED);
+        // Between a question and its answer the next one would get that answer.
+        if self.step.is_none() {
+            self.next_ask = self.next_ask.map(|at| at.min(now + ROUND_BUSY));
+        }
     }
 
     /// Clears an error whose cause is gone; discarding gives up the job under way.
@@ -175,7 +200,7 @@ impl<D: Dialect> Printer<D> {
         if how == Recovery::Discard
             && let Some(job) = self.job.take()
         {
-            if job.handed < job.bytes.len() {
+            if job.sent.is_none() {
                 self.out.push_back(Transmit::plain(self.dialect.resync()));
             }
             self.tell(Event::Job { number: job.number, verdict: Verdict::Discarded });
@@ -208,15 +233,15 @@ impl<D: Dialect> Printer<D> {
         if !self.dialect.answers() {
             return self.stalled(now).then_some(Trouble::Stalled);
         }
-        if self.silent(now) {
-            return Some(Trouble::Silent);
-        }
-        let reported = self.dialect.status().trouble();
-        reported.or_else(|| self.stalled(now).then_some(Trouble::Stalled))
+        self.dialect.status().trouble().or_else(|| match () {
+            () if self.silent(now) => Some(Trouble::Silent),
+            () if self.stalled(now) => Some(Trouble::Stalled),
+            () => None,
+        })
     }
 
     fn is_sending(&self) -> bool {
-        self.job.as_ref().is_some_and(|job| job.sent.is_none() && job.handed < job.bytes.len())
+        self.job.as_ref().is_some_and(|job| job.sent.is_none())
     }
 
     /// Notes that bytes were taken since the last look.
@@ -263,7 +288,8 @@ impl<D: Dialect> Printer<D> {
             return;
         }
         self.step = None;
-        let busy = self.job.as_ref().is_some_and(|job| job.sent.is_some());
+        let busy = self.job.as_ref().is_some_and(|job| job.sent.is_some())
+            || self.watched.is_some_and(|until| now < until);
         self.next_ask = Some(now + if busy { ROUND_BUSY } else { ROUND_EVERY });
         self.end_round(now);
     }
@@ -291,30 +317,36 @@ impl<D: Dialect> Printer<D> {
         sent.rounds += 1;
         // The first round may have begun before `earliest`.
         if sent.rounds >= 2 {
-            self.finish(Verdict::Printed(Level::StatusGood));
+            self.finish(Verdict::Printed(Level::StatusGood), now);
         }
     }
 
-    fn finish(&mut self, verdict: Verdict) {
-        if let Some(job) = self.job.take() {
-            if let Verdict::Unknown(_) = verdict {
-                self.doubted = Some((job.number, job.mark));
-                self.broken |= job.handed < job.bytes.len();
+    fn finish(&mut self, verdict: Verdict, now: Instant) {
+        let Some(job) = self.job.take() else { return };
+        let Current { number, mark, was_silent, .. } = job;
+        if let Verdict::Unknown(doubt) = verdict {
+            self.doubted = Some(Doubted { number, mark, was_silent });
+            // Zeros do no harm; what would cancel whole labels is sent only where bytes are missing.
+            self.broken |= job.sent.is_none() || !self.dialect.resync_cancels();
+            if doubt == Doubt::NoProof {
+                self.dialect.give_up();
             }
-            self.tell(Event::Job { number: job.number, verdict });
         }
+        self.watch_drawer(now);
+        self.tell(Event::Job { number, verdict });
     }
 
-    fn reached(&mut self, mark: u16) {
-        let was_silent = self.job.as_ref().is_some_and(|job| job.was_silent);
+    fn reached(&mut self, mark: u16, now: Instant) {
         let level = self.dialect.level();
-        let verdict =
-            Verdict::Printed(if was_silent { level.min(Level::StatusGood) } else { level });
+        let proven = |was_silent: bool| {
+            Verdict::Printed(if was_silent { level.min(Level::StatusGood) } else { level })
+        };
         // The proof may overtake the news that the last byte left.
-        if self.job.as_ref().is_some_and(|job| job.mark == mark && job.handed == job.bytes.len()) {
-            self.finish(verdict);
-        } else if let Some((number, _)) = self.doubted.take_if(|(_, doubted)| *doubted == mark) {
-            self.tell(Event::Job { number, verdict });
+        let whole = |job: &&Current| job.mark == mark && job.handed == job.bytes.len();
+        if let Some(job) = self.job.as_ref().filter(whole) {
+            self.finish(proven(job.was_silent), now);
+        } else if let Some(job) = self.doubted.take_if(|job| job.mark == mark) {
+            self.tell(Event::Job { number: job.number, verdict: proven(job.was_silent) });
         }
     }
 
@@ -322,23 +354,24 @@ impl<D: Dialect> Printer<D> {
     fn judge(&mut self, now: Instant) {
         let trouble = self.trouble(now);
         let gone = trouble == Some(Trouble::Silent) && !self.dialect.falls_silent_in_trouble();
+        let is_silent = self.dialect.answers() && self.silent(now);
         if let Some(job) = self.job.as_mut() {
-            job.was_silent |= trouble == Some(Trouble::Silent);
+            job.was_silent |= is_silent;
         }
         let Some(sent) = self.job.as_mut().and_then(|job| job.sent.as_mut()) else {
             if gone && self.job.as_ref().is_some_and(|j| j.handed > 0) {
-                self.finish(Verdict::Unknown(Doubt::Silent));
+                self.finish(Verdict::Unknown(Doubt::Silent), now);
             }
             return;
         };
         match trouble {
-            Some(_) if gone => self.finish(Verdict::Unknown(Doubt::Silent)),
+            Some(_) if gone => self.finish(Verdict::Unknown(Doubt::Silent), now),
             // The printer keeps what it has and goes on when somebody helps it.
             Some(_) => {
                 sent.latest = sent.latest.max(now + PROOF_MAX);
                 sent.rounds = 0;
             }
-            None if now >= sent.latest => self.finish(Verdict::Unknown(Doubt::NoProof)),
+            None if now >= sent.latest => self.finish(Verdict::Unknown(Doubt::NoProof), now),
             None => {}
         }
     }
@@ -374,7 +407,7 @@ impl<D: Dialect> Line for Printer<D> {
                     self.answers = self.answers.saturating_add(1);
                     self.next_question(now);
                 }
-                Heard::Reached(mark) => self.reached(mark),
+                Heard::Reached(mark) => self.reached(mark, now),
             }
             self.heard_at = Some(now);
             // After each word, so that what came together is told as what came apart.
@@ -397,7 +430,7 @@ impl<D: Dialect> Line for Printer<D> {
         let number = job.number;
         self.tell(Event::Job { number, verdict: Verdict::Sent });
         if level == Level::HandedOver {
-            self.finish(Verdict::Printed(Level::HandedOver));
+            self.finish(Verdict::Printed(Level::HandedOver), now);
         } else if self.step.is_none() {
             self.next_ask = Some(now + ROUND_BUSY);
         }
@@ -406,7 +439,12 @@ impl<D: Dialect> Line for Printer<D> {
     fn handle_timeout(&mut self, now: Instant) {
         self.note_progress(now);
         if self.open && self.next_ask.is_some_and(|at| at <= now) {
-            self.next_question(now);
+            if self.out.is_empty() || self.is_sending() {
+                self.next_question(now);
+            } else {
+                // The port has not even taken the last one.
+                self.next_ask = Some(now + ROUND_EVERY);
+            }
         }
         if self.stalled(now)
             && let Some(job) = self.job.as_mut()
@@ -417,7 +455,7 @@ impl<D: Dialect> Line for Printer<D> {
         self.tell_status(now);
     }
 
-    fn handle_hangup(&mut self, _now: Instant) {
+    fn handle_hangup(&mut self, now: Instant) {
         self.open = false;
         self.next_ask = None;
         self.step = None;
@@ -425,7 +463,7 @@ impl<D: Dialect> Line for Printer<D> {
         self.out.clear();
         let started = self.job.as_ref().is_some_and(|job| job.handed > 0);
         let lost = if started { Verdict::Unknown(Doubt::LinkLost) } else { Verdict::NotStarted };
-        self.finish(lost);
+        self.finish(lost, now);
     }
 
     fn poll_transmit(&mut self) -> Option<Transmit> {

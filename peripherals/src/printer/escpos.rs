@@ -10,19 +10,26 @@
 //! - a clone may answer one status question and ignore the next, so only one is asked at a time.
 
 mod encode;
+mod owed;
 mod status;
 
 pub use encode::{encode, real_time_free};
 pub use status::{Reply, ReplyParser};
 
+use super::raw;
 use super::{Dialect, Heard, Level, Paper, Profile, Proof, Recovery, Status};
 use crate::receipt::Drawer;
+use owed::Owed;
 
 const INIT: [u8; 2] = [0x1B, 0x40];
 /// Drawer, online, error and paper changes are reported by themselves.
 const REPORTS_ON: [u8; 3] = [0x1D, 0x61, 0x0F];
 /// Pulse of 50 ms, pause of 500 ms: what every drawer here was built for.
 const PULSE: [u8; 2] = [25, 250];
+/// `GS I 67`, the model's name: its answer is a block and no single byte.
+const WHO: [u8; 3] = [0x1D, 0x49, 67];
+/// What the block that answers [`WHO`] begins with.
+const NAME: u8 = 0x5F;
 
 /// ESC/POS as one profile speaks it.
 #[derive(Debug)]
@@ -31,8 +38,8 @@ pub struct EscPos {
     parser: ReplyParser,
     status: Status,
     asked: Option<u8>,
-    /// The mark behind which a `GS r` was placed and not answered yet.
-    requested: Option<u16>,
+    /// Answers to questions that stand within and behind jobs.
+    owed: Owed,
 }
 
 impl EscPos {
@@ -44,7 +51,7 @@ impl EscPos {
             parser: ReplyParser::default(),
             status: Status::default(),
             asked: None,
-            requested: None,
+            owed: Owed::default(),
         }
     }
 
@@ -134,8 +141,8 @@ impl Dialect for EscPos {
     fn reset(&mut self) {
         self.parser = ReplyParser::default();
         self.status = Status::default();
+        // What it owes it may still hold; the question before the next job finds that out.
         self.asked = None;
-        self.requested = None;
     }
 
     fn greet(&self) -> Vec<u8> {
@@ -150,6 +157,10 @@ impl Dialect for EscPos {
         bytes
     }
 
+    fn resync_cancels(&self) -> bool {
+        false
+    }
+
     fn ask(&mut self, step: usize) -> Option<Vec<u8>> {
         let question = u8::try_from(step + 1).ok().filter(|question| *question <= 4)?;
         self.asked = Some(question);
@@ -158,19 +169,29 @@ impl Dialect for EscPos {
 
     fn frame(&mut self, body: &[u8], mark: u16) -> Vec<u8> {
         let mut bytes = self.prologue();
-        bytes.extend_from_slice(body);
         match self.profile.proof {
             Proof::ProcessId => {
+                bytes.extend_from_slice(&raw::without_process_ids(body));
                 bytes.extend_from_slice(&[0x1D, 0x28, 0x48, 0x06, 0x00, 0x30, 0x30]);
                 bytes.extend_from_slice(format!("{:04}", mark % 10_000).as_bytes());
             }
             Proof::StatusRequest => {
+                if !self.owed.is_empty() {
+                    bytes.extend_from_slice(&WHO);
+                    self.owed.expect_block();
+                }
+                bytes.extend_from_slice(body);
+                self.owed.expect_of(body);
                 bytes.extend_from_slice(&[0x1D, 0x72, 0x01]);
-                self.requested = Some(mark);
+                self.owed.expect_proof(mark);
             }
-            Proof::Nothing | Proof::Status => {}
+            Proof::Nothing | Proof::Status => bytes.extend_from_slice(body),
         }
         bytes
+    }
+
+    fn give_up(&mut self) {
+        self.owed.clear();
     }
 
     fn handle_byte(&mut self, byte: u8) -> Heard {
@@ -180,7 +201,11 @@ impl Dialect for EscPos {
             Some(Reply::Report(report)) => self.take_report(report),
             Some(Reply::Single(byte)) => {
                 self.status.paper = paper(byte & 0x0C != 0, byte & 0x03 != 0);
-                self.requested.take().map_or(Heard::Spoke, Heard::Reached)
+                self.owed.take_byte().map_or(Heard::Spoke, Heard::Reached)
+            }
+            Some(Reply::Block { header: NAME, .. }) => {
+                self.owed.take_block();
+                Heard::Spoke
             }
             Some(Reply::Block { header, body }) => {
                 process_id(header, &body).map_or(Heard::Spoke, Heard::Reached)
@@ -194,6 +219,10 @@ impl Dialect for EscPos {
 
     fn answers(&self) -> bool {
         self.profile.proof != Proof::Nothing
+    }
+
+    fn falls_silent_in_trouble(&self) -> bool {
+        false
     }
 
     fn level(&self) -> Level {
@@ -213,6 +242,10 @@ impl Dialect for EscPos {
         Some(kick(drawer).to_vec())
     }
 
+    fn kick_at_once(&self, drawer: Drawer) -> Option<Vec<u8>> {
+        self.profile.kicks_at_once.then(|| vec![0x10, 0x14, 1, pin(drawer), 1])
+    }
+
     fn recover(&self, how: Recovery) -> Option<Vec<u8>> {
         Some(match how {
             Recovery::Resume => vec![0x10, 0x05, 0x01],
@@ -226,11 +259,14 @@ impl Dialect for EscPos {
 }
 
 fn kick(drawer: Drawer) -> [u8; 5] {
-    let pin = match drawer {
+    [0x1B, 0x70, pin(drawer), PULSE[0], PULSE[1]]
+}
+
+fn pin(drawer: Drawer) -> u8 {
+    match drawer {
         Drawer::First => 0,
         Drawer::Second => 1,
-    };
-    [0x1B, 0x70, pin, PULSE[0], PULSE[1]]
+    }
 }
 
 #[cfg(test)]
@@ -290,5 +326,15 @@ mod tests {
         assert_eq!(heard(&mut dialect, &[0x00]), [Heard::Spoke]);
         assert!(dialect.frame(b"x", 9).ends_with(b"x\x1dr\x01"));
         assert_eq!(heard(&mut dialect, &[0x10, 0, 0, 0, 0x00]), [Heard::Spoke, Heard::Reached(9)]);
+    }
+
+    #[test]
+    fn questions_within_a_raw_job_do_not_prove_it() {
+        let mut dialect = EscPos::new(Profile::epson_t20());
+        dialect.frame(b"\x1dr\x01x", 9);
+        assert_eq!(heard(&mut dialect, &[0x00, 0x00]), [Heard::Spoke, Heard::Reached(9)]);
+        let mut dialect = EscPos::new(Profile::epson_t88());
+        let framed = dialect.frame(b"\x1d(H\x06\x00000009x", 9);
+        assert_eq!(framed.windows(4).filter(|digits| *digits == b"0009").count(), 1);
     }
 }

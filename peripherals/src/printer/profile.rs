@@ -65,6 +65,8 @@ pub struct Profile {
     pub proof: Proof,
     /// Whether it reports changes by itself (`GS a`).
     pub reports: bool,
+    /// Whether it opens a drawer in real time (`DLE DC4 1`), also while it is out of paper.
+    pub kicks_at_once: bool,
     /// What makes it sound, if it can.
     pub buzz: Option<&'static [u8]>,
     /// Bytes it prints in a second.
@@ -124,6 +126,7 @@ impl Profile {
             units_per_dot: 2,
             proof: Proof::ProcessId,
             reports: true,
+            kicks_at_once: true,
             buzz: None,
             bytes_per_second: 3000,
         }
@@ -158,6 +161,7 @@ impl Profile {
             strip_rows: 24,
             proof: Proof::Status,
             reports: false,
+            kicks_at_once: false,
             buzz: Some(CLONE_BUZZ),
             bytes_per_second: 2000,
             ..Self::epson_m30()
@@ -211,6 +215,7 @@ impl Profile {
             name: "star-80",
             pages: STAR_PAGES.to_vec(),
             proof: Proof::StatusRequest,
+            kicks_at_once: false,
             buzz: None,
             ..Self::epson_m30()
         }

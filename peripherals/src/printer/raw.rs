@@ -3,10 +3,15 @@
 //! A till that brings its own bytes can do more than print: switch the printer off, rewrite its
 //! settings or its firmware, open the drawer.
 //! What only prints passes; what changes the printer for others is refused with its place.
-//! Drawer pulses are counted, because opening a drawer is written down.
+//! Drawer pulses are counted, because opening a drawer is written down, and can be cut out, because
+//! a copy of a receipt opens no drawer.
 //!
 //! The commands' lengths come from Epson's ESC/POS reference; a command whose length is not known
 //! here is refused, because everything behind it would be read wrongly.
+
+use std::borrow::Cow;
+
+use crate::receipt::Drawer;
 
 /// Bytes of one raw job.
 pub const RAW_BYTES_MAX: usize = 4 << 20;
@@ -19,8 +24,8 @@ const DLE: u8 = 0x10;
 /// What a raw job does besides printing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Inspection {
-    /// How often it opens a drawer.
-    pub kicks: u32,
+    /// How often it opens the first drawer and the second.
+    pub kicks: [u32; 2],
     /// How often it cuts the paper.
     pub cuts: u32,
 }
@@ -76,7 +81,7 @@ pub(crate) fn step(rest: &[u8]) -> Step {
         [DLE, 0x14, 8, ..] => Step::Length(10),
         [DLE] | [DLE, 0x14] => Step::Short,
         _ => match command(rest) {
-            Command::Plain(length) | Command::Kick(length) | Command::Cut(length) => {
+            Command::Plain(length) | Command::Kick(length, _) | Command::Cut(length) => {
                 Step::Length(length)
             }
             Command::Short => Step::Short,
@@ -88,7 +93,7 @@ pub(crate) fn step(rest: &[u8]) -> Step {
 enum Command {
     /// Takes so many bytes, with the lead-in.
     Plain(usize),
-    Kick(usize),
+    Kick(usize, Drawer),
     Cut(usize),
     Refuse(&'static str),
     Short,
@@ -106,8 +111,8 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, RawError> {
         let rest = &bytes[at..];
         let length = match command(rest) {
             Command::Plain(length) => length,
-            Command::Kick(length) => {
-                seen.kicks += 1;
+            Command::Kick(length, drawer) => {
+                seen.kicks[drawer.index()] += 1;
                 length
             }
             Command::Cut(length) => {
@@ -129,6 +134,60 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, RawError> {
     Ok(seen)
 }
 
+/// An answer that a command makes the printer send when it comes to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// One byte, which does not say whose question it answers.
+    Byte,
+    /// A block with a beginning and an end.
+    Block,
+}
+
+/// What a job asks the printer, in order; real-time questions are none of these.
+pub(crate) fn questions(body: &[u8]) -> impl Iterator<Item = Question> {
+    commands(body).filter_map(|command| match command {
+        [GS, b'r', 1 | 2 | 4 | b'1' | b'2' | b'4'] => Some(Question::Byte),
+        [GS, b'I', 1..=3 | b'1'..=b'3'] => Some(Question::Byte),
+        [GS, b'I', _] => Some(Question::Block),
+        _ => None,
+    })
+}
+
+/// A job without the pulses that open drawers.
+#[must_use]
+pub fn without_kicks(body: &[u8]) -> Vec<u8> {
+    let stays = |bytes: &&[u8]| !matches!(command(bytes), Command::Kick(..));
+    commands(body).filter(stays).flatten().copied().collect()
+}
+
+/// A job whose own process ids are numbers that no job of ours has: nobody waits for them, and none
+/// may pass for the proof of a job.
+pub(crate) fn without_process_ids(body: &[u8]) -> Cow<'_, [u8]> {
+    const ASKS: &[u8] = &[GS, b'(', b'H', 6, 0, b'0', b'0'];
+    if !body.windows(ASKS.len()).any(|bytes| bytes == ASKS) {
+        return Cow::Borrowed(body);
+    }
+    let numbered = |command: &[u8]| match command.strip_prefix(ASKS) {
+        Some(_) => [ASKS, b"0000"].concat(),
+        None => command.to_vec(),
+    };
+    Cow::Owned(commands(body).flat_map(numbered).collect())
+}
+
+/// The commands of a job one after another; what is none is a byte of its own.
+fn commands(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = body;
+    std::iter::from_fn(move || {
+        let length = match step(rest) {
+            Step::Length(length) => length.clamp(1, rest.len().max(1)),
+            Step::Short | Step::Unknown => 1,
+        };
+        let (first, more) = rest.split_at_checked(length)?;
+        rest = more;
+        Some(first)
+    })
+}
+
 fn command(rest: &[u8]) -> Command {
     match rest {
         [DLE, ..] => real_time(rest),
@@ -144,7 +203,7 @@ fn real_time(rest: &[u8]) -> Command {
         [_, 0x04, 1..=4, ..] => Command::Plain(3),
         [_, 0x04 | 0x05 | 0x14] | [_] => Command::Short,
         [_, 0x05, ..] => Command::Refuse("DLE ENQ (recover, clear buffers)"),
-        [_, 0x14, 1, _, _, ..] => Command::Kick(5),
+        [_, 0x14, 1, pin, _, ..] => Command::Kick(5, on(*pin)),
         [_, 0x14, 1, ..] => Command::Short,
         [_, 0x14, 2, ..] => Command::Refuse("DLE DC4 2 (power off)"),
         [_, 0x14, 8, ..] => Command::Refuse("DLE DC4 8 (clear buffers)"),
@@ -155,12 +214,17 @@ fn real_time(rest: &[u8]) -> Command {
 fn escape(rest: &[u8]) -> Command {
     let Some(letter) = rest.get(1) else { return Command::Short };
     match letter {
+        b'=' => match rest.get(2) {
+            Some(devices) if devices & 1 == 1 => Command::Plain(3),
+            Some(_) => Command::Refuse("ESC = (deselect the printer)"),
+            None => Command::Short,
+        },
         0x0C | b'2' | b'<' | b'@' | b'L' | b'S' => Command::Plain(2),
         b'i' | b'm' => Command::Cut(2),
-        0x20 | b'!' | b'%' | b'-' | b'3' | b'=' | b'?' | b'E' | b'G' | b'J' | b'K' | b'M'
-        | b'R' | b'T' | b'U' | b'V' | b'a' | b'd' | b'e' | b'r' | b't' | b'{' => Command::Plain(3),
+        0x20 | b'!' | b'%' | b'-' | b'3' | b'?' | b'E' | b'G' | b'J' | b'K' | b'M' | b'R'
+        | b'T' | b'U' | b'V' | b'a' | b'd' | b'e' | b'r' | b't' | b'{' => Command::Plain(3),
         b'$' | b'\\' | b'B' | b'c' => Command::Plain(4),
-        b'p' => Command::Kick(5),
+        b'p' => rest.get(2).map_or(Command::Short, |pin| Command::Kick(5, on(*pin))),
         b'W' => Command::Plain(10),
         b'D' => match rest[2..].iter().take(33).position(|byte| *byte == 0) {
             Some(end) => Command::Plain(end + 3),
@@ -212,6 +276,7 @@ fn group(rest: &[u8]) -> Command {
             _ => Command::Unknown,
         },
         b'8' => match rest {
+            [_, _, b'L', _, _, _, _, _, function, ..] if writes_memory(*function) => WRITES,
             [_, _, b'L', a, b, c, d, ..] => {
                 let size = usize::try_from(u32::from_le_bytes([*a, *b, *c, *d]));
                 Command::Plain(size.unwrap_or(usize::MAX - 8).saturating_add(7))
@@ -219,22 +284,37 @@ fn group(rest: &[u8]) -> Command {
             [_, _, b'L', ..] | [_, _] => Command::Short,
             _ => Command::Unknown,
         },
-        b'(' => sized(
-            rest,
-            &[
-                (b'k', None),
-                (b'L', None),
-                (b'H', None),
-                (b'K', Some("GS ( K (print control)")),
-                (b'E', Some("GS ( E (change settings)")),
-                (b'A', Some("GS ( A (test print)")),
-                (b'C', Some("GS ( C (write memory)")),
-                (b'D', Some("GS ( D (real-time commands)")),
-                (b'M', Some("GS ( M (save settings)")),
-            ],
-        ),
+        b'(' => match rest {
+            [_, _, b'L', _, _, _, function, ..] if writes_memory(*function) => WRITES,
+            _ => sized(rest, GROUPS),
+        },
         _ => Command::Unknown,
     }
+}
+
+/// `GS (` with what may be behind it.
+const GROUPS: &[(u8, Option<&str>)] = &[
+    (b'k', None),
+    (b'L', None),
+    (b'H', None),
+    (b'K', Some("GS ( K (print control)")),
+    (b'E', Some("GS ( E (change settings)")),
+    (b'A', Some("GS ( A (test print)")),
+    (b'C', Some("GS ( C (write memory)")),
+    (b'D', Some("GS ( D (real-time commands)")),
+    (b'M', Some("GS ( M (save settings)")),
+];
+
+const WRITES: Command = Command::Refuse("GS ( L (write or delete stored pictures)");
+
+/// Whether a function of `GS ( L` deletes or defines pictures that stay in the printer.
+fn writes_memory(function: u8) -> bool {
+    matches!(function, 65..=68 | 81..=84)
+}
+
+/// The drawer on a pin, as both ways of writing it name it.
+fn on(pin: u8) -> Drawer {
+    if pin & 1 == 0 { Drawer::First } else { Drawer::Second }
 }
 
 fn file(rest: &[u8]) -> Command {
@@ -269,7 +349,7 @@ mod tests {
     fn an_ordinary_receipt_passes_and_is_counted() {
         let job = b"\x1b@Hello\n\x1b!\x08\x1da\x0f\x1d(k\x04\x001A2\x00\x1dv0\x00\x01\x00\x02\x00\xff\x10\
                     \x1bp\x00\x19\xfa\x10\x14\x01\x00\x01\x1dV\x42\x00";
-        assert_eq!(inspect(job), Ok(Inspection { kicks: 2, cuts: 1 }));
+        assert_eq!(inspect(job), Ok(Inspection { kicks: [2, 0], cuts: 1 }));
     }
 
     #[test]
@@ -282,6 +362,10 @@ mod tests {
             b"\x1cq\x01\x01\x00\x01\x00\x00",
             b"\x1b&\x03\x20\x20",
             b"x\x1d(M\x02\x00\x01\x01",
+            b"\x1d(L\x05\x000ACLR",
+            b"\x1d(L\x04\x000BG1",
+            b"\x1d8L\x0c\x00\x00\x000C0G11\x08\x00\x01\x001\xff",
+            b"\x1b=\x02",
         ] {
             assert!(matches!(inspect(job), Err(RawError::Dangerous { .. })), "{job:02x?}");
         }
@@ -292,6 +376,23 @@ mod tests {
         let job = b"\x1dv0\x00\x05\x00\x01\x00\x10\x14\x02\x01\x08";
         assert_eq!(inspect(job), Ok(Inspection::default()));
         assert!(matches!(inspect(&job[..10]), Err(RawError::CutShort { at: 0 })));
+    }
+
+    #[test]
+    fn pulses_are_counted_by_drawer_and_can_be_cut_out() {
+        let job =
+            b"Tea\x1bp\x01\x19\xfa\x1dv0\x00\x05\x00\x01\x00\x1bp\x00\x19\xfa\x10\x14\x01\x00\x01=";
+        assert_eq!(inspect(job), Ok(Inspection { kicks: [1, 1], cuts: 0 }));
+        let without = without_kicks(job);
+        assert_eq!(without, b"Tea\x1dv0\x00\x05\x00\x01\x00\x1bp\x00\x19\xfa=");
+        assert_eq!(inspect(&without), Ok(Inspection::default()));
+    }
+
+    #[test]
+    fn printing_a_stored_picture_passes() {
+        for job in [&b"\x1d(L\x06\x000EG1\x01\x01"[..], b"\x1d(L\x02\x0002", b"\x1b=\x01"] {
+            assert_eq!(inspect(job), Ok(Inspection::default()), "{job:02x?}");
+        }
     }
 
     #[test]
@@ -306,13 +407,18 @@ mod tests {
         let runs = vec![Run { at: 3, text: "Preis 1 € 日".into(), style: Style::default() }];
         let items = vec![Item::Row(Row { runs, tight: true }), Item::Cut];
         let bytes = escpos::encode(&Sheet { columns: 42, items }, &Profile::epson_t88());
-        assert_eq!(inspect(&bytes), Ok(Inspection { kicks: 0, cuts: 1 }));
+        assert_eq!(inspect(&bytes), Ok(Inspection { kicks: [0, 0], cuts: 1 }));
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_judged(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = inspect(&bytes);
+            let seen = inspect(&bytes);
+            prop_assert_eq!(commands(&bytes).map(<[u8]>::len).sum::<usize>(), bytes.len());
+            if let Ok(seen) = seen {
+                let without = inspect(&without_kicks(&bytes)).expect("the rest is as it was");
+                prop_assert_eq!(without, Inspection { kicks: [0, 0], ..seen });
+            }
         }
     }
 }

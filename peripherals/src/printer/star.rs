@@ -4,7 +4,10 @@
 //!
 //! Star's proof is a counter: every ETB (17h) the printer reaches advances it, and the automatic
 //! status reports it.
-//! A job stands between two of them; when the counter is two further, the job is on paper.
+//! A job stands between two of them; when the counter has come as far as all that were sent, the
+//! job is on paper.
+//! Those of a job in doubt may still be in the printer: they count too, so that none of them proves
+//! the job behind it, and a counter that jumps (the printer was switched off) proves nothing.
 //! ENQ and EOT must not be sent while automatic status is on, so the only question ever asked is
 //! ESC ACK SOH, which makes the printer send the same block at once.
 
@@ -22,6 +25,10 @@ const REPORTS_ON: [u8; 4] = [ESC, 0x1E, 0x61, 1];
 const BLOCK_MAX: usize = 24;
 const _: () = assert!(BLOCK_MIN >= 2, "the second byte is part of the length");
 const BLOCK_MIN: usize = 7;
+/// The counter has five bits.
+const COUNTER_END: u8 = 32;
+/// Both ETBs of a job.
+const ETBS: u8 = 2;
 
 /// Star's language as one profile speaks it.
 #[derive(Debug)]
@@ -30,7 +37,10 @@ pub struct Star {
     block: Vec<u8>,
     status: Status,
     counter: Option<u8>,
-    expected: Option<(u8, u16)>,
+    /// ETBs that were sent and that the counter has not passed yet.
+    owed: u8,
+    /// The job that is proven when none is owed any more.
+    pending: Option<u16>,
     asked: bool,
 }
 
@@ -43,7 +53,8 @@ impl Star {
             block: Vec::new(),
             status: Status::default(),
             counter: None,
-            expected: None,
+            owed: 0,
+            pending: None,
             asked: false,
         }
     }
@@ -65,13 +76,21 @@ impl Star {
             return self.spoke();
         }
         let counter = (seventh >> 2) & 0x18 | (seventh >> 1) & 0x07;
-        self.counter = Some(counter);
-        match self.expected {
-            Some((expected, mark)) if expected == counter && self.status.trouble().is_none() => {
-                self.expected = None;
-                Heard::Reached(mark)
-            }
-            Some(_) | None => self.spoke(),
+        self.count(counter);
+        let is_through = self.owed == 0 && self.status.trouble().is_none();
+        match self.pending.take_if(|_| is_through) {
+            Some(mark) => Heard::Reached(mark),
+            None => self.spoke(),
+        }
+    }
+
+    fn count(&mut self, counter: u8) {
+        let Some(before) = self.counter.replace(counter) else { return };
+        let passed = (counter + COUNTER_END - before) % COUNTER_END;
+        if passed > self.owed {
+            self.give_up();
+        } else {
+            self.owed -= passed;
         }
     }
 
@@ -89,8 +108,8 @@ impl Dialect for Star {
     fn reset(&mut self) {
         self.block.clear();
         self.status = Status::default();
-        self.counter = None;
-        self.expected = None;
+        // Whether the printer still holds what it was sent, its counter tells.
+        self.pending = None;
         self.asked = false;
     }
 
@@ -105,18 +124,28 @@ impl Dialect for Star {
         bytes
     }
 
+    fn resync_cancels(&self) -> bool {
+        false
+    }
+
     fn ask(&mut self, step: usize) -> Option<Vec<u8>> {
         self.asked = step == 0;
         (step == 0).then(|| vec![ESC, 0x06, 0x01])
     }
 
     fn frame(&mut self, body: &[u8], mark: u16) -> Vec<u8> {
-        self.expected = self.counter.map(|counter| ((counter + 2) % 32, mark));
+        // Of so many that the counter would come round, nothing could be told any more.
+        self.pending = (self.owed + ETBS < COUNTER_END).then_some(mark);
+        self.owed = (self.owed + ETBS).min(COUNTER_END - 1);
         let mut bytes = self.greet();
         bytes.push(ETB);
         bytes.extend_from_slice(body);
         bytes.push(ETB);
         bytes
+    }
+
+    fn give_up(&mut self) {
+        (self.owed, self.pending) = (0, None);
     }
 
     fn handle_byte(&mut self, byte: u8) -> Heard {
@@ -156,6 +185,10 @@ impl Dialect for Star {
         true
     }
 
+    fn falls_silent_in_trouble(&self) -> bool {
+        false
+    }
+
     fn level(&self) -> Level {
         Level::Processed
     }
@@ -166,6 +199,10 @@ impl Dialect for Star {
 
     fn kick(&self, drawer: Drawer) -> Option<Vec<u8>> {
         Some(vec![kick(drawer)])
+    }
+
+    fn kick_at_once(&self, _drawer: Drawer) -> Option<Vec<u8>> {
+        None
     }
 
     fn recover(&self, how: Recovery) -> Option<Vec<u8>> {

@@ -15,6 +15,8 @@ use crate::receipt::Drawer;
 
 const STX: u8 = 0x02;
 const ETX: u8 = 0x03;
+/// Questions without an answer that are counted; each may hold the proof of a label back by one round.
+const ASKED_MAX: u8 = 3;
 /// The longest of the three strings is under 40 characters.
 const STRING_MAX: usize = 80;
 
@@ -26,8 +28,18 @@ pub struct Zpl {
     strings: usize,
     status: Status,
     first: Option<First>,
-    pending: Option<u16>,
+    /// Questions that are not answered.
+    asked: u8,
+    pending: Option<Pending>,
     bytes_per_second: u32,
+}
+
+/// A label that is not proven yet.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    mark: u16,
+    /// Answers still to come to questions from before the label: they say nothing about it.
+    before: u8,
 }
 
 /// What the first string says about work not done.
@@ -45,6 +57,7 @@ impl Zpl {
             strings: 0,
             status: Status::default(),
             first: None,
+            asked: 0,
             pending: None,
             bytes_per_second: 4000,
         }
@@ -82,16 +95,34 @@ impl Zpl {
             (3, _) => {
                 self.strings = 0;
                 let idle = self.first.take().is_some_and(|first| first.idle);
-                match self.pending.take_if(|_| idle && self.status.trouble().is_none()) {
-                    Some(mark) => Heard::Reached(mark),
-                    None => Heard::Answered,
-                }
+                self.take_answer(idle)
             }
             _ => {
                 self.strings = 0;
                 self.first = None;
                 Heard::Nothing
             }
+        }
+    }
+
+    /// An answer is whole; what it says of a label counts only if the question went out behind it.
+    fn take_answer(&mut self, idle: bool) -> Heard {
+        if self.asked == 0 {
+            return Heard::Spoke;
+        }
+        self.asked -= 1;
+        let is_fine = idle && self.status.trouble().is_none();
+        match &mut self.pending {
+            Some(pending) if pending.before > 0 => {
+                pending.before -= 1;
+                Heard::Answered
+            }
+            Some(Pending { mark, .. }) if is_fine => {
+                let mark = *mark;
+                self.pending = None;
+                Heard::Reached(mark)
+            }
+            Some(_) | None => Heard::Answered,
         }
     }
 }
@@ -116,15 +147,27 @@ impl Dialect for Zpl {
         b"~JA".to_vec()
     }
 
+    fn resync_cancels(&self) -> bool {
+        true
+    }
+
     fn ask(&mut self, step: usize) -> Option<Vec<u8>> {
         self.strings = 0;
         self.first = None;
-        (step == 0).then(|| b"~HS".to_vec())
+        if step > 0 {
+            return None;
+        }
+        self.asked = ASKED_MAX.min(self.asked + 1);
+        Some(b"~HS".to_vec())
     }
 
     fn frame(&mut self, body: &[u8], mark: u16) -> Vec<u8> {
-        self.pending = Some(mark);
+        self.pending = Some(Pending { mark, before: self.asked });
         body.to_vec()
+    }
+
+    fn give_up(&mut self) {
+        (self.asked, self.pending) = (0, None);
     }
 
     fn handle_byte(&mut self, byte: u8) -> Heard {
@@ -172,6 +215,10 @@ impl Dialect for Zpl {
         None
     }
 
+    fn kick_at_once(&self, _drawer: Drawer) -> Option<Vec<u8>> {
+        None
+    }
+
     fn recover(&self, how: Recovery) -> Option<Vec<u8>> {
         Some(match how {
             Recovery::Resume => b"~PS".to_vec(),
@@ -195,18 +242,28 @@ mod tests {
     const PAUSED: &[u8] = b"\x02030,0,1,1245,000,0,0,0,000,0,0,0\x03\r\n\
         \x02000,0,0,0,0,2,4,0,00000000,1,000\x03\r\n\x021234,0\x03\r\n";
 
+    /// Lets the printer's next question go out.
+    fn ask(printer: &mut Printer<Zpl>) {
+        while printer.poll_transmit().is_none_or(|transmit| transmit.bytes != b"~HS") {
+            let at = printer.poll_timeout().expect("it goes on asking");
+            printer.handle_timeout(at);
+        }
+    }
+
     #[test]
     fn a_label_is_printed_when_the_printer_holds_nothing_more() {
         let now = start();
         let mut printer = Printer::new(Zpl::new());
         printer.handle_opened(now);
         printer.handle_input(IDLE, now);
+        while printer.poll_transmit().is_some() {}
         printer.print(Job { number: 1, body: b"^XA^XZ".to_vec() }, now).unwrap();
         while printer.poll_transmit().is_some() {}
         printer.handle_drained(now);
-        printer.handle_timeout(now + std::time::Duration::from_secs(1));
-        printer.handle_input(PRINTING, now);
-        printer.handle_input(PAUSED, now);
+        for answer in [PRINTING, PAUSED] {
+            ask(&mut printer);
+            printer.handle_input(answer, now);
+        }
         let before: Vec<_> = std::iter::from_fn(|| printer.poll_event()).collect();
         assert!(
             !before
@@ -219,6 +276,7 @@ mod tests {
                 Event::Status { trouble: Some(Trouble::Offline), .. }
             ))
         );
+        ask(&mut printer);
         printer.handle_input(IDLE, now);
         let printed = Verdict::Printed(Level::Processed);
         let done = std::iter::from_fn(|| printer.poll_event())
@@ -232,7 +290,11 @@ mod tests {
         let mut printer = Printer::new(Zpl::new());
         printer.handle_opened(now);
         printer.handle_input(IDLE, now);
+        while printer.poll_transmit().is_some() {}
+        ask(&mut printer);
         printer.print(Job { number: 1, body: b"^XA^XZ".to_vec() }, now).unwrap();
+        while printer.poll_transmit().is_some() {}
+        printer.handle_drained(now);
         printer.handle_input(IDLE, now);
         let printed = std::iter::from_fn(|| printer.poll_event())
             .any(|event| matches!(event, Event::Job { verdict: Verdict::Printed(_), .. }));
@@ -242,7 +304,7 @@ mod tests {
     #[test]
     fn a_printer_without_labels_is_silent_and_its_job_waits() {
         let mut now = start();
-        let mut printer = Printer::new(Zpl::new());
+        let mut printer = Printer::new(Box::new(Zpl::new()) as Box<dyn Dialect>);
         printer.handle_opened(now);
         printer.handle_input(IDLE, now);
         printer.print(Job { number: 1, body: b"^XA^XZ".to_vec() }, now).unwrap();

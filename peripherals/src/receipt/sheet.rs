@@ -114,6 +114,17 @@ pub enum Drawer {
     Second,
 }
 
+impl Drawer {
+    /// Its place among the two.
+    #[must_use]
+    pub fn index(self) -> usize {
+        match self {
+            Self::First => 0,
+            Self::Second => 1,
+        }
+    }
+}
+
 /// One thing on a sheet, or one thing done between two of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Item {

@@ -334,6 +334,19 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_is_its_own_answer() {
+        let now = start();
+        let mut scale = Scale::new(CasStream, Pace { every: None, tries: 3 });
+        scale.handle_opened(now);
+        scale.handle_input(b"ST,GS,0@,", now);
+        scale.ask(Ask::Weigh, now);
+        assert_eq!((scale.poll_transmit(), scale.poll_event()), (None, None));
+        scale.handle_input(b"   1.250 kg\r\n", now);
+        let Some(Event::Reading(reading)) = scale.poll_event() else { panic!("no reading") };
+        assert_eq!(reading.outcome, Outcome::Stable(kilograms("1.250", Kind::Gross)));
+    }
+
+    #[test]
     fn any_bytes_in_any_pieces() {
         survives_anything(|| CasPos, &[&[ACK][..], &GOLDEN].concat());
         survives_anything(|| CasStream, b"ST,GS,0@,   1.250 kg\r\n");

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 pub use record::Approval;
 use record::{Record, Reply};
 
-use super::{Ask, Event, Measured, Outcome, PricedAsk, Reading, Refusal, Weigher};
+use super::{Ask, Event, Kind, Measured, Outcome, PricedAsk, Reading, Refusal, Weigher};
 use crate::line::{Line, Transmit};
 
 const EOT: u8 = 0x04;
@@ -104,7 +104,7 @@ impl DialogScale {
     fn finish(&mut self, outcome: Outcome, raw: Vec<u8>, now: Instant) {
         self.talk = None;
         self.out.push_back(Transmit::plain([EOT]));
-        self.tell(Event::Reading(Reading { outcome, at: now, raw }));
+        self.tell(Event::Reading(Reading { outcome, at: now, raw, is_first: true }));
     }
 
     /// Enters a step with fresh tries and sends its record.
@@ -174,7 +174,7 @@ impl DialogScale {
         }
         let outcome = match code {
             20 => Outcome::InMotion { shown: None },
-            21 => Outcome::Unchanged,
+            21 => Outcome::Unchanged { kind: Kind::Unstated },
             22 => Outcome::NotReady,
             30 => Outcome::BelowMinimum,
             31 => Outcome::UnderZero,
@@ -241,7 +241,7 @@ impl Line for DialogScale {
         self.out.clear();
         self.input.clear();
         let outcome = Outcome::Disconnected;
-        self.tell(Event::Reading(Reading { outcome, at: now, raw: Vec::new() }));
+        self.tell(Event::Reading(Reading { outcome, at: now, raw: Vec::new(), is_first: true }));
     }
 
     fn poll_transmit(&mut self) -> Option<Transmit> {

@@ -110,6 +110,8 @@ struct Asked {
     tries_left: u8,
     until: Instant,
     noisy: bool,
+    /// Whether an answer was awaited in vain before.
+    again: bool,
 }
 
 /// A scale that answers questions.
@@ -159,17 +161,17 @@ impl<P: Protocol> Scale<P> {
             self.next_poll = Some(now + every);
         }
         let tries = if weighs(&ask) { self.pace.tries.max(1) } else { 1 };
-        self.send_request(ask, tries, now);
+        self.send_request(ask, tries, false, now);
     }
 
-    fn send_request(&mut self, ask: Ask, tries: u8, now: Instant) {
+    fn send_request(&mut self, ask: Ask, tries: u8, again: bool, now: Instant) {
         match self.protocol.request(&ask) {
             Ok(bytes) => {
                 self.input.clear();
                 self.out.push_back(Transmit::request(bytes));
                 let until = now + self.protocol.patience(&ask);
-                self.asked =
-                    Some(Asked { ask, tries_left: tries.saturating_sub(1), until, noisy: false });
+                let tries_left = tries.saturating_sub(1);
+                self.asked = Some(Asked { ask, tries_left, until, noisy: false, again });
             }
             Err(why) => self.tell(Event::Refused { ask, why }),
         }
@@ -180,16 +182,17 @@ impl<P: Protocol> Scale<P> {
             if self.protocol.unsolicited()
                 && let Answer::Weighed(outcome) = self.protocol.answer(&Ask::Weigh, &frame)
             {
-                self.tell(Event::Reading(Reading { outcome, at: now, raw: frame }));
+                self.tell(Event::Reading(Reading { outcome, at: now, raw: frame, is_first: true }));
             }
             return;
         };
         match self.protocol.answer(&asked.ask, &frame) {
             Answer::Weighed(Outcome::Garbled) if asked.tries_left > 0 => {
-                self.send_request(asked.ask, asked.tries_left, now);
+                self.send_request(asked.ask, asked.tries_left, true, now);
             }
             Answer::Weighed(outcome) if weighs(&asked.ask) => {
-                self.tell(Event::Reading(Reading { outcome, at: now, raw: frame }));
+                let is_first = !asked.again && !asked.noisy;
+                self.tell(Event::Reading(Reading { outcome, at: now, raw: frame, is_first }));
             }
             Answer::Weighed(_) => {
                 self.tell(Event::Refused { ask: asked.ask, why: Refusal::Garbled });
@@ -212,7 +215,7 @@ impl<P: Protocol> Scale<P> {
         };
         if weighs(&asked.ask) {
             let raw = std::mem::take(&mut self.input);
-            self.tell(Event::Reading(Reading { outcome, at: now, raw }));
+            self.tell(Event::Reading(Reading { outcome, at: now, raw, is_first: false }));
         } else {
             self.tell(Event::Refused { ask: asked.ask, why });
         }
@@ -261,7 +264,7 @@ impl<P: Protocol> Line for Scale<P> {
     fn handle_timeout(&mut self, now: Instant) {
         if let Some(asked) = self.asked.take_if(|asked| asked.until <= now) {
             if asked.tries_left > 0 {
-                self.send_request(asked.ask, asked.tries_left, now);
+                self.send_request(asked.ask, asked.tries_left, true, now);
             } else {
                 self.fail(asked, now);
             }
@@ -281,7 +284,8 @@ impl<P: Protocol> Line for Scale<P> {
             }
         }
         let outcome = Outcome::Disconnected;
-        self.tell(Event::Reading(Reading { outcome, at: now, raw: Vec::new() }));
+        let raw = Vec::new();
+        self.tell(Event::Reading(Reading { outcome, at: now, raw, is_first: false }));
     }
 
     fn poll_transmit(&mut self) -> Option<Transmit> {
@@ -302,6 +306,10 @@ impl<P: Protocol> Line for Scale<P> {
 
 impl<P: Protocol> Weigher for Scale<P> {
     fn ask(&mut self, ask: Ask, now: Instant) {
+        // What it sends next by itself is the answer; a question would throw half of it away.
+        if self.protocol.unsolicited() && ask == Ask::Weigh {
+            return;
+        }
         if self.waiting.len() >= ASKS_MAX {
             self.tell(Event::Refused { ask, why: Refusal::Busy });
             return;
@@ -355,6 +363,22 @@ mod tests {
             scale.handle_timeout(at);
         }
         assert_eq!(outcome(&mut scale), Some(Outcome::Garbled));
+    }
+
+    #[test]
+    fn an_answer_that_came_only_when_asked_again_is_told_as_such() {
+        let firsts = |lost: &[u8]| {
+            let (mut scale, now) = scale(None);
+            scale.ask(Ask::Weigh, now);
+            scale.handle_input(lost, now);
+            scale.handle_timeout(now + Duration::from_secs(1));
+            scale.handle_input(b"\x02?\x00\r", now + Duration::from_secs(1));
+            let Some(Event::Reading(reading)) = scale.poll_event() else { panic!("no reading") };
+            assert_eq!(reading.outcome, Outcome::Unchanged { kind: super::super::Kind::Gross });
+            reading.is_first
+        };
+        assert!(!firsts(b""), "a lost answer");
+        assert!(!firsts(b"\x0201.2x0\r"), "a garbled answer");
     }
 
     #[test]

@@ -94,7 +94,10 @@ pub enum Outcome {
         shown: Option<Measured>,
     },
     /// No new weighing since the last one the scale reported.
-    Unchanged,
+    Unchanged {
+        /// What that one stood for: a tare in between makes it another.
+        kind: Kind,
+    },
     /// Nothing lies on it.
     Empty,
     /// Below zero.
@@ -136,6 +139,9 @@ pub struct Reading {
     pub at: Instant,
     /// The answer's bytes, to be kept with the sale for an audit.
     pub raw: Vec<u8>,
+    /// Whether it is the answer to the first question, with nothing garbled before it: otherwise
+    /// the scale may have told another weight meanwhile, which did not arrive.
+    pub is_first: bool,
 }
 
 impl Reading {
@@ -146,7 +152,7 @@ impl Reading {
             Outcome::Stable(measured) if measured.weight.mantissa() > 0 => Some(measured),
             Outcome::Stable(_)
             | Outcome::InMotion { .. }
-            | Outcome::Unchanged
+            | Outcome::Unchanged { .. }
             | Outcome::Empty
             | Outcome::UnderZero
             | Outcome::OverCapacity

@@ -10,6 +10,8 @@ use super::{Answer, Ask, Framing, Kind, Measured, Outcome, Protocol, Refusal, Un
 
 /// The longest answer understood; balances answer inquiries with more, which is not asked for.
 const ANSWER_MAX: usize = 64;
+/// Characters of a weight.
+const NUMBER_CHARS: usize = 10;
 
 /// The MT-SICS protocol.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,7 +49,7 @@ impl Protocol for Sics {
             .filter(|word| !word.is_empty())
             .collect();
         match (ask, words.as_slice()) {
-            (Ask::Weigh, [b"S" | b"SI", rest @ ..]) => Answer::Weighed(weighed(rest)),
+            (Ask::Weigh, [b"S" | b"SI", rest @ ..]) => Answer::Weighed(weighed(rest, frame)),
             (Ask::Weigh, [b"ET"]) => Answer::Weighed(Outcome::Garbled),
             (Ask::Weigh, [b"ES"]) => {
                 Answer::Weighed(Outcome::DeviceError { code: u16::from(b'S') })
@@ -71,8 +73,9 @@ impl Protocol for Sics {
     }
 }
 
-fn weighed(words: &[&[u8]]) -> Outcome {
+fn weighed(words: &[&[u8]], frame: &[u8]) -> Outcome {
     match words {
+        [_, _, _] if !is_whole(frame) => Outcome::Garbled,
         [b"S", number, unit] => measured(number, unit).map_or(Outcome::Garbled, Outcome::Stable),
         [b"D", number, unit] => measured(number, unit)
             .map_or(Outcome::Garbled, |shown| Outcome::InMotion { shown: Some(shown) }),
@@ -81,6 +84,17 @@ fn weighed(words: &[&[u8]]) -> Outcome {
         [b"-"] => Outcome::UnderZero,
         _ => Outcome::Garbled,
     }
+}
+
+/// Whether the number stands in its field of ten characters, blanks before it: there is no check,
+/// and of a number that lost a digit on the line the width alone tells.
+fn is_whole(frame: &[u8]) -> bool {
+    let text = frame.trim_ascii_end();
+    let Some(unit) = text.iter().rposition(|byte| *byte == b' ') else { return false };
+    let Some(field) = unit.checked_sub(NUMBER_CHARS) else { return false };
+    let before = &text[..field];
+    let is_right = text[field..unit].trim_ascii_start().iter().all(u8::is_ascii_graphic);
+    is_right && matches!(before, b"S S " | b"S D " | b"SI S " | b"SI D ")
 }
 
 fn measured(number: &[u8], unit: &[u8]) -> Option<Measured> {
@@ -116,6 +130,17 @@ mod tests {
             (b"S S      1.250 xx\r\n", Outcome::Garbled),
         ] {
             assert_eq!(weigh(Sics, bytes), expected, "{}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn a_number_that_lost_a_character_is_no_weight() {
+        let whole = b"S S      1.250 kg\r\n";
+        // Up to the unit: grams are what is left of kilograms that lost their first letter.
+        for lost in 0..whole.len() - 4 {
+            let mut bytes = whole.to_vec();
+            bytes.remove(lost);
+            assert_eq!(weigh(Sics, &bytes), Outcome::Garbled, "character {lost}");
         }
     }
 

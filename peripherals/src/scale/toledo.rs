@@ -23,6 +23,7 @@ const OVER: u8 = 0x02;
 const UNDER: u8 = 0x04;
 const OUTSIDE_ZERO: u8 = 0x08;
 const AT_ZERO: u8 = 0x10;
+const NET: u8 = 0x20;
 
 /// The 8217 protocol.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,7 +86,8 @@ impl Protocol for Toledo8217 {
 
     fn answer(&self, ask: &Ask, frame: &[u8]) -> Answer {
         if let Some(status) = status(frame) {
-            return status_answer(ask, status);
+            let kind = if status & NET == 0 { Kind::Gross } else { Kind::Net };
+            return status_answer(ask, status, kind);
         }
         let body = &frame[1..frame.len() - 1];
         let (number, kind) = match body.split_last() {
@@ -120,7 +122,8 @@ impl Protocol for Toledo8213 {
 
     fn answer(&self, ask: &Ask, frame: &[u8]) -> Answer {
         match status(frame) {
-            Some(status) => status_answer(ask, status),
+            // Its bit for a net weight is always set.
+            Some(status) => status_answer(ask, status, Kind::Unstated),
             None => {
                 let number = &frame[1..frame.len() - 1];
                 weight_answer(ask, number, 3, 2, self.unit, Kind::Unstated)
@@ -154,7 +157,7 @@ fn status(frame: &[u8]) -> Option<u8> {
     }
 }
 
-fn status_answer(ask: &Ask, status: u8) -> Answer {
+fn status_answer(ask: &Ask, status: u8, kind: Kind) -> Answer {
     // A byte with the top bit set was read with the wrong parity setting.
     if status >= 0x80 {
         return match ask {
@@ -180,7 +183,7 @@ fn status_answer(ask: &Ask, status: u8) -> Answer {
         // At the centre of zero nothing lies on the plate, whatever was reported before.
         Outcome::Empty
     } else {
-        Outcome::Unchanged
+        Outcome::Unchanged { kind }
     })
 }
 
@@ -237,9 +240,9 @@ mod tests {
             (0x21, moving),
             (0x50, Outcome::Empty),
             (0x10, Outcome::Empty),
-            (0x20, Outcome::Unchanged),
-            (0x40, Outcome::Unchanged),
-            (0x00, Outcome::Unchanged),
+            (0x20, Outcome::Unchanged { kind: Kind::Net }),
+            (0x40, Outcome::Unchanged { kind: Kind::Gross }),
+            (0x00, Outcome::Unchanged { kind: Kind::Gross }),
         ] {
             assert_eq!(weigh(kg(), &[STX, b'?', status, CR]), expected, "status {status:02x}");
         }
@@ -293,10 +296,10 @@ mod tests {
     #[test]
     fn only_a_settled_weight_above_zero_can_be_sold() {
         let at = crate::line::start();
-        let reading = |outcome| Reading { outcome, at, raw: Vec::new() };
+        let reading = |outcome| Reading { outcome, at, raw: Vec::new(), is_first: true };
         assert!(reading(kilograms("1.250", Kind::Gross)).sellable().is_some());
         assert!(reading(kilograms("0.000", Kind::Gross)).sellable().is_none());
-        assert!(reading(Outcome::Unchanged).sellable().is_none());
+        assert!(reading(Outcome::Unchanged { kind: Kind::Gross }).sellable().is_none());
     }
 
     #[test]

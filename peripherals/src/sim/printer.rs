@@ -282,6 +282,16 @@ impl PrinterSim {
         }
     }
 
+    /// A drawer's pulse in real time comes also while nothing else is worked through.
+    fn pulse_at_once(&mut self) {
+        let Some(at) = self.memory.len().checked_sub(5).filter(|_| self.offline()) else { return };
+        if let [0x10, 0x14, 1, pin, _] = self.memory.make_contiguous()[at..] {
+            self.memory.truncate(at);
+            let drawer = if pin == 1 { Drawer::Second } else { Drawer::First };
+            self.react(Reaction::Kick(drawer));
+        }
+    }
+
     /// Prints as much of its memory as it can.
     fn print(&mut self) {
         while self.powered && !self.offline() && !self.memory.is_empty() {
@@ -368,6 +378,7 @@ impl Line for PrinterSim {
             if command[0] == 0x10 {
                 self.real_time(command);
             }
+            self.pulse_at_once();
             self.run_script(now);
         }
         self.print();

@@ -130,10 +130,27 @@ fn a_job_past_its_time_never_prints() {
 }
 
 #[test]
+fn a_printer_that_stands_still_leaves_the_others_their_share() {
+    let mut spool = Spool::default();
+    for n in 0..WAITING_EACH_MAX {
+        new(&mut spool, request(&format!("k{n}")));
+    }
+    assert_eq!(spool.submit(request("one-more")), Err(SpoolError::Crowded));
+    for printer in ["back", "fron", "frontier"] {
+        new(&mut spool, Request { printer: printer.into(), ..request(printer) });
+        assert_eq!(spool.next(printer).unwrap().printer, printer);
+    }
+}
+
+#[test]
 fn a_full_spool_refuses_and_forgets_only_what_is_finished() {
     let mut spool = Spool::default();
     for n in 0..WAITING_MAX {
-        new(&mut spool, request(&format!("k{n}")));
+        let printer = match n / WAITING_EACH_MAX {
+            0 => "front".to_owned(),
+            other => format!("printer-{other}"),
+        };
+        new(&mut spool, Request { printer, ..request(&format!("k{n}")) });
     }
     assert_eq!(spool.submit(request("one-more")), Err(SpoolError::Full));
     let mut forgotten = 0;

@@ -140,8 +140,14 @@ async fn submit(spool: &Spool, name: &str) -> Result<(), Error> {
     let (key, printer) = (key(name), "printer".to_owned());
     let request = Request { key, printer, class: Class::Receipt, digest, expires_at: None };
     let by = "bench".to_owned();
-    let order =
-        Order { request, source: Source::Receiptline, content, secret: false, by, kicks: None };
+    let order = Order {
+        request,
+        source: Source::Receiptline,
+        content,
+        secret: false,
+        by,
+        kicks: Vec::new(),
+    };
     spool.submit(order).await?;
     Ok(())
 }

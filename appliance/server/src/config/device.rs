@@ -26,6 +26,10 @@ pub struct Device {
     pub drawers: Vec<String>,
     /// What a high level of the drawer's sensor means.
     pub drawer_high: String,
+    /// The unit that a scale is set to whose answers name none.
+    pub unit: String,
+    /// Whether an 8217 wants a carriage return behind commands for its tare.
+    pub tare_cr: bool,
     /// What an 8217's "nothing new" does.
     pub nothing_new: String,
     /// The file with the numbers of a Dialog 06 approval.

@@ -72,6 +72,10 @@ struct Described {
     #[serde(default)]
     drawer_high: String,
     #[serde(default)]
+    unit: String,
+    #[serde(default)]
+    tare_cr: bool,
+    #[serde(default)]
     nothing_new: String,
     #[serde(default)]
     approval_file: PathBuf,
@@ -142,6 +146,8 @@ fn take(known: &mut Known, model: &str, kind: &str, node: &NodeId, id: &str, bod
         line: record.line,
         drawers: record.drawers,
         drawer_high: record.drawer_high,
+        unit: record.unit,
+        tare_cr: record.tare_cr,
         nothing_new: record.nothing_new,
         approval_file: record.approval_file,
         ..Device::default()

@@ -52,6 +52,14 @@ pub enum DefinitionError {
         #[source]
         source: ApprovalError,
     },
+    /// A key is needed.
+    #[error("{key} must be given for {model}: its answers look alike in every unit")]
+    Missing {
+        /// The key.
+        key: &'static str,
+        /// The model that needs it.
+        model: String,
+    },
     /// A list is too long.
     #[error("{key} has more than {max} entries")]
     TooMany {
@@ -163,7 +171,7 @@ fn what(text: &config::Device) -> Result<What, DefinitionError> {
         },
         "scale" => What::Scale(Weighing {
             model: Model::named(model).ok_or_else(|| unknown("model", model))?,
-            setup: Setup { approval: approved(&text.approval_file)?, ..Setup::default() },
+            setup: setup(text)?,
             confirms: match text.nothing_new.as_str() {
                 "" => false,
                 "confirms" => true,
@@ -181,6 +189,28 @@ fn what(text: &config::Device) -> Result<What, DefinitionError> {
         "scanner" => return Err(unknown("model", model)),
         other => return Err(unknown("kind", other)),
     })
+}
+
+/// An 8217 tells kilograms from pounds by its digits, so a wrong unit is seen; an 8213 does not.
+fn setup(text: &config::Device) -> Result<Setup, DefinitionError> {
+    let refuse = |key, value: &str| DefinitionError::Value { key, value: value.to_owned() };
+    let model = Model::named(&text.model);
+    let is_toledo = matches!(model, Some(Model::Toledo8217 | Model::Toledo8213));
+    let unit = match text.unit.as_str() {
+        "" if model == Some(Model::Toledo8213) => {
+            return Err(DefinitionError::Missing { key: "unit", model: text.model.clone() });
+        }
+        "" => None,
+        "kg" if is_toledo => Some(Unit::Kilogram),
+        "lb" if is_toledo => Some(Unit::Pound),
+        // Every other protocol names its unit in each answer.
+        other => return Err(refuse("unit", other)),
+    };
+    if text.tare_cr && model != Some(Model::Toledo8217) {
+        return Err(refuse("tare_cr", "true"));
+    }
+    let approval = approved(&text.approval_file)?;
+    Ok(Setup { unit, tare_ends_in_cr: text.tare_cr, approval })
 }
 
 fn approved(path: &Path) -> Result<Option<Approval>, DefinitionError> {
@@ -320,6 +350,27 @@ mod tests {
         assert!(refusal(&|text| text.id = "Counter 1".into()).contains("device"));
         assert!(refusal(&|text| text.at = "usb:zz".into()).contains("usb:zz"));
         assert!(refusal(&|text| text.drawers = vec!["a".into(); 3]).contains("drawers"));
+    }
+
+    #[test]
+    fn a_scale_whose_answers_name_no_unit_is_told_it() {
+        let setup = |model: &str, unit: &str| {
+            let text = config::Device { unit: unit.to_owned(), ..device("scale", model) };
+            match Definition::check(&text).map(|checked| checked.what) {
+                Ok(What::Scale(weighing)) => Ok(weighing.setup.unit),
+                Ok(_) => panic!("it is a scale"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        assert_eq!(setup("toledo8217", ""), Ok(None));
+        assert_eq!(setup("toledo8217", "lb"), Ok(Some(Unit::Pound)));
+        assert_eq!(setup("toledo8213", "kg"), Ok(Some(Unit::Kilogram)));
+        assert!(setup("toledo8213", "").unwrap_err().contains("unit must be given"));
+        assert!(setup("toledo8213", "stone").unwrap_err().contains("unit = \"stone\""));
+        assert!(setup("sma", "lb").is_err(), "its answers name their unit");
+        let text = config::Device { tare_cr: true, ..device("scale", "toledo8217") };
+        let checked = Definition::check(&text).unwrap().what;
+        assert!(matches!(checked, What::Scale(weighing) if weighing.setup.tare_ends_in_cr));
     }
 
     #[test]

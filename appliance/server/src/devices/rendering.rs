@@ -57,8 +57,8 @@ pub enum Form {
 pub struct Checked {
     /// What will be left out or replaced.
     pub warnings: Vec<String>,
-    /// How often it opens a drawer.
-    pub kicks: u32,
+    /// How often it opens the first drawer and the second.
+    pub kicks: [u32; 2],
 }
 
 /// Warnings that are told; a document of errors need not be answered with a book.
@@ -80,7 +80,12 @@ impl Medium {
             return self.check_raw(content);
         }
         let document = document(source, content)?;
-        let kicks = document.lines.iter().filter(|line| matches!(line, Line::Kick(_))).count();
+        let mut kicks = [0; 2];
+        for line in &document.lines {
+            if let Line::Kick(drawer) = line {
+                kicks[drawer.index()] += 1;
+            }
+        }
         let laid = layout(&document, self.profile.columns);
         if let Some(refusal) = laid.refusal {
             let detail = format!("line {}: {}", refusal.line, refusal.what);
@@ -91,7 +96,7 @@ impl Medium {
             warnings: warnings
                 .map(|warning| format!("line {}: {}", warning.line, warning.what))
                 .collect(),
-            kicks: u32::try_from(kicks).unwrap_or(u32::MAX),
+            kicks,
         })
     }
 
@@ -105,7 +110,7 @@ impl Medium {
         Ok(Checked { warnings: Vec::new(), kicks: seen.kicks })
     }
 
-    /// The bytes that print a job, marked with its code, and as a copy if it is one.
+    /// The bytes that print a job, marked with its code, and as a copy if it is one; a copy opens no drawer.
     pub fn render(
         &self,
         source: Source,
@@ -113,7 +118,11 @@ impl Medium {
         record: &Record,
     ) -> Result<Vec<u8>, Problem> {
         if source != Source::Raw {
-            let document = marked(&document(source, content)?, record);
+            let mut document = document(source, content)?;
+            if record.copy > 0 {
+                document.lines.retain(|line| !matches!(line, Line::Kick(_)));
+            }
+            let document = marked(&document, record);
             return Ok(self.encode(&layout(&document, self.profile.columns).sheet));
         }
         self.check_raw(content)?;
@@ -122,7 +131,7 @@ impl Medium {
         }
         let mark = marked(&Document::default(), record);
         let mut bytes = self.encode(&layout(&mark, self.profile.columns).sheet);
-        bytes.extend_from_slice(content);
+        bytes.extend_from_slice(&raw::without_kicks(content));
         Ok(bytes)
     }
 
@@ -167,6 +176,8 @@ fn document(source: Source, content: &[u8]) -> Result<Document, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use storebox_peripherals::spool::{Class, State};
+
     use super::*;
 
     fn medium() -> Medium {
@@ -185,12 +196,37 @@ mod tests {
     fn a_document_is_checked_and_its_kicks_are_counted() {
         let content =
             br#"{"blocks":[{"block":"text","text":"Tea"},{"block":"drawer","drawer":"first"}]}"#;
-        assert_eq!(medium().check(Source::Document, content).unwrap().kicks, 1);
+        assert_eq!(medium().check(Source::Document, content).unwrap().kicks, [1, 0]);
         let refused = medium().check(Source::Document, b"{\"blocks\":[{\"block\":\"bomb\"}]}");
         assert_eq!(refused.unwrap_err().code, Code::DocumentInvalid);
         let drawn = |form| medium().preview(form, Source::Document, content).unwrap();
         assert!(drawn(Form::Svg).starts_with(b"<svg") || drawn(Form::Svg).starts_with(b"<?xml"));
         assert!(drawn(Form::Png).starts_with(b"\x89PNG"));
+    }
+
+    #[test]
+    fn a_copy_opens_no_drawer() {
+        let document =
+            br#"{"blocks":[{"block":"drawer","drawer":"second"},{"block":"text","text":"Tea"}]}"#;
+        let bytes = |source, content: &[u8], copy| {
+            let record = Record {
+                number: 1,
+                key: "sale-1".parse().unwrap(),
+                printer: "front".to_owned(),
+                class: Class::Receipt,
+                digest: [0; 16],
+                expires_at: None,
+                copy,
+                of: None,
+                state: State::Queued,
+            };
+            let bytes = medium().render(source, content, &record).unwrap();
+            raw::inspect(&bytes).unwrap().kicks
+        };
+        assert_eq!(bytes(Source::Document, document, 0), [0, 1]);
+        assert_eq!(bytes(Source::Document, document, 1), [0, 0]);
+        assert_eq!(bytes(Source::Raw, b"Tea\x1bp\x00\x19\xfa", 0), [1, 0]);
+        assert_eq!(bytes(Source::Raw, b"Tea\x1bp\x00\x19\xfa", 1), [0, 0]);
     }
 
     #[test]

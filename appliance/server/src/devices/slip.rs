@@ -85,8 +85,14 @@ impl Slip {
             expires_at: None,
         };
         let by = self.node.to_string();
-        let order =
-            Order { request, source: Source::Receiptline, content, secret: false, by, kicks: None };
+        let order = Order {
+            request,
+            source: Source::Receiptline,
+            content,
+            secret: false,
+            by,
+            kicks: Vec::new(),
+        };
         devices.spool().submit(order).await.map(drop)
     }
 

@@ -77,7 +77,7 @@ pub struct Order {
     /// Who sent it.
     pub by: String,
     /// How often it opens which drawer.
-    pub kicks: Option<(DeviceId, u32)>,
+    pub kicks: Vec<(DeviceId, u32)>,
 }
 
 /// What a person decides about a job.

@@ -15,6 +15,8 @@ use storebox_proto::time::Timestamp;
 use storebox_proto::token::{self, Bearer};
 use storebox_proto::trust::Kind;
 
+pub(super) use rights::Drawers;
+
 use super::identity::Identity;
 use super::problem::Refusal;
 use super::server::Peer;

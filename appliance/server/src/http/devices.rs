@@ -19,6 +19,7 @@ use crate::blocking::beside;
 use crate::devices::bay::Link;
 use crate::devices::trace::{Piece, Way};
 use crate::devices::yard::{Devices, Post};
+use crate::login::Person;
 
 /// The routes of this file.
 pub fn routes(devices: Devices) -> OpenApiRouter {
@@ -101,6 +102,14 @@ pub(super) fn name_of(identity: &Identity) -> String {
         Identity::Terminal(terminal) => terminal.to_string(),
         Identity::Node(node) => node.to_string(),
         Identity::Operator => "operator".to_owned(),
+    }
+}
+
+/// Who acts: the person who is logged in and where, else whoever calls.
+pub(super) fn logged_in(person: Option<&Person>, identity: &Identity) -> String {
+    match person {
+        Some(person) => format!("{} at {}", person.user, name_of(identity)),
+        None => name_of(identity),
     }
 }
 

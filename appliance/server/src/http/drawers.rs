@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::devices::name_of;
+use super::devices::logged_in;
 use super::identity::Identity;
 use super::printers::taken_away;
 use super::problem::Refusal;
@@ -98,10 +98,7 @@ async fn open(
     if let Some(away) = printer.counter.link().away() {
         return Err(away.into());
     }
-    let by = match person {
-        Some(Extension(person)) => format!("{} at {}", person.user, name_of(&identity)),
-        None => name_of(&identity),
-    };
+    let by = logged_in(person.as_deref(), &identity);
     let entry = devices.spool().note_kick(drawer.clone(), by.clone(), reason).await?;
     let (answer, answered) = oneshot::channel();
     let until = env::instant() + KICK_MAX;

@@ -18,7 +18,8 @@ use storebox_proto::time::Timestamp;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::devices::name_of;
+use super::auth::Drawers;
+use super::devices::logged_in;
 use super::identity::Identity;
 use super::problem::Refusal;
 use crate::blocking::beside;
@@ -26,6 +27,7 @@ use crate::devices::rendering::Source;
 use crate::devices::spool::{Decision, Job, Order, Spool, Wish};
 use crate::devices::yard::{Devices, PrinterPost};
 use crate::env;
+use crate::login::Person;
 
 /// Jobs on a page without `limit`.
 const LIMIT_DEFAULT: usize = 50;
@@ -212,14 +214,22 @@ async fn list(
     page: Result<Query<Page>, QueryRejection>,
 ) -> Result<Json<Vec<JobView>>, Refusal> {
     let Query(page) = page.map_err(parameter)?;
-    let printer = devices.printer(&id)?.id;
+    let (printer, unknown) = match devices.printer(&id) {
+        Ok(printer) => (printer.id, None),
+        // One that was taken out of the configuration; what waits for it can still be seen and cancelled.
+        Err(unknown) => (id.parse().map_err(|_| unknown.clone())?, Some(unknown)),
+    };
     let jobs = devices.spool().jobs(printer, page.limit.unwrap_or(LIMIT_DEFAULT)).await?;
+    if let (true, Some(unknown)) = (jobs.is_empty(), unknown) {
+        return Err(unknown.into());
+    }
     Ok(Json(jobs.into_iter().map(|job| JobView::of(job, Vec::new())).collect()))
 }
 
 /// Takes a job in; the answer says that it is on disk, and with `wait_s` also what became of it.
 ///
 /// The same key with the same content answers with that job and prints nothing.
+/// A job that opens a drawer needs the right to open drawers.
 #[utoipa::path(post, path = "/v1/printers/{id}/jobs", tag = "printers",
     params(("id" = String, Path), Wait), request_body = NewJob,
     responses((status = 201, description = "The job.", body = JobView),
@@ -228,6 +238,8 @@ async fn list(
 async fn submit(
     State(devices): State<Devices>,
     Extension(identity): Extension<Identity>,
+    Extension(may_open): Extension<Drawers>,
+    person: Option<Extension<Person>>,
     Path(id): Path<String>,
     wait: Result<Query<Wait>, QueryRejection>,
     Json(new): Json<NewJob>,
@@ -241,9 +253,13 @@ async fn submit(
     // Pictures are unpacked to see what they are.
     let checked = beside(move || medium.check(source, &body)).await?;
     let request = request(&printer, key.clone(), class, &content, expires_in_s);
-    let drawer = printer.drawers.first().unwrap_or(&printer.id).clone();
-    let kicks = (checked.kicks > 0).then_some((drawer, checked.kicks));
-    let by = name_of(&identity);
+    let drawers = checked.kicks.into_iter().enumerate().filter(|(_, times)| *times > 0);
+    let drawer = |pin: usize| printer.drawers.get(pin).unwrap_or(&printer.id).clone();
+    let kicks: Vec<_> = drawers.map(|(pin, times)| (drawer(pin), times)).collect();
+    if !kicks.is_empty() {
+        may_open.check()?;
+    }
+    let by = logged_in(person.as_deref(), &identity);
     let order = Order { request, source, content, secret, by, kicks };
     let job = devices.spool().submit(order).await?;
     let job = settle(devices.spool(), key, job, wait).await?;
@@ -287,6 +303,7 @@ async fn show(
 async fn decide(
     State(devices): State<Devices>,
     Extension(identity): Extension<Identity>,
+    person: Option<Extension<Person>>,
     Path((id, key)): Path<(String, String)>,
     Json(decision): Json<Decide>,
 ) -> Result<Json<JobView>, Refusal> {
@@ -301,7 +318,7 @@ async fn decide(
             Wish::Reprint { key: parse_key(&key)?, printer }
         }
     };
-    let job = devices.spool().decide(key, wish, name_of(&identity)).await?;
+    let job = devices.spool().decide(key, wish, logged_in(person.as_deref(), &identity)).await?;
     Ok(Json(JobView::of(job, Vec::new())))
 }
 

@@ -32,8 +32,9 @@ use crate::env;
 const WAIT: Duration = Duration::from_secs(1);
 /// The longest that it may wait.
 const WAIT_MAX: Duration = Duration::from_secs(30);
-/// Tare and zero are answered within this.
-const DEED_MAX: Duration = Duration::from_secs(3);
+/// Tare and zero are answered within this: longer than an MT-SICS scale waits for a settled plate, because what was
+/// told to have failed must not be carried out afterwards.
+const DEED_MAX: Duration = Duration::from_secs(7);
 
 /// The routes of this file.
 pub fn routes(devices: Devices) -> OpenApiRouter {

@@ -297,6 +297,7 @@ impl Server {
         caller: Caller,
         patience: Duration,
     ) -> Response<Body> {
+        request.extensions_mut().insert(auth::Drawers::of(&caller, self.logins.required()));
         if let Some(identity) = caller.identity {
             request.extensions_mut().insert(identity);
         }

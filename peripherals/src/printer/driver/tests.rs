@@ -251,14 +251,136 @@ fn discarding_ends_the_job_and_says_so() {
 }
 
 #[test]
-fn a_drawer_opens_without_paper_but_not_through_an_open_cover() {
+fn without_paper_a_drawer_opens_at_once_or_not_at_all() {
     let (mut printer, now) = opened(Profile::epson_t88());
-    printer.handle_input(&OUT_OF_PAPER, now);
-    drain(&mut printer);
     assert_eq!(printer.kick(Drawer::First, now), Ok(()));
     assert_eq!(drain(&mut printer), b"\x1bp\x00\x19\xfa");
+    printer.handle_input(&OUT_OF_PAPER, now);
+    drain(&mut printer);
+    assert_eq!(printer.kick(Drawer::Second, now), Ok(()));
+    assert_eq!(drain(&mut printer), b"\x10\x14\x01\x01\x01");
+    let gone = now + SILENT_AFTER;
+    let refused = Err(NotReady::Trouble(Trouble::PaperOut));
+    assert_eq!(printer.kick(Drawer::First, gone), refused, "it may not even hear it");
     printer.handle_input(&[0x38, 0, 0, 0], now);
     assert_eq!(printer.kick(Drawer::First, now), Err(NotReady::Trouble(Trouble::CoverOpen)));
+    printer.handle_input(&[0x18, 0x08, 0, 0], now);
+    assert_eq!(printer.kick(Drawer::First, now), Err(NotReady::Trouble(Trouble::Cutter)));
+    let (mut clone, now) = opened(Profile::generic_80());
+    clone.handle_input(&OUT_OF_PAPER, now);
+    assert_eq!(clone.kick(Drawer::First, now), refused);
+    assert!(drain(&mut clone).is_empty());
+}
+
+#[test]
+fn after_a_pulse_the_drawer_is_looked_at_soon_and_often() {
+    let (mut printer, now) = opened(Profile::epson_t88());
+    printer.kick(Drawer::First, now).unwrap();
+    drain(&mut printer);
+    let mut rounds = 0;
+    while let Some(at) = printer.poll_timeout().filter(|at| *at <= now + DRAWER_WATCHED) {
+        printer.handle_timeout(at);
+        answer_round(&mut printer, at);
+        rounds += 1;
+    }
+    assert!(rounds >= 6, "{rounds} looks");
+}
+
+#[test]
+fn paper_that_was_told_to_be_out_once_holds_the_job_through_any_silence() {
+    let (mut printer, mut now) = opened(Profile::epson_t88());
+    printer.print(job(), now).unwrap();
+    drain(&mut printer);
+    printer.handle_drained(now);
+    printer.handle_input(&OUT_OF_PAPER, now);
+    for _ in 0..600 {
+        now += Duration::from_secs(1);
+        printer.handle_timeout(now);
+        // A port that is full takes no questions.
+    }
+    assert_eq!(verdicts(&mut printer), [Verdict::Sent]);
+    assert!(printer.out.len() < 8, "questions pile up: {}", printer.out.len());
+    drain(&mut printer);
+    printer.handle_input(&PAPER_BACK, now);
+    printer.handle_input(b"\x37\x220007\x00", now);
+    // It may have lost its power meanwhile, so less is claimed.
+    assert_eq!(verdicts(&mut printer), [Verdict::Printed(Level::StatusGood)]);
+}
+
+#[test]
+fn a_job_that_did_not_leave_whole_is_flushed_before_anything_else() {
+    let (mut printer, now) = opened(Profile::generic_80());
+    printer.print(job(), now).unwrap();
+    drain(&mut printer);
+    printer.handle_hangup(now);
+    printer.handle_opened(now);
+    let hello = drain(&mut printer);
+    assert!(hello.iter().take_while(|byte| **byte == 0).count() >= 24 * 72);
+}
+
+#[test]
+fn no_question_follows_a_job_before_it_has_left() {
+    let (mut printer, mut now) = opened(Profile::epson_t88());
+    printer.print(job(), now).unwrap();
+    drain(&mut printer);
+    for _ in 0..30 {
+        now += Duration::from_secs(1);
+        printer.handle_timeout(now);
+        assert!(drain(&mut printer).is_empty());
+    }
+    assert_eq!(verdicts(&mut printer), []);
+}
+
+fn jobs(printer: &mut Printer<EscPos>) -> Vec<(u64, Verdict)> {
+    std::iter::from_fn(|| printer.poll_event())
+        .filter_map(|event| match event {
+            Event::Job { number, verdict } => Some((number, verdict)),
+            Event::Status { .. } => None,
+        })
+        .collect()
+}
+
+/// A first job whose proof is still in the printer, and a second one that was sent behind it.
+fn two_jobs() -> (Printer<EscPos>, Instant) {
+    let (mut printer, now) = opened(Profile::epson_t20());
+    printer.print(Job { number: 1, body: b"one\n".to_vec() }, now).unwrap();
+    drain(&mut printer);
+    printer.handle_drained(now);
+    let mut now = now;
+    while printer.job.is_some() {
+        now = printer.poll_timeout().unwrap();
+        printer.handle_timeout(now);
+        drain(&mut printer);
+    }
+    while printer.ready(now).is_err() {
+        now = printer.poll_timeout().unwrap();
+        printer.handle_timeout(now);
+        answer_round(&mut printer, now);
+    }
+    assert_eq!(jobs(&mut printer)[1], (1, Verdict::Unknown(Doubt::Silent)));
+    printer.print(Job { number: 2, body: b"two\n".to_vec() }, now).unwrap();
+    drain(&mut printer);
+    printer.handle_drained(now);
+    assert_eq!(jobs(&mut printer), [(2, Verdict::Sent)]);
+    (printer, now)
+}
+
+#[test]
+fn a_late_answer_proves_its_own_job_and_not_the_next() {
+    let (mut printer, now) = two_jobs();
+    printer.handle_input(&[0x00], now);
+    assert_eq!(jobs(&mut printer), [(1, Verdict::Printed(Level::StatusGood))]);
+    printer.handle_input(b"\x5fTM-T20\x00", now);
+    assert_eq!(jobs(&mut printer), []);
+    printer.handle_input(&[0x00], now);
+    assert_eq!(jobs(&mut printer), [(2, Verdict::Printed(Level::Processed))]);
+}
+
+#[test]
+fn a_proof_that_was_lost_does_not_hold_back_the_next() {
+    let (mut printer, now) = two_jobs();
+    printer.handle_input(b"\x5fTM-T20\x00\x00", now);
+    assert_eq!(jobs(&mut printer), [(2, Verdict::Printed(Level::Processed))]);
 }
 
 proptest::proptest! {

@@ -65,6 +65,28 @@ fn a_job_is_printed_when_the_counter_is_two_further() {
     assert_eq!(verdicts, [Verdict::Sent, Verdict::Printed(Level::Processed)]);
 }
 
+#[test]
+fn what_a_job_in_doubt_still_counts_does_not_prove_the_next() {
+    let mut star = Star::new(Profile::star_80());
+    heard(&mut star, &block(0, 0, 0, 5));
+    star.frame(b"one", 1);
+    star.reset();
+    heard(&mut star, &block(0, 0, 0, 5));
+    star.frame(b"two", 2);
+    assert_eq!(heard(&mut star, &block(0, 0, 0, 7)), [Heard::Spoke]);
+    assert_eq!(heard(&mut star, &block(0, 0, 0, 9)), [Heard::Reached(2)]);
+}
+
+#[test]
+fn a_counter_that_jumps_proves_nothing_and_is_counted_from_anew() {
+    let mut star = Star::new(Profile::star_80());
+    heard(&mut star, &block(0, 0, 0, 5));
+    star.frame(b"one", 1);
+    assert_eq!(heard(&mut star, &block(0, 0, 0, 0)), [Heard::Spoke], "it was switched off");
+    star.frame(b"two", 2);
+    assert_eq!(heard(&mut star, &block(0, 0, 0, 2)), [Heard::Reached(2)]);
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_blocks_or_noise(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {

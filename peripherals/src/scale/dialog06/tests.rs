@@ -102,7 +102,7 @@ fn a_moving_plate_is_asked_again_until_it_settles() {
 #[test]
 fn status_codes_are_typed() {
     for (code, expected) in [
-        ("21", Outcome::Unchanged),
+        ("21", Outcome::Unchanged { kind: Kind::Unstated }),
         ("30", Outcome::BelowMinimum),
         ("31", Outcome::UnderZero),
         ("32", Outcome::OverCapacity),

@@ -198,6 +198,31 @@ fn a_drawer_reports_itself_open_and_closed() {
 }
 
 #[test]
+fn a_drawer_never_springs_open_when_the_paper_comes_back() {
+    for profile in [Profile::epson_m30(), Profile::generic_80()] {
+        let (mut world, at_once) = (World::new(profile.clone(), &[]), profile.kicks_at_once);
+        world.sim.act(Act::PaperOut);
+        world.sim.handle_timeout(world.now);
+        for _ in 0..8 {
+            world.now = world.driver.poll_timeout().unwrap();
+            world.driver.handle_timeout(world.now);
+            world.settle();
+        }
+        assert_eq!(world.driver.kick(Drawer::First, world.now).is_ok(), at_once);
+        while let Some(transmit) = world.driver.poll_transmit() {
+            world.sim.handle_input(&transmit.bytes, world.now);
+        }
+        let opened = |sim: &mut PrinterSim| {
+            let events = std::iter::from_fn(|| sim.poll_event());
+            events.filter(|event| matches!(event, Event::DrawerOpened(_))).count()
+        };
+        assert_eq!(opened(&mut world.sim), usize::from(at_once));
+        world.sim.act(Act::PaperIn);
+        assert_eq!(opened(&mut world.sim), 0);
+    }
+}
+
+#[test]
 fn a_position_off_the_paper_is_its_right_edge() {
     let mut sim = PrinterSim::new(Profile::epson_m30(), Script::default());
     sim.handle_opened(start());

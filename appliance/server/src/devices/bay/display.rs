@@ -25,7 +25,7 @@ pub(in crate::devices) struct DisplayCraft;
 impl DisplayCraft {
     /// The line of a display.
     pub(in crate::devices) fn line(protocol: Protocol) -> Display {
-        Display::new(protocol, Letters::default())
+        Display::new(protocol, Letters::of(protocol))
     }
 }
 

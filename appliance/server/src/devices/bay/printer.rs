@@ -160,7 +160,7 @@ impl PrinterCraft {
             Ok(()) => {
                 self.current = Some(number);
                 if let Some(entry) = begun.kick {
-                    self.watch.handle_kick(entry, now);
+                    self.watch.handle_job_begun(entry);
                 }
                 self.state.send_modify(|state| state.printing = Some(number));
             }
@@ -240,6 +240,7 @@ impl Craft for PrinterCraft {
             Event::Job { number, verdict } => {
                 self.spool.tell(number, verdict);
                 if verdict != Verdict::Sent && self.current == Some(number) {
+                    self.watch.handle_job_ended(verdict != Verdict::NotStarted, now);
                     self.current = None;
                     self.seen = None;
                     self.state.send_modify(|state| state.printing = None);

@@ -6,6 +6,8 @@
 //! An 8217 may tell each weight once and then say "nothing new".
 //! That never confirms a weight, unless the configuration says that this scale means it so; and such a scale is not
 //! asked behind the till's back, so that its one answer is the till's, except while somebody watches the live weight.
+//! Where it does confirm, it confirms only the weight right before it: a tare, a zero or an answer that was lost on the
+//! line in between, and nobody knows what "nothing new" is about.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -116,7 +118,7 @@ impl Seen {
             Outcome::InMotion { shown } => {
                 weighing.shown = shown.map(|measured| measured.weight.to_string());
             }
-            Outcome::Unchanged
+            Outcome::Unchanged { .. }
             | Outcome::Empty
             | Outcome::UnderZero
             | Outcome::OverCapacity
@@ -179,6 +181,8 @@ pub(in crate::devices) struct ScaleCraft {
     deeds: Vec<Deed>,
     asked_at: Option<Instant>,
     last: Option<Outcome>,
+    /// The weight that "nothing new" would confirm.
+    settled: Option<Measured>,
     seen: watch::Sender<Option<Seen>>,
 }
 
@@ -190,7 +194,7 @@ impl ScaleCraft {
         seen: watch::Sender<Option<Seen>>,
     ) -> Self {
         let (weights, deeds) = (Vec::new(), Vec::new());
-        Self { id, way, audience, weights, deeds, asked_at: None, last: None, seen }
+        Self { id, way, audience, weights, deeds, asked_at: None, last: None, settled: None, seen }
     }
 
     /// The line of this scale.
@@ -205,8 +209,12 @@ impl ScaleCraft {
     }
 
     fn read(&mut self, reading: Reading) {
-        let seen = Seen { outcome: self.confirmed(&reading.outcome), at: reading.at };
-        if seen.outcome != Outcome::Unchanged {
+        let seen = Seen { outcome: self.confirmed(&reading), at: reading.at };
+        self.settled = None;
+        if let (Outcome::Stable(measured), true) = (&seen.outcome, reading.is_first) {
+            self.settled = Some(*measured);
+        }
+        if !matches!(seen.outcome, Outcome::Unchanged { .. }) {
             self.seen.send_replace(Some(seen.clone()));
             self.last = Some(seen.outcome.clone());
         }
@@ -225,16 +233,20 @@ impl ScaleCraft {
     }
 
     /// "Nothing new" right behind a settled weight confirms it, if this scale is known to mean it so.
-    fn confirmed(&self, outcome: &Outcome) -> Outcome {
-        match (outcome, &self.last) {
-            (Outcome::Unchanged, Some(Outcome::Stable(measured))) if self.way.confirms => {
-                Outcome::Stable(*measured)
+    fn confirmed(&self, reading: &Reading) -> Outcome {
+        match (&reading.outcome, self.settled) {
+            (Outcome::Unchanged { kind }, Some(measured))
+                if self.way.confirms && reading.is_first && *kind == measured.kind =>
+            {
+                Outcome::Stable(measured)
             }
             (outcome, _) => outcome.clone(),
         }
     }
 
     fn end_deed(&mut self, ask: &Ask, result: Result<(), Refusal>) {
+        // Also one that failed may have been carried out.
+        self.settled = None;
         let Some(at) = self.deeds.iter().position(|deed| deed.ask == *ask) else {
             // A refused question for a weight ends in a reading only where the protocol has weighings.
             if let Err(why) = result {
@@ -283,6 +295,7 @@ impl Craft for ScaleCraft {
                 self.weights.push(Weight { ask, since: now, until, answer });
             }
             Command::Do { ask, until, answer } => {
+                self.settled = None;
                 line.ask(ask.clone(), now);
                 self.deeds.push(Deed { ask, until, answer });
             }
@@ -358,7 +371,7 @@ pub(in crate::devices) fn fault(outcome: &Outcome) -> Option<Problem> {
         Outcome::Disconnected => return Some(Problem::new(Code::DeviceAway, "the scale is gone")),
         Outcome::Stable(_)
         | Outcome::InMotion { .. }
-        | Outcome::Unchanged
+        | Outcome::Unchanged { .. }
         | Outcome::Empty
         | Outcome::UnderZero
         | Outcome::OverCapacity
@@ -387,7 +400,7 @@ fn unsettled(last: Option<&Outcome>) -> Problem {
         Some(Outcome::OutsideZeroRange) => (Code::ScaleRange, "empty the plate and set it to zero"),
         Some(Outcome::InMotion { .. }) => (Code::ScaleUnsettled, "the plate does not come to rest"),
         Some(
-            Outcome::Unchanged
+            Outcome::Unchanged { .. }
             | Outcome::NotReady
             | Outcome::OtherPrice { .. }
             | Outcome::NeedsApproval
@@ -411,32 +424,4 @@ fn refusal(why: Refusal) -> Problem {
 }
 
 #[cfg(test)]
-mod tests {
-    use storebox_peripherals::scale::{PricedAsk, Unit, Weight};
-
-    use super::*;
-
-    fn price(unit_price: u32) -> Ask {
-        Ask::Price(PricedAsk { unit_price, tare: None, text: None })
-    }
-
-    fn sold(unit_price: u32) -> Outcome {
-        let weight = Weight::parse(b"0.316", Unit::Kilogram).unwrap();
-        let priced = Some(Priced { unit_price, amount: 390 });
-        Outcome::Stable(Measured { weight, kind: Kind::Unstated, at_zero: None, priced })
-    }
-
-    #[test]
-    fn a_price_that_another_till_asked_for_answers_nobody_else() {
-        assert!(answers(&price(1234), &sold(1234)) && answers(&Ask::Weigh, &sold(1234)));
-        assert!(!answers(&price(1000), &sold(1234)));
-    }
-
-    #[test]
-    fn a_scale_that_computes_with_another_price_refuses_only_who_wanted_this_one() {
-        let other = Outcome::OtherPrice { unit_price: 1234 };
-        assert!(concerns(&price(1000), &other));
-        assert!(!concerns(&price(1234), &other) && !concerns(&Ask::Weigh, &other));
-        assert!(concerns(&Ask::Weigh, &Outcome::NoReply));
-    }
-}
+mod tests;

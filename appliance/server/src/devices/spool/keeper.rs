@@ -114,19 +114,23 @@ impl Keeper {
         answer: oneshot::Sender<Result<Job, Problem>>,
         group: &mut Group,
     ) {
-        if self.spool.find(&order.request.key).is_none()
-            && !self.make_room(order.content.len(), group)
-        {
-            let problem = Problem::new(Code::StorageFull, "the spool is full of jobs that wait");
+        // Also those of a printer that nobody asks for any more.
+        self.expire(group);
+        let is_new = self.spool.find(&order.request.key).is_none();
+        if let Some(why) = is_new.then(|| self.room_for(&order, group)).flatten() {
+            let problem = Problem::new(Code::StorageFull, why);
             self.pending.push(Pending::Answer { result: Box::new(Err(problem)), answer });
             return;
         }
         match self.spool.submit(order.request.clone()) {
             Ok(Submitted::New(record)) => {
-                let kick = order.kicks.map(|(drawer, times)| {
-                    let key = record.key.as_str().to_owned();
-                    self.note(drawer, order.by.clone(), Act::InJob { key, times }, None, group)
-                });
+                let mut kick = None;
+                for (drawer, times) in order.kicks {
+                    let act = Act::InJob { key: record.key.as_str().to_owned(), times };
+                    let entry = self.note(drawer, order.by.clone(), act, None, group);
+                    // One wire tells of all drawers: what it sees first is due to the first pulse.
+                    kick.get_or_insert(entry);
+                }
                 let at = env::timestamp();
                 let (source, bytes, by) = (order.source, order.content.len(), order.by);
                 let (decision, secret) = (None, order.secret);
@@ -168,10 +172,14 @@ impl Keeper {
         self.pending.push(Pending::Job { number, index, new: true, answer });
     }
 
-    fn begin(&mut self, printer: &str, answer: oneshot::Sender<Option<Begun>>, group: &mut Group) {
+    fn expire(&mut self, group: &mut Group) {
         let now = u64::try_from(env::believable().unix_ms()).unwrap_or(0);
         let expired = self.spool.expire(now);
         self.write_changes(expired, group);
+    }
+
+    fn begin(&mut self, printer: &str, answer: oneshot::Sender<Option<Begun>>, group: &mut Group) {
+        self.expire(group);
         let next = self.spool.next(printer).map(|record| record.number);
         let Some(number) = next.filter(|number| self.spool.begin(*number).is_ok()) else {
             // Dropping the answer says that there is nothing.
@@ -275,6 +283,8 @@ impl Keeper {
             let _ = self.spool.apply(number, Verdict::Discarded);
             self.refresh(number);
             self.unwritten.push(number);
+            // Its printer looks for the next one.
+            self.news.fetch_add(1, Ordering::Release);
             return;
         };
         let Job { record, source, kick, .. } = job;
@@ -393,7 +403,7 @@ fn unknown(number: u64) -> Problem {
 
 fn refusal(error: &SpoolError) -> Problem {
     let code = match error {
-        SpoolError::Full => Code::StorageFull,
+        SpoolError::Full | SpoolError::Crowded => Code::StorageFull,
         SpoolError::KeyTaken { .. } => Code::JobConflict,
         SpoolError::Unknown { .. } => Code::JobUnknown,
         SpoolError::State { .. } | SpoolError::Copies { .. } => Code::JobState,

@@ -4,6 +4,10 @@ use std::time::Duration;
 
 /// What all jobs print together; beyond that the oldest finished ones are dropped, then the answer is 507.
 pub(super) const CONTENT_BYTES_MAX: usize = 64 << 20;
+/// What the jobs that wait for one printer print together.
+pub(super) const CONTENT_EACH_MAX: usize = 16 << 20;
+const _: () =
+    assert!(CONTENT_EACH_MAX <= CONTENT_BYTES_MAX / 4, "one printer leaves room for others");
 /// A finished job can be printed again this long.
 pub(super) const CONTENT_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Openings of drawers that are remembered.

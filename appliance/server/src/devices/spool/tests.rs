@@ -20,7 +20,7 @@ fn order(key: &str, content: &str) -> Order {
         expires_at: None,
     };
     let (by, source) = ("till-1".to_owned(), Source::Receiptline);
-    Order { request, source, content, secret: false, by, kicks: None }
+    Order { request, source, content, secret: false, by, kicks: Vec::new() }
 }
 
 async fn begin(spool: &Spool) -> Option<Begun> {
@@ -41,6 +41,41 @@ async fn state(spool: &Spool, key: &str) -> State {
 async fn close(opened: SpoolOpened) {
     opened.spool.stop().await;
     opened.thread.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_printer_that_stands_still_leaves_room_for_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = Spool::open(dir.path()).unwrap();
+    let spool = opened.spool.clone();
+    let picture = "x".repeat(384 << 10);
+    for number in 0..42 {
+        spool.submit(order(&format!("sale-{number}"), &picture)).await.unwrap();
+    }
+    let refused = spool.submit(order("sale-42", &picture)).await.unwrap_err();
+    assert_eq!(refused.code, Code::StorageFull);
+    let mut other = order("other", &picture);
+    other.request.printer = "back".to_owned();
+    spool.submit(other).await.unwrap();
+    close(opened).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_printer_that_is_gone_expires_and_can_be_cancelled() {
+    let dir = tempfile::tempdir().unwrap();
+    let opened = Spool::open(dir.path()).unwrap();
+    let spool = opened.spool.clone();
+    for (key, expires_at) in [("late", Some(1)), ("waits", None)] {
+        let mut gone = order(key, "tea");
+        (gone.request.printer, gone.request.expires_at) = ("gone".to_owned(), expires_at);
+        spool.submit(gone).await.unwrap();
+    }
+    spool.submit(order("sale-1", "tea")).await.unwrap();
+    assert_eq!(state(&spool, "late").await, State::Expired);
+    assert_eq!(spool.jobs("gone".parse().unwrap(), 10).await.unwrap().len(), 2);
+    spool.decide("waits".parse().unwrap(), Wish::Cancel, "ann".to_owned()).await.unwrap();
+    assert_eq!(state(&spool, "waits").await, State::Cancelled);
+    close(opened).await;
 }
 
 #[tokio::test]

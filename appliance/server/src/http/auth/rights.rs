@@ -8,7 +8,7 @@
 
 use axum::http::Method;
 use storebox_proto::estate::channel::Right as ChannelRight;
-use storebox_proto::problem::Code;
+use storebox_proto::problem::{Code, Problem};
 use storebox_proto::token::Right;
 
 use super::Caller;
@@ -60,6 +60,12 @@ pub(super) fn check(
         return Err(Refusal::new(Code::ReadOnly, detail));
     }
     let Some(right) = needed(method, path) else { return Ok(()) };
+    permit(caller, required, right)
+}
+
+/// Refuses a right that the person, or the till without one, does not have.
+fn permit(caller: &Caller, required: &[Right], right: Right) -> Result<(), Refusal> {
+    let Some(Identity::Terminal(_)) = caller.identity else { return Ok(()) };
     match &caller.person {
         None if required.contains(&right) => {
             let detail = format!("for {} somebody has to be logged in", right.as_str());
@@ -74,9 +80,36 @@ pub(super) fn check(
     }
 }
 
+/// Whether whoever asks may open drawers: for a handler of what may hold a drawer's pulse among other things.
+#[derive(Debug, Clone)]
+pub(in crate::http) struct Drawers(Option<Problem>);
+
+impl Drawers {
+    /// What the table says.
+    pub(in crate::http) fn of(caller: &Caller, required: &[Right]) -> Self {
+        Self(permit(caller, required, Right::Drawer).err().map(|refusal| refusal.0))
+    }
+
+    /// Refuses if not.
+    pub(in crate::http) fn check(&self) -> Result<(), Refusal> {
+        self.0.clone().map_or(Ok(()), |problem| Err(Refusal(problem)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_till_opens_drawers_alone_unless_that_needs_somebody() {
+        let till = Some(Identity::Terminal("till-1".parse().unwrap()));
+        let caller = Caller { identity: till, ..Caller::default() };
+        assert!(Drawers::of(&caller, &[Right::Sell]).check().is_ok());
+        let refused = Drawers::of(&caller, &[Right::Drawer]).check().unwrap_err();
+        assert_eq!(refused.0.code, Code::PersonRequired);
+        let operator = Caller { identity: Some(Identity::Operator), ..Caller::default() };
+        assert!(Drawers::of(&operator, &[Right::Drawer]).check().is_ok());
+    }
 
     #[test]
     fn every_change_at_a_device_needs_its_right_and_a_look_none() {

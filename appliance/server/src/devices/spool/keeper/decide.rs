@@ -7,9 +7,11 @@ use storebox_proto::ids::DeviceId;
 use storebox_proto::problem::{Code, Problem};
 use tokio::sync::oneshot;
 
-use super::super::Wish;
-use super::super::limits::{CONTENT_BYTES_MAX, CONTENT_KEPT, DROPPED_AT_ONCE_MAX, JOBS_PAGE_MAX};
+use super::super::limits::{
+    CONTENT_BYTES_MAX, CONTENT_EACH_MAX, CONTENT_KEPT, DROPPED_AT_ONCE_MAX, JOBS_PAGE_MAX,
+};
 use super::super::stored::{self, Decision, Entry, Job};
+use super::super::{Order, Wish};
 use super::{Keeper, Pending, refusal, unknown, waits};
 use crate::devices::rendering::Source;
 use crate::env;
@@ -96,8 +98,22 @@ impl Keeper {
         }
     }
 
+    /// Makes room for what a new job prints, or says why there is none.
+    ///
+    /// Each printer has its share: one that stands still must not stop the receipts of the others.
+    pub(super) fn room_for(&mut self, order: &Order, group: &mut Group) -> Option<&'static str> {
+        let needed = order.content.len();
+        let waiting = self.held.full().filter(|job| !job.record.state.is_final());
+        let mine = waiting.filter(|job| job.record.printer == order.request.printer);
+        if mine.map(|job| job.bytes).sum::<usize>() + needed > CONTENT_EACH_MAX {
+            return Some("the spool is full of jobs that wait for this printer");
+        }
+        let has_room = self.make_room(needed, group);
+        (!has_room).then_some("the spool is full of jobs that wait")
+    }
+
     /// Drops what finished jobs print until there is room; false if jobs that wait leave none.
-    pub(super) fn make_room(&mut self, needed: usize, group: &mut Group) -> bool {
+    fn make_room(&mut self, needed: usize, group: &mut Group) -> bool {
         let now = env::timestamp().unix_ms();
         let kept_ms = i64::try_from(CONTENT_KEPT.as_millis()).unwrap_or(i64::MAX);
         for _ in 0..DROPPED_AT_ONCE_MAX {
