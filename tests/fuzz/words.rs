@@ -36,11 +36,17 @@ pub(crate) fn envelope() -> Target {
     Target { name: "envelope", seeds: &[], words: JSON, bytes_max: 2048, judge }
 }
 
+/// A question is also held against a record, whose values are as wild as those of the question.
 pub(crate) fn query() -> Target {
     let judge = |input: &[u8]| {
+        let row = [("id", "1e-2147483648"), ("name", "-0.0e400")];
+        let row = row.map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect();
         let Ok(request) = serde_json::from_slice::<Value>(input) else { return 0 };
         match Query::parse(&request) {
-            Ok(query) => shape((1, format!("{:?}", query.criteria).len())),
+            Ok(query) => {
+                let fits = query.criteria.fits(&row);
+                shape((1, format!("{:?}", query.criteria).len(), fits))
+            }
             Err(fault) => shape((2, fault.to_string().len())),
         }
     };
@@ -61,6 +67,11 @@ pub(crate) fn query() -> Target {
         b"\"value\":",
         b"null",
         b"1e999",
+        b"\"1e-2147483648\"",
+        b"\"fieldName\":\"id\",",
+        b"\"fieldName\":\"name\",",
+        b"\"equals\"",
+        b"\"greaterThan\"",
     ];
     Target { name: "query", seeds: &[], words, bytes_max: 2048, judge }
 }

@@ -73,7 +73,7 @@ pub enum CallFault {
         /// The beginning of its answer.
         text: String,
     },
-    /// The answer is too long, or no JSON.
+    /// The other side has taken it; what it says beyond that is cut off, too long, or no JSON.
     #[error("the answer {0}")]
     Answer(String),
 }
@@ -169,6 +169,21 @@ impl Webhooks {
     ///
     /// The definition's time holds for all of it, from connecting to the last byte.
     pub async fn call(&self, to: &Webhook, id: &str, told: &Value) -> Result<Value, CallFault> {
+        self.ask(to, id, told, |response| async { read(accepted(response).await?).await }).await
+    }
+
+    /// Tells something to somebody of whom nothing is asked: a 2xx has taken it, whatever its body says.
+    pub async fn tell(&self, to: &Webhook, id: &str, told: &Value) -> Result<(), CallFault> {
+        self.ask(to, id, told, |response| async { accepted(response).await.map(drop) }).await
+    }
+
+    async fn ask<T, F: Future<Output = Result<T, CallFault>>>(
+        &self,
+        to: &Webhook,
+        id: &str,
+        told: &Value,
+        judge: impl FnOnce(Response) -> F,
+    ) -> Result<T, CallFault> {
         let secret = to.secret.as_ref().map(|name| self.secret(name)).transpose()?;
         let body = serde_json::to_vec(told).expect("a JSON value has string keys");
         let now = env::timestamp().unix_ms() / 1000;
@@ -241,21 +256,28 @@ pub fn is_final(status: StatusCode) -> bool {
     matches!(status.as_u16(), 400 | 409 | 413 | 415 | 422)
 }
 
-async fn judge(mut response: Response) -> Result<Value, CallFault> {
+/// An answer that says by its status that what was told is taken.
+async fn accepted(response: Response) -> Result<Response, CallFault> {
     let status = response.status();
-    if !status.is_success() {
-        let text = shown(response).await;
-        return match is_final(status) {
-            true => Err(CallFault::Refused { status, text }),
-            false => Err(CallFault::Unavailable(format!("{status} {text}"))),
-        };
+    if status.is_success() {
+        return Ok(response);
     }
+    let text = shown(response).await;
+    match is_final(status) {
+        true => Err(CallFault::Refused { status, text }),
+        false => Err(CallFault::Unavailable(format!("{status} {text}"))),
+    }
+}
+
+async fn read(mut response: Response) -> Result<Value, CallFault> {
     let mut bytes = Vec::new();
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
             Ok(None) => break,
-            Err(error) => return Err(CallFault::Unavailable(logging::chain(&error))),
+            Err(error) => {
+                return Err(CallFault::Answer(format!("breaks off: {}", logging::chain(&error))));
+            }
         }
         if bytes.len() > ANSWER_BYTES_MAX {
             return Err(CallFault::Answer(format!("is longer than {ANSWER_BYTES_MAX} bytes")));

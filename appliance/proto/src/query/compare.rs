@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::time::Timestamp;
 
 /// The longest exponent that is written out; beyond it a number is compared as text.
-const EXPONENT_MAX: i32 = 400;
+const EXPONENT_MAX: u32 = 400;
 
 /// The value as an index has it; nothing for null, lists and objects.
 pub fn text(value: &Value) -> Option<String> {
@@ -79,7 +79,7 @@ fn decimal(text: &str) -> Option<Decimal> {
 
 /// Moves the point by an exponent.
 fn shift(whole: &mut String, part: &mut String, exponent: i32) -> Option<()> {
-    if exponent.abs() > EXPONENT_MAX {
+    if exponent.unsigned_abs() > EXPONENT_MAX {
         return None;
     }
     let places = usize::try_from(exponent.unsigned_abs()).ok()?;
@@ -143,6 +143,17 @@ mod tests {
         assert_eq!(order(&json!([1]), &json!(1)), None);
     }
 
+    #[test]
+    fn an_exponent_that_nobody_could_write_out_makes_a_text() {
+        for text in ["1e-2147483648", "1e2147483647", "1e-401", "1e99999999999"] {
+            assert_eq!(order(&json!("1"), &json!(text)), Some(Ordering::Less), "{text}");
+            assert_eq!(order(&json!(text), &json!("1")), Some(Ordering::Greater), "{text}");
+            assert!(!equal(&json!(text), &json!(1)), "{text}");
+            assert!(equal(&json!(text), &json!(text)), "{text}");
+        }
+        assert_eq!(order(&json!("1"), &json!("1e-400")), Some(Ordering::Greater));
+    }
+
     proptest! {
         #[test]
         fn decimals_are_ordered_like_the_integers_that_they_are(one: i32, other: i32, places in 0_u32..4) {
@@ -156,7 +167,10 @@ mod tests {
         }
 
         #[test]
-        fn any_two_texts_have_an_order(one in ".{0,40}", other in "[-0-9.eE]{0,12}") {
+        fn any_two_texts_have_an_order(
+            one in ".{0,40}|-?[0-9]{1,3}[eE]-?[0-9]{1,11}",
+            other in "[-0-9.eE]{0,24}|-?[0-9.]{1,3}[eE]-?[0-9]{1,11}",
+        ) {
             let ahead = order(&json!(one), &json!(other)).unwrap();
             prop_assert_eq!(order(&json!(other), &json!(one)), Some(ahead.reverse()));
         }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! written down ─▶ committed? ─ no ─▶ forgotten
-//!                     │ yes
+//!                     │ yes: written beside it
 //!                     ▼
 //!                    due ──ran──▶ forgotten
 //!                   ▲    │
@@ -15,16 +15,22 @@
 //! Invariants:
 //! - a file each, on disk before the transaction is; a crash at any point loses none and invents none;
 //! - a hook that hangs or is away delays only itself;
+//! - that a transaction is there is proven once and kept: the outbox forgets what is settled long ago;
+//! - what cannot be looked up says nothing: only a hook that is known not to be defined is forgotten;
 //! - nothing here can refuse or delay a sale beyond the writing of one small file.
 
 mod folder;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, select};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use storebox_proto::estate::channel::Hook;
@@ -44,7 +50,9 @@ use folder::Folder;
 /// What waits at most: a week of a shop that sells 7,000 times a day.
 const WAITING_MAX: usize = 50_000;
 /// Hooks that run at the same time, each of another definition.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 16;
+/// How long what waits rests while no definitions can be read.
+const UNDEFINED_PAUSE: Duration = Duration::from_secs(10);
 /// How often a hook is tried that refuses or fails.
 const TRIES_MAX: u32 = 5;
 /// The first pause; doubled each time.
@@ -99,8 +107,10 @@ pub struct NoErrand(pub String);
 enum State {
     /// The commit is under way.
     Open,
-    /// To be run from then on, if the transaction is there.
-    Due { at: Instant, is_proven: bool },
+    /// The commit is over; whether the transaction is there is to be proven.
+    Committed,
+    /// The transaction is there: to be run from then on.
+    Due { at: Instant },
     /// Waits for a person.
     Dead,
 }
@@ -121,6 +131,9 @@ pub struct Afterwards {
 struct Inner {
     folder: Folder,
     slots: Mutex<BTreeMap<String, Slot>>,
+    /// Something is to be proven.
+    committed: Notify,
+    /// Something is due.
     moved: Notify,
     missed: AtomicU64,
 }
@@ -131,13 +144,17 @@ impl Afterwards {
         let (folder, errands) = Folder::open(dir)?;
         let now = env::instant();
         let slots = errands.into_iter().map(|(id, errand)| {
-            let due = State::Due { at: now, is_proven: errand.is_proven };
-            let state = if errand.is_dead { State::Dead } else { due };
+            let state = match (errand.is_dead, errand.is_proven) {
+                (true, _) => State::Dead,
+                (false, true) => State::Due { at: now },
+                (false, false) => State::Committed,
+            };
             (id, Slot { key: errand.key, hook: errand.hook, at: errand.at, state })
         });
         let inner = Inner {
             folder,
             slots: Mutex::new(slots.collect()),
+            committed: Notify::new(),
             moved: Notify::new(),
             missed: AtomicU64::new(0),
         };
@@ -174,7 +191,6 @@ impl Afterwards {
 
     /// The commit of a transaction is over: look what became of it.
     pub(super) fn look(&self, key: TxKey) {
-        let now = env::instant();
         let mut is_any = false;
         let first = folder::name(key, "");
         let first = first.split('.').next().unwrap_or_default().to_owned();
@@ -184,11 +200,11 @@ impl Afterwards {
             .take_while(|(id, _)| id.starts_with(&first))
             .filter(|(_, slot)| slot.state == State::Open)
         {
-            slot.state = State::Due { at: now, is_proven: false };
+            slot.state = State::Committed;
             is_any = true;
         }
         if is_any {
-            self.inner.moved.notify_one();
+            self.inner.committed.notify_one();
         }
     }
 
@@ -224,7 +240,11 @@ impl Afterwards {
         if let Err(error) = self.store(id, errand.clone()).await {
             tracing::warn!(id, %error, "a hook cannot be written down");
         }
-        self.set(id, State::Due { at: env::instant(), is_proven: errand.is_proven });
+        let due = State::Due { at: env::instant() };
+        let is_over = |slot: &&mut Slot| matches!(slot.state, State::Due { .. } | State::Dead);
+        if let Some(slot) = self.slots().get_mut(id).filter(is_over) {
+            slot.state = due;
+        }
         self.inner.moved.notify_one();
         Ok(errand)
     }
@@ -244,46 +264,75 @@ impl Afterwards {
         outbox: Outbox,
         stop: CancellationToken,
     ) {
-        while !stop.is_cancelled() {
-            let now = env::instant();
-            let due = self.due(now);
-            if due.is_empty() {
-                let pause = self.next_due().map(|at| at.saturating_duration_since(now));
-                let rest =
-                    tokio::time::timeout(pause.unwrap_or(PAUSE_MAX), self.inner.moved.notified());
-                let _ = stop.run_until_cancelled(rest).await;
-                continue;
+        let all = futures_util::future::join(self.prove_all(&outbox), self.run_all(&runner, &book));
+        let _ = stop.run_until_cancelled(all).await;
+    }
+
+    /// Looks up what became of each commit that is over, and writes it down.
+    async fn prove_all(&self, outbox: &Outbox) {
+        loop {
+            for (id, key) in self.unproven() {
+                match outbox.known(key).await {
+                    Ok(known) if known.summary.is_none() && known.settled.is_none() => {
+                        tracing::info!(%key, "the transaction of a hook was not committed");
+                        self.forget(&id).await;
+                    }
+                    Ok(_) => self.proven(&id).await,
+                    Err(error) => {
+                        tracing::warn!(%key, %error, "the transaction of a hook cannot be looked up");
+                        tokio::time::sleep(PAUSE_FIRST).await;
+                        self.inner.committed.notify_one();
+                    }
+                }
             }
-            let works = due
-                .into_iter()
-                .map(|(id, key, is_proven)| self.work(id, key, is_proven, &runner, &book, &outbox));
-            let all = futures_util::future::join_all(works);
-            let _ = stop.run_until_cancelled(all).await;
+            self.inner.committed.notified().await;
         }
     }
 
-    async fn work(
-        &self,
-        id: String,
-        key: TxKey,
-        is_proven: bool,
-        runner: &Runner,
-        book: &Book,
-        outbox: &Outbox,
-    ) {
-        if !is_proven {
-            match outbox.known(key).await {
-                Ok(known) if known.summary.is_none() && known.settled.is_none() => {
-                    return self.forget(&id).await;
+    async fn proven(&self, id: &str) {
+        let Some(mut errand) = self.load(id).await else { return self.forget(id).await };
+        errand.is_proven = true;
+        if let Err(error) = self.store(id, errand).await {
+            tracing::warn!(id, %error, "a hook cannot be written down");
+        }
+        self.set(id, later(Duration::ZERO));
+        self.inner.moved.notify_one();
+    }
+
+    /// Runs what is due, one of each hook at a time, each as fast as its own code.
+    async fn run_all(&self, runner: &Runner, book: &Book) {
+        let (mut works, mut busy) = (FuturesUnordered::new(), BTreeSet::new());
+        loop {
+            for (id, key, hook) in self.due(env::instant(), &busy) {
+                busy.insert(hook.clone());
+                works.push(self.work(id, key, runner, book).map(|()| hook));
+            }
+            let pause = self.pause(&busy);
+            let moved = tokio::time::timeout(pause, self.inner.moved.notified());
+            let done = async {
+                match works.next().await {
+                    Some(hook) => hook,
+                    None => std::future::pending().await,
                 }
-                Ok(_) => {}
-                Err(_) => return self.set(&id, later(PAUSE_FIRST, false)),
+            };
+            match select(pin!(moved), pin!(done)).await {
+                Either::Left(_) => {}
+                Either::Right((hook, _)) => {
+                    busy.remove(&hook);
+                }
             }
         }
+    }
+
+    async fn work(&self, id: String, key: TxKey, runner: &Runner, book: &Book) {
         let Some(errand) = self.load(&id).await else { return self.forget(&id).await };
         let definitions = book.definitions();
         let hook = definitions.hooks(&errand.facts.channel).find(|hook| hook.id == errand.hook);
         let Some(hook) = hook else {
+            // Without any channel the estate cannot be read, and nothing follows from what it does not say.
+            if definitions.channels().next().is_none() {
+                return self.rest(&errand.hook, env::instant() + UNDEFINED_PAUSE);
+            }
             tracing::info!(hook = %errand.hook, %key, "a hook is no longer defined, what waits for it goes");
             return self.forget(&id).await;
         };
@@ -304,7 +353,7 @@ impl Afterwards {
         };
         let (attempts, is_dead) = (errand.attempts, errand.is_dead);
         let pause = PAUSE_FIRST * 2_u32.saturating_pow(attempts.min(16) - 1);
-        let state = if is_dead { State::Dead } else { later(pause.min(PAUSE_MAX), true) };
+        let state = if is_dead { State::Dead } else { later(pause.min(PAUSE_MAX)) };
         tracing::warn!(hook = %errand.hook, key = %errand.key, correlation = errand.facts.correlation,
             attempts, is_dead, error = %fault, "a hook after the commit failed");
         let hook = errand.hook.clone();
@@ -312,7 +361,7 @@ impl Afterwards {
             tracing::warn!(id, %error, "a hook cannot be written down");
         }
         self.set(id, state);
-        if let (ChainFault::Away(_), State::Due { at, .. }) = (fault, state) {
+        if let (ChainFault::Away(_), State::Due { at }) = (fault, state) {
             self.rest(&hook, at);
         }
     }
@@ -320,37 +369,50 @@ impl Afterwards {
     /// What else waits for a hook that is away rests with it.
     fn rest(&self, hook: &str, until: Instant) {
         for slot in self.slots().values_mut().filter(|slot| slot.hook == hook) {
-            if let State::Due { at, .. } = &mut slot.state {
+            if let State::Due { at } = &mut slot.state {
                 *at = (*at).max(until);
             }
         }
     }
 
-    /// The oldest that is due of each of a few hooks.
-    fn due(&self, now: Instant) -> Vec<(String, TxKey, bool)> {
+    /// What is committed and not proven.
+    fn unproven(&self) -> Vec<(String, TxKey)> {
+        let slots = self.slots();
+        let unproven = slots.iter().filter(|(_, slot)| slot.state == State::Committed);
+        unproven.map(|(id, slot)| (id.clone(), slot.key)).collect()
+    }
+
+    /// The oldest that is due of each of a few hooks that are not busy.
+    fn due(&self, now: Instant, busy: &BTreeSet<String>) -> Vec<(String, TxKey, String)> {
         let slots = self.slots();
         let (mut found, mut hooks) = (Vec::new(), BTreeSet::new());
         for (id, slot) in slots.iter() {
-            if let State::Due { at, is_proven } = slot.state
+            if busy.len() + found.len() >= AT_ONCE {
+                break;
+            }
+            if let State::Due { at } = slot.state
                 && at <= now
+                && !busy.contains(&slot.hook)
                 && hooks.insert(&slot.hook)
             {
-                found.push((id.clone(), slot.key, is_proven));
-            }
-            if found.len() >= AT_ONCE {
-                break;
+                found.push((id.clone(), slot.key, slot.hook.clone()));
             }
         }
         found
     }
 
-    fn next_due(&self) -> Option<Instant> {
+    /// How long nothing becomes due of a hook that is not busy.
+    fn pause(&self, busy: &BTreeSet<String>) -> Duration {
+        if busy.len() >= AT_ONCE {
+            return PAUSE_MAX;
+        }
         let slots = self.slots();
         let due = slots.values().filter_map(|slot| match slot.state {
-            State::Due { at, .. } => Some(at),
-            State::Open | State::Dead => None,
+            State::Due { at } if !busy.contains(&slot.hook) => Some(at),
+            State::Due { .. } | State::Open | State::Committed | State::Dead => None,
         });
-        due.min()
+        let next = due.min().map(|at| at.saturating_duration_since(env::instant()));
+        next.map_or(PAUSE_MAX, |pause| pause.min(PAUSE_MAX))
     }
 
     fn has_room(&self) -> bool {
@@ -389,8 +451,8 @@ impl Afterwards {
     }
 }
 
-fn later(pause: Duration, is_proven: bool) -> State {
-    State::Due { at: env::instant() + pause, is_proven }
+fn later(pause: Duration) -> State {
+    State::Due { at: env::instant() + pause }
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use storebox_proto::estate::channel::{
 use storebox_proto::feed::registry::ESTATE;
 use storebox_proto::ids::{FeedId, ModelName};
 
-use crate::db::Generation;
+use super::fault;
+use crate::db::{Generation, ReadError};
 use crate::masterdata::Masterdata;
 
 /// Definitions of one kind that are looked at.
@@ -69,12 +70,13 @@ impl Definitions {
         self.access.get(channel).into_iter().flatten()
     }
 
-    fn read(generation: &Generation) -> Self {
+    /// All or nothing: what was read half-way would deny what it does not name.
+    fn read(generation: &Generation) -> Result<Self, ReadError> {
         let mut read = Self::default();
-        for channel in each::<Channel>(generation) {
+        for channel in each::<Channel>(generation)? {
             read.channels.insert(channel.id.clone(), Arc::new(channel));
         }
-        for service in each::<ChannelService>(generation) {
+        for service in each::<ChannelService>(generation)? {
             let key = (service.channel_id.clone(), service.service);
             if let Some(first) = read.services.get(&key) {
                 tracing::warn!(first = %first.id, id = %service.id, "a channel has a service twice");
@@ -82,20 +84,20 @@ impl Definitions {
             }
             read.services.insert(key, Arc::new(service));
         }
-        let mut hooks = each::<Hook>(generation);
+        let mut hooks = each::<Hook>(generation)?;
         hooks.sort_by(|a, b| (a.sequence, &a.id).cmp(&(b.sequence, &b.id)));
         for hook in hooks {
             read.hooks.entry(hook.channel_id.clone()).or_default().push(Arc::new(hook));
         }
-        read.pushes = each::<PushDefinition>(generation).into_iter().map(Arc::new).collect();
-        for access in each::<Access>(generation) {
+        read.pushes = each::<PushDefinition>(generation)?.into_iter().map(Arc::new).collect();
+        for access in each::<Access>(generation)? {
             read.access.entry(access.channel_id.clone()).or_default().push(access);
         }
-        read
+        Ok(read)
     }
 }
 
-fn each<T: Definition>(generation: &Generation) -> Vec<T> {
+fn each<T: Definition>(generation: &Generation) -> Result<Vec<T>, ReadError> {
     let model: ModelName = T::MODEL.parse().expect("a literal that keeps the rule for models");
     let mut found = Vec::new();
     let mut seen = 0;
@@ -113,10 +115,11 @@ fn each<T: Definition>(generation: &Generation) -> Vec<T> {
         }
         seen < DEFINITIONS_MAX
     });
-    if let Err(error) = read {
-        tracing::warn!(%model, %error, "definitions cannot all be read");
+    match read {
+        // Head office does not know this kind of definition.
+        Ok(()) | Err(ReadError::ModelUnknown { .. }) => Ok(found),
+        Err(error @ (ReadError::IndexUnknown { .. } | ReadError::Damaged { .. })) => Err(error),
     }
-    found
 }
 
 /// Reads the definitions again when the estate has moved; cheap to share.
@@ -135,17 +138,29 @@ impl Book {
     }
 
     /// What is defined now; nothing before the first refresh.
+    ///
+    /// Where the estate is damaged, what was read before holds until it is repaired.
     pub fn definitions(&self) -> Arc<Definitions> {
         let Some(generation) = self.masterdata.generation(&self.estate) else {
             return Arc::default();
         };
-        if let Some(read) = self.read.load_full()
+        let before = self.read.load_full();
+        if let Some(read) = &before
             && Arc::ptr_eq(&read.0, &generation)
         {
             return Arc::clone(&read.1);
         }
-        let definitions = Arc::new(Definitions::read(&generation));
-        self.read.store(Some(Arc::new((generation, Arc::clone(&definitions)))));
-        definitions
+        match Definitions::read(&generation) {
+            Ok(definitions) => {
+                let definitions = Arc::new(definitions);
+                self.read.store(Some(Arc::new((generation, Arc::clone(&definitions)))));
+                definitions
+            }
+            Err(error) => {
+                let problem = fault::not_read(&self.masterdata, &error);
+                tracing::warn!(%problem, "definitions cannot be read, those before hold");
+                before.map(|read| Arc::clone(&read.1)).unwrap_or_default()
+            }
+        }
     }
 }

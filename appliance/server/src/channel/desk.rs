@@ -8,7 +8,7 @@ use storebox_proto::estate::channel::{
     ChannelService, Implementation, Parameters, PushDefinition, ServiceType, Stage,
 };
 use storebox_proto::feed::Registry;
-use storebox_proto::ids::{FeedId, TxKey};
+use storebox_proto::ids::{FeedId, Hash32, TxKey};
 use storebox_proto::problem::{Code, Problem};
 use tracing::Instrument;
 
@@ -183,8 +183,10 @@ impl Channels {
     ) -> Result<Reply, Problem> {
         let (at, begun) = (env::timestamp(), env::instant());
         let kept = service.log.then(|| request.clone());
+        // What the caller sent is known again by this, whatever hooks make of it.
+        let asked = Hash32::of(&serde_json::to_vec(&request).unwrap_or_default());
         let outcome = match access::allow(context, service.service) {
-            Ok(()) => self.serve(service, request, context, wish).await,
+            Ok(()) => self.serve(service, request, asked, context, wish).await,
             Err(refused) => Err(refused),
         };
         if let Some(request) = kept {
@@ -209,6 +211,7 @@ impl Channels {
         &self,
         service: &ChannelService,
         request: Value,
+        asked: Hash32,
         context: &Context,
         wish: Wish,
     ) -> Result<Reply, Problem> {
@@ -219,7 +222,9 @@ impl Channels {
             Implementation::Script | Implementation::Webhook => {
                 Reply::of(hooks.serve(context, service, request).await?)
             }
-            Implementation::Default => self.serve_here(service, request, context, wish).await?,
+            Implementation::Default => {
+                self.serve_here(service, request, asked, context, wish).await?
+            }
         };
         let is_committed =
             service.implementation == Implementation::Default && service.service.writes();
@@ -237,6 +242,7 @@ impl Channels {
         &self,
         service: &ChannelService,
         request: Value,
+        asked: Hash32,
         context: &Context,
         wish: Wish,
     ) -> Result<Reply, Problem> {
@@ -253,7 +259,8 @@ impl Channels {
                 query::answer(reader, hooks, context, &parameters, request).await
             }
             Parameters::Write(parameters) => {
-                self.inner.writer.write(service, &parameters, request, context, wish).await
+                let writer = &self.inner.writer;
+                writer.write(service, &parameters, request, asked, context, wish).await
             }
         }
     }

@@ -189,7 +189,14 @@ impl Runner {
         call["parameters"] = json!(chain.parameters);
         match (chain.script, chain.webhook) {
             (Some(script), _) => self.script(script, call, object).await,
-            (None, Some(webhook)) => self.webhook(webhook, id, call, object).await,
+            (None, Some(webhook)) => {
+                let heard = self.webhook(webhook, id, call, object.clone()).await;
+                match heard {
+                    // Of who only hears of it nothing is asked: that it answered is enough.
+                    Err(Unheard::Misunderstood(_)) if is_told(facts) => Ok(object),
+                    heard => heard.map_err(ChainFault::from),
+                }
+            }
             (None, None) => Err(ChainFault::Broken("has no code".to_owned())),
         }
     }
@@ -217,22 +224,25 @@ impl Runner {
         id: &str,
         call: Value,
         object: Value,
-    ) -> Result<Value, ChainFault> {
+    ) -> Result<Value, Unheard> {
         let turn = tokio::time::timeout(TURN_MAX, self.calls.acquire()).await;
         let Ok(Ok(_turn)) = turn else {
-            return Err(ChainFault::Away("other webhooks keep the box busy".to_owned()));
+            return Err(ChainFault::Away("other webhooks keep the box busy".to_owned()).into());
         };
         let told = json!({"context": call, "object": &object});
         let answer = self.webhooks.call(webhook, id, &told).await;
         let answer = answer.map_err(|fault| match fault {
-            CallFault::Refused { text, .. } => ChainFault::Refused(text),
-            CallFault::Secret { .. } | CallFault::Unavailable(_) => ChainFault::Away(chain(&fault)),
-            CallFault::Invalid(_) | CallFault::Answer(_) => ChainFault::Broken(chain(&fault)),
+            CallFault::Refused { text, .. } => ChainFault::Refused(text).into(),
+            CallFault::Secret { .. } | CallFault::Unavailable(_) => {
+                ChainFault::Away(chain(&fault)).into()
+            }
+            CallFault::Invalid(_) => ChainFault::Broken(chain(&fault)).into(),
+            CallFault::Answer(_) => Unheard::Misunderstood(chain(&fault)),
         })?;
         match answer {
             Value::Null => Ok(object),
             Value::Object(mut fields) => match (fields.remove("refuse"), fields.remove("object")) {
-                (Some(Value::String(why)), _) => Err(ChainFault::Refused(why)),
+                (Some(Value::String(why)), _) => Err(ChainFault::Refused(why).into()),
                 (None, Some(object)) => Ok(object),
                 (None, None) if fields.is_empty() => Ok(object),
                 (Some(_) | None, _) => Err(misunderstood()),
@@ -244,8 +254,35 @@ impl Runner {
     }
 }
 
-fn misunderstood() -> ChainFault {
-    ChainFault::Broken("answers neither with `object` nor with `refuse`".to_owned())
+fn misunderstood() -> Unheard {
+    Unheard::Misunderstood("answers neither with `object` nor with `refuse`".to_owned())
+}
+
+/// Whether the code only hears of something that has happened.
+fn is_told(facts: &Facts) -> bool {
+    facts.stage == Some(Stage::AfterComplete)
+}
+
+/// Why a webhook gives no result.
+enum Unheard {
+    Fault(ChainFault),
+    /// It was told, and what it answers is not understood.
+    Misunderstood(String),
+}
+
+impl From<ChainFault> for Unheard {
+    fn from(fault: ChainFault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Unheard> for ChainFault {
+    fn from(unheard: Unheard) -> Self {
+        match unheard {
+            Unheard::Fault(fault) => fault,
+            Unheard::Misunderstood(what) => Self::Broken(what),
+        }
+    }
 }
 
 /// The hooks of a box.

@@ -64,7 +64,7 @@ impl Peer {
     /// What it is told next.
     pub(super) async fn heard(&self) -> Heard {
         let mut heard = self.heard.lock().await;
-        let next = tokio::time::timeout(Duration::from_secs(20), heard.recv()).await;
+        let next = tokio::time::timeout(Duration::from_secs(60), heard.recv()).await;
         next.expect("somebody tells it something").unwrap()
     }
 

@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use futures_util::future::select_all;
+use futures_util::future::{join, select_all};
 use serde::Serialize;
 use serde_json::Value;
 use storebox_proto::estate::channel::{Delivery, PushDefinition};
@@ -145,15 +145,20 @@ impl Pushes {
 
     /// Follows the logs and delivers until the box stops.
     pub async fn run(self, outbox: Outbox, stop: CancellationToken) {
+        // Who follows the logs does not wait for who is told.
+        let both = join(self.follow(outbox), courier::deliver(&self.inner));
+        let _ = stop.run_until_cancelled(both).await;
+    }
+
+    async fn follow(&self, outbox: Outbox) {
         let registry = self.inner.parts.channels.registry();
         let mut watches: Vec<_> = registry
             .feeds()
             .iter()
             .filter_map(|feed| self.inner.parts.changes.watch(feed))
             .collect();
-        let (mut wake, mut retried) = (outbox.wake(), self.moved());
-        while !stop.is_cancelled() {
-            retried.mark_unchanged();
+        let mut wake = outbox.wake();
+        loop {
             let looking = Arc::clone(&self.inner);
             let looked = beside(move || {
                 let looked = gather::look(&looking);
@@ -163,21 +168,12 @@ impl Pushes {
             if let Err(error) = looked.await {
                 tracing::warn!(%error, "pushes cannot be written down, they are looked for again");
             }
-            if stop.run_until_cancelled(courier::deliver(&self.inner)).await.is_none() {
-                return;
-            }
-            let told = Arc::clone(&self.inner);
-            beside(move || figures::take(&told)).await;
             let moved = async {
                 sleep(LOOK_MIN).await;
                 let each = watches.iter_mut().map(|watch| watch.changed().boxed());
-                let own = [wake.changed().boxed(), retried.changed().boxed()];
-                select_all(each.chain(own)).await
+                select_all(each.chain([wake.changed().boxed()])).await
             };
-            let moved = tokio::time::timeout(courier::pause(&self.inner), moved);
-            if stop.run_until_cancelled(moved).await.is_none() {
-                return;
-            }
+            let _ = tokio::time::timeout(LOOK_MAX, moved).await;
         }
     }
 
@@ -221,10 +217,17 @@ impl Pushes {
         Ok(count)
     }
 
-    /// A client of a channel has taken everything up to a number: blocking.
+    /// A client of a channel has taken everything that it was told up to a number: blocking.
+    ///
+    /// A number that no event has had is of a time before these records began, and says nothing about them.
     pub fn taken(&self, channel: &str, number: u64) -> Result<(), DiskError> {
+        if number > self.inner.store.number() {
+            tracing::info!(channel, number, "a client goes on where these records never were");
+            return Ok(());
+        }
         for push in self.heard(channel) {
-            let taken = self.inner.store.up_to(&push.id, number)?;
+            let told = self.inner.store.course(&push.id).unwrap_or_default().told;
+            let taken = self.inner.store.up_to(&push.id, number.min(told))?;
             if let Some(last) = taken.last() {
                 let at = self.inner.now().at;
                 let last = Last { at, number: last.number, count: taken.len() };
@@ -235,22 +238,39 @@ impl Pushes {
         Ok(())
     }
 
-    /// What a client of a channel has not heard behind a number, in the order of numbers: blocking.
-    pub fn tell(&self, channel: &str, after: u64) -> Result<Vec<Told>, DiskError> {
-        let now = self.inner.now().at;
-        let mut told = Vec::new();
-        for push in self.heard(channel) {
-            let course = self.inner.store.course(&push.id).unwrap_or_default();
-            if !courier::is_time(&push, &course, now) {
+    /// What a client of a channel has not taken and not heard: behind these numbers of each definition, in the order of
+    /// numbers: blocking.
+    pub fn tell(
+        &self,
+        channel: &str,
+        places: &BTreeMap<String, u64>,
+    ) -> Result<Vec<Told>, DiskError> {
+        let Inner { store, parts, .. } = &*self.inner;
+        let (now, heard) = (self.inner.now().at, self.heard(channel));
+        let told = |push: &Arc<PushDefinition>| store.course(&push.id).unwrap_or_default().told;
+        let last = heard.iter().map(told).max().unwrap_or(0);
+        let mut found = Vec::new();
+        for push in heard.iter().filter(|push| store.count(&push.id) > 0) {
+            if !courier::is_time(&self.inner, push, now)? {
                 continue;
             }
-            for record in self.inner.store.waiting(&push.id, after, BATCH)? {
-                told.push(event::told(&self.inner.parts.channels, &push, record));
-            }
+            store.put_behind(&push.id, last)?;
+            let place = places.get(&push.id).copied().unwrap_or(0);
+            let waiting = store.waiting(&push.id, place, BATCH)?;
+            found.extend(waiting.into_iter().map(|record| (push, record)));
         }
-        told.sort_by_key(|told| told.number);
-        told.truncate(BATCH);
-        Ok(told)
+        found.sort_by_key(|(_, record)| record.number);
+        found.truncate(BATCH);
+        let mut reached = BTreeMap::new();
+        for (push, record) in &found {
+            reached.insert(&push.id, record.number);
+        }
+        for (push, number) in reached {
+            store.amend(push, |course| course.told = course.told.max(number))?;
+        }
+        let tell =
+            |(push, record): (&Arc<PushDefinition>, _)| event::told(&parts.channels, push, record);
+        Ok(found.into_iter().map(tell).collect())
     }
 
     /// Moves with every new record.

@@ -3,6 +3,7 @@
 //! A client that comes back with the number of the last event that it has dealt with hears what came after it;
 //! what it has not said to have taken waits on the box's disk, however long it is away.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -79,7 +80,8 @@ struct Taken {
 struct Listener {
     desk: PushDesk,
     channel: String,
-    sent: u64,
+    /// The last number that it was sent of each definition; what it has taken waits no more.
+    sent: BTreeMap<String, u64>,
     moved: watch::Receiver<u64>,
     ready: std::collections::VecDeque<Told>,
 }
@@ -120,7 +122,7 @@ async fn listen(
     }
     let moved = desk.pushes.moved();
     let ready = std::collections::VecDeque::new();
-    let listener = Listener { desk, channel, sent: number, moved, ready };
+    let listener = Listener { desk, channel, sent: BTreeMap::new(), moved, ready };
     let stream = futures_util::stream::unfold(listener, |mut listener| async move {
         let told = listener.next().await?;
         let data = serde_json::to_string(&told).expect("plain data with string keys");
@@ -137,13 +139,13 @@ impl Listener {
     async fn next(&mut self) -> Option<Told> {
         loop {
             if let Some(told) = self.ready.pop_front() {
-                self.sent = told.number;
+                self.sent.insert(told.push.clone(), told.number);
                 return Some(told);
             }
             self.moved.mark_unchanged();
             let (pushes, channel, sent) =
-                (self.desk.pushes.clone(), self.channel.clone(), self.sent);
-            match beside(move || pushes.tell(&channel, sent)).await {
+                (self.desk.pushes.clone(), self.channel.clone(), self.sent.clone());
+            match beside(move || pushes.tell(&channel, &sent)).await {
                 Ok(told) => self.ready.extend(told),
                 Err(error) => tracing::warn!(%error, "records of pushes cannot be read"),
             }

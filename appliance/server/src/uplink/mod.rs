@@ -33,7 +33,7 @@ mod refusals;
 pub mod relay;
 mod replay;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use accept::{Outbox, OutboxOpenError, OutboxOpened, OutboxOptions};
 pub use command::{ConflictView, Entry, Known, OutboxFigures, Progress};

@@ -3,7 +3,7 @@
 mod following;
 mod grades;
 mod hop;
-mod long_life;
+pub(crate) mod long_life;
 mod mirror;
 mod power_loss;
 mod relay;

@@ -1,3 +1,5 @@
+use std::task::Poll;
+
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -5,6 +7,8 @@ use super::*;
 use crate::channel::engine::tests::engine;
 use crate::channel::peer::Peer;
 use crate::channel::world::{World, estate, key};
+use crate::masterdata::Masterdata;
+use crate::replica::readers::Readers;
 use crate::supervise::Supervisor;
 
 /// A shop with one hook after the commit.
@@ -16,9 +20,13 @@ struct Shop {
 }
 
 fn open(hook: Value) -> Shop {
+    open_with(&[hook])
+}
+
+fn open_with(hooks: &[Value]) -> Shop {
     let dir = tempfile::tempdir().unwrap();
     let mut records = estate();
-    records.push(("Hook", hook));
+    records.extend(hooks.iter().map(|hook| ("Hook", hook.clone())));
     let (hooks, runner, afterwards) = engine(dir.path());
     Shop { world: World::with(&records, hooks), runner, afterwards, dir }
 }
@@ -30,8 +38,12 @@ fn told(peer: &Peer, path: &str) -> Value {
 
 impl Shop {
     fn start(&self) -> Supervisor {
+        self.start_with(&self.world.masterdata)
+    }
+
+    fn start_with(&self, masterdata: &Masterdata) -> Supervisor {
         let supervisor = Supervisor::new();
-        let book = Arc::new(Book::new(self.world.masterdata.clone()));
+        let book = Arc::new(Book::new(masterdata.clone()));
         let (runner, outbox) = (self.runner.clone(), self.world.outbox.clone());
         let afterwards = self.afterwards.clone();
         supervisor.spawn_owner("test", |stop| afterwards.run(runner, book, outbox, stop));
@@ -39,9 +51,13 @@ impl Shop {
     }
 
     async fn await_count(&self, expected: (usize, usize)) {
+        self.until(|afterwards| afterwards.count() == expected).await;
+    }
+
+    async fn until(&self, holds: impl Fn(&Afterwards) -> bool) {
         let mut ticks = tokio::time::interval(Duration::from_millis(5));
         let looks = async {
-            while self.afterwards.count() != expected {
+            while !holds(&self.afterwards) {
                 ticks.tick().await;
             }
         };
@@ -109,6 +125,111 @@ async fn after_a_crash_what_was_committed_runs_and_what_was_not_is_forgotten() {
     assert_eq!(peer.heard().await.body["object"]["id"], made["id"]);
     shop.await_count((0, 0)).await;
     assert!(peer.is_quiet().await);
+    supervisor.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_program_that_answers_in_its_own_words_is_told_once() {
+    let peer = Peer::open().await;
+    for answer in ["OK", "[]", r#"{"thanks": true}"#] {
+        peer.answer("erp", 200, answer.to_owned());
+        let shop = open(told(&peer, "erp"));
+        shop.world.done("customer", json!({"name": "Ada"})).await;
+        let supervisor = shop.start();
+        peer.heard().await;
+        shop.await_count((0, 0)).await;
+        assert!(peer.is_quiet().await, "{answer}");
+        supervisor.stop(Duration::from_secs(5)).await;
+    }
+    peer.answer("erp", 200, r#"{"refuse": "no"}"#.to_owned());
+    let shop = open(told(&peer, "erp"));
+    shop.world.done("customer", json!({"name": "Ada"})).await;
+    let supervisor = shop.start();
+    peer.heard().await;
+    shop.until(|afterwards| afterwards.list(1)[0].errand.attempts == 1).await;
+    supervisor.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn while_the_estate_cannot_be_read_nothing_is_forgotten() {
+    let peer = Peer::open().await;
+    peer.answer("erp", 200, String::new());
+    let shop = open(told(&peer, "erp"));
+    shop.world.done("customer", json!({"name": "Ada"})).await;
+    let supervisor = shop.start_with(&Masterdata::new(Readers::new()));
+    let rests = |slot: &Slot| matches!(slot.state, State::Due { at } if at > env::instant());
+    shop.until(|afterwards| afterwards.count().0 == 0 || afterwards.slots().values().any(rests))
+        .await;
+    assert_eq!(shop.afterwards.count(), (1, 0));
+    assert!(peer.is_quiet().await);
+    supervisor.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn what_is_proven_to_be_committed_is_told_though_the_outbox_has_forgotten_it() {
+    let peer = Peer::open().await;
+    peer.answer("erp", 503, "later".to_owned());
+    let shop = open(told(&peer, "erp"));
+    for name in ["Ada", "Bob"] {
+        shop.world.done("customer", json!({"name": name})).await;
+    }
+    let supervisor = shop.start();
+    peer.heard().await;
+    shop.until(|afterwards| afterwards.list(9).iter().all(|waiting| waiting.errand.is_proven))
+        .await;
+    supervisor.stop(Duration::from_secs(5)).await;
+    let forgetful = open(told(&peer, "erp"));
+    let afterwards = Afterwards::open(&shop.dir.path().join("hooks")).unwrap();
+    let again = Shop { afterwards, ..forgetful };
+    peer.answer("erp", 200, String::new());
+    assert_eq!(again.afterwards.count(), (2, 0));
+    while !peer.is_quiet().await {}
+    let supervisor = again.start();
+    let names =
+        [peer.heard().await, peer.heard().await].map(|heard| heard.body["object"]["name"].clone());
+    assert_eq!(BTreeSet::from(names.map(|name| name.to_string())).len(), 2);
+    again.await_count((0, 0)).await;
+    supervisor.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_during_the_commit_costs_its_hook_nothing() {
+    let peer = Peer::open().await;
+    peer.answer("erp", 200, String::new());
+    let shop = open(told(&peer, "erp"));
+    let context = shop.world.context("web-1").unwrap();
+    let ask = json!({"name": "Ada"});
+    let mut call =
+        Box::pin(shop.world.channels.execute("customer", ask, &context, Default::default()));
+    // Whoever looks at the outbox is answered behind what was handed in before.
+    while shop.world.outbox.figures().await.unwrap().accepted == 0 {
+        let polled = std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+        assert!(polled.is_pending(), "the caller was answered already");
+    }
+    drop(call);
+    let supervisor = shop.start();
+    assert_eq!(peer.heard().await.body["object"]["name"], "Ada");
+    shop.await_count((0, 0)).await;
+    supervisor.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_hook_that_hangs_delays_only_itself() {
+    let peer = Peer::open().await;
+    peer.answer("fast", 200, String::new());
+    let shop = open_with(&["hangs", "fast"].map(|path| {
+        let mut hook = told(&peer, path);
+        (hook["id"], hook["webhook"]["timeoutMs"]) = (json!(path), json!(30_000));
+        hook
+    }));
+    for name in ["Ada", "Bob", "Eve"] {
+        shop.world.done("customer", json!({"name": name})).await;
+    }
+    let supervisor = shop.start();
+    shop.await_count((3, 0)).await;
+    let heard = [(); 4].map(|()| peer.heard());
+    futures_util::future::join_all(heard).await;
+    assert!(shop.afterwards.list(9).iter().all(|waiting| waiting.errand.attempts == 0));
     supervisor.stop(Duration::from_secs(5)).await;
 }
 

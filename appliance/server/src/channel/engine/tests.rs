@@ -5,8 +5,9 @@ use std::path::Path;
 use serde_json::json;
 
 use super::*;
+use crate::channel::Caller;
 use crate::channel::peer::Peer;
-use crate::channel::world::{World, estate};
+use crate::channel::world::{World, estate, key};
 
 /// Hooks whose secrets and errands are in this directory.
 pub(in crate::channel) fn engine(dir: &Path) -> (Arc<Engine>, Runner, Afterwards) {
@@ -47,6 +48,21 @@ async fn hooks_change_a_call_on_its_way_in_their_order() {
         .rows("Customer", json!([{"fieldName": "id", "operator": "equals", "value": made["id"]}]))
         .await;
     assert_eq!(rows[0]["name"], "ADA!");
+}
+
+#[tokio::test]
+async fn a_request_is_known_again_whatever_hooks_make_of_it() {
+    let trace = "object.trace = context.correlation;";
+    let (world, _dir) = with(&[script("trace", "on-request", None, trace)]);
+    let call = async |correlation: &str| {
+        let (terminal, correlation) = ("web-1".parse().unwrap(), correlation.to_owned());
+        let caller = Caller { terminal, user: None, is_operator: false, correlation };
+        let context = world.channels.context(caller).unwrap();
+        let request = json!({"key": key(1), "name": "Ada"});
+        world.channels.execute("customer", request, &context, Default::default()).await
+    };
+    assert_eq!(call("first").await.unwrap(), call("second").await.unwrap());
+    assert_eq!(world.outbox.figures().await.unwrap().accepted, 1);
 }
 
 #[tokio::test]

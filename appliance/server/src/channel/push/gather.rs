@@ -114,7 +114,10 @@ fn follow(inner: &Inner, push: &Arc<PushDefinition>) -> Result<bool, DiskError> 
     let feeds = feeds(inner, &sources);
     let Some(before) = inner.store.course(&push.id) else {
         inner.store.reset(&push.id, now)?;
-        inner.store.keep_course(&push.id, begin(inner, &feeds))?;
+        let begun = begin(inner, &feeds);
+        inner.store.amend(&push.id, |course| {
+            (course.feeds, course.documents) = (begun.feeds, begun.documents);
+        })?;
         return Ok(true);
     };
     let mut course = before.clone();
@@ -126,7 +129,10 @@ fn follow(inner: &Inner, push: &Arc<PushDefinition>) -> Result<bool, DiskError> 
     }
     let has_moved = course != before;
     if has_moved {
-        inner.store.keep_course(&push.id, course)?;
+        // Deliveries are written there at the same time.
+        inner.store.amend(&push.id, |kept| {
+            (kept.feeds, kept.documents) = (course.feeds, course.documents);
+        })?;
     }
     Ok(has_moved)
 }

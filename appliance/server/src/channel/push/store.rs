@@ -2,6 +2,8 @@
 //!
 //! Letters of the keys, each followed by the definition and a zero:
 //! `p` id → record, `q` number → id (the order), `d` id → dead record, `t` id (was told), `s` → course.
+//!
+//! What touches several keys has its turn alone: logs are followed, targets told and clients heard at the same time.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -86,11 +88,18 @@ pub struct Course {
     pub error: Option<String>,
     /// Since when they fail.
     pub failing_since: Option<Timestamp>,
+    /// Up to which number a client was told.
+    #[serde(default)]
+    pub told: u64,
+    /// Up to which number the delivery goes that began last; it lasts until all of that is taken.
+    #[serde(default)]
+    pub until: u64,
 }
 
 /// The records.
 pub(super) struct Store {
     keyed: Keyed,
+    turn: Mutex<()>,
     known: Mutex<Known>,
     bounds: Bounds,
 }
@@ -139,12 +148,13 @@ impl Store {
         keyed.scan(COURSE, &[], None, &mut |key, value| {
             if let (Some((push, _)), Some(course)) = (split(key), read::<Course>(value)) {
                 let last = course.last.as_ref().map_or(0, |last| last.number);
-                known.number = known.number.max(last);
+                known.number = known.number.max(last).max(course.told).max(course.until);
                 known.courses.insert(push, course);
             }
             true
         })?;
-        Ok((Self { keyed, known: Mutex::new(known), bounds }, opened.lost))
+        let (turn, known) = (Mutex::default(), Mutex::new(known));
+        Ok((Self { keyed, turn, known, bounds }, opened.lost))
     }
 
     /// Something happened; what happened to it before is told no more.
@@ -155,8 +165,19 @@ impl Store {
         event: Happened,
         at: Timestamp,
     ) -> Result<(), DiskError> {
+        let _turn = self.turn();
+        self.note_in_turn(push, id, event, at)
+    }
+
+    fn note_in_turn(
+        &self,
+        push: &str,
+        id: &str,
+        event: Happened,
+        at: Timestamp,
+    ) -> Result<(), DiskError> {
         if self.count(push) >= self.bounds.waiting && event != Happened::Reset {
-            return self.reset(push, at);
+            return self.reset_in_turn(push, at);
         }
         self.withdraw(push, id)?;
         let number = {
@@ -165,17 +186,54 @@ impl Store {
             *known.counts.entry(push.to_owned()).or_default() += 1;
             known.number
         };
-        let record = Record { number, id: id.to_owned(), event, at };
-        self.keyed.put(ORDER, &key(push, &number.to_be_bytes()), id.as_bytes())?;
-        self.keyed.put(RECORD, &key(push, id.as_bytes()), &write(&record))
+        self.put(push, &Record { number, id: id.to_owned(), event, at })
+    }
+
+    fn put(&self, push: &str, record: &Record) -> Result<(), DiskError> {
+        let (order, id) = (key(push, &record.number.to_be_bytes()), record.id.as_bytes());
+        self.keyed.put(ORDER, &order, id)?;
+        self.keyed.put(RECORD, &key(push, id), &write(record))
+    }
+
+    /// What a client has not been told gets numbers behind this one, so that numbers are in the order of telling also
+    /// across definitions, of which one may wait for its time while others go on.
+    pub(super) fn put_behind(&self, push: &str, number: u64) -> Result<(), DiskError> {
+        let _turn = self.turn();
+        let told = self.course(push).unwrap_or_default().told;
+        let first = self.between(push, told, u64::MAX, 1)?;
+        if first.first().is_none_or(|first| first.number > number) {
+            return Ok(());
+        }
+        let mut last = 0;
+        for mut record in self.between(push, told, u64::MAX, usize::MAX)? {
+            self.keyed.remove(ORDER, &key(push, &record.number.to_be_bytes()))?;
+            last = {
+                let mut known = self.known();
+                known.number += 1;
+                known.number
+            };
+            record.number = last;
+            self.put(push, &record)?;
+        }
+        self.amend_in_turn(push, |course| course.until = last)
+    }
+
+    /// The greatest number so far.
+    pub(super) fn number(&self) -> u64 {
+        self.known().number
     }
 
     /// Everything that waits becomes one record: load anew.
     pub(super) fn reset(&self, push: &str, at: Timestamp) -> Result<(), DiskError> {
+        let _turn = self.turn();
+        self.reset_in_turn(push, at)
+    }
+
+    fn reset_in_turn(&self, push: &str, at: Timestamp) -> Result<(), DiskError> {
         for record in self.up_to(push, u64::MAX)? {
             self.withdraw(push, &record.id)?;
         }
-        self.note(push, "", Happened::Reset, at)
+        self.note_in_turn(push, "", Happened::Reset, at)
     }
 
     /// Whether something waits, or was told as changed.
@@ -231,6 +289,7 @@ impl Store {
         records: &[Record],
         last: Last,
     ) -> Result<(), DiskError> {
+        let _turn = self.turn();
         for record in records {
             self.take(push, record)?;
             self.bygones(push, record)?;
@@ -241,14 +300,15 @@ impl Store {
                 Happened::Reset => {}
             }
         }
-        let mut course = self.course(push).unwrap_or_default();
-        (course.last, course.error, course.failing_since) = (Some(last), None, None);
-        self.keep_course(push, course)?;
+        self.amend_in_turn(push, |course| {
+            (course.last, course.error, course.failing_since) = (Some(last), None, None);
+        })?;
         self.keyed.commit()
     }
 
     /// The target refuses this one: it waits for a person.
     pub(super) fn bury(&self, push: &str, record: &Record, error: &str) -> Result<(), DiskError> {
+        let _turn = self.turn();
         self.take(push, record)?;
         let mut record = record.clone();
         if self.dead_count(push) >= self.bounds.dead {
@@ -280,20 +340,23 @@ impl Store {
 
     /// The dead records wait again; how many there were.
     pub(super) fn revive(&self, push: &str) -> Result<usize, DiskError> {
+        let _turn = self.turn();
         let dead = self.dead(push, usize::MAX)?;
         for (record, _) in &dead {
             if record.event == Happened::Reset {
-                self.reset(push, record.at)?;
+                self.reset_in_turn(push, record.at)?;
             } else if self.keyed.get(RECORD, &key(push, record.id.as_bytes()))?.is_none() {
-                self.note(push, &record.id, record.event, record.at)?;
+                self.note_in_turn(push, &record.id, record.event, record.at)?;
             }
         }
-        self.give_up(push)?;
+        self.clear_dead(push)?;
+        self.keyed.commit()?;
         Ok(dead.len())
     }
 
     /// The dead records are no more; how many there were.
     pub(super) fn give_up(&self, push: &str) -> Result<usize, DiskError> {
+        let _turn = self.turn();
         let count = self.clear_dead(push)?;
         self.keyed.commit()?;
         Ok(count)
@@ -335,8 +398,19 @@ impl Store {
         self.known().courses.get(push).cloned()
     }
 
-    /// Keeps how far a definition is; durable with the next commit.
-    pub(super) fn keep_course(&self, push: &str, course: Course) -> Result<(), DiskError> {
+    /// Changes how far a definition is, and leaves what others keep there; durable with the next commit.
+    pub(super) fn amend(
+        &self,
+        push: &str,
+        change: impl FnOnce(&mut Course),
+    ) -> Result<(), DiskError> {
+        let _turn = self.turn();
+        self.amend_in_turn(push, change)
+    }
+
+    fn amend_in_turn(&self, push: &str, change: impl FnOnce(&mut Course)) -> Result<(), DiskError> {
+        let mut course = self.course(push).unwrap_or_default();
+        change(&mut course);
         self.keyed.put(COURSE, &key(push, &[]), &write(&course))?;
         self.known().courses.insert(push.to_owned(), course);
         Ok(())
@@ -353,6 +427,7 @@ impl Store {
 
     /// A definition is no more.
     pub(super) fn forget(&self, push: &str) -> Result<(), DiskError> {
+        let _turn = self.turn();
         for letter in [RECORD, ORDER, DEAD, TOLD, COURSE] {
             let mut keys = Vec::new();
             self.keyed.scan(letter, &key(push, &[]), None, &mut |key, _| {
@@ -394,6 +469,10 @@ impl Store {
             *count = count.saturating_sub(1);
         }
         Ok(())
+    }
+
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -1,3 +1,4 @@
+mod clients;
 mod week;
 
 use std::sync::Arc;
@@ -61,21 +62,28 @@ fn open(definition: Value) -> Shop {
 }
 
 fn open_at(definition: Value, clock: Clock) -> Shop {
+    open_with(&[definition], clock)
+}
+
+fn open_with(definitions: &[Value], clock: Clock) -> Shop {
     let dir = tempfile::tempdir().unwrap();
     let mut records = estate();
-    records.push(("PushDefinition", definition));
+    records.extend(definitions.iter().map(|one| ("PushDefinition", one.clone())));
     let world = World::open(&records);
+    let pushes = Pushes::open(&dir.path().join("pushes"), parts(&world, &dir, clock)).unwrap();
+    Shop { world, pushes, dir }
+}
+
+fn parts(world: &World, dir: &TempDir, clock: Clock) -> Parts {
     let signer = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
     let segments = SegmentStore::open(&dir.path().join("segments")).unwrap();
-    let parts = Parts {
+    Parts {
         channels: world.channels.clone(),
         changes: TillChanges::new(Board::new([]), segments),
         documents: world.documents.clone(),
         webhooks: Webhooks::new(signer, dir.path().join("secrets")).unwrap(),
         clock,
-    };
-    let pushes = Pushes::open(&dir.path().join("pushes"), parts).unwrap();
-    Shop { world, pushes, dir }
+    }
 }
 
 impl Shop {
@@ -88,9 +96,13 @@ impl Shop {
         self.world.done("ticket", ticket).await["id"].clone()
     }
 
-    fn events(&self, after: u64) -> Vec<(Value, Value)> {
-        let told = self.pushes.tell("web", after).unwrap();
-        told.iter().map(|told| (json!(told.event), json!(told.id))).collect()
+    /// What a client that comes anew is told.
+    fn told(&self) -> Vec<Told> {
+        self.pushes.tell("web", &BTreeMap::new()).unwrap()
+    }
+
+    fn events(&self) -> Vec<(Value, Value)> {
+        self.told().iter().map(|told| (json!(told.event), json!(told.id))).collect()
     }
 }
 
@@ -100,23 +112,23 @@ async fn a_client_hears_what_fits_and_nothing_again_that_it_has_taken() {
     let shop = open(json!({"id": "p1", "channelId": "web", "entity": "Ticket", "delivery": "sse",
         "content": "full", "where": only}));
     shop.look();
-    assert_eq!(shop.events(0), [(json!("reset"), json!(""))]);
+    assert_eq!(shop.events(), [(json!("reset"), json!(""))]);
     let (first, _) = (shop.sell("WEB/1").await, shop.sell("POS/1").await);
     let payment = json!({"ticketId": first, "payments": [{"amount": "1"}]});
     shop.world.done("ticket-pay", payment).await;
     shop.look();
-    assert_eq!(shop.events(0), [(json!("reset"), json!("")), (json!("changed"), first.clone())]);
-    let told = shop.pushes.tell("web", 0).unwrap();
+    assert_eq!(shop.events(), [(json!("reset"), json!("")), (json!("changed"), first.clone())]);
+    let told = shop.told();
     let object = told[1].object.as_ref().unwrap();
     assert_eq!(object["documentNo"], "WEB/1");
     assert_eq!(object["payments"][0]["payments"][0]["amount"], "1", "{object}");
-    assert!(shop.pushes.tell("kiosk", 0).unwrap().is_empty());
+    assert!(shop.pushes.tell("kiosk", &BTreeMap::new()).unwrap().is_empty());
     shop.pushes.taken("web", told[1].number).unwrap();
-    assert!(shop.events(0).is_empty());
+    assert!(shop.events().is_empty());
     let status = shop.pushes.status().unwrap();
     assert_eq!((status[0].waiting, status[0].last.as_ref().unwrap().count), (0, 2));
     shop.look();
-    assert!(shop.events(0).is_empty());
+    assert!(shop.events().is_empty());
 }
 
 #[tokio::test]
@@ -152,6 +164,45 @@ async fn a_target_that_was_away_gets_everything_once_and_what_it_refuses_waits_f
     supervisor.stop(Duration::from_secs(5)).await;
 }
 
+#[tokio::test]
+async fn a_target_that_answers_in_its_own_words_has_taken_everything_once() {
+    let peer = Peer::open().await;
+    peer.answer("erp", 200, "OK".to_owned());
+    let shop = open(json!({"id": "p1", "channelId": "web", "entity": "Ticket",
+        "delivery": "webhook", "webhook": {"url": peer.url("erp")}}));
+    shop.look();
+    let inner = &shop.pushes.inner;
+    let push = courier::due(inner, inner.now(), &Default::default()).await.remove(0);
+    courier::deliver_one(inner, &push).await.unwrap();
+    assert_eq!(peer.heard().await.body["events"][0]["event"], "reset");
+    assert!(peer.is_quiet().await, "it is told once");
+    let status = shop.pushes.status().unwrap().remove(0);
+    assert_eq!((status.waiting, status.dead, status.error), (0, vec![], None));
+}
+
+#[tokio::test]
+async fn a_target_that_is_slow_keeps_nobody_else_waiting() {
+    let peer = Peer::open().await;
+    peer.answer("fast", 200, String::new());
+    let to = |id: &str| {
+        json!({"id": id, "channelId": "web", "entity": "Ticket", "delivery": "webhook",
+            "webhook": {"url": peer.url(id), "timeoutMs": 30_000}})
+    };
+    let live = json!({"id": "live", "channelId": "web", "entity": "Ticket", "delivery": "sse"});
+    let shop = open_with(&[to("a-hangs"), to("fast"), live], clock::real());
+    let supervisor = Supervisor::new();
+    let (pushes, outbox) = (shop.pushes.clone(), shop.world.outbox.clone());
+    supervisor.spawn_owner("test", |stop| pushes.run(outbox, stop));
+    while peer.heard().await.body["push"] != "a-hangs" {}
+    let sold = shop.sell("WEB/1").await;
+    let has = |heard: Value| heard.as_array().unwrap().iter().any(|event| event["id"] == sold);
+    while !has(peer.heard().await.body["events"].clone()) {}
+    assert!(shop.events().iter().any(|(_, id)| *id == sold));
+    let hanging = shop.pushes.inner.store.course("a-hangs").unwrap();
+    assert_eq!(hanging.error, None, "its call is still under way");
+    supervisor.stop(Duration::from_secs(5)).await;
+}
+
 async fn await_dead(shop: &Shop) -> PushStatus {
     let mut ticks = tokio::time::interval(Duration::from_millis(5));
     let looks = async {
@@ -171,18 +222,17 @@ async fn a_definition_that_is_gone_leaves_nothing_and_a_crash_repeats_rather_tha
     let shop = open(json!({"id": "p1", "channelId": "web", "entity": "Ticket", "delivery": "sse",
         "frequency": 5}));
     shop.look();
-    let number = shop.pushes.tell("web", 0).unwrap()[0].number;
+    let number = shop.told()[0].number;
     shop.pushes.taken("web", number).unwrap();
     shop.sell("WEB/1").await;
     shop.look();
     assert_eq!(shop.pushes.status().unwrap()[0].waiting, 1);
-    assert!(shop.events(0).is_empty(), "five minutes are not over");
-    let course = Course { documents: 0, ..shop.pushes.inner.store.course("p1").unwrap() };
-    shop.pushes.inner.store.keep_course("p1", course).unwrap();
+    assert!(shop.events().is_empty(), "five minutes are not over");
+    shop.pushes.inner.store.amend("p1", |course| course.documents = 0).unwrap();
     shop.look();
     assert_eq!(shop.pushes.status().unwrap()[0].waiting, 1);
     shop.pushes.inner.store.note("old", "1", Happened::Changed, at()).unwrap();
-    shop.pushes.inner.store.keep_course("old", Course::default()).unwrap();
+    shop.pushes.inner.store.amend("old", |_| {}).unwrap();
     shop.look();
     assert_eq!(shop.pushes.inner.store.count("old"), 0);
     assert_eq!(Arc::strong_count(&shop.pushes.inner), 1);

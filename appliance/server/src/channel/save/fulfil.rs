@@ -5,12 +5,14 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use storebox_proto::ids::TxKey;
 use storebox_proto::problem::Problem;
 
 use super::draft::{Draft, lane};
 use super::input::Input;
 use super::ticket::ORDER;
 use super::writer::Making;
+use crate::channel::query::Reader;
 use crate::db::Probe;
 use crate::uplink::Document;
 
@@ -72,13 +74,33 @@ fn draft(
         return input.refuse("id", "is made by the box; give the request a key to repeat it");
     }
     let mut payload = input.fields;
-    payload.insert("id".to_owned(), Value::String(format!("{}/{}", ticket.id, making.key)));
+    payload.insert("id".to_owned(), Value::String(name(&ticket.id, making.key)));
     payload.insert("ticketId".to_owned(), Value::String(ticket.id.clone()));
     if let Some(session) = &session {
         payload.insert("session".to_owned(), Value::String(session.clone()));
     }
     let depends_on = making.held(ORDER, &ticket.id).into_iter().collect();
     Ok(Draft { kind, lane: lane("ticket", &ticket.id), depends_on, session, payload })
+}
+
+/// The id of what happens to a ticket.
+fn name(ticket: &str, key: TxKey) -> String {
+    format!("{ticket}/{key}")
+}
+
+/// The ids that what this request has made can have: blocking.
+pub(super) fn names_of(reader: &Reader, request: &Value, key: TxKey) -> Vec<String> {
+    let text = |field: &str| request.get(field).and_then(Value::as_str);
+    let tickets = match (text("ticketId"), text("ticket")) {
+        (Some(id), _) => vec![id.to_owned()],
+        (None, Some(code)) => {
+            let mut tickets = reader.tickets.ids("documentNo", &Probe::Exact(code.to_owned()));
+            tickets.push(code.to_owned());
+            tickets
+        }
+        (None, None) => Vec::new(),
+    };
+    tickets.iter().map(|ticket| name(ticket, key)).collect()
 }
 
 /// The ticket that a request names by id or by document number.

@@ -25,8 +25,8 @@ const DIGITS_MAX: usize = 18;
 const CHANGES_MAX: usize = 256;
 /// Products and warehouses whose changes are remembered.
 const PLACES_MAX: usize = 50_000;
-/// Documents that are read at once.
-const PAGE: usize = 500;
+/// Names of documents that are read at once.
+const PAGE: usize = 1000;
 
 /// A quantity of something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -104,15 +104,24 @@ enum Change {
 
 type Changes = BTreeMap<(String, String), VecDeque<(Timestamp, Change)>>;
 
-/// What the shop has changed; read from its documents when it is asked for first.
+/// What the shop has changed, whoever handed it in: follows the log of the shop whenever it is asked.
 pub struct StockBook {
     documents: LocalDocuments,
-    changes: Mutex<Option<Changes>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// How many documents had come when the log was followed last; nothing before the first time.
+    count: Option<u64>,
+    /// Up to where the log was followed.
+    position: u64,
+    changes: Changes,
 }
 
 impl StockBook {
     pub(in crate::channel) fn new(documents: LocalDocuments) -> Self {
-        Self { documents, changes: Mutex::default() }
+        Self { documents, state: Mutex::default() }
     }
 
     /// Changes what head office counted by what the shop has changed since, warehouse by warehouse; reads the disk.
@@ -121,10 +130,10 @@ impl StockBook {
         product: &str,
         levels: &mut BTreeMap<String, Level>,
     ) -> Result<(), Problem> {
-        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = changes.get_or_insert_with(|| self.read());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        self.follow(&mut state);
         let from = (product.to_owned(), String::new());
-        let own = changes.range(from..).take_while(|((of, _), _)| of == product);
+        let own = state.changes.range(from..).take_while(|((of, _), _)| of == product);
         for ((_, warehouse), list) in own {
             let level = levels.entry(warehouse.clone()).or_default();
             let since = list.iter().filter(|(at, _)| level.counted.is_none_or(|then| *at > then));
@@ -138,33 +147,25 @@ impl StockBook {
         Ok(())
     }
 
-    /// A change was accepted; what was not read yet will be read from the documents.
-    pub(super) fn accepted(&self, payload: &Map<String, Value>, at: Timestamp) {
-        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(changes) = changes.as_mut() {
-            note(changes, payload, at);
+    /// Reads what came since it was asked last, each change once, in the order in which they were accepted.
+    fn follow(&self, state: &mut State) {
+        let (count, _) = self.documents.changed_since(u64::MAX);
+        if state.count == Some(count) {
+            return;
         }
-    }
-
-    fn read(&self) -> Changes {
         let kind: TxKind =
             INVENTORY_CHANGE.parse().expect("a literal that keeps the rule for kinds");
-        let (mut found, mut after) = (Vec::new(), None);
         loop {
-            let page = self.documents.list(&kind, after.as_deref(), PAGE);
-            after = page.last().map(|document| document.id.clone());
-            let is_last = page.len() < PAGE;
-            found.extend(page);
-            if is_last {
-                break;
+            let page = self.documents.since(state.position, PAGE);
+            let Some((last, ..)) = page.last() else { break };
+            state.position = *last;
+            for (_, _, id) in page.iter().filter(|(_, of, _)| *of == kind) {
+                if let Some(Document { payload, at, .. }) = self.documents.load(&kind, id) {
+                    note(&mut state.changes, &payload, at);
+                }
             }
         }
-        found.sort_by(|a: &Document, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
-        let mut changes = Changes::new();
-        for document in found {
-            note(&mut changes, &document.payload, document.at);
-        }
-        changes
+        state.count = Some(count);
     }
 }
 

@@ -1,3 +1,9 @@
+mod settled;
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
 use serde_json::{Value, json};
 use storebox_proto::problem::Code;
 

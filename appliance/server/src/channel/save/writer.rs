@@ -58,18 +58,22 @@ impl Writer {
         Self { outbox, documents, reader, hooks, numbers, stripes }
     }
 
-    /// Makes the change that a request asks for.
+    /// Makes the change that a request asks for; `asked` is the hash of the request as the caller sent it, before any
+    /// hook saw it.
     pub(in crate::channel) async fn write(
         &self,
         service: &ChannelService,
         parameters: &WriteParameters,
         request: Value,
+        asked: Hash32,
         context: &Context,
         wish: Wish,
     ) -> Result<Reply, Problem> {
-        let asked = Hash32::of(&serde_json::to_vec(&request).unwrap_or_default());
         let given = input::key_of(&request)?;
-        let _turn = self.stripe(&request).lock().await;
+        let turn = match self.stripe(&request, given) {
+            Some(stripe) => Some(stripe.lock().await),
+            None => None,
+        };
         if let Some(key) = given
             && let Some(reply) = self.repeated(key, service.service, &asked, &request).await?
         {
@@ -86,12 +90,14 @@ impl Writer {
         }
         let answer = Value::Object(Draft::answer(&draft.payload));
         let answer = self.at(context, service.service, after, answer).await?;
+        let completion = Completion { hooks: self.hooks.as_ref(), key };
         if is_saved(service.service) {
             let point = point(service.service, Stage::AfterComplete);
             self.hooks.prepare(context, point, &object, key).await;
         }
         let accepted = self.accept(draft, context, key).await;
-        self.hooks.completed(key);
+        // Nobody else waits until head office has it.
+        drop((completion, turn));
         let receipt = accepted?;
         // What the caller says of this one call counts more than the definition.
         if service.is_async && wish == Wish::AsDefined {
@@ -161,8 +167,7 @@ impl Writer {
         context: &Context,
         key: TxKey,
     ) -> Result<Receipt, Problem> {
-        let (at, kind) = (env::timestamp(), draft.tx_kind());
-        let stock = (draft.kind == INVENTORY_CHANGE).then(|| draft.payload.clone());
+        let kind = draft.tx_kind();
         let envelope = Envelope {
             key,
             kind,
@@ -172,15 +177,11 @@ impl Writer {
             lane: draft.lane,
             depends_on: draft.depends_on,
             session: draft.session,
-            occurred_at: at,
+            occurred_at: env::timestamp(),
             clock: env::clock_confidence(),
             payload: draft.payload,
         };
-        let receipt = self.numbers.accept(envelope).await?;
-        if let Some(payload) = stock {
-            self.reader.stock.accepted(&payload, at);
-        }
-        Ok(receipt)
+        self.numbers.accept(envelope).await
     }
 
     async fn settled(&self, key: TxKey, limit: Duration) -> Result<Receipt, Problem> {
@@ -216,8 +217,8 @@ impl Writer {
             None => self.kept(key, service, request).await,
         };
         let Some(payload) = payload else {
-            let answer = json!({"id": key});
-            return Ok(Some(reply(answer, &receipt)));
+            // It is settled and its content is no longer here: neither its answer nor its request can be told.
+            return Ok(Some(reply(json!({"incomplete": true}), &receipt)));
         };
         let before = payload.get("origin").and_then(|origin| origin.get("request")?.as_str());
         if before != Some(asked.to_string().as_str()) {
@@ -234,20 +235,58 @@ impl Writer {
         service: ServiceType,
         request: &Value,
     ) -> Option<Map<String, Value>> {
-        let id = request.get("id").and_then(Value::as_str).map_or(key.to_string(), str::to_owned);
-        let documents = self.documents.clone();
-        let kind = kind(service).parse();
-        let load = move || documents.load(&kind.ok()?, &id).filter(|document| document.key == key);
+        let (documents, reader) = (self.documents.clone(), Arc::clone(&self.reader));
+        let request = request.clone();
+        let load = move || {
+            let kind = kind(service).parse().ok()?;
+            let ids = names_of(&reader, service, &request, key);
+            let mut found = ids.iter().filter_map(|id| documents.load(&kind, id));
+            found.find(|document| document.key == key)
+        };
         beside(load).await.map(|document| document.payload)
     }
 
-    /// The lock of what a request is about.
-    fn stripe(&self, request: &Value) -> &tokio::sync::Mutex<()> {
-        let names = ["ticketId", "ticket", "id", "businessPartnerId", "session"];
-        let id = names.iter().find_map(|name| request.get(*name)?.as_str()).unwrap_or_default();
-        let hash = blake3::hash(id.as_bytes());
-        &self.stripes[usize::from(hash.as_bytes()[0]) % STRIPES]
+    /// The lock of what a request is about; what is new has none, only its key.
+    fn stripe(&self, request: &Value, key: Option<TxKey>) -> Option<&tokio::sync::Mutex<()>> {
+        let names = ["ticketId", "ticket", "id"];
+        let name = names.iter().find_map(|name| Some(request.get(*name)?.as_str()?.to_owned()));
+        let name = name.or_else(|| key.map(|key| key.to_string()))?;
+        let hash = blake3::hash(name.as_bytes());
+        Some(&self.stripes[usize::from(hash.as_bytes()[0]) % STRIPES])
     }
+}
+
+/// Says that a commit is over when it is dropped, also by a caller that goes away meanwhile: what is under way in the
+/// outbox then is found there, because whoever looks is answered after it.
+struct Completion<'a> {
+    hooks: &'a dyn Hooks,
+    key: TxKey,
+}
+
+impl Drop for Completion<'_> {
+    fn drop(&mut self) {
+        self.hooks.completed(self.key);
+    }
+}
+
+/// The ids under which what this request has made may be found: blocking.
+fn names_of(reader: &Reader, service: ServiceType, request: &Value, key: TxKey) -> Vec<String> {
+    let given = request.get("id").and_then(Value::as_str).map(str::to_owned);
+    let central = |model: &str| reader.central_id(model, given.as_ref()?).ok()?;
+    let central = match service {
+        ServiceType::TicketShip | ServiceType::TicketPay | ServiceType::TicketInvoice => {
+            return fulfil::names_of(reader, request, key);
+        }
+        ServiceType::Customer => central("BusinessPartner"),
+        ServiceType::CustomerAddress => central("BPLocation"),
+        ServiceType::Query
+        | ServiceType::Inventory
+        | ServiceType::Ticket
+        | ServiceType::CashUp
+        | ServiceType::CashManagement => None,
+    };
+    let names = [central, Some(given.unwrap_or_else(|| key.to_string()))];
+    names.into_iter().flatten().collect()
 }
 
 fn stages(service: ServiceType) -> (Option<Stage>, Option<Stage>) {
