@@ -1,3 +1,4 @@
+mod behind;
 mod excerpts;
 mod tiers;
 mod world;
