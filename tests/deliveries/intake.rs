@@ -107,6 +107,10 @@ async fn changes_come_soon_and_late_commits_and_deletions_with_the_comparison_of
     )?;
     await_name(&main, "short", Some("lived")).await?;
     server.query("delete from erp.products where sku = 'short'")?;
+    server.query(
+        "insert into erp.products values ('ahead', 'of its time', 1, 1, null, '2099-01-01')",
+    )?;
+    await_name(&main, "ahead", Some("of its time")).await?;
     change("p-4", "a marker")?;
     await_name(&main, "p-4", Some("a marker")).await?;
     await_name(&main, "p-1", Some("Product 1")).await?;
@@ -117,7 +121,7 @@ async fn changes_come_soon_and_late_commits_and_deletions_with_the_comparison_of
     await_name(&main, "p-1", Some("late")).await?;
     await_name(&main, "p-3", None).await?;
     await_name(&main, "short", None).await?;
-    ensure!(names(&main).await?.len() == 499);
+    ensure!(names(&main).await?.len() == 500);
     Ok(())
 }
 

@@ -37,6 +37,10 @@ pub(crate) struct Generation {
 }
 
 impl Shelf for Disk {
+    fn room(&self) -> u64 {
+        u64::MAX
+    }
+
     fn holds(&self, name: &Hash32) -> bool {
         self.files.contains_key(name)
     }
@@ -61,6 +65,7 @@ impl Replica {
         let options = Options {
             in_flight_max: 3,
             page_timeout: Duration::from_secs(8),
+            line_floor: u32::MAX,
             follow,
             snapshot_bytes_max: 1 << 30,
             seed: number,

@@ -148,6 +148,18 @@ pub const ORGANISATION_DEPTH_MAX: usize = 32;
 
 /// The longest a waiting request is held open before it is answered empty.
 pub const LONG_POLL_MAX: Duration = Duration::from_secs(55);
+/// An object that comes more slowly than this is asked for again.
+pub const LINE_FLOOR_BYTES_PER_S: u32 = 2048;
+
+/// How long an object of so many bytes may take from a source that may be silent for so long.
+pub fn object_time(silence: Duration, bytes: u32) -> Duration {
+    time_at(LINE_FLOOR_BYTES_PER_S, silence, bytes)
+}
+
+/// The same on a line that brings at least so many bytes in a second.
+pub fn time_at(floor: u32, silence: Duration, bytes: u32) -> Duration {
+    silence + Duration::from_secs(u64::from(bytes / floor.max(1)))
+}
 
 /// Roles of one user.
 pub const USER_ROLES_MAX: usize = 16;
@@ -157,8 +169,10 @@ pub const LOGIN_ATTEMPTS_MAX: usize = 4096;
 pub const LOGIN_NAME_BYTES_MAX: usize = 256;
 /// A password or PIN.
 pub const PASSWORD_BYTES_MAX: usize = 128;
-/// Rings of site keys that one box holds.
-pub const RINGS_MAX: usize = 64;
+/// Rings of site keys that one box holds: head office has those of every shop.
+pub const RINGS_MAX: usize = 16_384;
+/// Generations of one of them that a box holds.
+pub const RING_GENERATIONS_MAX: usize = 64;
 /// A sealed read before it is sealed, padded: its URL stays below 6 KB.
 pub const SEALED_READ_BYTES_MAX: usize = 4096;
 /// Pairs in the query of a sealed read.

@@ -186,6 +186,11 @@ impl Tiers {
         self.act(Ladder::handle_hurry);
     }
 
+    /// Tells whenever another source may be the best one.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changed.subscribe()
+    }
+
     /// Waits until another source than this one is the best.
     pub async fn until_not_best(&self, id: &SourceId, service: Service) {
         let mut changed = self.inner.changed.subscribe();

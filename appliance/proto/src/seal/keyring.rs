@@ -3,7 +3,7 @@
 use super::ring::{EPOCH, KeyId, Keys, Ring, RingState, Scope};
 use super::{SealError, store};
 use crate::ids::SiteId;
-use crate::limits::RINGS_MAX;
+use crate::limits::{RING_GENERATIONS_MAX, RINGS_MAX};
 use crate::time::Timestamp;
 
 /// The rings of a box; a small list that changes once a day.
@@ -21,6 +21,8 @@ pub struct Moment {
     current: Vec<([u8; 4], u32)>,
     /// The key that seals in each scope, with the end of its epoch.
     sealing: Vec<(Scope, usize, Timestamp)>,
+    /// The time it was made for: a clock that is put back before it makes it anew.
+    from: Timestamp,
     /// When this is to be made anew.
     until: Timestamp,
 }
@@ -47,7 +49,8 @@ impl Keyring {
             *known = ring;
             return true;
         }
-        if self.rings.len() >= RINGS_MAX {
+        let of_it = self.of(&ring.state().site, ring.state().scope).count();
+        if self.rings.len() >= RINGS_MAX || of_it >= RING_GENERATIONS_MAX {
             return false;
         }
         self.rings.push(ring);
@@ -83,6 +86,19 @@ impl Keyring {
         }
     }
 
+    /// Keeps so many of the newest generations of a site and scope.
+    pub fn keep_newest(&mut self, site: &SiteId, scope: Scope, count: usize) {
+        let mut generations: Vec<_> =
+            self.of(site, scope).map(|ring| ring.state().generation).collect();
+        generations.sort_unstable_by_key(|generation| std::cmp::Reverse(*generation));
+        generations.truncate(count);
+        let Some(&oldest) = generations.last() else { return };
+        self.rings.retain(|ring| {
+            let state = ring.state();
+            (&state.site, state.scope) != (site, scope) || state.generation >= oldest
+        });
+    }
+
     /// Takes all generations of a site and scope away.
     pub fn remove(&mut self, site: &SiteId, scope: Scope) -> bool {
         let before = self.rings.len();
@@ -104,8 +120,8 @@ impl Keyring {
     /// The keys that count now.
     pub fn moment(&self, now: Timestamp) -> Moment {
         let far = i64::try_from(EPOCH.as_millis()).unwrap_or(i64::MAX);
-        let mut moment =
-            Moment { until: Timestamp::from_unix_ms(now.unix_ms() + far), ..Moment::default() };
+        let until = Timestamp::from_unix_ms(now.unix_ms() + far);
+        let mut moment = Moment { from: now, until, ..Moment::default() };
         for ring in self.rings.iter().filter(|ring| ring.is_valid(now)) {
             let epoch = ring.epoch_at(now);
             let end = ring.end_of(epoch);
@@ -134,9 +150,9 @@ impl Keyring {
 }
 
 impl Moment {
-    /// Whether it still counts.
+    /// Whether it counts at this time.
     pub fn is_current(&self, now: Timestamp) -> bool {
-        now < self.until
+        self.from <= now && now < self.until
     }
 
     /// The keys that a key id names.

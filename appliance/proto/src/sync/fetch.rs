@@ -22,6 +22,7 @@
 
 mod backoff;
 mod extent;
+mod failure;
 mod plan;
 mod view;
 mod words;
@@ -45,9 +46,6 @@ pub use plan::Load;
 pub use words::{
     Event, Mode, Options, Outcome, Phase, Progress, Refused, Request, Shelf, Verdict, Wish,
 };
-
-/// Failures in a row after which a new head is asked for.
-const PLAN_RETRIES_MAX: u32 = 3;
 
 #[derive(Debug, Clone)]
 enum State {
@@ -166,9 +164,7 @@ impl Fetch {
         if self.is_foreign() {
             return self.unheard(now);
         }
-        self.backoff.worked();
-        self.rest();
-        self.events.push_back(Event::UpToDate);
+        self.up_to_date();
     }
 
     /// The source did not answer with a head.
@@ -204,21 +200,6 @@ impl Fetch {
         }
     }
 
-    /// An object did not arrive, or could not be stored.
-    pub fn handle_object_failed(&mut self, name: &Hash32, now: Instant) {
-        if self.plan().is_some_and(|plan| plan.failed(name)) {
-            self.pause(now, Self::unheard);
-        }
-    }
-
-    /// The source does not have the object any more: it has a newer head.
-    pub fn handle_object_gone(&mut self, name: &Hash32, now: Instant) {
-        if self.plan().is_some_and(|plan| plan.failed(name)) {
-            self.wish = self.wish.max(Some(Wish::Incremental));
-            self.fail(now);
-        }
-    }
-
     /// The driver has carried out a load.
     pub fn handle_outcome(&mut self, outcome: Outcome, now: Instant) {
         let resting = State::Resting;
@@ -236,7 +217,7 @@ impl Fetch {
     fn judge(&mut self, mut plan: Box<Plan>, mode: Mode, outcome: Outcome, now: Instant) {
         match outcome {
             Outcome::Switched => self.switched(&plan),
-            Outcome::Failed => self.fail(now),
+            Outcome::Failed => self.set_back(now),
             Outcome::Mismatch => {
                 self.events.push_back(Event::Mismatch { mode });
                 let (next, at) = match mode {
@@ -353,9 +334,7 @@ impl Fetch {
         let to = head.position();
         let mode = self.mode(&head);
         if mode == Mode::Incremental && self.position == Some(to) {
-            self.rest();
-            self.events.push_back(Event::UpToDate);
-            return;
+            return self.up_to_date();
         }
         if mode == Mode::Rebuild {
             let allowed = self.backoff.rebuild(now);
@@ -436,7 +415,7 @@ impl Fetch {
         if plan.mode == Mode::Incremental {
             self.backoff.sound();
         }
-        self.backoff.worked();
+        self.backoff.settled();
         let unserved = self.wish == Some(Wish::Full) && plan.mode == Mode::Incremental;
         if !unserved {
             self.wish = None;
@@ -448,49 +427,11 @@ impl Fetch {
         self.events.push_back(Event::Switched { mode: plan.mode, to });
     }
 
-    fn rest(&mut self) {
+    fn up_to_date(&mut self) {
+        self.backoff.settled();
         self.wish = None;
         self.state = State::Resting;
-    }
-
-    fn refuse(&mut self, refused: Refused, now: Instant) {
-        self.events.push_back(Event::Refused(refused));
-        self.fail(now);
-    }
-
-    /// Waits, then goes on with the same plan; after some failures in a row the source may have another head.
-    fn pause(&mut self, now: Instant, wait: fn(&mut Self, Instant)) {
-        match std::mem::replace(&mut self.state, State::Resting) {
-            State::Fetching(plan) if self.backoff.failures() < PLAN_RETRIES_MAX => {
-                wait(self, now);
-                if let State::Waiting { plan: waiting, .. } = &mut self.state {
-                    *waiting = Some(plan);
-                }
-            }
-            State::Fetching(_) => wait(self, now),
-            other @ (State::Waiting { .. }
-            | State::Resting
-            | State::Asking { .. }
-            | State::Loading { .. }) => self.state = other,
-        }
-    }
-
-    /// Waits; what is on the shelf stays there, so the next attempt goes on from it.
-    fn fail(&mut self, now: Instant) {
-        let until = self.backoff.failed(now);
-        self.wait(until);
-    }
-
-    /// The source is silent; a follower listens for its return.
-    fn unheard(&mut self, now: Instant) {
-        let (backoff, follow) = (&mut self.backoff, self.options.follow);
-        let until = if follow { backoff.silent(now) } else { backoff.failed(now) };
-        self.wait(until);
-    }
-
-    fn wait(&mut self, until: Instant) {
-        self.events.push_back(Event::Failed);
-        self.state = State::Waiting { until, plan: None };
+        self.events.push_back(Event::UpToDate);
     }
 }
 

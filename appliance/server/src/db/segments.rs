@@ -125,36 +125,49 @@ impl SegmentStore {
         &self,
         files: impl IntoIterator<Item = (Hash32, &'a Bytes)>,
     ) -> Result<(), StoreError> {
-        let mut renames = Vec::new();
+        let mut beside = Vec::new();
+        let put = self.write_beside(files, &mut beside).and_then(|()| self.rename_all(&beside));
+        if put.is_err() {
+            // What got no name would take room that may be short already, until the next start.
+            beside.iter().for_each(|(_, path)| drop(fs::remove_file(path)));
+        }
+        put
+    }
+
+    /// Writes files that have no name yet, and notes each before anything of it is on the disk.
+    fn write_beside<'a>(
+        &self,
+        files: impl IntoIterator<Item = (Hash32, &'a Bytes)>,
+        beside: &mut Vec<(Hash32, PathBuf)>,
+    ) -> Result<(), StoreError> {
+        let mut written = Vec::new();
         for (name, bytes) in files {
             if self.check(name) == Health::Intact {
                 continue;
             }
             let number = self.inner.written.fetch_add(1, Ordering::Relaxed);
-            let beside = self.inner.dir.join("new").join(number.to_string());
-            let file = write_new(&beside, bytes).map_err(StoreError::at(&beside))?;
-            renames.push((name, beside, file));
+            let path = self.inner.dir.join("new").join(number.to_string());
+            beside.push((name, path.clone()));
+            written.push(write_new(&path, bytes).map_err(StoreError::at(&path))?);
         }
-        if renames.len() <= SYNC_EACH_MAX {
-            for (_, beside, file) in &renames {
-                file.sync_all().map_err(StoreError::at(beside))?;
-            }
-        } else {
-            durable::sync_file_system(&self.inner.dir).map_err(StoreError::at(&self.inner.dir))?;
+        if written.len() > SYNC_EACH_MAX {
+            return durable::sync_file_system(&self.inner.dir)
+                .map_err(StoreError::at(&self.inner.dir));
         }
-        self.rename_all(renames.into_iter().map(|(name, beside, _)| (name, beside)).collect())
+        let mut each = written.iter().zip(&*beside);
+        each.try_for_each(|(file, (_, path))| file.sync_all().map_err(StoreError::at(path)))
     }
 
-    fn rename_all(&self, renames: Vec<(Hash32, PathBuf)>) -> Result<(), StoreError> {
+    fn rename_all(&self, renames: &[(Hash32, PathBuf)]) -> Result<(), StoreError> {
         let mut dirs = BTreeSet::new();
         for (name, beside) in renames {
-            let path = self.path(name);
+            let path = self.path(*name);
             let dir = path.parent().unwrap_or(&self.inner.dir).to_owned();
             if !dir.exists() {
                 fs::create_dir_all(&dir).map_err(StoreError::at(&dir))?;
                 dirs.insert(self.inner.dir.clone());
             }
-            fs::rename(&beside, &path).map_err(StoreError::at(&path))?;
+            fs::rename(beside, &path).map_err(StoreError::at(&path))?;
             dirs.insert(dir);
         }
         if dirs.len() > SYNC_EACH_MAX {

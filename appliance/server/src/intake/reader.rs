@@ -96,7 +96,13 @@ impl Table {
         };
         let work = read_only(client).await?;
         let mut seen = self.seen.clone();
-        let latest: Option<String> = work.query_one(&newest, &[]).await?.get(0);
+        let row = work.query_one(&newest, &[&seen.newest]).await?;
+        let (latest, is_ahead): (Option<String>, bool) = (row.get(0), row.get(1));
+        if is_ahead {
+            // What was updated since that was noted is found only by looking at all of it.
+            drop(work);
+            return self.compared(client).await.map(Some);
+        }
         let mut changes = Gathered::new(&self.dir, self.table.model.clone())?;
         let overlap = f64::from(u32::try_from(overlap_s).unwrap_or(u32::MAX));
         let statement = work.prepare(&changed).await?;
@@ -115,7 +121,7 @@ impl Table {
         let work = read_only(client).await?;
         let mut seen = self.seen.clone();
         if let Some(newest) = &statements.newest {
-            seen.newest = work.query_one(newest, &[]).await?.get(0);
+            seen.newest = work.query_one(newest, &[&seen.newest]).await?.get(0);
         }
         let mut merge = Merge::new(self.book.digests()?, self.book.noted()?);
         let (mut draft, mut changes) =

@@ -51,7 +51,8 @@ pub(super) struct Statements {
     pub(super) digests: String,
     /// Key, record and digest of the rows with these keys (`$1`).
     pub(super) rows: String,
-    /// The newest time.
+    /// The newest time that has come, and whether the one that is known (`$1`) has not: rows that are dated ahead must
+    /// not hide those that are updated until then.
     pub(super) newest: Option<String>,
 }
 
@@ -109,7 +110,12 @@ impl Statements {
                  or {updated} >= $1::text::{kind} - make_interval(secs => $2))"
             )
         });
-        let newest = time.map(|(updated, _)| format!("select max({updated})::text from {source}"));
+        let newest = time.map(|(updated, kind)| {
+            format!(
+                "select (case when max({updated}) > now()::{kind} then now()::{kind} else max({updated}) end)::text,
+                 coalesce($1::text::{kind} > now()::{kind}, false) from {source}"
+            )
+        });
         Ok(Self {
             changed,
             digests: format!(

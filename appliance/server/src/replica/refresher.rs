@@ -65,7 +65,7 @@ pub struct Options {
     pub member: Option<(NodeId, SiteId)>,
     /// When to ask.
     pub schedule: Schedule,
-    /// How long one object may take.
+    /// How long a source may be silent; an object has more time, by its size.
     pub page_timeout: Duration,
     /// Objects asked for at the same time.
     pub in_flight_max: usize,

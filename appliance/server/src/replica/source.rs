@@ -39,6 +39,14 @@ pub enum SourceError {
         #[source]
         source: reqwest::Error,
     },
+    /// An answer that has begun, or should have, and does not go on.
+    #[error("{url}: nothing comes for {silence:?}")]
+    Silent {
+        /// What was asked for.
+        url: String,
+        /// For how long.
+        silence: Duration,
+    },
     /// An answer that is no help.
     #[error("{url} answered {status}")]
     Status {
@@ -125,7 +133,7 @@ impl SourceError {
     /// What it says about the source; nothing if it may be as good as any other.
     pub fn fault(&self) -> Option<Fault> {
         match self {
-            Self::Unreachable { .. } | Self::Drill => Some(Fault::Silent),
+            Self::Unreachable { .. } | Self::Silent { .. } | Self::Drill => Some(Fault::Silent),
             Self::Storage(error) => Some(error.fault()),
             Self::Status { status: 401 | 403, .. } => Some(Fault::Forbidden),
             Self::Status { status: 426, .. } | Self::Skew { .. } => Some(Fault::Skewed),
@@ -143,6 +151,7 @@ impl SourceError {
         match self {
             Self::Gone { .. } | Self::Missing { .. } => true,
             Self::Unreachable { .. }
+            | Self::Silent { .. }
             | Self::Status { .. }
             | Self::Skew { .. }
             | Self::Redirected { .. }

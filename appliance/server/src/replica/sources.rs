@@ -28,6 +28,10 @@ use crate::tiers::{Probe, Tiers};
 const FEEDS: Service = Service::Feeds;
 /// While the window is closed it is looked at this often.
 const WINDOW_LOOK: Duration = Duration::from_secs(10);
+/// Who follows another source than the author asks the others as well, this often.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// A request is held for whole seconds.
+const SHORTEST_HOLD: Duration = Duration::from_secs(1);
 
 /// What a source was asked, and what came of it.
 struct Answer<T> {
@@ -55,6 +59,7 @@ pub struct Sources {
     keys: Arc<Vec<VerifyingKey>>,
     window: Window,
     pace: Arc<Mutex<Pace>>,
+    look_every: Duration,
 }
 
 #[derive(Default)]
@@ -70,7 +75,14 @@ impl Sources {
     /// No source yet, in these tiers.
     pub fn new(tiers: Tiers, keys: Vec<VerifyingKey>) -> Self {
         let (window, pace) = (Window::default(), Arc::new(Mutex::new(Pace::new(0))));
-        Self { tiers, inner: Arc::default(), keys: Arc::new(keys), window, pace }
+        let (inner, keys, look_every) = (Arc::default(), Arc::new(keys), LOOK_EVERY);
+        Self { tiers, inner, keys, window, pace, look_every }
+    }
+
+    /// The same with another time after which further sources are asked while one of them is followed.
+    #[must_use]
+    pub fn looking(self, look_every: Duration) -> Self {
+        Self { look_every, ..self }
     }
 
     /// The same, with care for the line to other places.
@@ -133,6 +145,7 @@ impl Sources {
     /// The signed head, or nothing if it is still this one within the time.
     ///
     /// A head that is waited for is waited for at the best source; as soon as another is better, it is asked there.
+    /// Where the best one is not the author, it is no better informed than the others: they are asked now and then.
     pub async fn head(
         &self,
         feed: &FeedId,
@@ -143,44 +156,88 @@ impl Sources {
             self.lock().here.insert(feed.clone(), after);
         }
         let end = env::instant() + HeadWish::new(after, wait).wait;
-        let mut last = SourceError::Nowhere;
         loop {
-            let mut is_over = true;
-            let mut order = self.tiers.order(FEEDS);
-            if wait && !self.window.is_open(env::timestamp()) {
-                order.retain(|id| self.tiers.is_near(id));
-                if order.is_empty() {
-                    tokio::time::sleep_until((env::instant() + WINDOW_LOOK).min(end).into()).await;
-                    if env::instant() >= end {
-                        return Ok(None);
-                    }
-                    continue;
+            let order = self.order(wait);
+            if order.is_empty() && wait && !self.window.is_open(env::timestamp()) {
+                tokio::time::sleep_until((env::instant() + WINDOW_LOOK).min(end).into()).await;
+                if env::instant() >= end {
+                    return Ok(None);
                 }
+                continue;
             }
-            for id in order {
-                // Where none answers, the request is the probe, and must not be held.
-                let held = wait && self.tiers.best(FEEDS).is_some();
-                let left = end.saturating_duration_since(env::instant());
-                let wait = if held { left } else { Duration::ZERO };
-                let asked = self.ask_head(&id, feed, HeadWish { after, wait, whole: false });
-                let answer = if held {
-                    tokio::select! {
-                        answer = asked => answer,
-                        () = self.tiers.until_not_best(&id, FEEDS) => {
-                            is_over = false;
-                            break;
-                        }
-                    }
-                } else {
-                    asked.await
-                };
-                match self.judge(answer) {
-                    Ok(head) => return Ok(head),
-                    Err(error) => last = error,
-                }
+            // Where none answers, the request is the probe, and must not be held.
+            let held = wait && self.tiers.best(FEEDS).is_some();
+            if let Some(answer) = self.round(feed, after, &order, held.then_some(end)).await {
+                return answer;
             }
-            if is_over {
-                return Err(last);
+        }
+    }
+
+    /// Who may be asked for a head now, by rank; while the window is closed, news is followed nearby alone.
+    fn order(&self, wait: bool) -> Vec<SourceId> {
+        let mut order = self.tiers.order(FEEDS);
+        if wait && !self.window.is_open(env::timestamp()) {
+            order.retain(|id| self.tiers.is_near(id));
+        }
+        order
+    }
+
+    /// Asks one after the other until somebody has news; nothing: look again who is to be asked, it is not over yet.
+    ///
+    /// The first may hold the request.
+    /// Only the author knows that there is nothing new: what anybody else has not heard of, the next one may have.
+    async fn round(
+        &self,
+        feed: &FeedId,
+        after: Option<Position>,
+        order: &[SourceId],
+        end: Option<Instant>,
+    ) -> Option<Result<Option<Bytes>, SourceError>> {
+        let slice = env::instant() + self.look_every;
+        let (mut nothing_new, mut last) = (false, SourceError::Nowhere);
+        for (at, id) in order.iter().enumerate() {
+            let is_author = matches!(self.tiers.kind(id), Some(Kind::Primary | Kind::Local));
+            let alone = is_author || order.len() == 1;
+            let held = end.filter(|_| at == 0).map(|end| if alone { end } else { end.min(slice) });
+            let wait = held
+                .map_or(Duration::ZERO, |until| until.saturating_duration_since(env::instant()));
+            let asked = self.ask_head(id, feed, HeadWish { after, wait, whole: false });
+            let answer = match held {
+                Some(_) => tokio::select! {
+                    answer = asked => answer,
+                    () = self.until_not_first(id) => return None,
+                },
+                None => asked.await,
+            };
+            // Whoever is asked beside another need not be as far as that one.
+            if nothing_new && matches!(answer.result, Err(SourceError::Stale { .. })) {
+                continue;
+            }
+            match self.judge(answer) {
+                Ok(None) if !is_author => nothing_new = true,
+                Ok(head) => return Some(Ok(head)),
+                Err(error) => last = error,
+            }
+        }
+        let Some(first) = order.first().filter(|_| nothing_new) else { return Some(Err(last)) };
+        let next = slice.max(env::instant());
+        if end.is_none_or(|end| end < next + SHORTEST_HOLD) {
+            return Some(Ok(None));
+        }
+        // Some answer at once what was to be held: they are not asked again before their time.
+        tokio::select! {
+            () = tokio::time::sleep_until(next.into()) => {}
+            () = self.until_not_first(first) => {}
+        }
+        None
+    }
+
+    /// Waits until another source than this one is to be asked for news first.
+    async fn until_not_first(&self, id: &SourceId) {
+        let mut changes = self.tiers.changes();
+        while self.order(true).first() == Some(id) {
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
             }
         }
     }

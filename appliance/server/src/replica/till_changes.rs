@@ -45,6 +45,21 @@ pub enum Since {
     },
 }
 
+/// Where somebody stands who was told of every change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// At what is in service.
+    All {
+        /// The next cursor.
+        to: Position,
+    },
+    /// Changes cannot say it: what is in service is to be looked through.
+    Relist {
+        /// The next cursor, valid for a look that is begun after this.
+        to: Position,
+    },
+}
+
 /// Answers tills; a cheap handle.
 #[derive(Debug, Clone)]
 pub struct TillChanges {
@@ -76,6 +91,26 @@ impl TillChanges {
             return Since::Nothing;
         }
         self.runs(&posted.head, cursor).unwrap_or(Since::Relist { to })
+    }
+
+    /// Tells of every change since the cursor, however many answers that takes. Reads files: blocking.
+    pub fn tell_all(
+        &self,
+        feed: &FeedId,
+        cursor: Position,
+        mut tell: impl FnMut(&TillChange),
+    ) -> Told {
+        let mut to = cursor;
+        loop {
+            match self.since(feed, to) {
+                Since::Nothing => return Told::All { to },
+                Since::Relist { to } => return Told::Relist { to },
+                Since::Changes { to: next, changes } => {
+                    changes.iter().for_each(&mut tell);
+                    to = next;
+                }
+            }
+        }
     }
 
     fn runs(&self, head: &Arc<Head>, cursor: Position) -> Option<Since> {

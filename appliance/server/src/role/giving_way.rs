@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::blocking::beside;
 use crate::masterdata::Masterdata;
-use crate::replica::till_changes::{Since, TillChanges};
+use crate::replica::till_changes::{TillChange, TillChanges, Told};
 use crate::uplink::LocalDocuments;
 
 /// Documents looked at in one step.
@@ -64,27 +64,26 @@ impl GivingWay {
     fn look(&mut self) {
         for feed in Registry::built_in().feeds() {
             let Some(position) = self.changes.position(&feed) else { continue };
-            let since = match self.seen.get(&feed) {
-                Some(seen) => self.changes.since(&feed, *seen),
-                None => Since::Relist { to: position },
+            let told = match self.seen.get(&feed) {
+                Some(seen) => self.changes.tell_all(&feed, *seen, |told| self.give_way(told)),
+                None => Told::Relist { to: position },
             };
-            match since {
-                Since::Nothing => {}
-                Since::Relist { to } => {
+            let to = match told {
+                Told::All { to } => to,
+                Told::Relist { to } => {
                     self.compare();
-                    self.seen.insert(feed, to);
+                    to
                 }
-                Since::Changes { to, changes } => {
-                    for told in &changes {
-                        let Some(body) = &told.change.body else { continue };
-                        self.documents.give_way(&told.model, &told.change.id);
-                        if let Some(born_as) = born_as(&told.model, body) {
-                            self.documents.give_way(&told.model, &born_as);
-                        }
-                    }
-                    self.seen.insert(feed, to);
-                }
-            }
+            };
+            self.seen.insert(feed, to);
+        }
+    }
+
+    fn give_way(&self, told: &TillChange) {
+        let Some(body) = &told.change.body else { return };
+        self.documents.give_way(&told.model, &told.change.id);
+        if let Some(born_as) = born_as(&told.model, body) {
+            self.documents.give_way(&told.model, &born_as);
         }
     }
 

@@ -22,8 +22,8 @@ use crate::trust::line::Line;
 use crate::uplink::{Route, Routes};
 use crate::valve::Valve;
 
-/// One object of a feed arrives within this, or is asked for again.
-const OBJECT_MAX: Duration = Duration::from_secs(30);
+/// A source of which nothing comes for so long is not waited for.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// The name of the source that `[main]` is.
 const MAIN: &str = "main";
 
@@ -64,7 +64,7 @@ pub(super) fn define(
         let token = token(&main_config.token_file)?;
         let sealed = wire(basics, main_config.sealed, line, &token)?;
         let pass = Pass::Token(token.reveal().to_owned());
-        let source = HttpSource::over(line, pass.clone(), OBJECT_MAX)?;
+        let source = HttpSource::over(line, pass.clone(), SILENCE_MAX)?;
         let source = source.sealed(sealed.clone()).behind(basics.valve);
         let id: SourceId = MAIN.parse().expect("a literal that keeps the rule for sources");
         main = Some(source.clone());
@@ -139,7 +139,7 @@ fn server(
     neighbour: Option<&Pass>,
 ) -> Result<Source, RoleError> {
     let wire = wire(basics, entry.sealed, line, &token_of(&entry.token_file)?)?;
-    let source = HttpSource::over(line, pass(entry, neighbour)?, OBJECT_MAX)?;
+    let source = HttpSource::over(line, pass(entry, neighbour)?, SILENCE_MAX)?;
     Ok(Source::Http(source.sealed(wire).behind(&valve_of(basics, entry))))
 }
 

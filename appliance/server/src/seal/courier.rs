@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use reqwest::Client;
 use storebox_proto::ids::SiteId;
-use storebox_proto::limits::RINGS_MAX;
+use storebox_proto::limits::RING_GENERATIONS_MAX;
 use storebox_proto::seal::RingState;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
@@ -98,7 +98,7 @@ impl Courier {
         }
         let mut body = Zeroizing::new(Vec::new());
         while let Some(part) = response.chunk().await? {
-            if body.len() + part.len() > RINGS_MAX * RING_BYTES_MAX {
+            if body.len() + part.len() > RING_GENERATIONS_MAX * RING_BYTES_MAX {
                 return Err(CourierError::Content);
             }
             body.extend_from_slice(&part);

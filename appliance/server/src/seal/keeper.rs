@@ -23,7 +23,7 @@ const NAME: &str = "seal.rings";
 const RENEWED: &str = "seal.renewed_for";
 /// A generation that was replaced opens this long: every box and till has fetched the new one by then.
 const OVERLAP_MS: i64 = 48 * 60 * 60 * 1000;
-/// Generations that are handed over at once: the newest, and those that still open.
+/// Generations that are kept when a ring begins anew, and handed over at once: the newest, and those that still open.
 const SHARED_MAX: usize = 4;
 /// Old keys are forgotten within this.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
@@ -279,6 +279,7 @@ fn begin_in(
     let generation = newest.saturating_add(1);
     let ring = Ring::begin(&key, site.clone(), scope, generation, now);
     let until = Timestamp::from_unix_ms(now.unix_ms() + OVERLAP_MS);
+    keyring.keep_newest(site, scope, SHARED_MAX - 1);
     let added = keyring.add(ring);
     keyring.retire_older(site, scope, until);
     added.then_some(()).ok_or(SealsError::Full)
@@ -371,6 +372,43 @@ mod tests {
             assert!(states[1].until.is_some(), "the one that may be known ends");
         }
         assert_eq!(again.renew_for(3, now).unwrap(), 3);
+    }
+
+    #[test]
+    fn the_rings_of_many_shops_begin_anew_as_often_as_somebody_is_struck_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let (now, seals) = (env::believable(), open(dir.path()));
+        let sites: Vec<SiteId> = (0..20).map(|n| format!("store-{n}").parse().unwrap()).collect();
+        seals
+            .change(|keyring| {
+                sites.iter().try_for_each(|site| {
+                    begin_in(keyring, site, Scope::Boxes, now)?;
+                    begin_in(keyring, site, Scope::Tills, now)
+                })
+            })
+            .unwrap();
+        for list in 2..10 {
+            assert_eq!(seals.renew_for(list, now).unwrap(), 40, "list {list}");
+        }
+        let again = open(dir.path());
+        assert_eq!(again.list(now).len(), 40 * SHARED_MAX, "nothing piles up");
+        let states = again.share(&sites[7], Scope::Tills, now);
+        let generations: Vec<_> = states.iter().map(|state| state.generation).collect();
+        assert_eq!(generations, [9, 8, 7, 6]);
+        assert!(states[1..].iter().all(|state| state.until.is_some()));
+    }
+
+    #[test]
+    fn a_clock_that_is_put_back_gives_back_the_keys_of_that_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let (site, now) = ("store-7".parse().unwrap(), env::believable());
+        let seals = open(dir.path());
+        seals.begin(&site, Scope::Boxes, now).unwrap();
+        let kid = |at| seals.moment(at).sealing(Scope::Boxes).unwrap().kid();
+        let right = kid(now);
+        let ahead = Timestamp::from_unix_ms(now.unix_ms() + 10 * 86_400_000);
+        assert_ne!(kid(ahead), right);
+        assert_eq!(kid(now), right);
     }
 
     #[test]

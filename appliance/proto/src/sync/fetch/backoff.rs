@@ -19,29 +19,38 @@ pub(super) struct Backoff {
     /// Spreads the waits of many boxes; any number that differs between them.
     seed: u64,
     failures: u32,
+    /// Attempts in a row that came to nothing although the source answered.
+    setbacks: u32,
     repairs: u32,
     rebuilt: Option<Instant>,
 }
 
 impl Backoff {
     pub(super) fn new(seed: u64) -> Self {
-        Self { seed, failures: 0, repairs: 0, rebuilt: None }
+        Self { seed, failures: 0, setbacks: 0, repairs: 0, rebuilt: None }
     }
 
-    /// A request or a local step failed: when to try again, between half and the whole of a doubling wait.
+    /// A request failed: when to try again, between half and the whole of a doubling wait.
     pub(super) fn failed(&mut self, now: Instant) -> Instant {
-        self.wait(now, RETRY_MAX)
+        self.failures = self.failures.saturating_add(1);
+        now + self.wait(self.failures, RETRY_MAX)
+    }
+
+    /// A step failed that no answer of the source makes good: when to try again.
+    pub(super) fn set_back(&mut self, now: Instant) -> Instant {
+        self.setbacks = self.setbacks.saturating_add(1);
+        now + self.wait(self.setbacks, RETRY_MAX)
     }
 
     /// The source of a follower did not answer: when to try again, soon each time.
     pub(super) fn silent(&mut self, now: Instant) -> Instant {
-        self.wait(now, SILENT_MAX)
+        self.failures = self.failures.saturating_add(1);
+        now + self.wait(self.failures, SILENT_MAX)
     }
 
-    fn wait(&mut self, now: Instant, max: Duration) -> Instant {
-        self.failures = self.failures.saturating_add(1);
-        let whole = doubled(RETRY_MIN, self.failures - 1, max);
-        now + whole / 2 + (whole / 2).mul_f64(self.spread())
+    fn wait(&self, times: u32, max: Duration) -> Duration {
+        let whole = doubled(RETRY_MIN, times.saturating_sub(1), max);
+        whole / 2 + (whole / 2).mul_f64(self.spread(times))
     }
 
     /// Failures in a row.
@@ -52,6 +61,11 @@ impl Backoff {
     /// Something arrived: the source works.
     pub(super) fn worked(&mut self) {
         self.failures = 0;
+    }
+
+    /// A refresh is complete, or there is none to make.
+    pub(super) fn settled(&mut self) {
+        (self.failures, self.setbacks) = (0, 0);
     }
 
     /// A change set fitted, so the replica is sound.
@@ -80,9 +94,9 @@ impl Backoff {
     }
 
     /// A number in 0..1 that depends on the box and the attempt.
-    fn spread(&self) -> f64 {
+    fn spread(&self, times: u32) -> f64 {
         let mut input = self.seed.to_le_bytes().to_vec();
-        input.extend_from_slice(&self.failures.to_le_bytes());
+        input.extend_from_slice(&times.to_le_bytes());
         f64::from(blake3::hash(&input).as_bytes()[0]) / 256.0
     }
 }
@@ -115,6 +129,16 @@ mod tests {
         assert!(boxes[0].silent(zero) - zero <= SILENT_MAX, "a returning line is soon noticed");
         boxes[0].worked();
         assert!(boxes[0].failed(zero) - zero <= RETRY_MIN);
+        for _ in 0..10 {
+            boxes[1].set_back(zero);
+            boxes[1].worked();
+        }
+        assert!(
+            boxes[1].set_back(zero) - zero >= RETRY_MAX / 2,
+            "an answer makes nothing good here"
+        );
+        boxes[1].settled();
+        assert!(boxes[1].set_back(zero) - zero <= RETRY_MIN);
     }
 
     #[test]

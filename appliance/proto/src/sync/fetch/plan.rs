@@ -108,7 +108,10 @@ impl Plan {
             done,
         };
         match mode {
-            Mode::Incremental => plan.want_pages(base, shelf),
+            Mode::Incremental => {
+                plan.want_pages(base, shelf);
+                plan.check_room(shelf)?;
+            }
             Mode::Full | Mode::Rebuild => plan.want_manifests(shelf, options)?,
         }
         Ok(plan)
@@ -179,7 +182,14 @@ impl Plan {
             self.want_model(manifest.model.clone(), &pages, shelf);
             self.manifests.insert(name, manifest);
         }
-        Ok(())
+        self.check_room(shelf)
+    }
+
+    /// What fills the disk to the last byte would be thrown away again.
+    fn check_room(&self, shelf: &impl Shelf) -> Result<(), Refused> {
+        let needed: u64 = self.needs.iter().map(|need| u64::from(need.bytes)).sum();
+        let free = if needed == 0 { u64::MAX } else { shelf.room() };
+        if needed > free { Err(Refused::NoRoom { needed, free }) } else { Ok(()) }
     }
 
     fn want_model(&mut self, model: ModelName, pages: &[(Hash32, u32, u64)], shelf: &impl Shelf) {
@@ -237,7 +247,8 @@ impl Plan {
             return None;
         }
         let need = &self.needs[self.queue.pop_front()?];
-        self.in_flight.insert(need.name, now + options.page_timeout);
+        let within = limits::time_at(options.line_floor, options.page_timeout, need.bytes);
+        self.in_flight.insert(need.name, now + within);
         Some((need.name, need.bytes))
     }
 

@@ -1,4 +1,5 @@
 mod extent;
+mod failure;
 mod world;
 
 use std::collections::BTreeSet;

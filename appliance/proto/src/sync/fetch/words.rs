@@ -52,8 +52,10 @@ pub enum Wish {
 pub struct Options {
     /// Objects asked for at the same time.
     pub in_flight_max: usize,
-    /// How long one object or head may take.
+    /// How long a head may take, and an object besides the time for its size.
     pub page_timeout: Duration,
+    /// Bytes in a second that an object comes with at least.
+    pub line_floor: u32,
     /// Asks for news all the time (long poll), instead of on a wish only.
     pub follow: bool,
     /// The content of one snapshot, as fetched.
@@ -72,6 +74,8 @@ pub trait Shelf {
     fn load(&self, name: &Hash32) -> Option<Bytes>;
     /// A segment in service with the same content under whatever name.
     fn equal(&self, model: &ModelName, digest: &Hash32) -> Option<Hash32>;
+    /// Bytes that may be put here without taking the room of sales.
+    fn room(&self) -> u64;
 }
 
 /// What to ask the source for.
@@ -123,6 +127,14 @@ pub enum Refused {
         what: &'static str,
         /// How large.
         bytes: u64,
+    },
+    /// There is no room for what would have to be fetched.
+    #[error("{needed} bytes are to be fetched, the disk has room for {free}")]
+    NoRoom {
+        /// What is missing here.
+        needed: u64,
+        /// What may be written.
+        free: u64,
     },
     /// A manifest contradicts the head that names it.
     #[error("manifest of model {model} {reason}")]

@@ -269,7 +269,8 @@ impl FeedStore {
         &self,
         by_model: BTreeMap<ModelName, Vec<SegmentEntry>>,
     ) -> Result<BTreeMap<ModelName, ModelView>, AdoptError> {
-        self.check_room(&by_model)?;
+        let entries = by_model.values().flatten();
+        self.check_room(entries.map(|entry| u64::from(entry.count)).sum())?;
         let current = self.current();
         let known = self.defs.keys().filter(|model| !by_model.contains_key(*model));
         let mut wanted: BTreeMap<ModelName, Vec<SegmentEntry>> =
@@ -291,12 +292,8 @@ impl FeedStore {
         if bad.is_empty() { Ok(models) } else { Err(AdoptError::Segments { bad }) }
     }
 
-    fn check_room(
-        &self,
-        by_model: &BTreeMap<ModelName, Vec<SegmentEntry>>,
-    ) -> Result<(), AdoptError> {
-        let entries = by_model.values().flatten();
-        let records: u64 = entries.map(|entry| u64::from(entry.count)).sum();
+    /// Whether a directory for so many records fits beside the one in service.
+    pub(super) fn check_room(&self, records: u64) -> Result<(), AdoptError> {
         let needed = records * INDEX_BYTES_PER_RECORD + DIRECTORY_BYTES;
         let free = self.segments.free_bytes()?;
         if free < needed { Err(AdoptError::DiskFull { needed, free }) } else { Ok(()) }

@@ -14,11 +14,13 @@ use crate::db::generation::{Generation, ReadError};
 use crate::db::model::{ModelView, Range, totals};
 use crate::db::plan::{CutError, SegmentSink, computed, ranges_after};
 
-/// The changes that lead from one revision to the next.
+/// The changes that lead from one revision to a later one.
 #[derive(Debug, Clone)]
 pub struct ChangeSet {
     /// The author's life.
     pub epoch: u64,
+    /// The revision from which the changes lead.
+    pub after: u64,
     /// The revision to which the changes lead.
     pub revision: u64,
     /// When the author published it.
@@ -31,10 +33,14 @@ pub struct ChangeSet {
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
     /// The changes lead from another revision than the current one.
-    #[error("changes to {epoch}.{revision} do not fit on {current_epoch}.{current_revision}")]
+    #[error(
+        "changes from {epoch}.{after} to {revision} do not fit on {current_epoch}.{current_revision}"
+    )]
     Gap {
         /// The epoch of the changes.
         epoch: u64,
+        /// The revision from which they lead.
+        after: u64,
         /// The revision to which they lead.
         revision: u64,
         /// The epoch in service.
@@ -122,7 +128,7 @@ pub struct Prepared {
 }
 
 impl FeedStore {
-    /// Applies the changes of the next revision: verified, durable, then shown.
+    /// Applies the changes of the revisions that follow: verified, durable, then shown.
     ///
     /// `expected` are the digests of the author's head; with one that differs, nothing happens.
     /// When too many changes lie over the base, a new base is made of both.
@@ -145,8 +151,11 @@ impl FeedStore {
     }
 
     /// Writes the segments of the next revision without showing or storing it: what an author does
-    /// before it signs the head.
+    /// before it signs the head. An author leaves no revision out.
     pub fn prepare(&self, changes: ChangeSet) -> Result<Prepared, ApplyError> {
+        if changes.revision != changes.after.saturating_add(1) {
+            return Err(self.gap(&changes));
+        }
         let mut sink = SegmentSink::new(&self.segments);
         let way = self.way(&changes);
         let mut next = self.after(&changes, way, |model, records| {
@@ -188,6 +197,8 @@ impl FeedStore {
             return Ok(self.rebase(next)?);
         };
         if disk.is_dead() {
+            let records = next.models.values().map(|view| view.count).sum();
+            self.check_room(records).map_err(FoldError::from)?;
             return Ok(self.install(next)?);
         }
         disk.advance(&before, &next, &changes.changes)?;
@@ -202,18 +213,20 @@ impl FeedStore {
     }
 
     fn check_gap(&self, changes: &ChangeSet) -> Result<(), ApplyError> {
-        let current = self.current();
-        let (epoch, revision) =
-            current.as_ref().map_or((changes.epoch, 0), |now| (now.epoch, now.revision));
-        if changes.epoch == epoch && changes.revision == revision + 1 {
-            return Ok(());
-        }
-        Err(ApplyError::Gap {
-            epoch: changes.epoch,
-            revision: changes.revision,
-            current_epoch: epoch,
-            current_revision: revision,
-        })
+        let (epoch, revision) = self.stands_at(changes);
+        let fits = changes.epoch == epoch && changes.after == revision;
+        if fits && changes.revision > revision { Ok(()) } else { Err(self.gap(changes)) }
+    }
+
+    fn gap(&self, changes: &ChangeSet) -> ApplyError {
+        let (current_epoch, current_revision) = self.stands_at(changes);
+        let ChangeSet { epoch, after, revision, .. } = *changes;
+        ApplyError::Gap { epoch, after, revision, current_epoch, current_revision }
+    }
+
+    /// Epoch and revision in service; an empty replica stands at the begin of whatever life comes.
+    fn stands_at(&self, changes: &ChangeSet) -> (u64, u64) {
+        self.current().map_or((changes.epoch, 0), |now| (now.epoch, now.revision))
     }
 
     /// The generation after the changes; `cut` makes the ranges that are new.

@@ -125,7 +125,8 @@ pub(super) fn changes(
         body: version.map(|version| body(number, version)),
     });
     let changes = BTreeMap::from([(product(), changes.collect())]);
-    ChangeSet { epoch: EPOCH, revision, published: Timestamp::from_unix_ms(0), changes }
+    let (after, published) = (revision - 1, Timestamp::from_unix_ms(0));
+    ChangeSet { epoch: EPOCH, after, revision, published, changes }
 }
 
 pub(super) fn snapshot(revision: u64, manifests: Vec<Manifest>) -> Snapshot {

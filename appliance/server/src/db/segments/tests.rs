@@ -34,6 +34,18 @@ fn many_files_are_stored_together_and_a_damaged_one_is_replaced() {
 }
 
 #[test]
+fn a_write_that_fails_leaves_nothing_behind() {
+    let (dir, store) = store();
+    let files = [b"one", b"two"].map(|bytes| Bytes::from_static(bytes));
+    let named = files.each_ref().map(|file| (Hash32::of(file), file));
+    let blocked = store.path(named[1].0);
+    fs::write(blocked.parent().unwrap(), b"a file in the place of the directory").unwrap();
+    assert!(store.put_many(named).is_err());
+    assert_eq!(fs::read_dir(dir.path().join("new")).unwrap().count(), 0);
+    assert!(!store.contains(named[1].0));
+}
+
+#[test]
 fn a_leased_file_survives_every_sweep() {
     let (_dir, store) = store();
     let kept = store.put(&Bytes::from_static(b"kept")).unwrap();

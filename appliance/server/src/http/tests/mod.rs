@@ -250,9 +250,10 @@ impl Site {
         let Record { id, body } = product(number, name);
         let change = Change { id, body: Some(body) };
         let changes = BTreeMap::from([("Product".parse().unwrap(), vec![change])]);
-        let (epoch, revision) = (current.epoch(), current.revision() + 1);
+        let (epoch, after) = (current.epoch(), current.revision());
+        let revision = after + 1;
         let published = Timestamp::from_unix_ms(2);
-        self.store.apply(ChangeSet { epoch, revision, published, changes }, None).unwrap();
+        self.store.apply(ChangeSet { epoch, after, revision, published, changes }, None).unwrap();
     }
 
     async fn close(self) {

@@ -22,9 +22,10 @@ async fn what_is_rolled_out_is_understood_once_for_each_state_of_the_estate() {
     let Record { id, body } = described(&ring("sooner", 1));
     let changes = vec![Change { id, body: Some(body) }];
     let changes = BTreeMap::from([("Ring".parse().unwrap(), changes)]);
-    let (epoch, revision) = (rollout.position.epoch, rollout.position.revision + 1);
+    let (epoch, after) = (rollout.position.epoch, rollout.position.revision);
+    let revision = after + 1;
     let published = Timestamp::from_unix_ms(2);
-    site.estate.apply(ChangeSet { epoch, revision, published, changes }, None).unwrap();
+    site.estate.apply(ChangeSet { epoch, after, revision, published, changes }, None).unwrap();
     assert_ne!(Some(rollout.position), site.masterdata.estate_position());
     let rollout = site.masterdata.rollout(seat).unwrap();
     assert_eq!((rollout.ring.as_str(), rollout.position.revision), ("sooner", revision));

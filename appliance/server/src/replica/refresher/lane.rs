@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use storebox_proto::feed::{Head, ModelDef, SignedHead};
 use storebox_proto::ids::{FeedId, Hash32, ModelName};
-use storebox_proto::sync::fetch::{Event, Fetch, Load, Mode, Outcome, Shelf, Verdict};
+use storebox_proto::sync::fetch::{Event, Fetch, Load, Mode, Outcome, Shelf, Verdict, Wish};
 use storebox_proto::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +24,9 @@ use crate::replica::wording;
 
 /// How long a load waits for feeds that are to be switched before it.
 const HELD_UP_MAX: Duration = Duration::from_secs(10);
+
+/// Masterdata leaves so much of the disk to sales, journals and the files of the system.
+const KEPT_FREE_BYTES: u64 = 16 * 1024 * 1024;
 
 /// What the machine may ask about this box's disk.
 struct BoxShelf<'a> {
@@ -45,6 +48,12 @@ impl Shelf for BoxShelf<'_> {
         let name = *self.equal.get(&(model.clone(), *digest))?;
         let intact = !self.damaged.contains(&name) && self.segments.check(name) == Health::Intact;
         intact.then_some(name)
+    }
+
+    fn room(&self) -> u64 {
+        // A disk that does not tell says so when it is written to.
+        let free = self.segments.free_bytes().unwrap_or(u64::MAX);
+        free.saturating_sub(KEPT_FREE_BYTES)
     }
 }
 
@@ -138,8 +147,10 @@ impl Lane {
             board.post_whole(&self.feed, whole);
         }
         if Some(posted.position()) == here {
-            board.post(&self.feed, posted);
+            return board.post(&self.feed, posted);
         }
+        // A box that went down between a switch and this file asks once more for the head that it stands at.
+        self.machine.handle_wish(Wish::Full);
     }
 
     /// From now on this is replicated in the place of the feed.
@@ -218,7 +229,7 @@ impl Lane {
         }
         for name in names {
             if error.is_some() {
-                self.machine.handle_object_failed(name, now);
+                self.machine.handle_object_unstored(name, now);
                 continue;
             }
             self.damaged.remove(name);
@@ -310,7 +321,7 @@ impl Lane {
     /// Segments in service that proved damaged: they are fetched again.
     pub(super) fn damage(&mut self, names: impl IntoIterator<Item = Hash32>) {
         self.damaged.extend(names);
-        self.machine.handle_wish(storebox_proto::sync::fetch::Wish::Full);
+        self.machine.handle_wish(Wish::Full);
     }
 
     /// Tells log and history what the machine says.

@@ -85,7 +85,8 @@ fn changes(
         })
         .collect();
     let (epoch, revision, published) = (head.epoch, head.revision, head.published);
-    let set = ChangeSet { epoch, revision, published, changes };
+    let after = runs.first().map_or(revision, |run| run.revision.saturating_sub(1));
+    let set = ChangeSet { epoch, after, revision, published, changes };
     let expected = head.models.iter().map(|model| (model.model.clone(), model.digest)).collect();
     match store.apply(set, Some(&expected)) {
         Ok(_) => Ok(()),

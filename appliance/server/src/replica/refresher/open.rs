@@ -7,6 +7,7 @@ use futures_util::stream::FuturesUnordered;
 use storebox_proto::feed::Position;
 use storebox_proto::feed::registry::ESTATE;
 use storebox_proto::ids::FeedId;
+use storebox_proto::limits::LINE_FLOOR_BYTES_PER_S;
 use storebox_proto::sync::fetch::{self, Fetch, Wish};
 use tokio::sync::{mpsc, watch};
 
@@ -105,6 +106,7 @@ impl Refresher {
         let options = fetch::Options {
             in_flight_max: self.options.in_flight_max,
             page_timeout: self.options.page_timeout,
+            line_floor: LINE_FLOOR_BYTES_PER_S,
             follow: self.options.schedule == Schedule::Follow,
             snapshot_bytes_max: self.options.snapshot_bytes_max,
             seed: self.options.seed,

@@ -1,4 +1,6 @@
+mod behind;
 mod excerpts;
+mod late;
 mod tiers;
 mod world;
 

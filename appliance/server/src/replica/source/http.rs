@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use storebox_proto::feed::Position;
 use storebox_proto::ids::{FeedId, Hash32};
-use storebox_proto::limits::LONG_POLL_MAX;
+use storebox_proto::limits::{LONG_POLL_MAX, object_time};
 use storebox_proto::skew;
 
 use storebox_proto::seal::answer::Answer;
@@ -127,7 +127,7 @@ impl HttpSource {
         if response.status() == StatusCode::NOT_MODIFIED {
             return Ok(None);
         }
-        bounded(response, &url, SIGNED_HEAD_BYTES_MAX).await.map(Some)
+        bounded(response, &url, SIGNED_HEAD_BYTES_MAX, self.page_timeout).await.map(Some)
     }
 
     pub(super) async fn object(&self, name: &Hash32, bytes_max: u32) -> Result<Bytes, SourceError> {
@@ -135,11 +135,15 @@ impl HttpSource {
         if let Some(wire) = &self.wire {
             // Shared: whatever stands in between may answer it from its cache.
             let path = format!("/sync/v1/objects/{name}");
-            let read = wire.read(&path, Vec::new(), self.page_timeout, bytes_max as usize).await;
+            let within = object_time(self.page_timeout, bytes_max);
+            let read = wire.read(&path, Vec::new(), within, bytes_max as usize).await;
             return given(read.map_err(not_sealed(&url))?, &url);
         }
-        let response = self.get(&url, self.page_timeout).await?;
-        bounded(response, &url, bytes_max as usize).await
+        // A large object on a slow line may take long, as long as something of it comes.
+        let silence = self.page_timeout;
+        let response = self.get(&url, object_time(silence, bytes_max));
+        let response = soon(silence, &url, response).await??;
+        bounded(response, &url, bytes_max as usize, silence).await
     }
 
     pub(super) async fn probe(&self) -> Result<(), SourceError> {
@@ -230,7 +234,7 @@ impl HttpSource {
                 let request = request.header(CONTENT_TYPE, "application/json").body(body);
                 let response = request.send().await.map_err(unreachable(&url))?;
                 let status = response.status().as_u16();
-                (status, bounded(response, &url, SIGNED_HEAD_BYTES_MAX).await?)
+                (status, bounded(response, &url, SIGNED_HEAD_BYTES_MAX, self.page_timeout).await?)
             }
         };
         let odd = || SourceError::Status { url: url.to_string(), status };
@@ -279,11 +283,22 @@ fn not_sealed(url: &Url) -> impl FnOnce(WireError) -> SourceError + '_ {
     |source| SourceError::Sealed { url: url.to_string(), source }
 }
 
-/// The whole body, if it is no longer than it may be.
+/// What a source does in time.
+async fn soon<T>(
+    silence: Duration,
+    url: &Url,
+    work: impl Future<Output = T>,
+) -> Result<T, SourceError> {
+    let silent = |_| SourceError::Silent { url: url.to_string(), silence };
+    tokio::time::timeout(silence, work).await.map_err(silent)
+}
+
+/// The whole body, if it is no longer than it may be and does not stop coming.
 async fn bounded(
     mut response: Response,
     url: &Url,
     bytes_max: usize,
+    silence: Duration,
 ) -> Result<Bytes, SourceError> {
     if response.status() != StatusCode::OK {
         return Err(refusal(&response, url));
@@ -293,7 +308,7 @@ async fn bounded(
         return Err(too_large());
     }
     let mut body = BytesMut::new();
-    while let Some(part) = response.chunk().await.map_err(unreachable(url))? {
+    while let Some(part) = soon(silence, url, response.chunk()).await?.map_err(unreachable(url))? {
         if body.len() + part.len() > bytes_max {
             return Err(too_large());
         }

@@ -25,6 +25,8 @@ pub(super) struct World {
 pub(super) struct Disk {
     pub(super) objects: BTreeMap<Hash32, Bytes>,
     pub(super) equal: BTreeMap<Hash32, Hash32>,
+    /// Bytes that were here before.
+    pub(super) taken: u64,
 }
 
 impl Shelf for Disk {
@@ -37,10 +39,14 @@ impl Shelf for Disk {
     fn equal(&self, _: &ModelName, digest: &Hash32) -> Option<Hash32> {
         self.equal.get(digest).copied()
     }
+    fn room(&self) -> u64 {
+        DISK_BYTES - self.taken
+    }
 }
 
 pub(super) const MODELS: [&str; 2] = ["Brand", "Product"];
 pub(super) const SEGMENTS: u64 = 6;
+pub(super) const DISK_BYTES: u64 = 1 << 30;
 
 impl World {
     pub(super) fn new() -> Self {
@@ -111,6 +117,7 @@ pub(super) fn options() -> Options {
     Options {
         in_flight_max: 3,
         page_timeout: Duration::from_secs(10),
+        line_floor: limits::LINE_FLOOR_BYTES_PER_S,
         follow: false,
         snapshot_bytes_max: 1 << 20,
         seed: 1,

@@ -145,11 +145,27 @@ fn changes_that_do_not_fit_or_lie_are_refused_and_nothing_happens() {
     let before = node.digest();
     let gap = node.store.apply(changes(4, [(1, None)]), None);
     assert!(matches!(gap, Err(super::super::ApplyError::Gap { current_revision: 2, .. })));
+    let several = ChangeSet { after: 2, ..changes(4, [(1, None)]) };
+    let ahead = node.store.prepare(several);
+    assert!(matches!(ahead, Err(super::super::ApplyError::Gap { after: 2, .. })));
     let wrong = BTreeMap::from([(product(), Hash32::of(b"lie"))]);
     let lie = node.store.apply(changes(3, [(1, None)]), Some(&wrong));
     assert!(matches!(lie, Err(super::super::ApplyError::Digest { .. })));
     assert_eq!(node.digest(), before);
     assert_eq!(node.restart(1000).digest(), before);
+}
+
+#[test]
+fn changes_of_several_revisions_at_once_lead_where_each_of_them_would() {
+    let (mut each, mut at_once) = (replica(), replica());
+    each.store.apply(changes(3, [(1, Some(7)), (9000, Some(1))]), None).unwrap();
+    each.store.apply(changes(4, [(9000, None), (2, None)]), None).unwrap();
+    let all = changes(4, [(1, Some(7)), (2, None), (9000, None)]);
+    at_once.store.apply(ChangeSet { after: 2, ..all }, None).unwrap();
+    assert_eq!(at_once.digest(), each.digest());
+    assert_eq!(at_once.content(), each.content());
+    let again = at_once.restart(1000);
+    assert_eq!((again.digest(), again.store.current().unwrap().revision()), (each.digest(), 4));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::http::feeds::Sync;
 use crate::tiers::Tiers;
 
 /// A further address of head office's feeds, with a line of its own.
-async fn second(office: &HeadOffice, line: Line) -> (String, Arc<Mutex<Line>>) {
+pub(super) async fn second(office: &HeadOffice, line: Line) -> (String, Arc<Mutex<Line>>) {
     let line = Arc::new(Mutex::new(line));
     let sync = Sync {
         board: office.board.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Extension;
 use axum::body::Body;
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::{Handle, Options, Refresher, Schedule};
 use crate::db::{Generation, SegmentStore};
+use crate::env;
 use crate::http::feeds::{self, Sync};
 use crate::http::identity::Identity;
 use crate::replica::author::{self, Author};
@@ -62,6 +63,8 @@ pub(super) enum Line {
     Endless,
     /// Everything is a redirect.
     Redirects,
+    /// All objects together come at so many bytes in a second.
+    Slow(u32),
     /// Objects are begun and never sent.
     Hangs,
     /// Nothing is answered but errors.
@@ -196,17 +199,45 @@ async fn disturb(
             return Response::new(Body::from_stream(parts));
         }
         Line::Hangs => return std::future::pending().await,
-        Line::Good | Line::Flips | Line::Redirects | Line::Broken => {}
+        Line::Good | Line::Flips | Line::Slow(_) | Line::Redirects | Line::Broken => {}
     }
     objects.fetch_add(1, Ordering::Relaxed);
     let response = next.run(request).await;
-    if now != Line::Flips {
+    if !matches!(now, Line::Flips | Line::Slow(_)) {
         return response;
     }
     let bytes = axum::body::to_bytes(response.into_body(), 1 << 24).await.unwrap();
+    if let Line::Slow(bytes_per_s) = now {
+        return Response::new(Body::from_stream(trickle(bytes, bytes_per_s)));
+    }
     let mut bytes = bytes.to_vec();
     bytes[0] ^= 1;
     Response::new(Body::from(bytes))
+}
+
+/// When the slow line is free again; whoever sends takes the next turn on it.
+static FREE_AT: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// The bytes in small parts, each in its turn among all that are under way.
+fn trickle(
+    bytes: Bytes,
+    bytes_per_s: u32,
+) -> impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> {
+    futures_util::stream::unfold(bytes, move |mut left| async move {
+        if left.is_empty() {
+            return None;
+        }
+        let part = left.split_to(left.len().min(512));
+        let takes = Duration::from_secs_f64(part.len() as f64 / f64::from(bytes_per_s));
+        let turn = {
+            let mut free_at = FREE_AT.lock().unwrap();
+            let turn = free_at.unwrap_or(env::instant()).max(env::instant()) + takes;
+            *free_at = Some(turn);
+            turn
+        };
+        tokio::time::sleep_until(turn.into()).await;
+        Some((Ok(part), left))
+    })
 }
 
 pub(super) struct Shop {
@@ -231,7 +262,18 @@ pub(super) fn options() -> Options {
 
 /// Names a source.
 pub(super) fn put(sources: &Sources, id: &str, kind: Kind, address: &str) {
-    let source = HttpSource::new(address, "token", Duration::from_secs(5)).unwrap();
+    put_patient(sources, id, kind, address, Duration::from_secs(5));
+}
+
+/// The same with another patience.
+pub(super) fn put_patient(
+    sources: &Sources,
+    id: &str,
+    kind: Kind,
+    address: &str,
+    silence: Duration,
+) {
+    let source = HttpSource::new(address, "token", silence).unwrap();
     let rung = Rung::new(id.parse().unwrap(), kind);
     assert!(sources.put(rung, address, Source::Http(source)));
 }
