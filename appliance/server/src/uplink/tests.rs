@@ -6,6 +6,7 @@ mod hop;
 mod long_life;
 mod mirror;
 mod power_loss;
+mod reindex;
 mod relay;
 mod routes;
 pub(super) mod samples;
