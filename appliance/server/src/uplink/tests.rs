@@ -6,6 +6,7 @@ mod hop;
 mod long_life;
 mod mirror;
 mod power_loss;
+mod promises;
 mod reindex;
 mod relay;
 mod routes;
