@@ -155,6 +155,8 @@ pub const LONG_POLL_MAX: Duration = Duration::from_secs(55);
 pub const USER_ROLES_MAX: usize = 16;
 /// Users whose wrong passwords are counted at once.
 pub const LOGIN_ATTEMPTS_MAX: usize = 4096;
+/// A user's name as it is typed.
+pub const LOGIN_NAME_BYTES_MAX: usize = 256;
 /// A password or PIN.
 pub const PASSWORD_BYTES_MAX: usize = 128;
 /// Rings of site keys that one box holds.
