@@ -20,6 +20,7 @@ const JSON: &[&[u8]] = &[
     b"1e999",
     b"\\u0000",
     b"18446744073709551616",
+    b"-5.684341886080802e-14",
 ];
 
 /// What is read is written as it was, so that its digest stays.

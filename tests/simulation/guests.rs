@@ -79,6 +79,10 @@ impl Sales {
                 None
             }
             Admission::Again { .. } => None,
+            Admission::Claimed { record, .. } => {
+                self.write(&record);
+                None
+            }
             Admission::Conflict { code, .. } => {
                 Some(Answer::Refused { problem: Problem::new(code, "contradicts") })
             }

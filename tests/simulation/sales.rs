@@ -105,6 +105,10 @@ impl Sales {
                 self.write(&record);
             }
             Admission::Again { .. } => self.waiting.push(envelope.key),
+            Admission::Claimed { record, .. } => {
+                self.waiting.push(envelope.key);
+                self.write(&record);
+            }
             Admission::Conflict { code, .. } => panic!("{} contradicts: {code}", envelope.key),
             Admission::Full { held } => panic!("{held} are held, the simulation is too long"),
         }

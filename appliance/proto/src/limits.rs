@@ -73,6 +73,8 @@ pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 ///
 /// With what finds their documents each takes about 950 bytes of memory, and the service has 192 MB.
 pub const HELD_MAX: usize = 150_000;
+/// What a transaction depends on may arrive at head office so much later; then a person is asked.
+pub const DEPENDENCY_WAIT_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Copies of all neighbours' transactions that a mirror holds, and that a box takes over.
 pub const COPIES_MAX: usize = 200_000;
 /// Settled transactions that wait for a best-effort sink only; beyond that the sink is left behind.

@@ -14,6 +14,8 @@
 //!
 //! Invariants:
 //! - An entry leaves only after the authoritative sink has taken it, or after a person has given it up.
+//! - What a till was given a receipt for is this box's own, also when it is passed on for a neighbour at that moment.
+//! - What depends on something that nobody brings goes to quarantine after a day, so that somebody looks at it.
 //! - Within a lane nothing is offered while something before it is not taken and not in the same batch before it.
 //! - Nothing is offered while something that it depends on is held here, not taken and not in the same batch
 //!   before it.
@@ -117,6 +119,8 @@ struct Entry {
     is_new_number: bool,
     attempts: u32,
     not_before: Option<Instant>,
+    /// Since when the sink waits for what it depends on, which is not held here.
+    missing_since: Option<Instant>,
     /// Taken over from a box that had this one's name.
     adopted: bool,
     /// What the neighbour said for whom it is passed on.
@@ -350,6 +354,7 @@ impl Outbox {
             is_new_number,
             attempts: 0,
             not_before: None,
+            missing_since: None,
             adopted: slot.adopted,
             guest: slot.guest.clone(),
         };

@@ -147,6 +147,17 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_read_exactly_so_that_reading_again_changes_no_digest() {
+        for number in ["-5.684341886080802e-14", "0.1", "1.7976931348623157e308", "-0.0"] {
+            let text = SALE.replace("\"12.30\"", number);
+            let sale = Envelope::parse(text.as_bytes()).unwrap();
+            let again = Envelope::parse(&sale.canonical()).unwrap();
+            assert_eq!(again.digest(), sale.digest(), "{number}");
+            assert_eq!(sale.payload["gross"].as_f64(), number.parse().ok(), "{number}");
+        }
+    }
+
+    #[test]
     fn a_broken_rule_names_its_field() {
         let bad = SALE.replace("-7d8e-", "-4d8e-");
         let error = Envelope::parse(bad.as_bytes()).unwrap_err();

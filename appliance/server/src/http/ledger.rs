@@ -14,6 +14,7 @@ use utoipa_axum::routes;
 use super::identity::Identity;
 use super::problem::Refusal;
 use super::settle::parse_key;
+use crate::blocking::beside;
 use crate::sink::Aside;
 use crate::uplink::{Ledger, LedgerEntry};
 
@@ -193,10 +194,8 @@ async fn set_aside(
     };
     let after = page.after.unwrap_or(0);
     let limit = page.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, PAGE_RECORDS_MAX);
-    let read = tokio::task::spawn_blocking(move || aside.list(&sink, after, limit)).await;
-    let failed = |error: String| Refusal::new(Code::Internal, error);
-    let aside = read.map_err(|error| failed(error.to_string()))?;
-    let aside = aside.map_err(|error| failed(error.to_string()))?;
+    let aside = beside(move || aside.list(&sink, after, limit)).await;
+    let aside = aside.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?;
     let next = (aside.len() == limit).then(|| after + limit);
     Ok(Json(SetAside { aside, next }))
 }

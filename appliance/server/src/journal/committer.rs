@@ -29,7 +29,8 @@ pub trait Owner: Send + 'static {
     /// The small state at the start of a segment; called between groups only.
     fn checkpoint(&mut self) -> Vec<u8>;
 
-    /// Adds what is alive in this segment once more, so that the segment can go.
+    /// Adds what is alive in this segment once more, so that the segment can go; no more than fits into a group, as it
+    /// is called again.
     fn rewrite(&mut self, segment: u64, group: &mut Group);
 
     /// A new segment was started.
@@ -93,7 +94,7 @@ fn run_group<O: Owner>(
     bytes
 }
 
-/// Gives space back: whole segments first, then one whose few live records are written again.
+/// Gives space back: whole segments first, then one whose live records are written again, a group at a time.
 fn tidy<O: Owner>(owner: &mut O, journal: &mut Journal) {
     journal.reclaim();
     let Some(segment) = journal.straggling() else { return };
@@ -101,6 +102,7 @@ fn tidy<O: Owner>(owner: &mut O, journal: &mut Journal) {
         owner.rolled(journal);
     }
     let mut group = Group::new();
+    let before = journal.alive_in(segment);
     owner.rewrite(segment, &mut group);
     if group.is_empty() {
         journal.leave_straggling(segment);
@@ -112,7 +114,7 @@ fn tidy<O: Owner>(owner: &mut O, journal: &mut Journal) {
     }
     owner.done(written, journal);
     journal.reclaim();
-    if journal.straggling() == Some(segment) {
+    if journal.straggling() == Some(segment) && journal.alive_in(segment) >= before {
         journal.leave_straggling(segment);
     }
 }

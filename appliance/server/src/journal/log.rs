@@ -17,6 +17,10 @@ use crate::env;
 pub const GROUP_BYTES_MAX: u64 = 1024 * 1024;
 /// A group takes no further command once it is this large.
 pub const GROUP_BYTES_TARGET: usize = 512 * 1024;
+/// Bytes in the files for each that is needed, and segments on top, before the oldest segment is moved however full.
+const SPARSE_MAX: u64 = 4;
+/// What could not be moved is tried again after so many records.
+const STUCK_RECORDS: u64 = 500;
 /// Damaged segment files that are kept for a person.
 const DAMAGED_KEPT_MAX: usize = 8;
 
@@ -156,8 +160,8 @@ pub(super) struct Segment {
     pub(super) live: u64,
     pub(super) live_bytes: u64,
     pub(super) damaged: bool,
-    /// Its stragglers could not be moved; not tried again in this life.
-    pub(super) stuck: bool,
+    /// Its stragglers could not be moved; not tried again before this record.
+    pub(super) stuck_until: u64,
 }
 
 /// An open journal; one thread owns it.
@@ -285,19 +289,35 @@ impl Journal {
         }
     }
 
-    /// The oldest segment if little in it keeps much space: what is alive there should be written again.
+    /// The oldest segment if what is alive there should be written again: little in it keeps much space, or it keeps
+    /// those behind it, in which much more is dead than alive everywhere.
     pub fn straggling(&self) -> Option<u64> {
         let oldest = self.segments.front()?;
         let sealed = self.segments.len() > 1;
         let sparse = self.segments.len() > 2 && oldest.live_bytes * 4 < oldest.end;
-        let wanted = self.options.deletes && !self.poisoned && !oldest.stuck;
-        (wanted && sealed && (sparse || oldest.damaged)).then_some(oldest.number)
+        let wanted = self.options.deletes && !self.poisoned && oldest.stuck_until <= self.next;
+        let wasted = sealed && self.is_wasteful();
+        (wanted && sealed && (sparse || oldest.damaged || wasted)).then_some(oldest.number)
     }
 
-    /// What is alive in this segment could not be written again; it stays as it is.
+    fn is_wasteful(&self) -> bool {
+        let (bytes, live) = self.segments.iter().fold((0, 0), |(bytes, live), segment| {
+            (bytes + segment.end, live + segment.live_bytes)
+        });
+        bytes > SPARSE_MAX * (live + self.options.segment_bytes)
+    }
+
+    /// Records in this segment that are still needed.
+    pub(super) fn alive_in(&self, number: u64) -> u64 {
+        let segment = self.segments.iter().find(|segment| segment.number == number);
+        segment.map_or(0, |segment| segment.live)
+    }
+
+    /// What is alive in this segment could not be written again; it stays as it is for a while.
     pub fn leave_straggling(&mut self, number: u64) {
+        let until = self.next + STUCK_RECORDS;
         if let Some(segment) = self.segment_mut(number) {
-            segment.stuck = true;
+            segment.stuck_until = until;
         }
     }
 
@@ -352,8 +372,9 @@ impl Journal {
             return Err(error);
         }
         let (live, live_bytes) = (0, 0);
-        let (damaged, stuck) = (false, false);
-        self.segments.push_back(Segment { number, nonce, end, live, live_bytes, damaged, stuck });
+        let (damaged, stuck_until) = (false, 0);
+        let segment = Segment { number, nonce, end, live, live_bytes, damaged, stuck_until };
+        self.segments.push_back(segment);
         self.file = Some(file);
         self.last_number = number;
         self.next += 1;

@@ -36,7 +36,7 @@ mod tests;
 
 pub use committer::{Owner, start};
 pub use disk::{Disk, DiskFile, RealDisk};
-pub use log::{CommitError, Group, Journal, Location, Options, Usage};
+pub use log::{CommitError, GROUP_BYTES_TARGET, Group, Journal, Location, Options, Usage};
 pub use mailbox::{Look, ask, look};
 pub use reader::{ReadError, Reader};
 pub use recovery::{Incident, OpenError, Opened, Replayed};

@@ -10,6 +10,9 @@ use super::disk::Disk;
 use super::log::Location;
 use super::{record, segment};
 
+/// What Linux says of bad sectors and broken file systems: `EIO`, `EBADMSG`, `EUCLEAN` (errno(3)).
+const DAMAGE: [i32; 3] = [5, 74, 117];
+
 /// Why a record could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -32,6 +35,18 @@ pub enum ReadError {
         #[source]
         source: io::Error,
     },
+}
+
+impl ReadError {
+    /// Whether the record itself is not there any more, rather than the system short of something.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Gone { .. } => true,
+            Self::Io { source, .. } => {
+                source.raw_os_error().is_some_and(|number| DAMAGE.contains(&number))
+            }
+        }
+    }
 }
 
 /// Reads records by their location; cheap to clone.

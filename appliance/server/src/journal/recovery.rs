@@ -18,7 +18,7 @@ use super::shelf::Shelf;
 /// The unit in which a failing disk is read around its bad places.
 const SECTOR: usize = 4096;
 /// A segment file longer than this was not written by a journal.
-const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+pub(super) const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// A record that was read back.
 #[derive(Debug, Clone, Copy)]
@@ -166,6 +166,9 @@ pub(super) fn open(
         }
     }
     let Reading { segments, next, incidents, .. } = reading;
+    // Nothing of what had to be read could be: no number may be given twice all the same.
+    let behind = |number: &u64| next_behind(&*disk, dir, *number);
+    let next = next.or_else(|| numbers.iter().rev().find_map(behind));
     let journal = Journal {
         file: last.map(|last| last.file),
         dir: dir.to_owned(),
@@ -220,8 +223,8 @@ impl Reading<'_> {
     }
 
     fn push(&mut self, number: u64, nonce: u64, end: u64, damaged: bool) {
-        let (live, live_bytes, stuck) = (0, 0, false);
-        let segment = Segment { number, nonce, end, live, live_bytes, damaged, stuck };
+        let (live, live_bytes, stuck_until) = (0, 0, 0);
+        let segment = Segment { number, nonce, end, live, live_bytes, damaged, stuck_until };
         self.segments.push_back(segment);
     }
 
@@ -233,7 +236,7 @@ impl Reading<'_> {
         if known.is_none() {
             self.incidents.push(Incident::HeaderDamaged { segment: number });
         }
-        let Some((nonce, first)) = known.or_else(|| first_record(&bytes)) else {
+        let Some((nonce, first)) = known.or_else(|| newest_records(&bytes, self.next)) else {
             self.push(number, 0, 0, true);
             return None;
         };
@@ -243,13 +246,15 @@ impl Reading<'_> {
             let records = expected..first;
             self.incidents.push(Incident::RecordsMissing { segment: number, records });
         }
+        // Without its header it is not torn but damaged, and nothing is cut off: every whole record counts.
+        let may_be_torn = is_last && known.is_some();
         let scan = {
             let replay = &mut self.replay;
-            segment::scan(&bytes, nonce, first, is_last, &mut |found| {
+            segment::scan(&bytes, nonce, first, may_be_torn, &mut |found| {
                 replay(replayed(number, found, &bytes));
             })
         };
-        for hole in &scan.holes {
+        for hole in scan.holes.iter().filter(|hole| !hole.records.is_empty()) {
             let records = hole.records.clone();
             self.incidents.push(Incident::RecordsDamaged { segment: number, records });
         }
@@ -269,8 +274,8 @@ impl Reading<'_> {
         };
         let len = usize::try_from(len.min(FILE_BYTES_MAX)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; len];
-        if file.read_exact_at(&mut bytes, 0).is_err() {
-            let unreadable = read_around(&*file, &mut bytes);
+        let unreadable = read_around(&*file, &mut bytes, 0);
+        if unreadable > 0 {
             self.incidents.push(Incident::Unreadable { segment: number, bytes: unreadable });
         }
         Some((file, bytes))
@@ -287,20 +292,58 @@ fn replayed<'a>(segment: u64, found: &Found, bytes: &'a [u8]) -> Replayed<'a> {
     Replayed { kind: found.header.kind, body: &bytes[found.body()], location }
 }
 
-/// Nonce and first sequence from the first record that can be read, when the header cannot.
-fn first_record(bytes: &[u8]) -> Option<(u64, u64)> {
-    let found = record::parse(bytes, segment::HEADER_BYTES, None)?;
-    Some((found.header.nonce, found.header.sequence))
+/// Nonce and first sequence from the records that can be read, when the header cannot.
+///
+/// The file may have older content of another segment behind its end; its own records have the greatest sequences.
+/// What is expected and not there was in front of them.
+pub(super) fn newest_records(bytes: &[u8], expected: Option<u64>) -> Option<(u64, u64)> {
+    let (mut at, mut newest) = (segment::HEADER_BYTES, None::<(u64, u64, u64)>);
+    while at < bytes.len() {
+        let Some(Found { header, span }) = record::parse(bytes, at, None) else {
+            at += 1;
+            continue;
+        };
+        at = span.end;
+        newest = Some(match newest {
+            Some((nonce, first, _)) if nonce == header.nonce => (nonce, first, header.sequence),
+            Some((nonce, first, last)) if last > header.sequence => (nonce, first, last),
+            Some(_) | None => (header.nonce, header.sequence, header.sequence),
+        });
+    }
+    let (nonce, first, _) = newest?;
+    Some((nonce, expected.filter(|expected| *expected < first).unwrap_or(first)))
 }
 
-/// Reads sector by sector and leaves zeros where the disk gives nothing; returns how many bytes that are.
-fn read_around(file: &dyn DiskFile, bytes: &mut [u8]) -> u64 {
-    let mut unreadable = 0;
-    for (index, sector) in bytes.chunks_mut(SECTOR).enumerate() {
-        if file.read_exact_at(sector, (index * SECTOR) as u64).is_err() {
+/// The sequence behind the last record of a segment that is not replayed, as far as it can be read.
+fn next_behind(disk: &dyn Disk, dir: &Path, number: u64) -> Option<u64> {
+    let file = disk.open(&dir.join(segment::file_name(number))).ok()?;
+    let len = usize::try_from(file.size().ok()?.min(FILE_BYTES_MAX)).ok()?;
+    let mut bytes = vec![0; len];
+    read_around(&*file, &mut bytes, 0);
+    let header = segment::Header::decode(&bytes).filter(|header| header.number == number);
+    let known = header.map(|header| (header.nonce, header.first));
+    let (nonce, first) = known.or_else(|| newest_records(&bytes, None))?;
+    Some(segment::scan(&bytes, nonce, first, false, &mut |_| {}).next)
+}
+
+/// Reads at this offset; if the disk does not give all of it, sector by sector, with zeros where it gives nothing.
+///
+/// Returns how many bytes that are.
+pub(super) fn read_around(file: &dyn DiskFile, bytes: &mut [u8], offset: u64) -> u64 {
+    if file.read_exact_at(bytes, offset).is_ok() {
+        return 0;
+    }
+    let (mut unreadable, mut at, mut rest) = (0, offset, bytes);
+    while !rest.is_empty() {
+        let within = usize::try_from(at % SECTOR as u64).expect("it is less than a sector");
+        let piece = rest.len().min(SECTOR - within);
+        let (sector, behind) = std::mem::take(&mut rest).split_at_mut(piece);
+        if file.read_exact_at(sector, at).is_err() {
             sector.fill(0);
             unreadable += sector.len() as u64;
         }
+        at += sector.len() as u64;
+        rest = behind;
     }
     unreadable
 }

@@ -223,3 +223,27 @@ fn a_missing_segment_is_named() {
     let again = open(&disk);
     assert!(matches!(again.incidents[..], [Incident::RecordsMissing { segment: 3, .. }]));
 }
+
+#[test]
+fn a_bad_first_sector_costs_the_records_in_it_and_no_number_is_given_twice() {
+    let disk = SimDisk::new();
+    let large = Options { segment_bytes: 1024 * 1024, ..SMALL };
+    let opened = Journal::open(Arc::new(disk.clone()), &dir(), large, 0, &mut |_| {}).unwrap();
+    let mut journal = opened.journal;
+    for number in 0..100 {
+        write(&mut journal, format!("{number:04}{}", "z".repeat(400)).as_bytes()).unwrap();
+    }
+    drop(journal);
+    disk.spoil(&dir().join(segment::file_name(1)), 0..4096);
+    let mut again = open(&disk);
+    let (read, last) = (texts(&again), again.bodies.last().unwrap().1);
+    assert!(read.len() >= 90 && read.last().unwrap() == "0099", "{}", read.len());
+    let next = write(&mut again.journal, b"next").unwrap();
+    assert!(next.sequence > last.sequence && next.segment == 2);
+    drop(again);
+
+    disk.spoil(&dir().join(segment::file_name(2)), 0..1024 * 1024);
+    let from = Journal::open(Arc::new(disk.clone()), &dir(), SMALL, 2, &mut |_| {}).unwrap();
+    let mut journal = from.journal;
+    assert!(write(&mut journal, b"more").unwrap().sequence > last.sequence);
+}

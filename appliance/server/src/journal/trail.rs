@@ -3,16 +3,17 @@
 //! A reader of the whole keeps a [`Spot`], a hint where to go on: losing it costs time, never records.
 //! What is read here may be on its way to the disk still; who follows has to know from the owner how far the
 //! journal is durable, and to stop there.
-//! Damaged places are passed over: the owner has named them when it opened the journal.
+//! Damaged places and bad sectors are passed over: the owner has named them when it opened the journal.
 
 use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use super::disk::DiskFile;
 use super::log::Location;
 use super::reader::Reader;
 use super::record::{self, BODY_BYTES_MAX, Beyond, HEADER_BYTES as RECORD_HEADER};
-use super::recovery::Replayed;
+use super::recovery::{self, FILE_BYTES_MAX, Replayed};
 use super::segment::{self, HEADER_BYTES, Header};
 
 /// How much is read at once; doubled where a record is longer.
@@ -84,12 +85,10 @@ impl Reader {
     ) -> io::Result<(Spot, bool)> {
         let file = self.disk.open(&self.dir.join(segment::file_name(at.segment)))?;
         let size = file.size()?;
-        let mut head = [0; HEADER_BYTES];
         if size < HEADER_BYTES as u64 {
             return Ok((at, false));
         }
-        file.read_exact_at(&mut head, 0)?;
-        let Some(Header { nonce, first, .. }) = Header::decode(&head) else {
+        let Some((nonce, first)) = known(&*file, at.segment, size) else {
             return Ok((at, false));
         };
         at.offset = at.offset.max(HEADER_BYTES as u64);
@@ -98,7 +97,11 @@ impl Reader {
             let rest = size.saturating_sub(at.offset);
             let length = usize::try_from(rest).unwrap_or(usize::MAX).min(chunk);
             let mut bytes = vec![0; length];
-            file.read_exact_at(&mut bytes, at.offset)?;
+            let lost = recovery::read_around(&*file, &mut bytes, at.offset);
+            if lost > 0 {
+                let (segment, offset) = (at.segment, at.offset);
+                tracing::error!(segment, offset, lost, "the disk does not give all of the journal");
+            }
             let walked = walk_chunk(&bytes, at, nonce, first, each);
             at.offset += walked.bytes as u64;
             if walked.stopped {
@@ -117,6 +120,18 @@ impl Reader {
             }
         }
     }
+}
+
+/// Nonce and first sequence of a segment; from its records if the disk does not give its header.
+fn known(file: &dyn DiskFile, segment: u64, size: u64) -> Option<(u64, u64)> {
+    let mut head = [0; HEADER_BYTES];
+    let header = file.read_exact_at(&mut head, 0).ok().and_then(|()| Header::decode(&head));
+    if let Some(header) = header.filter(|header| header.number == segment) {
+        return Some((header.nonce, header.first));
+    }
+    let mut bytes = vec![0; usize::try_from(size.min(FILE_BYTES_MAX)).ok()?];
+    recovery::read_around(file, &mut bytes, 0);
+    recovery::newest_records(&bytes, None)
 }
 
 /// Where reading goes on behind a place that cannot be read; nothing if that place may still be being written.

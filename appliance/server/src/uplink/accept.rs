@@ -27,6 +27,7 @@ use super::replay::{self, Recovered};
 use super::settled::SettledKeys;
 use super::steps::Arrival;
 use super::takeover::{Heritage, Hush, Quiet};
+use crate::blocking::beside;
 use crate::db::DiskError;
 use crate::env;
 use crate::journal::{self, Disk, Location, Reader, RealDisk};
@@ -204,32 +205,32 @@ impl Outbox {
         self
     }
 
-    /// What is held of this box's own, with its word for each and where it is.
-    pub(super) async fn open_entries(&self) -> Result<Vec<(Receipt, Location)>, Problem> {
-        let found = self.look(|keeper| {
+    /// What is held of this box's own, and where it is.
+    pub(super) async fn open_entries(&self) -> Result<Vec<(Taken, Location)>, Problem> {
+        self.look(|keeper| {
             let held = keeper.outbox.positions().filter(|at| keeper.outbox.is_own(*at));
             let held = held.filter_map(|position| {
                 let (meta, _, at) = keeper.outbox.entry(position)?;
                 let (key, digest) = (meta.key, meta.digest);
                 Some((Taken { key, digest, position, at }, *keeper.locations.get(&position)?))
             });
-            held.collect::<Vec<_>>()
-        });
-        let found = found.await?.into_iter();
-        Ok(found.map(|(taken, location)| (self.sign(&taken), location)).collect())
+            held.collect()
+        })
+        .await
     }
 
-    /// Copies of these, as far as the disk gives them.
-    pub(super) async fn read_copies(&self, entries: &[(Receipt, Location)]) -> Vec<Copy> {
-        let (reader, entries) = (self.reader.clone(), entries.to_vec());
-        let read = tokio::task::spawn_blocking(move || {
+    /// Copies of these with this box's word for each, as far as the disk gives them.
+    pub(super) async fn read_copies(&self, entries: &[(Taken, Location)]) -> Vec<Copy> {
+        let (outbox, entries) = (self.clone(), entries.to_vec());
+        let read = beside(move || {
             let copies = entries.into_iter();
-            let copies = copies.filter_map(|(receipt, location)| {
-                copy_of(&read_envelope(&reader, &location)?, receipt)
+            let copies = copies.filter_map(|(taken, location)| {
+                let envelope = read_envelope(&outbox.reader, &location)?;
+                copy_of(&envelope, outbox.sign(&taken))
             });
             copies.collect()
         });
-        read.await.unwrap_or_default()
+        read.await
     }
 
     /// This box's word that it holds something, for whoever passes it on.

@@ -1,6 +1,7 @@
 //! The one owner of the ledger; runs on the committer's thread.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use storebox_proto::ids::{Hash32, NodeId, TxKey};
@@ -11,9 +12,11 @@ use tokio::sync::{oneshot, watch};
 
 use super::index::{Index, Line, RefusalLine, TakenLine};
 use super::refusals::not_stored;
+use super::reindex::{self, Reindexed};
 use super::settle::Objection;
 use crate::db::DiskError;
-use crate::journal::{CommitError, Group, Journal, Location, Look, Owner, Usage};
+use crate::env;
+use crate::journal::{CommitError, Group, Journal, Location, Look, Owner, Reader, Usage};
 
 /// The kind of a transaction in the ledger's journal.
 pub(super) const TAKEN: u8 = 1;
@@ -21,6 +24,8 @@ pub(super) const TAKEN: u8 = 1;
 pub(super) const REFUSED: u8 = 2;
 /// The kind of an envelope that contradicts one that was taken.
 pub(super) const CONFLICT: u8 = 3;
+/// An index that cannot be opened again is tried again after this long: it takes time.
+const REOPEN_EVERY: Duration = Duration::from_secs(30);
 const VERSION: u8 = 1;
 const HEAD_AT: usize = 5;
 
@@ -107,8 +112,13 @@ pub(super) struct Bookkeeper {
     lines: Vec<NewLine>,
     answers: Vec<(oneshot::Sender<Vec<Outcome>>, Vec<Outcome>)>,
     later: Vec<Command>,
-    /// The index failed: what is asked is answered with "later" until the next start.
+    /// The index failed: what is asked is answered with "later" until it is open again.
     failed: bool,
+    /// When it was last tried to open it again.
+    reopened: Option<Instant>,
+    /// Transactions in the ledger, whatever the index knows.
+    settled: u64,
+    reader: Reader,
     is_stopping: bool,
 }
 
@@ -118,8 +128,10 @@ enum NewLine {
 }
 
 impl Bookkeeper {
-    pub(super) fn new(index: Index, next: u64, refused: u64, usage: Usage) -> Self {
+    pub(super) fn new(reindexed: Reindexed, usage: Usage, reader: Reader) -> Self {
+        let Reindexed { index, next, refused, .. } = reindexed;
         Self {
+            settled: index.count(),
             index,
             usage,
             refused,
@@ -130,7 +142,28 @@ impl Bookkeeper {
             answers: Vec::new(),
             later: Vec::new(),
             failed: false,
+            reopened: None,
+            reader,
             is_stopping: false,
+        }
+    }
+
+    /// Opens an index that failed again, before anything of a new group is decided.
+    fn mend(&mut self, now: Instant) {
+        let is_early = |last: Instant| now.duration_since(last) < REOPEN_EVERY;
+        let is_busy = !self.lines.is_empty() || self.usage.failed;
+        if !self.failed || is_busy || self.reopened.is_some_and(is_early) {
+            return;
+        }
+        self.reopened = Some(now);
+        match reindex::again(&mut self.index, &self.reader, self.settled, self.next) {
+            Ok(()) => {
+                self.failed = false;
+                tracing::warn!("index of the ledger is open again");
+            }
+            Err(error) => {
+                tracing::error!(?error, "index of the ledger cannot be opened again");
+            }
         }
     }
 
@@ -274,7 +307,7 @@ impl Bookkeeper {
                 }
             };
             if let Err(error) = noted {
-                tracing::error!(%error, "index of the ledger failed; it is built anew at the next start");
+                tracing::error!(%error, "index of the ledger failed; it is opened again");
                 self.failed = true;
             }
         }
@@ -297,7 +330,10 @@ fn untaken_before(envelope: &Envelope, batch: &[Candidate], outcomes: &[Outcome]
 }
 
 fn index_failed() -> Problem {
-    Problem::new(Code::StorageFailed, "the ledger's index failed; the service has to start again")
+    Problem::new(
+        Code::StorageFailed,
+        "the ledger's index failed; it is opened again within a minute",
+    )
 }
 
 impl Owner for Bookkeeper {
@@ -306,6 +342,7 @@ impl Owner for Bookkeeper {
     fn take(&mut self, command: Command, group: &mut Group) {
         match command {
             Command::Settle { node, at, batch, answer } => {
+                self.mend(env::instant());
                 let outcomes = self.settle(&node, at, &batch, group);
                 self.answers.push((answer, outcomes));
             }
@@ -316,7 +353,10 @@ impl Owner for Bookkeeper {
     fn done(&mut self, written: Result<Vec<Location>, CommitError>, journal: &mut Journal) {
         let taken = self.fresh.len();
         match &written {
-            Ok(locations) => self.note(locations),
+            Ok(locations) => {
+                self.settled += taken as u64;
+                self.note(locations);
+            }
             Err(_) => {
                 let refused = self.lines.len() - taken;
                 self.lines.clear();
@@ -360,7 +400,7 @@ impl Owner for Bookkeeper {
         if !self.failed
             && let Err(error) = self.index.mark(&self.index.at_start_of(journal.current_segment()))
         {
-            tracing::error!(%error, "index of the ledger failed; it is built anew at the next start");
+            tracing::error!(%error, "index of the ledger failed; it is opened again");
             self.failed = true;
         }
     }

@@ -78,9 +78,18 @@ pub(super) struct Given {
 
 /// What came of work for a sink; receipts by position.
 pub(super) enum News {
-    Answers { answers: Vec<(u64, Verdict)>, receipts: Vec<(u64, Receipt)> },
-    Known { receipts: Vec<(u64, Receipt)> },
+    Answers {
+        answers: Vec<(u64, Verdict)>,
+        receipts: Vec<(u64, Receipt)>,
+    },
+    Known {
+        receipts: Vec<(u64, Receipt)>,
+    },
     Failed(Failure),
+    /// The journal does not give these; nothing was sent.
+    Unreadable {
+        positions: Vec<u64>,
+    },
     LinkUp,
     Restarted,
 }

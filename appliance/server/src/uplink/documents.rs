@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,8 @@ use crate::journal::{Location, Reader};
 
 /// Settled documents that are kept until the central record arrives.
 const KEPT_MAX: usize = 20_000;
+/// Documents that may be kept before it is looked whether there are too many.
+const PRUNE_EVERY: usize = 1000;
 /// Names of changed documents that are remembered, for whoever keeps an index of them.
 const LATELY_MAX: usize = 4096;
 const BY_ID: u8 = b'd';
@@ -150,6 +153,9 @@ impl Held {
 pub struct LocalDocuments {
     held: Held,
     kept: Arc<Keyed>,
+    kept_max: usize,
+    /// Kept since it was last looked whether there are too many.
+    unpruned: Arc<AtomicUsize>,
     reader: Reader,
 }
 
@@ -160,8 +166,8 @@ impl LocalDocuments {
         reader: Reader,
     ) -> Result<(Self, Option<DiskError>), DiskError> {
         let opened = Keyed::open(dir)?;
-        let kept = Arc::new(opened.keyed);
-        Ok((Self { held, kept, reader }, opened.lost))
+        let (kept, unpruned) = (Arc::new(opened.keyed), Arc::default());
+        Ok((Self { held, kept, kept_max: KEPT_MAX, unpruned, reader }, opened.lost))
     }
 
     /// One document; reads the disk.
@@ -296,6 +302,7 @@ impl LocalDocuments {
         let age = position.to_be_bytes();
         let put =
             self.kept.put(BY_ID, &key, &bytes).and_then(|()| self.kept.put(BY_AGE, &age, &key));
+        self.unpruned.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = put {
             tracing::warn!(%error, "settled document cannot be kept");
         }
@@ -306,10 +313,14 @@ impl LocalDocuments {
         if let Err(error) = self.kept.commit() {
             tracing::warn!(%error, "settled documents are not kept safely");
         }
+        if self.unpruned.load(Ordering::Relaxed) >= PRUNE_EVERY {
+            self.prune();
+        }
     }
 
-    /// Lets the oldest kept documents go when there are too many; for when there is time.
+    /// Lets the oldest kept documents go when there are too many.
     pub(super) fn prune(&self) {
+        self.unpruned.store(0, Ordering::Relaxed);
         let mut ages = Vec::new();
         let scanned = self.kept.scan(BY_AGE, &[], None, &mut |age, key| {
             ages.push((age.to_vec(), key.to_vec()));
@@ -319,7 +330,7 @@ impl LocalDocuments {
             tracing::warn!(%error, "kept documents cannot be read");
             return;
         }
-        let surplus = ages.len().saturating_sub(KEPT_MAX);
+        let surplus = ages.len().saturating_sub(self.kept_max);
         for (age, key) in ages.iter().take(surplus) {
             let removed = self.kept.remove(BY_ID, key).and_then(|()| self.kept.remove(BY_AGE, age));
             if let Err(error) = removed {
@@ -361,4 +372,31 @@ fn kind_for(model: &ModelName) -> Option<TxKind> {
         other => other,
     };
     kind.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::{Journal, Options, RealDisk};
+    use crate::uplink::tests::samples::sale;
+
+    #[test]
+    fn a_box_that_is_never_restarted_keeps_no_more_documents_than_it_should() {
+        let home = tempfile::tempdir().unwrap();
+        let (disk, dir) = (Arc::new(RealDisk), home.path().join("journal"));
+        let journal =
+            Journal::open(disk, &dir, Options::default(), 0, &mut |_| {}).unwrap().journal;
+        let path = home.path().join("documents");
+        let opened = LocalDocuments::open(&path, Held::default(), journal.reader()).unwrap().0;
+        let documents = LocalDocuments { kept_max: 50, ..opened };
+        let kind = "Order".parse().unwrap();
+        for number in 1..=PRUNE_EVERY as u64 + 10 {
+            documents.keep(number, &sale(number, 1, number, 10).canonical());
+            if number.is_multiple_of(10) {
+                documents.commit();
+            }
+        }
+        assert_eq!(documents.list(&kind, None, 5000).len(), 60);
+        assert!(documents.load(&kind, "order-951").is_some_and(|found| found.id == "order-951"));
+    }
 }

@@ -4,7 +4,7 @@
 //! When it is opened, everything is counted and summed again: an index that lost or invented something is thrown away
 //! and built anew from the journal, because a key that is missing here would be taken twice.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use storebox_proto::ids::{Hash32, NodeId, TxKey};
@@ -79,7 +79,9 @@ pub(super) struct Mark {
 }
 
 pub(super) struct Index {
-    keyed: Keyed,
+    dir: PathBuf,
+    /// Nothing while it is to be opened again.
+    keyed: Option<Keyed>,
     count: u64,
     sum: u64,
 }
@@ -88,8 +90,26 @@ pub(super) struct Index {
 pub(super) struct IndexOpened {
     pub(super) index: Index,
     pub(super) from: u64,
+    /// Positions and numbers of refusals up to these were given out.
+    pub(super) used: Used,
+    /// What the journal has to tell again, as the index had it.
+    pub(super) beyond: Vec<(TxKey, TakenLine)>,
     /// Why it is built anew.
     pub(super) lost: Option<String>,
+}
+
+/// The greatest numbers in the index.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Used {
+    pub(super) position: u64,
+    pub(super) refused: u64,
+}
+
+/// An index that is what its mark says.
+struct Checked {
+    mark: Mark,
+    used: Used,
+    beyond: Vec<(TxKey, TakenLine)>,
 }
 
 impl Index {
@@ -97,24 +117,44 @@ impl Index {
         let opened = Keyed::open(dir)?;
         let lost = opened.lost.map(|error| error.to_string());
         match check(&opened.keyed) {
-            Ok((Mark { segment, count, sum }, beyond)) if lost.is_none() => {
-                let index = Self { keyed: opened.keyed, count, sum };
-                for key in beyond {
-                    index.keyed.remove(BY_KEY, &key)?;
+            Ok(Checked { mark: Mark { segment, count, sum }, used, beyond }) if lost.is_none() => {
+                let (dir, keyed) = (dir.to_owned(), opened.keyed);
+                let index = Self { dir, keyed: Some(keyed), count, sum };
+                for (key, _) in &beyond {
+                    index.keyed()?.remove(BY_KEY, key.0.as_bytes())?;
                 }
-                Ok(IndexOpened { index, from: segment, lost: None })
+                Ok(IndexOpened { index, from: segment, used, beyond, lost: None })
             }
             checked => {
                 drop(opened.keyed);
                 let keyed = Keyed::anew(dir)?;
                 let lost = lost.or_else(|| checked.err());
-                Ok(IndexOpened { index: Self { keyed, count: 0, sum: 0 }, from: 0, lost })
+                let (dir, keyed) = (dir.to_owned(), Some(keyed));
+                let index = Self { dir, keyed, count: 0, sum: 0 };
+                let (used, beyond) = Default::default();
+                Ok(IndexOpened { index, from: 0, used, beyond, lost })
             }
         }
     }
 
+    /// Opens it again after a failure: a map that failed once fails for ever.
+    pub(super) fn reopen(&mut self) -> Result<IndexOpened, DiskError> {
+        self.keyed = None;
+        Self::open(&self.dir)
+    }
+
+    /// As if the map had failed.
+    #[cfg(test)]
+    pub(super) fn fail(&mut self) {
+        self.keyed = None;
+    }
+
+    fn keyed(&self) -> Result<&Keyed, DiskError> {
+        self.keyed.as_ref().ok_or(DiskError::Damaged("the ledger's index is not open"))
+    }
+
     pub(super) fn get(&self, key: &TxKey) -> Result<Option<Line>, DiskError> {
-        let bytes = self.keyed.get(BY_KEY, key.0.as_bytes())?;
+        let bytes = self.keyed()?.get(BY_KEY, key.0.as_bytes())?;
         let line = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
         line.map_err(|_| DiskError::Damaged("a line of the ledger's index is not understood"))
     }
@@ -141,7 +181,7 @@ impl Index {
     /// Notes where a refusal stands; twice is as good as once.
     pub(super) fn list_refusal(&self, number: u64, line: &RefusalLine) -> Result<(), DiskError> {
         let bytes = serde_json::to_vec(line).expect("plain data with string keys");
-        self.keyed.put(REFUSAL, &number.to_be_bytes(), &bytes)
+        self.keyed()?.put(REFUSAL, &number.to_be_bytes(), &bytes)
     }
 
     /// Refusals behind this number, at most so many.
@@ -151,7 +191,7 @@ impl Index {
         count_max: usize,
     ) -> Result<Vec<(u64, RefusalLine)>, DiskError> {
         let mut found = Vec::new();
-        self.keyed.scan(REFUSAL, &[], Some(&after.to_be_bytes()), &mut |number, bytes| {
+        self.keyed()?.scan(REFUSAL, &[], Some(&after.to_be_bytes()), &mut |number, bytes| {
             let number = <[u8; 8]>::try_from(number).map(u64::from_be_bytes);
             if let (Ok(number), Ok(line)) = (number, serde_json::from_slice(bytes)) {
                 found.push((number, line));
@@ -168,9 +208,9 @@ impl Index {
 
     /// Everything in segments before that of the mark is indexed, and durable from now on.
     pub(super) fn mark(&self, mark: &Mark) -> Result<(), DiskError> {
-        self.keyed.commit()?;
+        self.keyed()?.commit()?;
         let bytes = serde_json::to_vec(mark).expect("plain numbers");
-        self.keyed.put(MARK, &[], &bytes)
+        self.keyed()?.put(MARK, &[], &bytes)
     }
 
     /// Transactions in the ledger.
@@ -185,7 +225,7 @@ impl Index {
         each: &mut dyn FnMut(TxKey, TakenLine) -> bool,
     ) -> Result<(), DiskError> {
         let after = after.map(|key| *key.0.as_bytes());
-        self.keyed.scan(BY_KEY, &[], after.as_ref().map(|key| &key[..]), &mut |key, bytes| {
+        self.keyed()?.scan(BY_KEY, &[], after.as_ref().map(|key| &key[..]), &mut |key, bytes| {
             let key = uuid::Uuid::from_slice(key).map(TxKey);
             match (key, serde_json::from_slice(bytes)) {
                 (Ok(key), Ok(Line::Taken(line))) => each(key, line),
@@ -196,34 +236,40 @@ impl Index {
 
     fn put(&self, key: &TxKey, line: &Line) -> Result<(), DiskError> {
         let bytes = serde_json::to_vec(line).expect("plain data with string keys");
-        self.keyed.put(BY_KEY, key.0.as_bytes(), &bytes)
+        self.keyed()?.put(BY_KEY, key.0.as_bytes(), &bytes)
     }
 }
 
-/// The mark, if the index is what it says, and the keys of what the journal tells again.
-fn check(keyed: &Keyed) -> Result<(Mark, Vec<Vec<u8>>), String> {
+/// The mark, if the index is what it says, and what the journal tells again.
+fn check(keyed: &Keyed) -> Result<Checked, String> {
     let text = |error: DiskError| error.to_string();
     let mark = match keyed.get(MARK, &[]).map_err(text)? {
         Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string())?,
         None => Mark::default(),
     };
     let (mut count, mut sum) = (0_u64, 0_u64);
-    let mut beyond = Vec::new();
+    let (mut beyond, mut used) = (Vec::new(), Used::default());
     keyed
         .scan(BY_KEY, &[], None, &mut |key, bytes| {
-            match serde_json::from_slice::<Line>(bytes) {
-                Ok(Line::Taken(line)) if line.place.0 < mark.segment => {
-                    count += 1;
-                    sum = sum.wrapping_add(weight(key, &line));
-                }
-                Ok(Line::Taken(_)) => beyond.push(key.to_vec()),
-                Ok(Line::Refused { .. }) | Err(_) => {}
+            let Ok(Line::Taken(line)) = serde_json::from_slice::<Line>(bytes) else { return true };
+            used.position = used.position.max(line.position);
+            if line.place.0 < mark.segment {
+                count += 1;
+                sum = sum.wrapping_add(weight(key, &line));
+            } else if let Ok(key) = uuid::Uuid::from_slice(key) {
+                beyond.push((TxKey(key), line));
             }
             true
         })
         .map_err(text)?;
+    keyed
+        .scan(REFUSAL, &[], None, &mut |number, _| {
+            used.refused = used.refused.max(number.try_into().map_or(0, u64::from_be_bytes));
+            true
+        })
+        .map_err(text)?;
     if (count, sum) == (mark.count, mark.sum) {
-        Ok((mark, beyond))
+        Ok(Checked { mark, used, beyond })
     } else {
         Err(format!("the index has {count} transactions, its mark says {}", mark.count))
     }

@@ -4,28 +4,32 @@
 //! be written.
 //! Everything else is applied after the group was written.
 
+mod admit;
 mod places;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use rand_chacha::ChaCha8Rng;
 use storebox_proto::ids::{Hash32, SinkId, TxKey};
 use storebox_proto::problem::{Code, Problem};
-use storebox_proto::sync::outbox::{Admission, By, Event, Meta, Outbox, Record, Verdict, Work};
+use storebox_proto::sync::outbox::{By, Event, Outbox, Record, Verdict, Work};
 use storebox_proto::ticket::Receipt;
 use tokio::sync::{oneshot, watch};
 
-use super::command::{Accept, Act, Command, Given, News, OutboxFigures, Taken};
+use super::command::{Act, Command, Given, News, OutboxFigures, Taken};
 use super::documents::Held;
-use super::refusals::{conflict, full, not_done, not_stored};
+use super::refusals::{not_done, not_stored};
 use super::settled::{Settled, SettledKeys};
 use super::takeover::Quiet;
+use admit::unwritten;
 use places::replace;
 
-pub(super) use places::read_envelope;
+pub(super) use places::{read_envelope, read_if_whole};
 
-use crate::journal::{CommitError, Group, Journal, Location, Owner, Reader, Usage};
+use crate::journal::{
+    CommitError, GROUP_BYTES_TARGET, Group, Journal, Location, Owner, Reader, Usage,
+};
 
 /// The kind of the outbox's records in the journal.
 pub(super) const RECORD: u8 = 1;
@@ -62,6 +66,8 @@ enum Pending {
         answer: oneshot::Sender<Result<Taken, Problem>>,
         result: Result<Taken, Problem>,
         written: Option<(usize, Record)>,
+        /// The neighbour's word for what it made this box's own.
+        claimed: Option<Box<Receipt>>,
         document: Option<String>,
     },
     /// To be applied, written or not: the sink's word does not depend on our disk.
@@ -133,65 +139,6 @@ impl Keeper {
         }
     }
 
-    fn accept(&mut self, accept: Accept, group: &mut Group) {
-        let Accept { meta, bytes, at, document, guest, adopted, answer } = accept;
-        let key = meta.key;
-        if guest.is_some()
-            && let Some((digest, problem)) = self.returned.get(&key)
-            && *digest == meta.digest
-        {
-            let problem = problem.clone();
-            return self.answer_later(answer, Err(problem));
-        }
-        let admission = match self.settled_before(&meta) {
-            Some(Ok(taken)) => {
-                return self.answer_later(answer, Ok(taken));
-            }
-            Some(Err(())) => self.outbox.contradict(&meta, Code::KeyConflict, at),
-            None => match guest {
-                Some(receipt) => self.outbox.admit_guest(&meta, *receipt, at),
-                None if adopted => self.outbox.admit_adopted(&meta, at),
-                None => self.outbox.admit(&meta, at),
-            },
-        };
-        let (result, record) = match admission {
-            Admission::New { position, record } => {
-                (Ok(Taken { key, digest: meta.digest, position, at }), Some(record))
-            }
-            Admission::Again { position, at, digest } => {
-                (Ok(Taken { key, digest, position, at }), None)
-            }
-            Admission::Conflict { code, record } => (Err(conflict(code, &key)), record),
-            Admission::Full { held } => (Err(full(held)), None),
-        };
-        let is_new = result.is_ok() && record.is_some();
-        let written = record.map(|record| {
-            let index = group.push(RECORD, &[&record.event.encode_head(), &bytes]);
-            self.outbox.apply(&record);
-            (index, record)
-        });
-        let document = document.filter(|_| is_new);
-        self.pending.push(Pending::Accept { answer, result, written, document });
-    }
-
-    fn answer_later(
-        &mut self,
-        answer: oneshot::Sender<Result<Taken, Problem>>,
-        result: Result<Taken, Problem>,
-    ) {
-        self.pending.push(Pending::Accept { answer, result, written: None, document: None });
-    }
-
-    /// What was settled under this key and is no longer held: the same, or something else.
-    fn settled_before(&self, meta: &Meta) -> Option<Result<Taken, ()>> {
-        if self.outbox.position(&meta.key).is_some() {
-            return None;
-        }
-        let Settled { digest, position, at, .. } = self.settled.get(&meta.key)?;
-        let same = digest == meta.digest;
-        Some(if same { Ok(Taken { key: meta.key, digest, position, at }) } else { Err(()) })
-    }
-
     fn hear(
         &mut self,
         sink: &SinkId,
@@ -209,6 +156,9 @@ impl Keeper {
             }
             News::Failed(failure) => {
                 (self.outbox.handle_failure(sink, failure, now, &mut self.rng), Vec::new())
+            }
+            News::Unreadable { positions } => {
+                (self.outbox.handle_unreadable(sink, &positions), Vec::new())
             }
             News::LinkUp => {
                 self.outbox.handle_link_up(sink);
@@ -338,21 +288,30 @@ impl Keeper {
         &mut self,
         pending: Pending,
         written: Result<&[Location], &Problem>,
+        unwritten: &BTreeSet<u64>,
         journal: &mut Journal,
     ) {
         match (pending, written) {
-            (Pending::Accept { answer, result, written: record, document }, Ok(locations)) => {
+            (Pending::Accept { answer, result, written: record, document, .. }, Ok(locations)) => {
                 if let Some((index, record)) = record {
                     self.place(&record, locations[index], journal, document);
                 }
                 let _ = answer.send(result);
             }
-            (Pending::Accept { answer, result, written: record, .. }, Err(problem)) => {
-                if let Some((_, record)) = &record {
-                    self.outbox.withdraw(record);
+            (Pending::Accept { answer, result, written: record, claimed, .. }, Err(problem)) => {
+                match (&record, &result, claimed) {
+                    (Some(_), Ok(taken), Some(guest)) => {
+                        self.outbox.disclaim(taken.position, guest);
+                    }
+                    (Some((_, record)), _, _) => self.outbox.withdraw(record),
+                    (None, _, _) => {}
                 }
-                let unwritten = record.is_some() && result.is_ok();
-                let _ = answer.send(if unwritten { Err(problem.clone()) } else { result });
+                let stands = |taken: &Taken| !unwritten.contains(&taken.position);
+                let result = match result {
+                    Ok(taken) if !stands(&taken) => Err(problem.clone()),
+                    other @ (Ok(_) | Err(_)) => other,
+                };
+                let _ = answer.send(result);
             }
             (Pending::Heard { records, receipts, answer }, _) => {
                 for record in &records {
@@ -427,16 +386,17 @@ impl Owner for Keeper {
     fn done(&mut self, written: Result<Vec<Location>, CommitError>, journal: &mut Journal) {
         let changes = !self.pending.is_empty();
         let pending = std::mem::take(&mut self.pending);
+        let unwritten = if written.is_err() { unwritten(&pending) } else { BTreeSet::new() };
         match &written {
             Ok(locations) => {
                 for pending in pending {
-                    self.finish(pending, Ok(locations), journal);
+                    self.finish(pending, Ok(locations), &unwritten, journal);
                 }
             }
             Err(error) => {
                 let problem = not_stored(error);
                 for pending in pending.into_iter().rev() {
-                    self.finish(pending, Err(&problem), journal);
+                    self.finish(pending, Err(&problem), &unwritten, journal);
                 }
             }
         }
@@ -458,6 +418,9 @@ impl Owner for Keeper {
         let within = |location: &&Location| location.segment == segment;
         let held = self.locations.iter().filter(|(_, location)| within(location));
         for (position, location) in held {
+            if group.bytes() >= GROUP_BYTES_TARGET {
+                return;
+            }
             let Some(event) = self.outbox.carry(*position) else { continue };
             let Some(bytes) = read_envelope(&self.reader, location) else { continue };
             let index = group.push(RECORD, &[&event.encode_head(), &bytes]);
@@ -465,6 +428,9 @@ impl Owner for Keeper {
         }
         let kept = self.conflict_locations.iter().filter(|(_, location)| within(location));
         for (number, location) in kept {
+            if group.bytes() >= GROUP_BYTES_TARGET {
+                return;
+            }
             let Some(event) = self.outbox.carry_conflict(*number) else { continue };
             let Some(bytes) = read_envelope(&self.reader, location) else { continue };
             let index = group.push(RECORD, &[&event.encode_head(), &bytes]);

@@ -7,19 +7,17 @@ use std::thread::JoinHandle;
 use ed25519_dalek::SigningKey;
 use storebox_proto::ids::{Hash32, NodeId, TxKey};
 use storebox_proto::problem::{Code, Problem};
-use storebox_proto::sync::outbox::Meta;
 use storebox_proto::ticket::{Envelope, Grade, Receipt};
 use storebox_proto::time::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::bookkeeper::{
-    Bookkeeper, CONFLICT, Candidate, Checkpoint, Command, Head, Outcome, REFUSED, Settlement, TAKEN,
-};
-use super::index::{Index, Line, Mark, RefusalLine, TakenLine};
+use super::bookkeeper::{Bookkeeper, Candidate, Command, Head, Outcome, Settlement};
+use super::index::{Index, Line, RefusalLine, TakenLine};
+use super::reindex::Replay;
 use super::settle::{Objection, Rules};
 use crate::db::DiskError;
 use crate::env;
-use crate::journal::{self, Disk, Journal, Location, Reader, RealDisk, Usage, record::CHECKPOINT};
+use crate::journal::{self, Disk, Journal, Location, Reader, RealDisk, Usage};
 
 /// A ledger keeps everything, so its segments are large.
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
@@ -138,21 +136,18 @@ impl Ledger {
         let LedgerOptions { dir, disk, journal, node, signer, rules } = options;
         let found = Index::open(&dir.join("index"))?;
         let mut incidents: Vec<String> = found.lost.into_iter().collect();
-        let mut replay =
-            Replay { index: found.index, mark: None, next: 1, refused: 0, incidents: Vec::new() };
+        let mut replay = Replay::new(found.index);
         let opened =
             Journal::open(disk, &dir.join("journal"), journal, found.from, &mut |record| {
                 replay.take(&record);
             })?;
         incidents.append(&mut opened.told());
-        incidents.append(&mut replay.incidents);
+        let is_damaged = !opened.incidents.is_empty();
+        let mut reindexed = replay.finish(found.used, found.beyond, is_damaged)?;
+        incidents.append(&mut reindexed.incidents);
         let journal = opened.journal;
         let reader = journal.reader();
-        let Replay { index, mark, next, refused, .. } = replay;
-        if let Some(mark) = mark {
-            index.mark(&mark)?;
-        }
-        let keeper = Bookkeeper::new(index, next, refused, journal.usage());
+        let keeper = Bookkeeper::new(reindexed, journal.usage(), reader.clone());
         let news = keeper.news.subscribe();
         let (sender, thread) =
             journal::start("ledger", keeper, journal).map_err(LedgerOpenError::Thread)?;
@@ -303,55 +298,6 @@ impl Ledger {
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> Result<T, Problem> {
         journal::ask(&self.sender, command).await
-    }
-}
-
-/// What the journal adds to the index.
-struct Replay {
-    index: Index,
-    /// The index at the start of the last segment.
-    mark: Option<Mark>,
-    next: u64,
-    refused: u64,
-    incidents: Vec<String>,
-}
-
-impl Replay {
-    fn take(&mut self, replayed: &journal::Replayed<'_>) {
-        if replayed.kind == CHECKPOINT {
-            if let Ok(checkpoint) = serde_json::from_slice::<Checkpoint>(replayed.body) {
-                self.next = self.next.max(checkpoint.next);
-                self.refused = self.refused.max(checkpoint.refused);
-            }
-            self.mark = Some(self.index.at_start_of(replayed.location.segment));
-            return;
-        }
-        let place = replayed.location.as_place();
-        let sequence = replayed.location.sequence;
-        let read = Head::decode(replayed.body);
-        let read = read.and_then(|(head, bytes)| Some((head, Meta::read(bytes).ok()?)));
-        let Some((head, meta)) = read else {
-            self.incidents.push(format!("ledger record {sequence} is not understood"));
-            return;
-        };
-        let Meta { key, digest, .. } = meta;
-        let Head { position, at, node, problem, .. } = head;
-        let code = problem.map_or(Code::TransactionRefused, |problem| problem.code);
-        let noted = match replayed.kind {
-            TAKEN => {
-                self.next = self.next.max(position + 1);
-                self.index.take(&key, TakenLine { digest, position, at, node, place })
-            }
-            REFUSED | CONFLICT => {
-                self.refused += 1;
-                let listed = self.index.list_refusal(self.refused, &RefusalLine { key, place });
-                listed.and_then(|()| self.index.refuse(&key, code))
-            }
-            _ => return,
-        };
-        if let Err(error) = noted {
-            self.incidents.push(format!("index of the ledger: {error}"));
-        }
     }
 }
 

@@ -30,6 +30,7 @@ mod keeper;
 mod line;
 pub mod mirror;
 mod refusals;
+mod reindex;
 pub mod relay;
 mod replay;
 #[cfg(test)]

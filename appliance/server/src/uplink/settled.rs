@@ -1,8 +1,12 @@
 //! What was settled lately, so that a till that asks late gets the answer that it would have got at first.
 //!
 //! Losing this does no harm: the till's transaction is then accepted as new, and the main server knows its key.
+//! But it must not stay dead: a mirror would give back again and again what is settled.
+//! So what cannot be written is opened anew at once, and what came lately is in memory as well.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use storebox_proto::ids::{Hash32, TxKey};
@@ -10,11 +14,16 @@ use storebox_proto::ticket::Receipt;
 use storebox_proto::time::Timestamp;
 
 use crate::db::{DiskError, Keyed};
+use crate::env;
 
 /// Keys that are remembered: some weeks of a busy shop.
 const SETTLED_MAX: usize = 100_000;
 /// Keys that are forgotten at once when there are too many.
 const PRUNE: usize = 1000;
+/// Keys that are known even if the disk does not take them.
+const LATELY_MAX: usize = 2000;
+/// A map that does not open is tried again after this long: trying takes time.
+const REOPEN_EVERY: Duration = Duration::from_secs(60);
 const BY_KEY: u8 = b's';
 
 /// A settled transaction.
@@ -32,8 +41,13 @@ pub struct Settled {
 
 /// The memory of settled transactions.
 pub struct SettledKeys {
-    keyed: Keyed,
+    dir: PathBuf,
+    /// Nothing while the disk gives none.
+    keyed: Option<Keyed>,
     count: usize,
+    /// What the disk has not taken yet.
+    lately: BTreeMap<TxKey, Settled>,
+    reopened: Option<Instant>,
 }
 
 impl SettledKeys {
@@ -46,17 +60,25 @@ impl SettledKeys {
             true
         });
         match counted {
-            Ok(()) => Ok((Self { keyed: opened.keyed, count }, opened.lost)),
+            Ok(()) => Ok((Self::of(dir, opened.keyed, count), opened.lost)),
             Err(lost) => {
                 drop(opened.keyed);
-                Ok((Self { keyed: Keyed::anew(dir)?, count: 0 }, Some(lost)))
+                Ok((Self::of(dir, Keyed::anew(dir)?, 0), Some(lost)))
             }
         }
     }
 
+    fn of(dir: &Path, keyed: Keyed, count: usize) -> Self {
+        let (dir, lately) = (dir.to_owned(), BTreeMap::new());
+        Self { dir, keyed: Some(keyed), count, lately, reopened: None }
+    }
+
     /// What is remembered of a key; an unreadable memory is no memory.
     pub fn get(&self, key: &TxKey) -> Option<Settled> {
-        match self.keyed.get(BY_KEY, key.0.as_bytes()) {
+        if let Some(settled) = self.lately.get(key) {
+            return Some(settled.clone());
+        }
+        match self.keyed.as_ref()?.get(BY_KEY, key.0.as_bytes()) {
             Ok(bytes) => serde_json::from_slice(&bytes?).ok(),
             Err(error) => {
                 tracing::warn!(%error, "memory of settled transactions cannot be read");
@@ -67,26 +89,103 @@ impl SettledKeys {
 
     /// Remembers a settled transaction.
     pub fn put(&mut self, key: &TxKey, settled: &Settled) {
-        let bytes = serde_json::to_vec(settled).expect("plain data with string keys");
-        if let Err(error) = self.keyed.put(BY_KEY, key.0.as_bytes(), &bytes) {
+        self.lately.insert(*key, settled.clone());
+        if let Err(error) = self.write() {
             tracing::warn!(%error, "memory of settled transactions cannot be written");
-            return;
+            self.reopen();
         }
-        self.count += 1;
+        while self.lately.len() > LATELY_MAX {
+            self.lately.pop_first();
+        }
         if self.count > SETTLED_MAX {
             self.prune();
         }
     }
 
+    /// Writes what the disk has not taken yet.
+    fn write(&mut self) -> Result<(), DiskError> {
+        let Some(keyed) = &self.keyed else { return Err(DiskError::Damaged("it is not open")) };
+        while let Some(entry) = self.lately.first_entry() {
+            let bytes = serde_json::to_vec(entry.get()).expect("plain data with string keys");
+            keyed.put(BY_KEY, entry.key().0.as_bytes(), &bytes)?;
+            entry.remove();
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    /// A map that failed once fails for ever: what it has is opened again, or begun anew.
+    fn reopen(&mut self) {
+        let now = env::instant();
+        if self.reopened.is_some_and(|last| now.duration_since(last) < REOPEN_EVERY) {
+            return;
+        }
+        self.reopened = Some(now);
+        self.keyed = None;
+        let opened = Self::open(&self.dir);
+        match opened {
+            Ok((opened, lost)) => {
+                if let Some(error) = lost {
+                    tracing::warn!(%error, "memory of settled transactions is begun anew");
+                }
+                (self.keyed, self.count) = (opened.keyed, opened.count);
+                if let Err(error) = self.write() {
+                    tracing::warn!(%error, "memory of settled transactions cannot be written");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "memory of settled transactions is closed"),
+        }
+    }
+
     /// Keys grow with time, so the first ones are the oldest.
     fn prune(&mut self) {
+        let Some(keyed) = &self.keyed else { return };
         let mut oldest = Vec::with_capacity(PRUNE);
-        let scanned = self.keyed.scan(BY_KEY, &[], None, &mut |key, _| {
+        let scanned = keyed.scan(BY_KEY, &[], None, &mut |key, _| {
             oldest.push(key.to_vec());
             oldest.len() < PRUNE
         });
-        if scanned.is_ok() && oldest.iter().all(|key| self.keyed.remove(BY_KEY, key).is_ok()) {
+        if scanned.is_ok() && oldest.iter().all(|key| keyed.remove(BY_KEY, key).is_ok()) {
             self.count -= oldest.len();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storebox_proto::ticket::Grade;
+
+    use super::*;
+
+    fn settled(number: u128) -> (TxKey, Settled) {
+        let key = TxKey(uuid::Uuid::from_u128(number));
+        let (digest, node) = (Hash32::of(&number.to_le_bytes()), "main".parse().unwrap());
+        let at = Timestamp::from_unix_ms(1_795_341_720_000);
+        let receipt = Receipt::state(key, digest, Grade::Settled, &node, 1, at);
+        let receipt = receipt.sign(&ed25519_dalek::SigningKey::from_bytes(&[2; 32]));
+        (key, Settled { digest, position: 1, at, receipt })
+    }
+
+    #[test]
+    fn a_map_that_died_is_opened_again_and_nothing_that_was_settled_is_unknown() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("settled");
+        let mut keys = SettledKeys::open(&dir).unwrap().0;
+        let all: Vec<_> = (1..=4).map(settled).collect();
+        let [first, second, third, fourth] = &all[..] else { panic!("there are four") };
+        keys.put(&first.0, &first.1);
+        keys.keyed = None;
+        keys.put(&second.0, &second.1);
+        assert!(keys.keyed.is_some(), "it is open again");
+        keys.keyed = None;
+        keys.put(&third.0, &third.1);
+        assert!(keys.keyed.is_none(), "it is not tried all the time");
+        assert_eq!(keys.get(&third.0).as_ref(), Some(&third.1), "but what came lately is known");
+        keys.reopened = None;
+        keys.put(&fourth.0, &fourth.1);
+        drop(keys);
+        let keys = SettledKeys::open(&dir).unwrap().0;
+        assert!(all.iter().all(|(key, settled)| keys.get(key).as_ref() == Some(settled)));
+        assert_eq!(keys.count, 4);
     }
 }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::accept::Outbox;
 use super::command::{Given, News};
-use super::keeper::read_envelope;
+use super::keeper::read_if_whole;
 use super::line::{Cargo, Heard, Line};
 use super::routes::Routes;
 use super::steps;
@@ -160,10 +160,24 @@ impl Shipper {
         locations: &[Option<Location>],
         guests: Vec<Option<Receipt>>,
     ) -> News {
-        let Some(envelopes) = self.read(locations).await else {
+        let Some(read) = self.read(items, locations).await else {
             return News::Failed(Failure::Unavailable);
         };
-        let cargo = Cargo { node: &self.node, items, envelopes: &envelopes, guests: &guests };
+        let is_unreadable = |at: &usize| read[*at].is_none();
+        let unreadable: Vec<usize> = (0..items.len()).filter(is_unreadable).collect();
+        // Best-effort sinks go through everything in its order: what is readable goes up to the first that is not.
+        let items = match unreadable.first() {
+            Some(first) if *first > 0 && !self.authoritative => &items[..*first],
+            Some(_) => return self.unreadable(items, &unreadable),
+            None => items,
+        };
+        let envelopes: Vec<Bytes> = read.into_iter().map_while(|envelope| envelope).collect();
+        let cargo = Cargo {
+            node: &self.node,
+            items,
+            envelopes: &envelopes,
+            guests: &guests[..items.len()],
+        };
         let vouch = |item: &Item| self.outbox.vouch(item);
         let begun = spans::begin_other();
         let outcome = self.line.send(&cargo, &vouch).await;
@@ -189,19 +203,55 @@ impl Shipper {
                 Err(failure) => return self.failed(failure),
             }
         }
-        if let Some(envelopes) = self.read(&locations[..receipts.len()]).await {
-            self.keep(&receipts, items, envelopes).await;
-        }
+        let known = &items[..receipts.len()];
+        let read = self.read(known, &locations[..receipts.len()]).await.unwrap_or_default();
+        let read = known.iter().zip(read).filter_map(|(item, read)| Some((*item, read?)));
+        let (known, envelopes): (Vec<Item>, Vec<Bytes>) = read.unzip();
+        self.keep(&receipts, &known, envelopes).await;
         News::Known { receipts }
     }
 
-    async fn read(&self, locations: &[Option<Location>]) -> Option<Vec<Bytes>> {
-        let (reader, locations) = (self.outbox.reader(), locations.to_vec());
-        let read = beside(move || {
-            let envelopes = locations.iter().map(|at| read_envelope(&reader, at.as_ref()?));
-            envelopes.collect::<Option<Vec<_>>>()
+    /// What the journal gives of these; what it does not give is looked for once more, as it may have been moved.
+    ///
+    /// Nothing at all if it may give them later.
+    async fn read(
+        &self,
+        items: &[Item],
+        locations: &[Option<Location>],
+    ) -> Option<Vec<Option<Bytes>>> {
+        let read = self.read_at(locations.to_vec()).await?;
+        if read.iter().all(Option::is_some) {
+            return Some(read);
+        }
+        let positions: Vec<u64> = items.iter().map(|item| item.position).collect();
+        let moved = self.outbox.look(move |keeper| {
+            let places = positions.iter().map(|position| keeper.locations.get(position).copied());
+            places.collect::<Vec<_>>()
         });
-        read.await
+        self.read_at(moved.await.ok()?).await
+    }
+
+    async fn read_at(&self, locations: Vec<Option<Location>>) -> Option<Vec<Option<Bytes>>> {
+        let reader = self.outbox.reader();
+        let read = beside(move || {
+            let envelopes = locations.iter().map(|at| read_if_whole(&reader, at.as_ref()));
+            envelopes.collect::<Result<Vec<_>, _>>()
+        });
+        match read.await {
+            Ok(read) => Some(read),
+            Err(error) => {
+                tracing::warn!(%error, "journal cannot be read now");
+                None
+            }
+        }
+    }
+
+    fn unreadable(&self, items: &[Item], unreadable: &[usize]) -> News {
+        for item in unreadable.iter().map(|at| &items[*at]) {
+            tracing::error!(ticket = %item.key, "transaction cannot be read from the journal");
+        }
+        let positions = unreadable.iter().map(|at| items[*at].position).collect();
+        News::Unreadable { positions }
     }
 
     /// Documents outlive their place in the journal, which goes as soon as the receipts are reported.

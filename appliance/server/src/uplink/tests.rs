@@ -6,6 +6,8 @@ mod hop;
 pub(crate) mod long_life;
 mod mirror;
 mod power_loss;
+mod promises;
+mod reindex;
 mod relay;
 mod routes;
 pub(super) mod samples;

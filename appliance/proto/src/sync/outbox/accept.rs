@@ -26,6 +26,20 @@ pub enum Admission {
         /// The digest that the till knows.
         digest: Hash32,
     },
+    /// It is passed on from here for a neighbour, and is this box's own from now on: write and apply this, then give
+    /// the first answer again.
+    Claimed {
+        /// Where it is.
+        position: u64,
+        /// When it came here first.
+        at: Timestamp,
+        /// The digest that the till knows.
+        digest: Hash32,
+        /// What to write.
+        record: Record,
+        /// The neighbour's word, for [`Outbox::disclaim`].
+        guest: Box<Receipt>,
+    },
     /// It contradicts what is here.
     Conflict {
         /// What it contradicts.
@@ -65,6 +79,7 @@ impl Outbox {
                 Admission::New { position, record }
             }
             other @ (Admission::Again { .. }
+            | Admission::Claimed { .. }
             | Admission::Conflict { .. }
             | Admission::Full { .. }) => other,
         }
@@ -75,7 +90,14 @@ impl Outbox {
             && let Some((_, digest, first_at)) = self.entry(*position)
         {
             if digest == meta.digest {
-                return Admission::Again { position: *position, at: first_at, digest };
+                let claimed = if guest.is_none() { self.claim(*position) } else { None };
+                let (position, at) = (*position, first_at);
+                return match claimed {
+                    Some((record, guest)) => {
+                        Admission::Claimed { position, at, digest, record, guest }
+                    }
+                    None => Admission::Again { position, at, digest },
+                };
             }
             return self.contradict(meta, Code::KeyConflict, at);
         }
@@ -102,6 +124,24 @@ impl Outbox {
         };
         let record = Record { event: Event::Held(slot), meta: Some(meta.clone()) };
         Admission::New { position, record }
+    }
+
+    /// Makes a neighbour's entry this box's own: whoever gets its receipt here relies on it, whatever becomes of the
+    /// neighbour; so what is refused then waits here for a person.
+    fn claim(&self, position: u64) -> Option<(Record, Box<Receipt>)> {
+        let entry = self.entries.get(&position).filter(|entry| entry.phase.is_held())?;
+        let guest = entry.guest.clone()?;
+        let Some(Event::Held(mut slot)) = self.carry(position) else { return None };
+        (slot.guest, slot.adopted) = (None, true);
+        Some((Record { event: Event::Held(slot), meta: Some(entry.meta.clone()) }, guest))
+    }
+
+    /// Undoes [`Outbox::apply`] of a claim that could not be written.
+    pub fn disclaim(&mut self, position: u64, guest: Box<Receipt>) {
+        if let Some(entry) = self.entries.get_mut(&position) {
+            entry.guest = Some(guest);
+            entry.adopted = false;
+        }
     }
 
     /// The envelope contradicts another one: keep it for a person, unless it is kept already.

@@ -242,6 +242,7 @@ impl Outbox {
         entry.phase = Phase::Open;
         entry.forced |= forced;
         entry.not_before = None;
+        entry.missing_since = None;
         let action = if forced { "force" } else { "retry" };
         let (key, digest) = (entry.meta.key, entry.meta.digest);
         self.open.insert(position);
@@ -261,6 +262,7 @@ impl Outbox {
         entry.meta.bytes = meta.bytes;
         entry.phase = Phase::Open;
         entry.not_before = None;
+        entry.missing_since = None;
         self.open.insert(position);
         self.unpark();
         self.sinks.iter_mut().for_each(|sink| sink.deliver_again(position));

@@ -66,7 +66,7 @@ impl Order {
         lane.chain(self.dependents.get(&meta.key).into_iter().flatten().copied())
     }
 
-    fn before_in_lane(&self, position: u64, rank: u64, meta: &Meta) -> Option<u64> {
+    pub(super) fn before_in_lane(&self, position: u64, rank: u64, meta: &Meta) -> Option<u64> {
         let first = (meta.lane.clone(), FIRST);
         let this = (meta.lane.clone(), (rank, meta.sequence, position));
         self.lanes.range(first..this).next_back().map(|(_, (_, _, before))| *before)

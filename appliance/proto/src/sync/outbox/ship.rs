@@ -212,7 +212,7 @@ impl Outbox {
         status.collect()
     }
 
-    fn sink_index(&self, sink: &SinkId) -> Option<usize> {
+    pub(super) fn sink_index(&self, sink: &SinkId) -> Option<usize> {
         self.sinks.iter().position(|known| known.id == *sink)
     }
 
@@ -334,9 +334,13 @@ impl Outbox {
                 Some(Verdict::Later(problem)) if problem.code != Code::DependencyMissing => {
                     sink_is_busy = true;
                 }
-                Some(Verdict::Later(_)) => match self.needs_given_up(*position) {
+                Some(Verdict::Later(problem)) => match self.needs_given_up(*position) {
                     Some(problem) => {
                         let position = *position;
+                        records.push(Record::plain(Event::Quarantined { position, problem }));
+                    }
+                    None if self.waits_in_vain(*position, now) => {
+                        let (position, problem) = (*position, problem.clone());
                         records.push(Record::plain(Event::Quarantined { position, problem }));
                     }
                     None => self.defer(*position, now, rng),

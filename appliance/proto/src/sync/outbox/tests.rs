@@ -470,4 +470,5 @@ proptest! {
     }
 }
 
+mod claims;
 mod model;

@@ -45,9 +45,7 @@ pub(super) async fn deliver(inner: &Arc<Inner>) {
             });
         }
         let told = Arc::clone(inner);
-        if tokio::task::spawn_blocking(move || figures::take(&told)).await.is_err() {
-            return;
-        }
+        beside(move || figures::take(&told)).await;
         let changed = tokio::time::timeout(pause(inner, now.instant), moved.changed());
         let done = async {
             match works.next().await {
@@ -110,11 +108,11 @@ pub(super) async fn due(
     let candidates = definitions.pushes().filter(|push| !busy.contains(&push.id));
     let candidates: Vec<_> = candidates.cloned().collect();
     let (inner, room) = (Arc::clone(inner), AT_ONCE.saturating_sub(busy.len()));
-    let looked = tokio::task::spawn_blocking(move || {
+    let looked = beside(move || {
         let due = candidates.into_iter().filter(|push| is_due(&inner, push, now));
         due.take(room).collect()
     });
-    looked.await.unwrap_or_default()
+    looked.await
 }
 
 fn is_due(inner: &Inner, push: &PushDefinition, now: Now) -> bool {

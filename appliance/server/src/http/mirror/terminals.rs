@@ -19,6 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::own;
+use crate::blocking::beside;
 use crate::http::identity::Identity;
 use crate::http::problem::Refusal;
 use crate::pass::Claim;
@@ -124,14 +125,12 @@ async fn remember(
         return Err(Refusal::new(Code::TooLarge, "more terminals than a box has"));
     }
     let length = body.len() as u64;
-    let written = tokio::task::spawn_blocking(move || lists.keep(&node, &asked, &body));
-    match written.await {
-        Ok(Ok(())) => Ok(Json(length)),
-        Ok(Err(error @ KeepError::Outdated)) => {
+    match beside(move || lists.keep(&node, &asked, &body)).await {
+        Ok(()) => Ok(Json(length)),
+        Err(error @ KeepError::Outdated) => {
             Err(Refusal::new(Code::ListOutdated, error.to_string()))
         }
-        Ok(Err(KeepError::Disk(error))) => Err(Refusal::new(Code::StorageFull, error.to_string())),
-        Err(error) => Err(Refusal::new(Code::Internal, error.to_string())),
+        Err(KeepError::Disk(error)) => Err(Refusal::new(Code::StorageFull, error.to_string())),
     }
 }
 
@@ -172,9 +171,8 @@ async fn remembered(
 ) -> Result<Json<serde_json::Value>, Refusal> {
     let node = own(&identity, &node, None, &[])?;
     let path = lists.path(&node);
-    let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
-    let known =
-        read.ok().and_then(Result::ok).and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let read = beside(move || std::fs::read(path)).await;
+    let known = read.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let unknown = || Refusal::new(Code::TerminalUnknown, "no terminals of this box are known here");
     known.map(Json).ok_or_else(unknown)
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use storebox_proto::sync::outbox::{Event, Record};
 
 use super::Keeper;
-use crate::journal::{Journal, Location, Reader};
+use crate::journal::{Journal, Location, ReadError, Reader};
 
 impl Keeper {
     /// Takes over what the journal's records added up to.
@@ -112,6 +112,22 @@ pub(in crate::uplink) fn read_envelope(reader: &Reader, location: &Location) -> 
     };
     let envelope = Record::envelope(&body).ok()?;
     Some(body.slice_ref(envelope))
+}
+
+/// The envelope at this location, or nothing if it is damaged there; an error may pass.
+pub(in crate::uplink) fn read_if_whole(
+    reader: &Reader,
+    location: Option<&Location>,
+) -> Result<Option<Bytes>, ReadError> {
+    let Some(location) = location else { return Ok(None) };
+    match reader.read(location) {
+        Ok(body) => Ok(Record::envelope(&body).ok().map(|envelope| body.slice_ref(envelope))),
+        Err(error) if error.is_damage() => {
+            tracing::warn!(%error, "transaction cannot be read from the journal");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn replace(old: Option<Location>, new: Location, journal: &mut Journal) {

@@ -161,6 +161,25 @@ async fn what_is_sold_during_an_outage_arrives_once_and_soon_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_that_is_not_quite_zero_is_settled_as_it_was_sold() {
+    let home = tempfile::tempdir().unwrap();
+    let main = open_main(home.path(), Rules::default());
+    let address = serve(main.ledger.clone(), Arc::new(AtomicBool::new(true))).await;
+    let store = open_store(home.path());
+    let mut sold = sale(1, 1, 1, 100);
+    let rest = serde_json::from_str("-5.684341886080802e-14").unwrap();
+    sold.payload.insert("rest".to_owned(), rest);
+    store.outbox.accept(sold.clone()).await.unwrap();
+    let shutdown = CancellationToken::new();
+    ship(&store.outbox, format!("http://{address}"), &shutdown);
+    let outbox = &store.outbox;
+    eventually(|| async { waiting(outbox).await == 0 }).await;
+    let settled = main.ledger.load(key(1)).await.unwrap().unwrap();
+    assert_eq!(settled.envelope.digest(), sold.digest());
+    shutdown.cancel();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_sale_waits_with_its_payment_until_a_person_repairs_it() {
     let home = tempfile::tempdir().unwrap();
     let rules = Rules::new(|sale| match sale.payload.get("gross").and_then(|g| g.as_str()) {

@@ -19,21 +19,21 @@ const SMALL: Options =
 
 /// Takes everything, and keeps its documents first, as a shipper does.
 pub(crate) async fn settle_and_keep(outbox: &Outbox) {
-    for (receipt, location) in outbox.open_entries().await.unwrap() {
+    for (taken, location) in outbox.open_entries().await.unwrap() {
         let envelope = read_envelope(&outbox.reader(), &location).unwrap();
-        outbox.documents().keep(receipt.position, &envelope);
+        outbox.documents().keep(taken.position, &envelope);
     }
-    settle_all(outbox).await;
+    settle_all(outbox, 1).await;
 }
 
-/// Takes everything except for transaction 1, which it refuses.
-async fn settle_all(outbox: &Outbox) {
+/// Takes everything except for the first transactions, which it refuses.
+async fn settle_all(outbox: &Outbox, refused: u64) {
     loop {
         let Given { work, .. } = outbox.poll(&main_sink()).await.unwrap();
         let Work::Send(batch) = work else { return };
         let (mut answers, mut receipts) = (Vec::new(), Vec::new());
         for item in &batch.items {
-            if number(item.key) == 1 {
+            if number(item.key) <= refused {
                 let problem = Problem::new(Code::TransactionRefused, "a rule");
                 answers.push((item.position, Verdict::Refused(problem)));
                 continue;
@@ -70,7 +70,7 @@ async fn one_stuck_transaction_moves_on_and_does_not_keep_the_space_of_the_other
     store.outbox.accept(other).await.unwrap_err();
     for number in 2..400 {
         store.outbox.accept(sale(number, 1, number, 500)).await.unwrap();
-        settle_all(&store.outbox).await;
+        settle_all(&store.outbox, 1).await;
         let usage = store.outbox.figures().await.unwrap().usage;
         assert!(usage.segments <= 4, "{usage:?} after {number}");
     }
@@ -88,6 +88,37 @@ async fn one_stuck_transaction_moves_on_and_does_not_keep_the_space_of_the_other
     assert_eq!(conflicts[0].envelope["payload"]["id"], "contradiction");
     let have = store.outbox.have("till-1".parse().unwrap()).await.unwrap();
     assert_eq!((have[0].have.len(), have[0].have[0].to), (1, 399));
+    end(store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_of_refused_sales_does_not_keep_the_space_of_all_that_come_after_it() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = SimDisk::new();
+    let open = || {
+        let options = store_options(home.path());
+        let options = OutboxOptions { disk: Arc::new(disk.clone()), journal: SMALL, ..options };
+        Outbox::open(options).unwrap()
+    };
+    let store = open();
+    let refused = 12;
+    for number in 1..=refused {
+        store.outbox.accept(sale(number, number, 1, 500)).await.unwrap();
+    }
+    settle_all(&store.outbox, refused).await;
+    for number in 100..500 {
+        store.outbox.accept(sale(number, 99, number, 500)).await.unwrap();
+        settle_all(&store.outbox, refused).await;
+        let usage = store.outbox.figures().await.unwrap().usage;
+        assert!(usage.segments <= 14, "{usage:?} after {number}");
+    }
+    end(store).await;
+    let store = open();
+    assert_eq!(store.incidents, Vec::<String>::new());
+    for number in 1..=refused {
+        let kept = store.outbox.show(key(number)).await.unwrap();
+        assert_eq!(kept.envelope["payload"]["id"], format!("order-{number}"));
+    }
     end(store).await;
 }
 

@@ -24,6 +24,7 @@ use crate::http::mirror::{Shelf, routes};
 use crate::http::settle;
 use crate::terminal::access::Access;
 use crate::uplink::command::News;
+use crate::uplink::takeover::QUIET_MAX;
 use crate::uplink::{Copies, Ledger, Mirror, Outbox, Routes, Signers};
 
 /// A neighbour that keeps copies of box `far`.
@@ -38,6 +39,11 @@ struct Neighbour {
 
 /// One that breaks off after the first page of copies, as long as this says so.
 async fn neighbour(breaks_off: &Arc<AtomicBool>) -> Neighbour {
+    neighbour_that(breaks_off, false).await
+}
+
+/// The same; it may also be gone for good when it has broken off.
+async fn neighbour_that(breaks_off: &Arc<AtomicBool>, stays_away: bool) -> Neighbour {
     let home = tempfile::tempdir().unwrap();
     let copies = Copies::open(&home.path().join("copies")).unwrap().copies;
     let shelf = Shelf::new(copies.clone(), home.path().to_owned());
@@ -46,6 +52,7 @@ async fn neighbour(breaks_off: &Arc<AtomicBool>) -> Neighbour {
     let gate = from_fn(move |request: Request, next: Next| {
         let second = request.uri().query().is_some_and(|query| query.starts_with("after="));
         let is_cut = second && breaks_off.swap(false, Ordering::SeqCst);
+        away.fetch_or(is_cut && stays_away, Ordering::SeqCst);
         let is_cut = is_cut || away.load(Ordering::SeqCst);
         async move {
             if is_cut { StatusCode::BAD_GATEWAY.into_response() } else { next.run(request).await }
@@ -65,6 +72,16 @@ fn part(sequence: u64) -> Envelope {
 impl Neighbour {
     /// The outbox, copied here for as long as it is not stopped.
     fn mirror(&self, outbox: &Outbox, terminals: &str, stop: &CancellationToken) -> Outbox {
+        self.mirror_quiet_for(outbox, terminals, QUIET_MAX, stop)
+    }
+
+    fn mirror_quiet_for(
+        &self,
+        outbox: &Outbox,
+        terminals: &str,
+        quiet_max: Duration,
+        stop: &CancellationToken,
+    ) -> Outbox {
         let peer: SourceId = "near".parse().unwrap();
         let terminals = terminals.as_bytes().to_vec();
         let (mirror, task) = Mirror::new(
@@ -75,7 +92,7 @@ impl Neighbour {
             Arc::new(move || terminals.clone()),
         )
         .unwrap();
-        start(task.run(stop.clone()));
+        start(task.quiet_for(quiet_max).run(stop.clone()));
         outbox.clone().mirrored_by(mirror)
     }
 
@@ -133,6 +150,30 @@ async fn a_mirror_that_breaks_off_lets_no_part_of_what_it_gives_go_first() {
     assert!(!breaks_off.load(Ordering::SeqCst), "it did break off");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_that_dies_while_it_gives_back_keeps_nobody_quiet_for_ever() {
+    let dies = Arc::new(AtomicBool::new(true));
+    let neighbour = neighbour_that(&dies, true).await;
+    let home = tempfile::tempdir().unwrap();
+    let (burning, stop) = (open(&home.path().join("old"), "far").outbox, CancellationToken::new());
+    for sequence in 1..=120 {
+        burning.accept(part(sequence)).await.unwrap();
+    }
+    let _old = neighbour.mirror(&burning, "[]", &stop);
+    eventually(|| async { neighbour.count().await == 120 }).await;
+    stop.cancel();
+
+    let (fresh, stop) = (open(&home.path().join("new"), "far").outbox, CancellationToken::new());
+    let quiet_max = Duration::from_secs(1);
+    let _fresh = neighbour.mirror_quiet_for(&fresh, "[]", quiet_max, &stop);
+    eventually(|| async { !dies.load(Ordering::SeqCst) }).await;
+    fresh.accept(sale(5000, 2, 1, 100)).await.unwrap();
+    let (fresh, sink) = (&fresh, main_sink());
+    let is_offered = |work: Work| matches!(work, Work::Send(_));
+    eventually(|| async { is_offered(fresh.poll(&sink).await.unwrap().work) }).await;
+    stop.cancel();
+}
+
 #[tokio::test]
 async fn a_list_of_terminals_that_was_overheard_brings_no_terminal_back() {
     let neighbour = neighbour(&Arc::default()).await;
@@ -183,7 +224,7 @@ async fn a_mirror_that_was_away_is_told_of_the_terminals_again() {
 }
 
 /// Polls a future once.
-async fn begin<F: Future>(mut future: std::pin::Pin<&mut F>) {
+pub(super) async fn begin<F: Future>(mut future: std::pin::Pin<&mut F>) {
     poll_fn(|context| {
         assert!(future.as_mut().poll(context).is_pending());
         Poll::Ready(())

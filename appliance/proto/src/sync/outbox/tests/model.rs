@@ -73,7 +73,9 @@ impl World {
                 }
             }
             Admission::Full { .. } => *self.numbers.get_mut(terminal).unwrap() -= step,
-            Admission::Again { .. } | Admission::Conflict { .. } => panic!("{meta:?} is new"),
+            Admission::Again { .. } | Admission::Claimed { .. } | Admission::Conflict { .. } => {
+                panic!("{meta:?} is new")
+            }
         }
     }
 
