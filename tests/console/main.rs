@@ -7,6 +7,7 @@
 
 mod door;
 mod machine;
+mod past;
 mod scenario;
 mod stage;
 
@@ -36,7 +37,9 @@ async fn a_refused_sale_is_repaired_by_a_person_with_the_change_in_sight() -> an
 #[tokio::test(flavor = "multi_thread")]
 async fn head_office_sees_all_its_boxes_and_says_unknown_where_it_does_not_know()
 -> anyhow::Result<()> {
-    scenario::play("boxes.mjs", Stage::open().await?).await
+    let mut stage = Stage::open().await?;
+    stage.remember_a_silent_box("store-998").await?;
+    scenario::play("boxes.mjs", stage).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -103,6 +106,17 @@ async fn what_happens_in_the_shop_is_on_its_page_as_it_happens() -> anyhow::Resu
 async fn head_office_sets_visits_and_the_box_shows_a_real_refresh_day_and_machine()
 -> anyhow::Result<()> {
     scenario::play("care.mjs", Stage::open().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paper_in_doubt_is_decided_by_a_person_at_the_console() -> anyhow::Result<()> {
+    scenario::play("doubt.mjs", Stage::open().await?).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cashier_puts_off_a_refresh_that_is_announced_and_one_that_is_asked_for()
+-> anyhow::Result<()> {
+    scenario::play("later.mjs", Stage::open().await?).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

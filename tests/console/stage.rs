@@ -138,6 +138,11 @@ impl Stage {
         &mut self.boxes.main
     }
 
+    /// Where head office is.
+    pub(crate) fn main_address(&self) -> SocketAddr {
+        self.boxes.main_address
+    }
+
     /// Starts head office again, where the shop's box finds it.
     pub(crate) async fn restart_main(&mut self) -> anyhow::Result<()> {
         self.boxes.main_address = self.boxes.main.start().await?;
@@ -175,6 +180,8 @@ impl Stage {
             "sell" => return self.sell(wish).await,
             "call" => return self.call(wish).await,
             "print" => return self.print(wish).await,
+            "doubt" => self.leave_in_doubt(&text("key"), &text("text")).await?,
+            "age" => return self.age(wish["minutes"].as_i64().unwrap_or_default()).await,
             "people" => self.people().await?,
             "control" => return Ok(self.boxes.store.control("GET", &text("path"), None).await?),
             "settle before" => self.settle_before(wish).await?,
@@ -256,6 +263,27 @@ impl Stage {
         let request = self.client.post(url).json(&body);
         let request = request.bearer_auth(self.facts["till"].as_str().unwrap_or_default());
         Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+
+    /// A paper whose box is killed while the knife is stuck in it.
+    async fn leave_in_doubt(&mut self, key: &str, text: &str) -> anyhow::Result<()> {
+        self.printer.act(Act::CutterJam);
+        let jobs = format!("http://{}/v1/printers/receipts/jobs", self.boxes.store_address);
+        let token = self.facts["till"].as_str().unwrap_or_default();
+        let body = json!({"key": key, "receiptline": text});
+        let request = self.client.post(&jobs).json(&body).bearer_auth(token);
+        request.send().await?.error_for_status()?;
+        wait::until("it is being printed", PATIENCE, || async {
+            let request = self.client.get(format!("{jobs}/{key}")).bearer_auth(token);
+            let job: Value = request.send().await?.error_for_status()?.json().await?;
+            Ok(job["state"] != "queued")
+        })
+        .await?;
+        self.boxes.store.kill();
+        for act in [Act::CutterFree, Act::PowerCut, Act::PowerOn] {
+            self.printer.act(act);
+        }
+        self.start().await.map(|_| ())
     }
 
     /// A cashier and a manager with the PIN 4711, and the channel of their till.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::ensure;
-use serde_json::json;
+use serde_json::{Value, json};
 use storebox_tests::company::Company;
 use storebox_tests::postgres::Postgres;
 use storebox_tests::wait;
@@ -87,6 +87,14 @@ async fn what_a_database_cannot_hold_is_set_aside_and_named_and_the_rest_goes_on
     ensure!(state["aside"] == 1 && state["position"] == 20, "{state}");
     let aside = std::fs::read_to_string(office.main.data().join("deliver/erp.aside.ndjson"))?;
     ensure!(aside.contains(&key(77)) && aside.contains("position"), "{aside}");
+    let listed: Value = serde_json::from_str(&office.main.ask(&["ledger", "aside", "erp"])?)?;
+    let first = &listed["aside"][0];
+    ensure!(
+        first["key"] == key(77) && first["number"] == 1 && first["why"].is_string(),
+        "{listed}"
+    );
+    let other = office.main.ask(&["ledger", "aside", "pre"]).unwrap_err().to_string();
+    ensure!(other.contains("must be one of erp"), "{other}");
     Ok(())
 }
 

@@ -71,6 +71,15 @@ impl Ddi {
         let lines: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
         Ok(lines?.into_iter().filter(|line| line["what"] == what).collect())
     }
+
+    /// The word that ends the action.
+    async fn await_closed(&self) -> anyhow::Result<Value> {
+        let closing = || -> anyhow::Result<Option<Value>> {
+            Ok(self.heard("feedback")?.into_iter().find(|line| line["execution"] == "closed"))
+        };
+        wait::until("the server is told", PATIENCE, || async { Ok(closing()?.is_some()) }).await?;
+        closing()?.context("it was there")
+    }
 }
 
 fn settings(folder: &Path, url: &str) -> anyhow::Result<String> {
@@ -102,11 +111,7 @@ async fn a_deployment_of_hawkbit_is_fetched_with_ranges_and_answered_to_its_end(
     ensure!(said.iter().any(|line| line["execution"] == "proceeding"), "{said:?}");
 
     shop.steward_notes(Event::FellBack, "1.5.0", "the service did not start")?;
-    wait::until("the server is told", PATIENCE, || async {
-        Ok(ddi.heard("feedback")?.iter().any(|line| line["execution"] == "closed"))
-    })
-    .await?;
-    let last = ddi.heard("feedback")?.pop().context("a word")?;
+    let last = ddi.await_closed().await?;
     ensure!(last["result"]["finished"] == "failure", "{last}");
     ensure!(last["details"][0] == "the service did not start", "{last}");
     ensure!(!shop.bundle("1.5.0").exists(), "it is not tried again");
@@ -122,11 +127,7 @@ async fn a_bundle_that_is_not_what_was_announced_is_given_up_once_and_everybody_
     ddi.play(&json!({"sha256": "ab".repeat(32)}))?;
     let office = Office::open(folder.path()).await?;
     let shop = office.shop("store-1", &ddi.settings(folder.path())?).await?;
-    wait::until("the server is told", PATIENCE, || async {
-        Ok(ddi.heard("feedback")?.iter().any(|line| line["execution"] == "closed"))
-    })
-    .await?;
-    let last = ddi.heard("feedback")?.pop().context("a word")?;
+    let last = ddi.await_closed().await?;
     ensure!(last["result"]["finished"] == "failure", "{last}");
     ensure!(last["details"][0].as_str().is_some_and(|why| why.contains("SHA-256")), "{last}");
     let downloads = ddi.heard("download")?;
@@ -224,6 +225,9 @@ async fn success_is_told_once_the_slot_is_confirmed_and_what_is_installed_is_not
     shop.steward_notes(Event::Unapproved, "1.5.0", why)?;
     wait::until("the server is told why", PATIENCE, || said("nobody has approved it")).await?;
     shop.steward_notes(Event::Installed, "1.5.0", "")?;
+    // The service has to know it before it is asked to take that back.
+    let starts_next = |update: &Value| update["why"] == "it is installed and starts next";
+    shop.await_update("it is installed", starts_next).await?;
     ddi.play(&json!({"cancel": "9"}))?;
     wait::until("the server is answered", PATIENCE, || async {
         Ok(!ddi.heard("cancel")?.is_empty())

@@ -165,6 +165,8 @@ pub fn time_at(floor: u32, silence: Duration, bytes: u32) -> Duration {
 pub const USER_ROLES_MAX: usize = 16;
 /// Users whose wrong passwords are counted at once.
 pub const LOGIN_ATTEMPTS_MAX: usize = 4096;
+/// A user's name as it is typed.
+pub const LOGIN_NAME_BYTES_MAX: usize = 256;
 /// A password or PIN.
 pub const PASSWORD_BYTES_MAX: usize = 128;
 /// Rings of site keys that one box holds: head office has those of every shop.

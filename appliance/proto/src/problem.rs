@@ -147,6 +147,8 @@ codes! {
     TerminalUnknown = "terminal_unknown", 404, false;
     /// A terminal of this name exists already.
     TerminalExists = "terminal_exists", 409, false;
+    /// The list is not the one that was asked for last, and may be an older one; ask again and send the list of now.
+    ListOutdated = "list_outdated", 409, false;
     /// No transaction with this key is known here.
     TransactionUnknown = "transaction_unknown", 404, false;
     /// The same key arrived earlier with another content; both are kept for a person.

@@ -122,7 +122,8 @@ function follow() {
   const hear = (event) => event.name === "status" && show(JSON.parse(event.data));
   const state = (isUp, refusal) => {
     if (!isUp && refusal?.status === 401) signOut(refusal.message);
-    else if (!isUp) setLive(false);
+    // A box that has no room for one more listener does answer: it is asked in turns instead.
+    else if (!isUp && !refusal) setLive(false);
   };
   listen("/v1/status/events", hear, { signal: stream.signal, state });
 }

@@ -22,7 +22,7 @@ pub use visit::Visit;
 
 use clap::{Parser, Subcommand};
 use storebox_proto::beacon::Sweep;
-use storebox_proto::ids::{DeviceId, ModelName, NodeId, TerminalId, TxKey};
+use storebox_proto::ids::{DeviceId, ModelName, NodeId, SinkId, TerminalId, TxKey};
 
 use crate::{bench, cli, demo, selftest};
 
@@ -314,6 +314,14 @@ pub enum Ledger {
     },
     /// List what boxes sent and the ledger refused, conflicts included, with their content.
     Refusals {
+        /// Behind this number.
+        #[arg(long, default_value_t = 0)]
+        after: u64,
+    },
+    /// List settled transactions that the target of a delivery would not take, and why.
+    Aside {
+        /// The delivery, as `[[deliver]]` names it.
+        sink: SinkId,
         /// Behind this number.
         #[arg(long, default_value_t = 0)]
         after: u64,

@@ -4,7 +4,8 @@
 //! and its body, and an answer proves itself over the same nonce.
 //! So a stranger who announces itself as a neighbour learns nothing that it could use, and is given nothing.
 //! A request that is played again is believed again, so what it does must be harmless twice: reads are reads,
-//! transactions have keys, and a hello next door carries what the other side asked for last, which counts once.
+//! transactions have keys, and a hello next door and a list for a mirror carry what the other side asked for last, which
+//! counts once.
 //! Until boxes of a store have certificates this is what makes them neighbours; it does not hide what is said.
 
 use std::fmt;

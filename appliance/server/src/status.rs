@@ -34,7 +34,7 @@ pub use machine::{
 };
 use memory::LineMemory;
 pub use office::{DeliveryStatus, LedgerStatus};
-pub use sentence::{Finding, Level, PROXY, findings};
+pub use sentence::{CERTIFY, Finding, Level, PROXY, findings};
 pub use settings::{RefusedSettings, SettingsStatus, VisitStatus};
 pub use update::{Failed, UpdateStatus};
 
@@ -314,10 +314,8 @@ impl Status {
         for device in &mut self.devices {
             device.state.truncate(device.state.find(['(', ':']).unwrap_or(device.state.len()));
         }
-        self.findings.retain(|finding| finding.code != "task_pausing");
-        if self.findings.is_empty() {
-            self.findings = findings(&self);
-        }
+        // Sentences name what they are about: they are made of what is left.
+        self.findings = findings(&self);
         self
     }
 

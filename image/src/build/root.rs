@@ -1,7 +1,7 @@
 //! The root of a box: Debian, our programs and units, and nothing that a shop never needs.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -10,6 +10,10 @@ use super::{BOARD, BuildError, COMPATIBLE, EPOCH, Inputs, copy, io_error, list, 
 use crate::layout::Layout;
 
 const PROGRAMS: [&str; 2] = ["storebox", "storebox-image"];
+/// The folder below `usr` that has them. Folders lie in the image in the order of their names, and
+/// what lies behind a file that grew has other addresses, which its inode names: our programs change
+/// with every release, so nothing lies behind them.
+pub(super) const LAST_FOLDER: &str = "storebox";
 const PACKAGES: &str = "usr/share/storebox/packages.txt";
 const WHAT_IS_INSTALLED: &str = "-f=${Package} ${Version} ${Architecture}\n";
 
@@ -34,7 +38,10 @@ pub(super) fn lay_out(
     units(inputs, &root)?;
     fs::create_dir_all(root.join("efi")).map_err(io_error("create", &root))?;
     for program in PROGRAMS {
-        install(&inputs.programs.join(program), &root.join("usr/bin").join(program), 0o755)?;
+        let last = Path::new(LAST_FOLDER).join(program);
+        install(&inputs.programs.join(program), &root.join("usr").join(&last), 0o755)?;
+        let link = root.join("usr/bin").join(program);
+        symlink(Path::new("..").join(last), &link).map_err(io_error("link", &link))?;
     }
     copy(&inputs.keys.join("ca.cert.pem"), &root.join("etc/rauc/ca.cert.pem"))?;
     let approvers = inputs.keys.join("approvers.toml");
@@ -134,7 +141,7 @@ fn copy_tree(from: &Path, to: &Path) -> Result<(), BuildError> {
         if path.is_symlink() {
             let target = fs::read_link(&path).map_err(io_error("read", &path))?;
             remove_one(&to)?;
-            std::os::unix::fs::symlink(target, &to).map_err(io_error("link", &to))?;
+            symlink(target, &to).map_err(io_error("link", &to))?;
         } else if path.is_dir() {
             fs::create_dir_all(&to).map_err(io_error("create", &to))?;
             copy_tree(&path, &to)?;

@@ -1,14 +1,16 @@
 //! The signed update: the two images of a slot in RAUC's format.
 //!
 //! Both images are `adaptive`: a box reuses every 4 KiB block that already lies in one of its slots
-//! and fetches only the rest. The outer blocks are small for the same reason.
+//! and fetches only the rest. The outer blocks are as small and not compressed for the same reason:
+//! what did not change in an image has the same bytes at the same distances in the bundle.
 
 use std::path::PathBuf;
 
 use super::tools::{Tools, Work};
 use super::{BuildError, COMPATIBLE, Inputs, Parts, copy, write};
 
-const OUTER_BLOCKS: &str = "--mksquashfs-args=-b 16384";
+/// Only the tables behind the images are compressed.
+const OUTER_BLOCKS: &str = "--mksquashfs-args=-b 4096 -noD -noF";
 
 pub(super) fn sign(
     tools: &Tools,

@@ -131,18 +131,30 @@ fn bring(places: &Places, named: Option<&Path>, wish: Wish) -> Result<bool, Erro
             return Ok(true);
         }
     }
-    let stick = Stick::mount(places);
-    let mut candidates: Vec<PathBuf> = named.map(Path::to_owned).into_iter().collect();
-    if named.is_none() {
-        candidates.extend(updates_in(&places.updates()));
-        candidates.extend(stick.iter().flat_map(|stick| updates_in(&stick.at)));
+    let install = |path: &Path| install(places, path, wish);
+    match named {
+        Some(path) => install(path).map(|()| true),
+        None => {
+            let stick = Stick::mount(places);
+            let mut found = updates_in(&places.updates());
+            found.extend(stick.iter().flat_map(|stick| updates_in(&stick.at)));
+            first_of(places, &found, install)
+        }
     }
-    for path in candidates {
-        match install(places, &path, wish) {
+}
+
+/// Has the first of those that were found which can be installed; one that is not wanted is no failure, and leaves the
+/// next its turn.
+fn first_of(
+    places: &Places,
+    found: &[PathBuf],
+    install: impl Fn(&Path) -> Result<(), Error>,
+) -> Result<bool, Error> {
+    for path in found {
+        match install(path) {
             Ok(()) => return Ok(true),
-            // What was found by itself and is not wanted is no failure.
-            Err(Error::Refused(Refusal::Running { .. })) if named.is_none() => {}
-            Err(error @ Error::Refused(_)) if named.is_none() => {
+            Err(Error::Refused(Refusal::Running { .. })) => {}
+            Err(error @ Error::Refused(_)) => {
                 announce::on_console(places, &format!("{}: {error}", path.display()));
             }
             Err(error) => return Err(error),
@@ -202,11 +214,16 @@ fn judge(
 /// Writes down what became of an update whose end nobody wrote down, so that it counts as tried and is not taken for
 /// one that is under way.
 pub(super) fn close(places: &Places) -> Result<(), Error> {
+    close_unless(places, || Engine::of_the_system().is_busy())
+}
+
+/// The same, unless somebody writes; whoever asked for it may be gone.
+fn close_unless(places: &Places, is_busy: impl FnOnce() -> bool) -> Result<(), Error> {
     // As long as this is held nobody writes; who does ends the line itself.
     let Some(_lock) = custody::lock(places)? else { return Ok(()) };
     let lines = history::load(places)?;
     let Some((cut, had_another)) = history::begun(&lines) else { return Ok(()) };
-    if Engine::of_the_system().is_busy() {
+    if is_busy() {
         return Err(Refusal::Busy.into());
     }
     let runs = places.version().is_ok_and(|version| version == cut.version);

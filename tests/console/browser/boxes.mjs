@@ -16,6 +16,9 @@ for (const phone of [false, true]) {
   const row = (name) => page.getByRole("row", { name: new RegExp(name) });
   await until("heard", async () => /here[\s\S]*level[\s\S]*receipts[\s\S]*refused sale/.test(await row("store-367").innerText()));
   assert.match(await row("store-999").innerText(), /unknown/);
+  // One that spoke three hours ago: since when it is silent, and what to do.
+  await until("silent", async () => /away[\s\S]*3 h[\s\S]*silent since [^\n]*\d\d:\d\d[\s\S]*Ask the shop whether it has power and a line[\s\S]*said last: Selling/
+    .test(await row("store-998").innerText()));
   assert.match(await row("store-367").innerText(), /0\.1\.0/);
   await fitsScreen(page, "boxes");
   await check(page, "boxes");
@@ -37,6 +40,7 @@ const row = page.getByRole("row", { name: /store-367/ });
 const cell = (title) => row.locator(`td[data-title="${title}"]`).innerText();
 await until("waits", async () => (await cell("Waiting")) === "1" && /^\d+ (s|min)$/.test(await cell("Oldest")) && (await cell("For a person")) === "1");
 assert.match(await cell("It says"), /out of paper|refused sale/);
+await page.locator(".tile", { hasText: "Silent" }).getByText("1", { exact: true }).waitFor();
 await page.locator(".tile", { hasText: "Unknown" }).getByText("1", { exact: true }).waitFor();
 await wish("cut");
 await wish("import", { lines: '{"week":2,"model":"ProductPrice","record":{"id":"PL1-P2","priceListId":"PL1","productId":"P2","listPrice":"1.95"}}\n' });

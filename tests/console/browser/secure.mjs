@@ -1,6 +1,6 @@
 // A browser till over TLS: served by its own box, and by somebody else whom the box has on its list.
 
-import { assert, close, open, stage } from "./kit.mjs";
+import { assert, check, close, open, stage, until, wish } from "./kit.mjs";
 
 const { store, office, root } = stage.secure;
 const ask = (page, address, token) => page.evaluate(async ([url, bearer]) => {
@@ -42,4 +42,16 @@ await evil.page.goto(`https://${store}/till/`);
 const unlisted = await ask(evil.page, `https://${office}/v1/status`);
 assert.match(unlisted.failed ?? JSON.stringify(unlisted), /Failed to fetch/);
 await evil.browser.close();
+
+// The till begins anew without its box: over TLS too its worker has kept what it needs.
+const alone = await open({ root });
+await alone.page.goto(`https://${store}/till/`);
+await alone.page.evaluate(() => navigator.serviceWorker.ready.then(() => true));
+await until("kept", () => alone.page.evaluate(async () => Boolean(await caches.match("/till/till.js"))));
+await wish("kill");
+await alone.page.reload();
+await alone.page.getByText("A demonstration and a test instrument").waitFor();
+await alone.page.getByRole("dialog", { name: "Boxes of this till" }).waitFor();
+await check(alone.page, "a till over TLS without a box");
+await close(alone);
 process.exit(0);

@@ -75,14 +75,13 @@ export async function listen(path, hear, { signal, state = () => {} }) {
         state(true);
         hear(event);
       }
+      state(false);
     } catch (error) {
       if (signal.aborted) return;
-      if (error instanceof Refusal && [401, 403, 404].includes(error.status)) {
-        state(false, error);
-        return;
-      }
+      const refusal = error instanceof Refusal ? error : undefined;
+      state(false, refusal);
+      if (refusal && [401, 403, 404].includes(refusal.status)) return;
     }
-    state(false);
     await new Promise((resolve) => setTimeout(resolve, pause));
     pause = Math.min(pause * 2, 5000);
   }

@@ -91,10 +91,13 @@ function lag(box) {
     h("span", {}, `${feed.feed} ${feed.behind === undefined ? "unknown" : count(feed.behind)}`)));
 }
 
-/** What a box that is silent has said is no word of now. */
+/** What a box that is silent has said is no word of now; what to do about its silence is. */
 function said(box) {
   if (!box.said) return "unknown";
-  return box.contact === "away" ? badge(`said last: ${box.said.sentence}`, "notice") : badge(box.said.sentence, box.said.level);
+  if (box.contact !== "away") return badge(box.said.sentence, box.said.level);
+  return h("span", { class: "stack" }, badge(`silent since ${moment(box.lastContact)}`, "bad"),
+    h("span", {}, "Ask the shop whether it has power and a line; it sells without head office, and what it sold comes when it is back."),
+    badge(`said last: ${box.said.sentence}`, "notice"));
 }
 
 function settings({ said }) {

@@ -54,7 +54,7 @@ export class Devices {
         : badge(printer.why ?? printer.link, "bad")],
       ["Profile", `${printer.profile}, ${printer.columns} columns`],
       ["Papers waiting", count(printer.waiting)], ["In doubt", count(printer.inDoubt)]]),
-      list.filter((job) => job.state === "unknown").map((job) => this.doubt(id, job)),
+      list.filter((job) => job.state === "unknown" && !job.decision).map((job) => this.doubt(id, job)),
       h("h3", {}, "Last paper"), shown.paper]);
   }
 

@@ -54,6 +54,7 @@ pub(super) async fn look(data_dir: &Path, what: Ledger) -> Result<(), CommandErr
     let path = match what {
         Ledger::List { after: None } => "/v1/ledger".to_owned(),
         Ledger::List { after: Some(after) } => format!("/v1/ledger?after={after}"),
+        Ledger::Aside { sink, after } => format!("/v1/ledger/aside?sink={sink}&after={after}"),
         Ledger::Refusals { after } => format!("/v1/ledger/refusals?after={after}"),
     };
     let answer: Value = Control::open(data_dir)?.get(&path).await?;

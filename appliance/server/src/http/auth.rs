@@ -99,6 +99,7 @@ impl Door {
 
 /// Whether somebody who is known already may reach this path.
 pub(super) fn pass(identity: &Identity, path: &str) -> Result<(), Refusal> {
+    check_path(path)?;
     let door = door(path);
     match door.lets_in(Some(identity), Peer::Control) {
         true => Ok(()),
@@ -141,7 +142,11 @@ pub struct Caller {
 pub struct ShownKey(pub Hash32);
 
 /// Finds out who asks and whether they may.
+///
+/// The tables look at a path as it was sent, and handlers at what it means: both are the same text only where nothing
+/// is escaped that needs no escape.
 pub fn admit(access: &Access, logins: &Logins, ask: &Ask<'_>) -> Result<Caller, Refusal> {
+    check_path(ask.path)?;
     check_version(ask)?;
     if let Some(claim) = ask.claim {
         let identity = Identity::Node(claim.node.clone());
@@ -180,9 +185,10 @@ fn find(access: &Access, logins: &Logins, ask: &Ask<'_>) -> Result<Caller, Refus
     if ask.peer == Peer::Control {
         return Ok(Caller { identity: Some(Identity::Operator), ..Caller::default() });
     }
+    let of_token = || access.who(token(ask.headers).ok()??, ask.now).ok();
     // A certificate that is not believed is refused, whatever token comes with it.
     let by_certificate = match ask.shown {
-        Some(shown) => shown.identity(access, ask.method, ask.path, ask.now)?,
+        Some(shown) => shown.identity(access, ask.method, ask.path, ask.now, of_token)?,
         None => None,
     };
     let shown = ask.shown.filter(|_| by_certificate.is_some()).and_then(Shown::member);
@@ -227,6 +233,19 @@ fn bearer(known: &Known) -> Bearer<'_> {
     let name = known.member.name.as_str();
     let till = (known.member.kind == Kind::Terminal).then_some(name);
     Bearer { till, key: Hash32(known.key().0) }
+}
+
+/// Refuses a path with two spellings: what needs no escape (RFC 3986, section 2.3) is sent as it is.
+fn check_path(path: &str) -> Result<(), Refusal> {
+    let needless = |escape: &str| {
+        let byte = escape.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+    };
+    if path.split('%').skip(1).any(needless) {
+        let detail = "letters, digits, '-', '.' and '_' are not escaped in a path";
+        return Err(refuse(Code::ParameterInvalid, detail));
+    }
+    Ok(())
 }
 
 /// Refuses a token in a URL: there, every log and cache on the way has read it.

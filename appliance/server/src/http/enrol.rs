@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use bytes::Bytes;
@@ -58,7 +58,7 @@ pub fn routes(entrance: Entrance) -> OpenApiRouter {
 async fn by_slip(
     State(entrance): State<Entrance>,
     arrival: Option<Extension<Arrival>>,
-    body: Bytes,
+    Message(body): Message,
 ) -> Result<Response, Refusal> {
     let (from, message) = (from(arrival)?, entrance.read(&body)?);
     entrance.let_in(move |porch| porch.by_slip(from, message)).await
@@ -70,7 +70,7 @@ async fn by_slip(
 async fn by_share(
     State(entrance): State<Entrance>,
     arrival: Option<Extension<Arrival>>,
-    body: Bytes,
+    Message(body): Message,
 ) -> Result<Response, Refusal> {
     let (from, message) = (from(arrival)?, entrance.read(&body)?);
     let answer = entrance.aside(move |porch| porch.by_share(from, &message)).await?;
@@ -83,7 +83,7 @@ async fn by_share(
 async fn by_code(
     State(entrance): State<Entrance>,
     arrival: Option<Extension<Arrival>>,
-    body: Bytes,
+    Message(body): Message,
 ) -> Result<Response, Refusal> {
     let (from, message) = (from(arrival)?, entrance.read(&body)?);
     entrance.let_in(move |porch| porch.by_code(from, message)).await
@@ -95,7 +95,7 @@ async fn by_code(
 async fn by_request(
     State(entrance): State<Entrance>,
     arrival: Option<Extension<Arrival>>,
-    body: Bytes,
+    Message(body): Message,
 ) -> Result<Response, Refusal> {
     let (from, message) = (from(arrival)?, entrance.read(&body)?);
     let answer = entrance.aside(move |porch| porch.by_request(from, message)).await?;
@@ -108,7 +108,7 @@ async fn by_request(
 async fn by_nonce(
     State(entrance): State<Entrance>,
     arrival: Option<Extension<Arrival>>,
-    body: Bytes,
+    Message(body): Message,
 ) -> Result<Response, Refusal> {
     let (from, message) = (from(arrival)?, entrance.read(&body)?);
     entrance.aside(move |porch| porch.by_nonce(from, &message)).await?;
@@ -135,7 +135,7 @@ async fn answered(
 async fn renew(
     State(entrance): State<Entrance>,
     arrival: Option<Extension<Arrival>>,
-    body: Bytes,
+    Message(body): Message,
 ) -> Result<Response, Refusal> {
     let ask: Ask = entrance.read(&body)?;
     let secured = secured(arrival)?.1;
@@ -158,8 +158,12 @@ async fn renew(
     }
     let kind = kind_of(member.kind);
     let may = entrance.access.certified(kind, member.name.as_str(), known.key(), env::timestamp());
-    if may == Err(access::Stranger::Revoked) {
-        return Err(Refusal::new(Code::Revoked, "this member was revoked at this box"));
+    match may {
+        Ok(()) | Err(access::Stranger::Unknown) => {}
+        Err(access::Stranger::Revoked) => {
+            return Err(Refusal::new(Code::Revoked, "this member was revoked at this box"));
+        }
+        Err(access::Stranger::Namesake) => return Err(super::shown::namesake()),
     }
     let rings = entrance.rings.of(member.kind, &member.site);
     let grant = entrance.aside(move |porch| porch.renew(&known, ask.key, rings)).await?;
@@ -172,6 +176,23 @@ async fn renew(
 async fn root(State(entrance): State<Entrance>) -> Response {
     let kind = [("content-type", "application/x-pem-file")];
     (kind, entrance.porch.root_pem()).into_response()
+}
+
+/// The bytes of a message, of which no more is taken in than one may have: anybody may knock.
+struct Message(Bytes);
+
+impl FromRequest<Entrance> for Message {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, entrance: &Entrance) -> Result<Self, Refusal> {
+        secured(request.extensions().get().cloned().map(Extension))?;
+        let body = axum::body::to_bytes(request.into_body(), JOIN_BYTES_MAX).await;
+        body.map(Self).map_err(|_| {
+            entrance.porch.count_unread();
+            let detail = format!("a message of enrolment may have {JOIN_BYTES_MAX} bytes");
+            Refusal::new(Code::TooLarge, detail)
+        })
+    }
 }
 
 impl Entrance {
@@ -258,10 +279,6 @@ fn from(arrival: Option<Extension<Arrival>>) -> Result<From, Refusal> {
 }
 
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    if body.len() > JOIN_BYTES_MAX {
-        let detail = format!("a message of enrolment may have {JOIN_BYTES_MAX} bytes");
-        return Err(Refusal::new(Code::TooLarge, detail));
-    }
     serde_json::from_slice(body).map_err(|error| {
         let code = match error.classify() {
             serde_json::error::Category::Data => Code::FieldInvalid,

@@ -4,8 +4,10 @@
 //! refused before anything else; so is a page of another origin that is not on the list.
 //! Pages that the boxes next door serve are on the list by themselves, as those boxes have stated them under the secret
 //! of the store: a till whose own box is gone goes on with the page that it has.
-//! Whoever shows a token or a certificate says by that who he is, whatever name he has dialled: neither travels by
-//! itself with what a foreign page sends.
+//! Whoever is known by a certificate or a token says by that who he is, whatever name he has dialled: neither travels
+//! by itself with what a foreign page sends.
+//! A page may send any token, but it has none that anybody knows: with a foreign host, a token counts only once it has
+//! named somebody ([`Gate::is_astray`]).
 //! Programs name no origin and are not concerned.
 
 use std::net::IpAddr;
@@ -83,15 +85,21 @@ impl Gate {
         let host = head.headers.get(header::HOST).map(HeaderValue::as_bytes);
         let host = host.and_then(|host| std::str::from_utf8(host).ok());
         let shows_itself = is_known || head.headers.contains_key(header::AUTHORIZATION);
-        let is_health = ["/healthz", "/readyz"].contains(&head.uri.path());
-        if !shows_itself && !is_health && host.is_some_and(|host| !self.is_ours(host)) {
-            let detail = "this box has no such host name; add it to browser.hosts if it should";
-            return Err(Refusal::new(Code::HostUnknown, detail));
+        if !shows_itself && self.is_astray(head, peer) {
+            return Err(astray());
         }
         match head.headers.get(header::ORIGIN) {
             Some(origin) => self.origin(origin, host, is_tls),
             None => without_origin(&head.method, &head.headers),
         }
+    }
+
+    /// Whether a request names a host that this box does not have, so that only a member or a client may go on.
+    pub(super) fn is_astray(&self, head: &request::Parts, peer: Peer) -> bool {
+        let host = head.headers.get(header::HOST).map(HeaderValue::as_bytes);
+        let host = host.and_then(|host| std::str::from_utf8(host).ok());
+        let is_health = ["/healthz", "/readyz"].contains(&head.uri.path());
+        peer != Peer::Control && !is_health && host.is_some_and(|host| !self.is_ours(host))
     }
 
     fn origin(
@@ -142,6 +150,12 @@ fn without_origin(method: &Method, headers: &HeaderMap) -> Result<Page, Refusal>
         }
         Some(_) => Err(foreign()),
     }
+}
+
+/// Why a host is refused.
+pub(super) fn astray() -> Refusal {
+    let detail = "this box has no such host name; add it to browser.hosts if it should";
+    Refusal::new(Code::HostUnknown, detail)
 }
 
 fn foreign() -> Refusal {

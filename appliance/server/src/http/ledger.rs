@@ -3,7 +3,7 @@
 use axum::extract::{Query, State};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use storebox_proto::ids::{NodeId, TxKey};
+use storebox_proto::ids::{NodeId, SinkId, TxKey};
 use storebox_proto::limits::PAGE_RECORDS_MAX;
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::ticket::Envelope;
@@ -14,10 +14,16 @@ use utoipa_axum::routes;
 use super::identity::Identity;
 use super::problem::Refusal;
 use super::settle::parse_key;
+use crate::sink::Aside;
 use crate::uplink::{Ledger, LedgerEntry};
 
 /// Entries on a page without `limit`.
 const LIMIT_DEFAULT: usize = 100;
+
+/// The route for operators that shows what deliveries have set aside.
+pub fn aside_routes(aside: Aside) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(set_aside)).with_state(aside)
+}
 
 /// The routes for operators.
 pub fn routes(ledger: Ledger) -> OpenApiRouter {
@@ -142,6 +148,57 @@ async fn refusals(
         settled: refusal.settled.map(Entry::from),
     });
     Ok(Json(Refusals { refusals: refusals.collect(), next }))
+}
+
+/// A page of what was set aside.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct AsidePage {
+    /// The delivery, as `[[deliver]]` names it.
+    sink: String,
+    /// Lines behind this number.
+    after: Option<usize>,
+    /// How many at most.
+    limit: Option<usize>,
+}
+
+/// What the target of a delivery would not take.
+#[derive(Serialize, utoipa::ToSchema)]
+struct SetAside {
+    /// In the order in which it refused them: `number`, `position` in the ledger, `key`, `kind`, `node`, `at` and `why`.
+    #[schema(value_type = Vec<Object>)]
+    aside: Vec<serde_json::Value>,
+    /// The number to go on behind, if there may be more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<usize>,
+}
+
+/// Settled transactions that the target of a delivery would not take, with why; the ledger has their content.
+#[utoipa::path(get, path = "/v1/ledger/aside", tag = "ledger", params(AsidePage),
+    responses((status = 200, description = "A page of what was set aside.", body = SetAside),
+              (status = 400, description = "parameter_invalid: there is no such delivery")))]
+async fn set_aside(
+    State(aside): State<Aside>,
+    Extension(identity): Extension<Identity>,
+    Query(page): Query<AsidePage>,
+) -> Result<Json<SetAside>, Refusal> {
+    operator_only(&identity)?;
+    let Some(sink) = aside.sinks().iter().find(|sink| sink.as_str() == page.sink).cloned() else {
+        let known: Vec<_> = aside.sinks().iter().map(SinkId::as_str).collect();
+        let detail = match known.is_empty() {
+            true => "sink: nothing is delivered from here".to_owned(),
+            false => format!("sink: must be one of {}", known.join(", ")),
+        };
+        return Err(Refusal::new(Code::ParameterInvalid, detail));
+    };
+    let after = page.after.unwrap_or(0);
+    let limit = page.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, PAGE_RECORDS_MAX);
+    let read = tokio::task::spawn_blocking(move || aside.list(&sink, after, limit)).await;
+    let failed = |error: String| Refusal::new(Code::Internal, error);
+    let aside = read.map_err(|error| failed(error.to_string()))?;
+    let aside = aside.map_err(|error| failed(error.to_string()))?;
+    let next = (aside.len() == limit).then(|| after + limit);
+    Ok(Json(SetAside { aside, next }))
 }
 
 fn operator_only(identity: &Identity) -> Result<(), Refusal> {

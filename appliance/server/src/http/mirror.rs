@@ -2,7 +2,6 @@
 //!
 //! A box reaches its own copies only, by its name; so does the one that takes its place under that name.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use axum::body::Bytes;
@@ -19,22 +18,28 @@ use utoipa_axum::routes;
 use super::identity::Identity;
 use super::problem::Refusal;
 use super::settle::not_understood;
-use crate::files;
 use crate::pass::Claim;
 use crate::uplink::{Copies, Copy};
 
+mod terminals;
+
+use terminals::Lists;
+
 /// Copies in one request, with room for their receipts.
 const BODY_BYTES_MAX: usize = 4 * (BATCH_BYTES_MAX + ENVELOPE_BYTES_MAX);
-/// What a box says of its terminals.
-const TERMINALS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What the routes need.
 #[derive(Clone)]
 pub struct Shelf {
-    /// The copies.
-    pub copies: Copies,
-    /// Where terminals of neighbours are remembered.
-    pub folder: PathBuf,
+    copies: Copies,
+    lists: Lists,
+}
+
+impl Shelf {
+    /// With these copies, and the terminals of neighbours in this folder.
+    pub fn new(copies: Copies, folder: PathBuf) -> Self {
+        Self { copies, lists: Lists::new(folder) }
+    }
 }
 
 /// The routes of a store.
@@ -43,7 +48,7 @@ pub fn routes(shelf: Shelf) -> OpenApiRouter {
         .routes(routes!(hold, page))
         .routes(routes!(release))
         .routes(routes!(keys))
-        .routes(routes!(put_terminals, terminals))
+        .merge(terminals::routes(shelf.lists.clone()))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(shelf)
 }
@@ -127,70 +132,6 @@ async fn keys(
     Ok(Json(shelf.copies.keys(node, after.key()?).await?))
 }
 
-/// Remember the terminals of a box: names and hashes of their tokens, never a token.
-///
-/// No box drops a name from its book. Those that a list does not name are of the box before it, whose place it took and
-/// whose terminals it has not adopted yet: they stay.
-#[utoipa::path(put, path = "/sync/v1/mirror/{node}/terminals", tag = "sync",
-    params(("node" = String, Path)),
-    request_body(content = Object, description = "The box's own list."),
-    responses((status = 200, description = "Its length in bytes.", body = u64)))]
-async fn put_terminals(
-    State(shelf): State<Shelf>,
-    Extension(identity): Extension<Identity>,
-    claim: Option<Extension<Claim>>,
-    Path(node): Path<String>,
-    body: Bytes,
-) -> Result<Json<u64>, Refusal> {
-    let node = own(&identity, &node, claim.as_deref(), &body)?;
-    if body.len() > TERMINALS_BYTES_MAX {
-        return Err(Refusal::new(Code::TooLarge, "more terminals than a box has"));
-    }
-    let length = body.len() as u64;
-    let path = shelf.folder.join(format!("{node}.terminals"));
-    let write = move || {
-        let list = with_unnamed(&body, std::fs::read(&path).unwrap_or_default());
-        files::replace(&path, list.as_deref().unwrap_or(&body), files::PRIVATE)
-    };
-    let written = tokio::task::spawn_blocking(write);
-    match written.await {
-        Ok(Ok(())) => Ok(Json(length)),
-        Ok(Err(error)) => Err(Refusal::new(Code::StorageFull, error.to_string())),
-        Err(error) => Err(Refusal::new(Code::Internal, error.to_string())),
-    }
-}
-
-/// A list with those of the one before that it does not name, if there are any and it has room for them.
-fn with_unnamed(list: &[u8], before: Vec<u8>) -> Option<Vec<u8>> {
-    let read = |bytes: &[u8]| serde_json::from_slice::<Vec<serde_json::Value>>(bytes).ok();
-    let (mut list, before) = (read(list)?, read(&before)?);
-    let name = |entry: &serde_json::Value| entry["name"].as_str().unwrap_or_default().to_owned();
-    let named: BTreeSet<String> = list.iter().map(name).collect();
-    let told = list.len();
-    list.extend(before.into_iter().filter(|entry| !named.contains(&name(entry))));
-    let bytes = serde_json::to_vec(&list).expect("what was read as JSON is JSON");
-    (list.len() > told && bytes.len() <= TERMINALS_BYTES_MAX).then_some(bytes)
-}
-
-/// The terminals of a box, for the one that takes its place.
-#[utoipa::path(get, path = "/sync/v1/mirror/{node}/terminals", tag = "sync",
-    params(("node" = String, Path)),
-    responses((status = 200, description = "What the box said last.", body = Object),
-              (status = 404, description = "terminal_unknown: it never said anything")))]
-async fn terminals(
-    State(shelf): State<Shelf>,
-    Extension(identity): Extension<Identity>,
-    Path(node): Path<String>,
-) -> Result<Json<serde_json::Value>, Refusal> {
-    let node = own(&identity, &node, None, &[])?;
-    let path = shelf.folder.join(format!("{node}.terminals"));
-    let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
-    let known =
-        read.ok().and_then(Result::ok).and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let unknown = || Refusal::new(Code::TerminalUnknown, "no terminals of this box are known here");
-    known.map(Json).ok_or_else(unknown)
-}
-
 /// The same with the list in the body.
 fn own_list<T: DeserializeOwned>(
     identity: &Identity,
@@ -226,22 +167,5 @@ fn own(
         Identity::Terminal(_) | Identity::Operator => {
             Err(Refusal::new(Code::Forbidden, "this path is for other boxes"))
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn terminals_that_are_not_adopted_yet_stay_in_the_list_of_their_name() {
-        let before = br#"[{"name":"till-1","epoch":3},{"name":"till-2","epoch":1}]"#.to_vec();
-        let list = with_unnamed(br#"[{"name":"till-2","epoch":9}]"#, before.clone()).unwrap();
-        let list: Vec<serde_json::Value> = serde_json::from_slice(&list).unwrap();
-        let told: Vec<_> = list.iter().map(|one| (&one["name"], &one["epoch"])).collect();
-        assert_eq!(told, [(&"till-2".into(), &9.into()), (&"till-1".into(), &3.into())]);
-        assert_eq!(with_unnamed(&before, before.clone()), None, "as it came");
-        assert_eq!(with_unnamed(b"[", before), None);
-        assert_eq!(with_unnamed(b"[]", Vec::new()), None);
     }
 }

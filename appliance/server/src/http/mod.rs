@@ -53,6 +53,7 @@ pub mod session;
 pub mod settings;
 pub mod settle;
 pub mod shown;
+mod streams;
 pub mod terminal;
 pub mod traffic;
 pub mod transactions;

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::auth::{Ask, Caller};
-use super::gate::Gate;
+use super::gate::{self, Gate};
 use super::guard::{Guarded, Phase, PromptBody};
 use super::problem::Refusal;
 use super::rate::Rates;
@@ -39,6 +39,7 @@ use super::refused::Told;
 use super::sealed::{self, Sealing};
 use super::seats::Seats;
 use super::shown::{Arrival, Shown};
+use super::streams::{self, Standing};
 use super::traffic::Traffic;
 use super::{auth, correlation, refusal, refused, rings};
 use crate::config::Http;
@@ -180,11 +181,15 @@ impl Server {
             let secured = shown.map(Shown::secured);
             head.extensions.insert(Arrival { address: from.ip().to_canonical(), secured });
         }
+        let standing = match &claim {
+            None => Standing::of(&self.access, &self.logins, (&head, peer, shown), &caller),
+            Some(_) => None,
+        };
         let proof = claim.as_ref().and_then(|claim| HeaderValue::from_str(&claim.proof).ok());
         if let Some(claim) = claim {
             head.extensions.insert(claim);
         }
-        let mut response = self.serve(head, body, caller, peer).await;
+        let mut response = streams::until(self.serve(head, body, caller, peer).await, standing);
         response.headers_mut().extend(proof.map(|proof| (PROOF_HEADER, proof)));
         page.dress(response)
     }
@@ -243,7 +248,11 @@ impl Server {
             return Err(Refusal::new(Code::MediaTypeUnsupported, detail));
         }
         let (path, now) = (uri.path(), env::timestamp());
-        let caller = self.let_in(&Ask { method, path, headers, claim, peer, shown, now })?;
+        let ask = Ask { method, path, headers, claim, peer, shown, now };
+        let caller = match self.gate.is_astray(head, peer) {
+            true => self.let_in_astray(&ask)?,
+            false => self.let_in(&ask)?,
+        };
         if !rings::PATHS.contains(&path) {
             self.sealing.check_open(caller.identity.as_ref())?;
         }
@@ -265,6 +274,19 @@ impl Server {
                 }
                 Err(refused)
             }
+        }
+    }
+
+    /// The same for a host that this box does not have: whoever is nobody may be a page that was turned here, and what
+    /// it guesses is not held against the address that it runs at.
+    fn let_in_astray(&self, ask: &Ask<'_>) -> Result<Caller, Refusal> {
+        match auth::admit(&self.access, &self.logins, ask) {
+            Ok(caller) if caller.identity.is_some() => {
+                self.rates.check(&caller, env::instant())?;
+                Ok(caller)
+            }
+            Err(refused) if refused.0.status != 401 => Err(refused),
+            Ok(_) | Err(_) => Err(gate::astray()),
         }
     }
 

@@ -3,7 +3,7 @@
 //! The token that comes back goes into `Authorization: Bearer …` instead of the till's own, to this box or to any other
 //! of the site: it says who and at which till, and no box keeps a session.
 
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::{Extension, Json, body::Body};
@@ -20,11 +20,15 @@ use super::problem::Refusal;
 use crate::env;
 use crate::login::{LoggedIn, LoginError, Logins, Person, Place};
 
+/// A name and a password.
+const CREDENTIALS_BYTES_MAX: usize = 4096;
+
 /// The routes of this file.
 pub fn routes(logins: Logins) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(login, session, leave))
         .routes(routes!(renew))
+        .layer(DefaultBodyLimit::max(CREDENTIALS_BYTES_MAX))
         .with_state(logins)
 }
 

@@ -79,12 +79,16 @@ impl Shown {
     }
 
     /// Who that is; nobody without a certificate, and also with a bad one where anybody may come.
+    ///
+    /// `token` says whose token came with it: a terminal that was let in here by a token shows with that token that it
+    /// is the one of its name.
     pub(super) fn identity(
         &self,
         access: &Access,
         method: &Method,
         path: &str,
         now: Timestamp,
+        token: impl FnOnce() -> Option<Identity>,
     ) -> Result<Option<Identity>, Refusal> {
         let known = match &self.secured.presented {
             Presented::Nothing => return Ok(None),
@@ -100,7 +104,7 @@ impl Shown {
             }
             return Err(Refusal::new(Code::Revoked, "the key of this certificate was struck off"));
         }
-        identity_of(known, access, method, path, now).map(Some)
+        identity_of(known, access, method, path, now, token)
     }
 }
 
@@ -110,7 +114,8 @@ fn identity_of(
     method: &Method,
     path: &str,
     now: Timestamp,
-) -> Result<Identity, Refusal> {
+    token: impl FnOnce() -> Option<Identity>,
+) -> Result<Option<Identity>, Refusal> {
     let name = known.member.name.as_str();
     let (kind, identity) = match known.member.kind {
         Kind::Terminal => (access::Kind::Terminal, name.parse().map(Identity::Terminal)),
@@ -122,16 +127,29 @@ fn identity_of(
                 let detail = "a peer reads masterdata and nothing else";
                 return Err(Refusal::new(Code::Forbidden, detail));
             }
-            return name.parse().map(Identity::Node).map_err(internal);
+            return name.parse().map(Identity::Node).map(Some).map_err(internal);
         }
     };
+    let identity = identity.map_err(internal)?;
     match access.certified(kind, name, known.key(), now) {
-        Ok(()) | Err(Stranger::Unknown) => identity.map_err(internal),
-        Err(Stranger::Revoked | Stranger::Namesake) => {
+        Ok(()) | Err(Stranger::Unknown) => Ok(Some(identity)),
+        Err(Stranger::Revoked) => {
             let detail = "this member was revoked at this box, or another took its place";
             Err(Refusal::new(Code::Revoked, detail))
         }
+        Err(Stranger::Namesake) if token().is_some_and(|of_token| of_token == identity) => {
+            Ok(Some(identity))
+        }
+        Err(Stranger::Namesake) if door(path) == Door::Open => Ok(None),
+        Err(Stranger::Namesake) => Err(namesake()),
     }
+}
+
+/// What a certificate hears whose name belongs to another terminal here.
+pub(super) fn namesake() -> Refusal {
+    let detail = "a terminal of this name was let in here by a token, which did not come with this \
+                  certificate: revoke that one, or enrol this one in its place";
+    Refusal::new(Code::TerminalExists, detail)
 }
 
 /// Names of members keep a stricter rule than names of terminals and nodes.

@@ -10,7 +10,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use storebox_proto::estate::channel::Right as ChannelRight;
 use storebox_proto::ids::{Hash32, NodeId, SiteId, TerminalId};
-use storebox_proto::limits::PASSWORD_BYTES_MAX;
+use storebox_proto::limits::{LOGIN_NAME_BYTES_MAX, PASSWORD_BYTES_MAX};
 use storebox_proto::problem::Code;
 use storebox_proto::time::Timestamp;
 use storebox_proto::token::{
@@ -181,6 +181,10 @@ impl Logins {
         now: Instant,
     ) -> Result<LoggedIn, LoginError> {
         let till = place.till;
+        // No user is called so, and what is counted and written down stays small.
+        if user.len() > LOGIN_NAME_BYTES_MAX {
+            return Err(LoginError::Refused);
+        }
         let begun = self.attempts().begin(user, till.as_str(), now);
         let outcome = match begun {
             Ok(()) => self.judge(user, password, at).await,

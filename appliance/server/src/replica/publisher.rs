@@ -99,10 +99,12 @@ pub struct Publication {
 /// How a standing publication is.
 #[derive(Debug, Clone, Default)]
 pub struct Standing {
-    /// The last one that was complete.
-    pub last: Option<Publication>,
-    /// Why the last attempt was not.
+    /// Where each feed stood there when it was seen or written last, whatever became of the others.
+    pub feeds: BTreeMap<FeedId, Position>,
+    /// Why the last attempt was not complete.
     pub error: Option<String>,
+    /// Whether there was an attempt; before its end nothing is known.
+    pub is_known: bool,
 }
 
 /// What is known to be there, and since when no head has named it.
@@ -130,6 +132,8 @@ pub struct Publisher {
     keys: Vec<VerifyingKey>,
     memory_file: Option<PathBuf>,
     memory: Memory,
+    /// Where each feed was seen or brought last.
+    there: BTreeMap<FeedId, Position>,
     standing: watch::Sender<Standing>,
 }
 
@@ -143,8 +147,8 @@ impl Publisher {
     ) -> Self {
         let (memory, standing) = (Memory::default(), watch::Sender::default());
         let storage = storage.for_writing();
-        let blocks = None;
-        Self { storage, board, segments, blocks, keys, memory_file: None, memory, standing }
+        let (blocks, memory_file, there) = (None, None, BTreeMap::new());
+        Self { storage, board, segments, blocks, keys, memory_file, memory, there, standing }
     }
 
     /// Publishes these blocks of releases as well.
@@ -184,7 +188,7 @@ impl Publisher {
                         let (objects, bytes) = (publication.objects, publication.bytes);
                         tracing::info!(tier = self.storage.name(), objects, bytes, "published");
                     }
-                    self.standing.send_replace(Standing { last: Some(publication), error: None });
+                    self.tell(None);
                     pause = RETRY_MIN;
                     let moved = select_all(watches.iter_mut().map(|one| Box::pin(one.changed())));
                     // A feed that is new has no watch yet.
@@ -193,12 +197,17 @@ impl Publisher {
                 Err(error) => {
                     let error = chain(&error);
                     tracing::warn!(tier = self.storage.name(), error, "feeds are not published");
-                    self.standing.send_modify(|standing| standing.error = Some(error));
+                    self.tell(Some(error));
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(RETRY_MAX);
                 }
             }
         }
+    }
+
+    fn tell(&self, error: Option<String>) {
+        let feeds = self.there.clone();
+        self.standing.send_replace(Standing { feeds, error, is_known: true });
     }
 
     /// Brings the storage to where the board is; a feed that fails does not keep the others away.
@@ -253,7 +262,7 @@ impl Publisher {
         done: &mut Publication,
     ) -> Result<(), PublishError> {
         let here = posted.position();
-        let there = self.head_there(feed).await?;
+        let there = self.look(feed).await?;
         if let Some(there) = there.filter(|there| *there > here) {
             return Err(PublishError::Newer { feed: feed.clone(), there, here });
         }
@@ -284,8 +293,20 @@ impl Publisher {
         self.memory.objects.extend(written.into_iter().map(|name| (name, None)));
         if !is_there {
             self.storage.write(&head_path(feed), &posted.bytes).await?;
+            self.there.insert(feed.clone(), here);
         }
         Ok(())
+    }
+
+    /// Where the storage stands, which is remembered for the status; what cannot be asked stays as it was seen last.
+    async fn look(&mut self, feed: &FeedId) -> Result<Option<Position>, PublishError> {
+        let there = self.head_there(feed).await;
+        match &there {
+            Ok(Some(at)) => drop(self.there.insert(feed.clone(), *at)),
+            Ok(None) | Err(PublishError::Foreign { .. }) => drop(self.there.remove(feed)),
+            Err(_) => {}
+        }
+        there
     }
 
     /// Where the storage stands; a head that is damaged counts as none.

@@ -44,7 +44,7 @@ pub(super) fn start(
         access: basics.access.clone(),
         outbox: outbox.clone(),
     };
-    Ok((outbox, vec![mirror::routes(Shelf { copies, folder }), adopt::routes(heir)]))
+    Ok((outbox, vec![mirror::routes(Shelf::new(copies, folder)), adopt::routes(heir)]))
 }
 
 fn mirrored(

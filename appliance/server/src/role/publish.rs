@@ -4,7 +4,7 @@ use super::replica::{Ground, path};
 use super::sources::{locker, secret};
 use super::{Basics, RoleError};
 use crate::replica::board::Board;
-use crate::replica::publisher::Publisher;
+use crate::replica::publisher::{Publisher, Standing};
 use crate::replica::storage::{Settings, Storage};
 use crate::status::{LineStatus, PanelBuilder};
 use crate::update::Blocks;
@@ -37,18 +37,50 @@ pub(super) fn start(
         let name = format!("publisher {}", entry.id);
         basics.supervisor.spawn_owner(name, |stop| publisher.run(stop));
         panel.add(move |status| {
-            let standing = standing.borrow().clone();
-            let at = standing.last.iter().flat_map(|last| &last.feeds);
-            let at: Vec<_> = at.map(|(feed, position)| format!("{feed} at {position}")).collect();
-            status.lines.push(LineStatus {
-                to: to.clone(),
-                service: "publication".to_owned(),
-                up: standing.error.is_none(),
-                is_refused: false,
-                since: None,
-                detail: standing.error.unwrap_or_else(|| at.join(", ")),
-            });
+            status.lines.extend(line(&to, &standing.borrow()));
         });
     }
     Ok(())
+}
+
+/// What is said of a publication; nothing before the first attempt has ended.
+fn line(to: &str, standing: &Standing) -> Option<LineStatus> {
+    let Standing { feeds, error, is_known } = standing;
+    let at: Vec<_> = feeds.iter().map(|(feed, position)| format!("{feed} at {position}")).collect();
+    let at = at.join(", ");
+    let detail = match error {
+        None => at,
+        Some(error) if at.is_empty() => error.clone(),
+        Some(error) => format!("{error}; there: {at}"),
+    };
+    is_known.then(|| LineStatus {
+        to: to.to_owned(),
+        service: "publication".to_owned(),
+        up: error.is_none(),
+        is_refused: false,
+        since: None,
+        detail,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_publication_that_failed_says_why_and_what_is_there_and_none_says_nothing() {
+        let mut standing = Standing::default();
+        assert!(line("stick", &standing).is_none(), "nothing is known before it was tried");
+        standing.is_known = true;
+        standing.error = Some("write to the storage".to_owned());
+        let told = line("stick", &standing).unwrap();
+        assert_eq!((told.up, told.detail.as_str()), (false, "write to the storage"));
+        let at = storebox_proto::feed::Position { epoch: 1, revision: 7 };
+        standing.feeds.insert("estate".parse().unwrap(), at);
+        let told = line("stick", &standing).unwrap().detail;
+        assert_eq!(told, format!("write to the storage; there: estate at {at}"));
+        standing.error = None;
+        let told = line("stick", &standing).unwrap();
+        assert_eq!((told.up, told.detail), (true, format!("estate at {at}")));
+    }
 }

@@ -14,6 +14,7 @@ use crate::http::settle::Settling;
 use crate::http::{ledger, outbox, relay, settle, transactions};
 use crate::journal;
 use crate::pass::Pass;
+use crate::sink::Aside;
 use crate::status::{LedgerStatus, LineStatus, OutboxStatus, PanelBuilder};
 use crate::uplink::shipper::LineBack;
 use crate::uplink::{
@@ -219,7 +220,9 @@ pub(super) fn start_ledger(
         .map_err(|source| RoleError::File { path: folder.join("receipt-keys.json"), source })?;
     let (books, access) = (ledger.clone(), basics.access.clone());
     let settling = Settling { ledger: books, access, signers };
-    Ok(vec![settle::routes(settling), ledger::routes(ledger)])
+    let sinks = basics.config.deliveries.iter().map(|deliver| deliver.id.clone()).collect();
+    let aside = Aside::new(path(basics, "deliver"), sinks);
+    Ok(vec![settle::routes(settling), ledger::routes(ledger), ledger::aside_routes(aside)])
 }
 
 fn tell(incidents: &[String], of: &str) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::aside;
 use crate::env;
 use crate::files::{self, PRIVATE};
 use crate::uplink::{LedgerCursor, LedgerEntry};
@@ -28,10 +29,8 @@ pub(super) struct Kept {
 impl Shelf {
     pub(super) fn open(dir: &Path, id: &str) -> io::Result<(Self, Kept)> {
         std::fs::create_dir_all(dir)?;
-        let shelf = Self {
-            cursor: dir.join(format!("{id}.cursor.json")),
-            aside: dir.join(format!("{id}.aside.ndjson")),
-        };
+        let shelf =
+            Self { cursor: dir.join(format!("{id}.cursor.json")), aside: aside::path(dir, id) };
         let (cursor, lost) = match std::fs::read(&shelf.cursor) {
             Ok(bytes) => match serde_json::from_slice(&bytes) {
                 Ok(cursor) => (cursor, None),

@@ -14,6 +14,7 @@
 //! - No sink holds up another one, a shop, or the ledger; back-pressure ends at the cursor.
 //! - What a target will never take is set aside on the disk and counted, never dropped.
 
+mod aside;
 mod cursor;
 mod files;
 mod http;
@@ -23,5 +24,6 @@ mod rotation;
 mod runner;
 mod target;
 
+pub use aside::Aside;
 pub use runner::{Figures, Runner, RunnerOptions};
 pub use target::{Target, TargetError, TargetSetUpError};

@@ -17,7 +17,10 @@ mod channels;
 mod devices;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod update;
+
+pub use trust::CERTIFY;
 
 /// The service of a line that others lead through.
 pub const PROXY: &str = "proxy";
@@ -95,6 +98,7 @@ pub fn findings(status: &Status) -> Vec<Finding> {
     ways(status, &mut found);
     channels::add(status, &mut found);
     machine(status, &mut found);
+    found.extend(status.trust.as_ref().and_then(|trust| trust::finding(status.now, trust)));
     update::add(status, &mut found);
     masterdata(status, &mut found);
     settings(status, &mut found);
@@ -193,7 +197,7 @@ fn ways(status: &Status, found: &mut Vec<Finding>) {
         let sales = Count(delivery.aside, "settled sale waits", "settled sales wait");
         let text = format!("{sales} for a person: {} does not take them", cut(&delivery.id));
         let advice = format!(
-            "Read deliver/{}.aside.ndjson in the data directory: each line has a key and why; put it right in that system.",
+            "`storebox ledger aside {}` shows each with its key and why; put it right in that system.",
             cut(&delivery.id)
         );
         found.push(Finding::new(Level::Bad, "delivery_aside", text).advise(advice));

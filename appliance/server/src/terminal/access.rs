@@ -87,14 +87,14 @@ pub struct Entry {
     pub key: Option<Fingerprint>,
 }
 
-/// Why a token does not let anybody in.
+/// Why a token or a certificate does not let anybody in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stranger {
     /// Nobody has this token.
     Unknown,
     /// Its client was revoked.
     Revoked,
-    /// It is of a box next door, and another terminal has its name here.
+    /// It is of a box next door, or a certificate, and another terminal has its name here.
     Namesake,
 }
 

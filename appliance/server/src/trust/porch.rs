@@ -4,6 +4,7 @@
 //! Whoever reads an open slip can use it, so slips lie in the vault and in no file of their own; while the vault is
 //! locked new ones end with the process, and those that an earlier release left in a file wait for it to open: nothing
 //! would be left of the fact that one was used.
+//! Who closes all slips closes those in a locked vault too: that is written beside it, and holds when it opens.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -32,13 +33,15 @@ use super::judge::Known;
 use super::mint::MintError;
 use super::paper::{self, PaperError, to_text};
 use super::strikes::StrikeError;
-use crate::env;
 use crate::secrets::{Vault, VaultError};
+use crate::{env, files};
 
 /// The name of the open slips within the vault.
 const SLIPS: &str = "slips";
 /// Where a box of an earlier release kept them, in the open.
 const SLIPS_BEFORE: &str = "slips.json";
+/// Says that the slips in the vault were closed while it was locked.
+const SLIPS_CLOSED: &str = "slips.closed";
 
 /// Why somebody is not enrolled.
 #[derive(Debug, thiserror::Error)]
@@ -153,8 +156,13 @@ impl Porch {
         let now = env::believable();
         let mut porter = self.porter();
         let closed = porter.close_slips(now) + usize::from(porter.close_code(now));
-        // Those that wait for the vault are closed too.
-        forget_slips_before(&self.inner.folder)?;
+        // Those that wait for the vault, or lie in one that is locked, are closed too.
+        if self.inner.vault.is_locked() {
+            let path = self.inner.folder.join(SLIPS_CLOSED);
+            files::replace(&path, b"", files::PRIVATE)
+                .map_err(|source| PaperError::File { path, source })?;
+        }
+        forget(&self.inner.folder, SLIPS_BEFORE)?;
         self.settle(porter)?;
         self.inner.audit.add(&Line::act("closed", by, now));
         Ok(closed)
@@ -368,10 +376,14 @@ fn open_slips(vault: &Vault, folder: &Path) -> Result<Vec<StoredSlip>, PorchErro
     if vault.is_locked() {
         return Ok(Vec::new());
     }
+    if folder.join(SLIPS_CLOSED).exists() {
+        keep_slips(vault, &[])?;
+        forget(folder, SLIPS_CLOSED)?;
+    }
     let before = folder.join(SLIPS_BEFORE);
     if let Some(stored) = paper::read_json::<Vec<StoredSlip>>(&before, "a list of slips")? {
         keep_slips(vault, &stored)?;
-        forget_slips_before(folder)?;
+        forget(folder, SLIPS_BEFORE)?;
         return Ok(stored);
     }
     let Some(text) = vault.get(SLIPS) else { return Ok(Vec::new()) };
@@ -384,8 +396,8 @@ fn open_slips(vault: &Vault, folder: &Path) -> Result<Vec<StoredSlip>, PorchErro
 }
 
 /// On the medium too, or a lost power would bring back what was used or closed meanwhile.
-fn forget_slips_before(folder: &Path) -> Result<(), PorchError> {
-    let path = folder.join(SLIPS_BEFORE);
+fn forget(folder: &Path, name: &str) -> Result<(), PorchError> {
+    let path = folder.join(name);
     let gone = match std::fs::remove_file(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         gone => gone,
@@ -400,7 +412,12 @@ fn keep_slips(vault: &Vault, slips: &[StoredSlip]) -> Result<(), VaultError> {
         return Ok(());
     }
     let text = serde_json::to_string(slips).expect("names, numbers and texts are JSON");
-    vault.put(SLIPS, Zeroizing::new(text))
+    let text = Zeroizing::new(text);
+    // Strangers who are refused without end wear no disk out.
+    match vault.get(SLIPS).is_some_and(|known| *known == *text) {
+        true => Ok(()),
+        false => vault.put(SLIPS, text),
+    }
 }
 
 fn after(now: Timestamp, lasts: Duration) -> Timestamp {

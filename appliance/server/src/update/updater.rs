@@ -30,7 +30,7 @@ use crate::logging::chain;
 use crate::masterdata::Masterdata;
 use crate::pause::Pause;
 use crate::replica::sources::Sources;
-use crate::status::{UpdateLine, UpdateStatus, read_slots};
+use crate::status::{Failed, UpdateLine, UpdateStatus, read_slots};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -209,10 +209,22 @@ impl Updater {
             (Ok(()) | Err(_), _) => decided,
         };
         let failed = self.failures(&seen, &past);
-        self.answer(&seen, &decision, &failed).await;
-        self.tell(&seen, &decision, failed);
-        let acted = self.act(decision).await;
+        let acted = if matches!(decision, Decision::Fetch(_)) {
+            // It takes its time, and whoever looks meanwhile hears of it.
+            self.say(&seen, &decision, failed).await;
+            self.act(&decision).await
+        } else {
+            // What is told has happened: who hears that a bundle is there, or gone, finds it so.
+            let acted = self.act(&decision).await;
+            self.say(&seen, &become_of(decision, acted.is_ok()), failed).await;
+            acted
+        };
         noted.and(looked).and(acted)
+    }
+
+    async fn say(&mut self, seen: &Seen, decision: &Decision<'_>, failed: Vec<Failed>) {
+        self.answer(seen, decision, &failed).await;
+        self.tell(seen, decision, failed);
     }
 
     /// Decides, and looks closer where room is short; what goes wrong there changes nothing.
@@ -342,7 +354,7 @@ impl Updater {
         Ok(())
     }
 
-    async fn act(&mut self, decision: Decision<'_>) -> Result<(), StepError> {
+    async fn act(&mut self, decision: &Decision<'_>) -> Result<(), StepError> {
         if let (Some(hawkbit), false) = (&mut self.hawkbit, matches!(decision, Decision::Fetch(_)))
         {
             hawkbit.let_go();
@@ -369,6 +381,16 @@ impl Updater {
             }
         }
         Ok(())
+    }
+}
+
+/// What a decision came to: what the steward could not be given is held.
+fn become_of(decision: Decision<'_>, is_done: bool) -> Decision<'_> {
+    match decision {
+        Decision::Install(release) if !is_done => Decision::Hold(release, Hold::Steward),
+        Decision::Idle(_) | Decision::Fetch(_) | Decision::Hold(..) | Decision::Install(_) => {
+            decision
+        }
     }
 }
 

@@ -81,6 +81,8 @@ pub struct MirrorTask {
     state: watch::Sender<MirrorState>,
     terminals: Terminals,
     told: Vec<u8>,
+    /// Whether it did not take the list when it was told last.
+    is_untold: bool,
     taking: Taking,
     /// What the mirror has and this box cannot take: a person has been told.
     contradict: BTreeSet<TxKey>,
@@ -124,6 +126,7 @@ impl Mirror {
             state,
             terminals,
             told,
+            is_untold: false,
             taking,
             contradict,
         };
@@ -194,8 +197,10 @@ impl MirrorTask {
         }
     }
 
-    fn lost(&self) {
+    fn lost(&mut self) {
         let was_up = self.state.borrow().up;
+        // Another box may be there when it is back.
+        self.told.clear();
         self.state.send_modify(|state| state.up = false);
         if was_up {
             tracing::warn!(tier = %self.peer, "mirror is lost: tickets are on this box alone");
@@ -217,12 +222,8 @@ impl MirrorTask {
     }
 
     async fn try_compare(&mut self) -> Option<u64> {
-        let terminals = (self.terminals)();
-        if terminals != self.told && terminals != NO_TERMINALS {
-            self.put_terminals(&terminals).await?;
-            self.told = terminals;
-        }
         let there = self.keys_there().await?;
+        self.tell_terminals().await;
         let here = self.outbox.open_entries().await.ok()?;
         let keys: BTreeSet<TxKey> = here.iter().map(|(receipt, _)| receipt.key).collect();
         let surplus = there.difference(&keys).copied().collect();
@@ -244,6 +245,23 @@ impl MirrorTask {
             }
         }
         Some(0)
+    }
+
+    /// Tells the mirror of the terminals, if it was not told of these; one that does not take the list keeps copies all
+    /// the same, and is told again.
+    async fn tell_terminals(&mut self) {
+        let terminals = (self.terminals)();
+        if terminals == self.told || terminals == NO_TERMINALS {
+            return;
+        }
+        let is_told = self.put_terminals(&terminals).await.is_some();
+        if !is_told && !self.is_untold {
+            tracing::warn!(tier = %self.peer, "the mirror does not take the list of terminals");
+        }
+        self.is_untold = !is_told;
+        if is_told {
+            self.told = terminals;
+        }
     }
 
     /// Takes back copies of what this box does not know; nothing of it is sent before all of it is here.
@@ -305,6 +323,8 @@ impl MirrorTask {
 
     async fn put_terminals(&self, terminals: &[u8]) -> Option<()> {
         let path = format!("/sync/v1/mirror/{}/terminals", self.node());
+        let asks: String = self.call("GET", &format!("{path}/asks"), Bytes::new()).await?;
+        let path = format!("{path}?asked={asks}");
         self.call::<u64>("PUT", &path, Bytes::copy_from_slice(terminals)).await.map(|_| ())
     }
 

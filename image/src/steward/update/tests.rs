@@ -175,6 +175,54 @@ fn an_update_that_was_cut_off_has_failed_unless_somebody_is_at_it() {
     assert_eq!(told().len(), 3, "once");
 }
 
+#[test]
+fn nothing_is_closed_or_begun_while_rauc_goes_on_without_whoever_asked_it() {
+    let (_dir, places) = places("1.4.0");
+    let nobody = || unreachable!("RAUC is not asked where nothing was begun");
+    close_unless(&places, nobody).unwrap();
+    history::note(&places, Event::Installing, "1.5.0", "aa", "").unwrap();
+    let refused = close_unless(&places, || true).unwrap_err();
+    assert!(matches!(refused, Error::Refused(Refusal::Busy)), "{refused}");
+    let lines = history::load(&places).unwrap();
+    assert!(history::begun(&lines).is_some() && lines.len() == 1, "it may still succeed");
+    let lock = custody::lock(&places).unwrap();
+    close_unless(&places, || unreachable!("whoever holds the lock writes")).unwrap();
+    drop(lock);
+    close_unless(&places, || false).unwrap();
+    assert_eq!(history::load(&places).unwrap().pop().unwrap().event, Event::Failed);
+    close_unless(&places, || unreachable!("it is closed")).unwrap();
+}
+
+#[test]
+fn of_what_is_found_the_first_that_can_be_installed_is_and_a_broken_disk_ends_the_search() {
+    let (_dir, places) = places("1.4.0");
+    let version = "1.4.0".parse::<Version>().unwrap();
+    let found = ["runs", "damaged", "older", "good", "next"].map(PathBuf::from);
+    let tried = std::cell::RefCell::new(Vec::new());
+    let outcome = |path: &Path| -> Result<(), Error> {
+        tried.borrow_mut().push(path.display().to_string());
+        match path.to_str().unwrap() {
+            "runs" => Err(Refusal::Running { version }.into()),
+            "damaged" => Err(Refusal::Senseless { path: "damaged".to_owned() }.into()),
+            "older" => Err(Refusal::Older { version, installed: version }.into()),
+            "broken" => Err(Error::Engine("cannot write to the slot".to_owned())),
+            _ => Ok(()),
+        }
+    };
+    assert!(first_of(&places, &found, outcome).unwrap());
+    assert_eq!(tried.take(), ["runs", "damaged", "older", "good"], "and none after it");
+    assert!(!first_of(&places, &found[..3], outcome).unwrap(), "nothing of it is a failure");
+    tried.take();
+    let found = ["damaged", "broken", "good"].map(PathBuf::from);
+    let failed = first_of(&places, &found, outcome).unwrap_err();
+    assert!(matches!(failed, Error::Engine(_)), "{failed}");
+    assert_eq!(tried.take(), ["damaged", "broken"]);
+    // Asked for by name, a refusal is an answer and no reason to look elsewhere.
+    let named = Path::new("/x.raucb");
+    let refused = bring(&places, Some(named), Wish::default()).unwrap_err();
+    assert!(matches!(refused, Error::Refused(Refusal::Unconfirmed)), "{refused}");
+}
+
 /// A box whose slot A runs 1.4.0 and is confirmed, and that began to write 1.5.0 into B.
 fn begun() -> (tempfile::TempDir, Places, State) {
     let (dir, places) = places("1.4.0");

@@ -6,9 +6,9 @@ use super::*;
 
 const STORES: usize = 25;
 const BOXES: usize = 4;
-const BLOCKS: u32 = 1100;
+const BLOCKS: u32 = 2200;
 /// What a box asks for at once, and how long an answer takes.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
 const LINE_STEPS: usize = 8;
 const LAN_STEPS: usize = 1;
 
@@ -48,7 +48,7 @@ fn line_blocks(store: usize, index: &Index) -> usize {
 
 #[test]
 fn a_hundred_boxes_cost_the_line_of_each_store_little_more_than_one_bundle() {
-    let block = |number: u32| Block { name: Hash32::of(&number.to_le_bytes()), bytes: 65_536 };
+    let block = |number: u32| Block { name: Hash32::of(&number.to_le_bytes()), bytes: 32_768 };
     let index = Index::new((0..BLOCKS).map(block).collect()).unwrap();
     let all: usize = (0..STORES).map(|store| line_blocks(store, &index)).sum();
     let bundles = all * 100 / (STORES * BLOCKS as usize);

@@ -3,11 +3,11 @@
 use storebox_proto::time::Timestamp;
 
 use super::{bad, good};
-use crate::status::{Finding, Level, TrustStatus};
+use crate::status::{CERTIFY, Finding, Level, TrustStatus};
 use crate::tiers::SourceStatus;
 
-/// A certificate is renewed long before; closer than this to its end, something keeps it from that.
-const CERTIFICATE_LEFT_MIN_MS: i64 = 7 * 24 * 3600 * 1000;
+/// Nothing renews the certificate of a box by itself: closer than this to its end, somebody has to.
+const CERTIFICATE_LEFT_MIN_MS: i64 = 60 * 24 * 3600 * 1000;
 
 /// Every source that is not used, with why and when it is looked at again.
 pub(super) fn sources(sources: &[SourceStatus]) -> Vec<Finding> {
@@ -57,13 +57,12 @@ pub(super) fn certificate(trust: &TrustStatus, now: Timestamp) -> Vec<Finding> {
     let (member, left) = (&trust.member, expires.unix_ms() - now.unix_ms());
     if left <= 0 {
         let text = format!("The certificate of {member} has expired at {expires}");
-        let advice = "Check the clock first; then have head office certify this box again.";
+        let advice = format!("Check the clock first. {CERTIFY}");
         return vec![bad("certificate_expired", text).advise(advice)];
     }
     if left < CERTIFICATE_LEFT_MIN_MS {
-        let text = format!("The certificate of {member} ends at {expires} and was not renewed yet");
-        let advice = "Check the line to head office: it renews certificates by itself.";
-        return vec![Finding::new(Level::Notice, "certificate_ends", text).advise(advice)];
+        let text = format!("The certificate of {member} ends at {expires}");
+        return vec![Finding::new(Level::Notice, "certificate_ends", text).advise(CERTIFY)];
     }
     vec![good("certificate", format!("{member} is certified until {expires}"))]
 }

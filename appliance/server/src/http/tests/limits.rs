@@ -54,6 +54,26 @@ async fn a_till_in_a_loop_gets_429_and_a_time_to_wait() {
 }
 
 #[tokio::test]
+async fn a_page_that_was_turned_here_gains_nothing_by_sending_a_token() {
+    let site = Site::open(1, Http::default()).await;
+    let at = |path: &str| format!("http://{}{path}", site.address);
+    let turned = |path: &str| site.client.get(at(path)).header("host", "evil.example");
+    for token in ["Bearer", "Bearer sbt_00", "Basic eDp4"] {
+        for path in ["/v1/whoami", "/v1/models", "/openapi.json"] {
+            let code = code_of(turned(path).header("authorization", token)).await;
+            assert_eq!(code, (421, Some(Code::HostUnknown)), "{path} with {token:?}");
+        }
+    }
+    for _ in 0..60 {
+        let guess = turned("/v1/models").header("authorization", "Bearer sbt_00");
+        assert_eq!(code_of(guess).await.1, Some(Code::HostUnknown));
+    }
+    assert_eq!(site.get("/v1/models").await.0, 200, "the address is not blamed for it");
+    let till = turned("/v1/models").bearer_auth(&site.token);
+    assert_eq!(till.send().await.unwrap().status(), 200, "a till may dial any name");
+}
+
+#[tokio::test]
 async fn a_head_without_bounds_is_cut_off() {
     let site = Site::open(1, Http::default()).await;
     let address = site.address;

@@ -59,7 +59,7 @@ struct Site {
     logins: Logins,
     client: reqwest::Client,
     estate: FeedStore,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 fn product(number: usize, name: &str) -> Record {
@@ -223,7 +223,7 @@ impl Plan {
             logins,
             client,
             estate,
-            _dir: dir,
+            dir,
         }
     }
 }

@@ -1,4 +1,4 @@
-use storebox_proto::rings::Seat;
+use storebox_proto::rings::{Seat, Turn};
 
 use super::*;
 
@@ -29,5 +29,30 @@ async fn what_is_rolled_out_is_understood_once_for_each_state_of_the_estate() {
     assert_ne!(Some(rollout.position), site.masterdata.estate_position());
     let rollout = site.masterdata.rollout(seat).unwrap();
     assert_eq!((rollout.ring.as_str(), rollout.position.revision), ("sooner", revision));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn damaged_rings_roll_nothing_out() {
+    let ring = json!({"id": "pilot", "order": 1, "sites": ["oslo"]});
+    let set = json!({"id": "night", "number": 4, "ring": "pilot", "values": {"log.level": "warn"}});
+    let mut plan = Site::plan(1, Http::default());
+    plan.estate = vec![("BoxSettings", set), ("Ring", ring)];
+    let site = plan.open().await;
+    let manifests = site.estate.manifests();
+    let of_rings = manifests.iter().find(|one| one.model.as_str() == "Ring").unwrap();
+    for segment in &of_rings.segments {
+        let name = segment.name.to_string();
+        let path = site.dir.path().join("segments").join(&name[..2]).join(name);
+        let bytes = vec![0xee; std::fs::read(&path).unwrap().len()];
+        std::fs::write(path, bytes).unwrap();
+    }
+    let (node, oslo) = ("store-1".parse().unwrap(), "oslo".parse().unwrap());
+    let seat = Seat { node: &node, site: &oslo };
+    assert!(site.masterdata.estate_position().is_some(), "the rest of the estate is served");
+    assert!(site.masterdata.rollout(seat).is_none(), "no settings");
+    assert!(site.masterdata.rings().is_none(), "and no rings, so that it is nobody's turn below");
+    let rings = site.masterdata.rings().unwrap_or_default();
+    assert_eq!(rings.turn(seat, "pilot"), Turn::Undefined);
     site.close().await;
 }

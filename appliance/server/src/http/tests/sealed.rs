@@ -204,3 +204,13 @@ async fn where_sealing_is_required_the_open_is_refused() {
     let keys = site.till_keys();
     assert_eq!(site.post(&keys, &site.write(1, 1)).await.unwrap().status, 200);
 }
+
+#[tokio::test]
+async fn a_target_has_nothing_behind_a_hash_that_the_tables_would_read() {
+    let site = Site::open(1, Http::default()).await;
+    let keys = site.till_keys();
+    let target = "/v1/printers/p1/jobs/K/decision#".to_owned();
+    let hidden = Write { method: "POST".to_owned(), target, ..site.write(1, 1) };
+    let problem = site.post(&keys, &hidden).await.unwrap_err();
+    assert_eq!(problem.code, SealError::Content("the target").code(), "{problem:?}");
+}

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::SigningKey;
 use storebox_proto::problem::{Code, Problem};
+use storebox_proto::seal::read::{self, Query};
 use storebox_proto::token::{Claims, Right};
 
 use super::*;
@@ -139,6 +140,44 @@ async fn who_may_not_work_here_is_refused_and_nobody_learns_why() {
     assert_eq!(site.log_in("bob", &long).await.0, 401);
     let refused = site.call("GET", "/v1/models/User/records", &site.token, json!({})).await;
     assert_eq!(refused.1["code"], "forbidden", "hashes are not for tills");
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_path_leads_around_the_table() {
+    let site = people(&[]).await.open().await;
+    let ann = site.token_of("ann").await;
+    for path in [
+        "/v1/models/%55ser/records",
+        "/v1/models/Use%72/records/u1",
+        "/v1/models/User/recor%64s",
+        "/v1/%6dodels/User/records",
+        "/v1/models/Product/records/P%2D1",
+    ] {
+        for token in [&site.token, &ann] {
+            let code = site.code_for(token, "GET", path).await;
+            assert_eq!(code, Some(Code::ParameterInvalid), "{path}");
+        }
+        let keys = site.till_keys();
+        let sealed = read::seal(&keys, &Query::new(path, Vec::new()).unwrap());
+        let response = site.client.get(format!("http://{}{sealed}", site.address)).send().await;
+        let problem: Problem = response.unwrap().json().await.unwrap();
+        let refused = [Code::ParameterInvalid, Code::SealNotShared];
+        assert!(refused.contains(&problem.code), "{path}, sealed: {problem:?}");
+    }
+    let (status, found) = site.get("/v1/models/Product/records/a%20b").await;
+    assert_eq!((status, found["code"].as_str()), (404, Some("record_unknown")), "what needs it");
+}
+
+#[tokio::test]
+async fn names_that_nobody_has_cost_no_memory() {
+    let site = people(&[]).await.open().await;
+    for _ in 0..10 {
+        let (status, refused) = site.log_in(&"x".repeat(300), "4711").await;
+        assert_eq!((status, &refused["code"]), (401, &json!("login_refused")), "never locked");
+    }
+    assert!(site.logins.audit().is_empty(), "nor is it written down");
+    let (status, refused) = site.log_in(&"x".repeat(5000), "4711").await;
+    assert_eq!((status, &refused["code"]), (413, &json!("too_large")));
 }
 
 #[tokio::test]

@@ -202,6 +202,31 @@ async fn each_bad_certificate_has_its_own_code_and_is_counted() {
     stop(running).await;
 }
 
+#[tokio::test]
+async fn a_certificate_comes_in_under_the_name_of_a_terminal_with_a_token_only_with_that_token() {
+    let running = start("store").await;
+    let now = env::believable();
+    let add =
+        |name, secret| running.built.access.add(access::Kind::Terminal, name, secret, now).unwrap();
+    let (own, other) = (add("till-1", [1; 32]), add("till-2", [2; 32]));
+    let (key, chain) = forged(running.dir.path(), "0007", "till-1", now);
+    let mut connection = show(&running, &key, &chain).await;
+    let refused = get(&mut connection, "/v1/models").await.unwrap_err();
+    assert_eq!(refused.code, Code::TerminalExists, "{}", refused.detail);
+    get(&mut connection, "/healthz").await.unwrap();
+    for (token, wanted) in [(other, Some(Code::TerminalExists)), (own, None)] {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str())];
+        let answer = connection.send(Method::GET, "/v1/models", &headers, "").await.unwrap();
+        let refused = match answer.json::<serde_json::Value>() {
+            Err(CallError::Refused(problem)) => Some(problem.code),
+            Ok(_) | Err(_) => None,
+        };
+        assert_eq!(refused, wanted);
+    }
+    stop(running).await;
+}
+
 async fn show(running: &Running, key: &KeyPair, chain: &[String]) -> Connection {
     let house = running.built.trust.house().unwrap();
     let (way, _) = house.way_to(house.member.site.clone());

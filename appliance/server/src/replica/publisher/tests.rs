@@ -104,9 +104,30 @@ async fn a_feed_that_is_damaged_here_keeps_no_other_away_and_its_damage_is_not_p
     assert!(is_named, "{error}");
     assert_eq!((office.published("catalogue"), office.published("estate")), (None, Some(1)));
     assert!(!office.is_there(&segment));
+    let told = publisher.standing();
+    let there = || {
+        let standing = told.borrow();
+        let all = standing.feeds.iter().map(|(feed, at)| (feed.to_string(), at.revision));
+        all.collect::<Vec<_>>()
+    };
+    publisher.tell(Some(error.to_string()));
+    assert_eq!(there(), [("estate".to_owned(), 1)], "what was published is told all the same");
     office.damage("segments", segment, &good);
     let done = publisher.publish().await.unwrap();
     assert_eq!(done.feeds.len(), 2);
+    publisher.tell(None);
+    assert_eq!(there(), [("catalogue".to_owned(), 1), ("estate".to_owned(), 1)]);
+    // Somebody empties it, and damage keeps one from being written again.
+    for entry in fs::read_dir(office.dir.path().join("published")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+    }
+    office.damage("segments", segment, &flipped);
+    let error = publisher.publish().await.unwrap_err();
+    publisher.tell(Some(error.to_string()));
+    assert_eq!(there(), [("estate".to_owned(), 1)], "what is gone is not said to be there");
+    office.damage("segments", segment, &good);
+    publisher.publish().await.unwrap();
     assert_eq!(office.published("catalogue"), Some(1));
 }
 

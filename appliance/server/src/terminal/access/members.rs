@@ -87,6 +87,8 @@ impl Access {
     /// Whether a member with a good certificate may come in here; remembers when it did.
     ///
     /// A key that was revoked at any box of the store is out until it is enrolled in a later epoch.
+    /// One that comes with the name of a terminal which was let in here by a token alone is another terminal's, as far as
+    /// anybody can tell: both would number their sales in one epoch.
     /// One that is not known here may: another box of the site has let it in.
     pub fn certified(
         &self,
@@ -112,6 +114,9 @@ impl Access {
         match (active, own) {
             (Some(active), _) if active.entry.key.is_some_and(|known| known != key) => {
                 Err(Stranger::Revoked)
+            }
+            (Some(active), _) if is_terminal && active.entry.key.is_none() => {
+                Err(Stranger::Namesake)
             }
             (Some(active), _) => {
                 active.came(now);

@@ -77,6 +77,30 @@ fn an_enrolled_member_has_an_epoch_and_can_be_replaced_and_revoked() {
 }
 
 #[test]
+fn a_certificate_is_not_let_in_under_the_name_of_a_terminal_that_has_a_token() {
+    let dir = tempfile::tempdir().unwrap();
+    let access = Access::open(dir.path()).unwrap();
+    let (old, never_met, new) = (Fingerprint([1; 32]), Fingerprint([2; 32]), Fingerprint([3; 32]));
+    let may = |key| access.certified(Kind::Terminal, "till-1", key, at(9));
+    // Removed, and added again by a token.
+    access.enrol(Kind::Terminal, "till-1", old, false, at(1)).unwrap();
+    access.revoke(Kind::Terminal, "till-1", at(2)).unwrap();
+    let token = access.add(Kind::Terminal, "till-1", [7; 32], at(3)).unwrap();
+    assert_eq!(may(old), Err(Stranger::Revoked));
+    assert_eq!(may(never_met), Err(Stranger::Namesake), "another box has let it in, or had");
+    access.meet(Kind::Terminal, "till-1", never_met, at(4)).unwrap();
+    assert_eq!(may(never_met), Err(Stranger::Namesake), "coming again does not help");
+    assert!(access.who(&token, at(5)).is_ok());
+    // Enrolled in place of the one with the token.
+    access.enrol(Kind::Terminal, "till-1", new, true, at(6)).unwrap();
+    assert_eq!((may(new), may(old)), (Ok(()), Err(Stranger::Revoked)));
+    assert_eq!(access.who(&token, at(7)), Err(Stranger::Revoked));
+    // Boxes have both: head office knows them by their token, and their line by its certificate.
+    access.add(Kind::Node, "store-1", [8; 32], at(8)).unwrap();
+    assert_eq!(access.certified(Kind::Node, "store-1", new, at(9)), Ok(()));
+}
+
+#[test]
 fn what_names_had_before_is_bounded_and_the_oldest_goes_first() {
     let dir = tempfile::tempdir().unwrap();
     let mut book = Book::default();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
+use crate::trust::tests::Estate;
 
 fn slip() -> StoredSlip {
     let mut porter = Porter::restored(Vec::new());
@@ -43,6 +44,27 @@ fn slips_of_an_earlier_release_wait_in_their_file_until_the_vault_takes_them() {
     }
 }
 
+#[test]
+fn slips_that_are_closed_while_the_vault_is_locked_stay_closed_when_it_opens() {
+    let (dir, key, _) = with_file();
+    let vault = || Vault::open(dir.path(), &key).unwrap();
+    assert_eq!(open_slips(&vault(), dir.path()).unwrap().len(), 1, "the vault has it now");
+    std::fs::write(&key, hex::encode([2; 32])).unwrap();
+    let estate = Estate::new();
+    let porch = Porch::open(estate.new_box("0007", "store-1"), dir.path(), vault()).unwrap();
+    let wish = Wish { kind: Kind::Terminal, name: None, replace: false, by: "anna".to_owned() };
+    porch.open_slip(wish, Duration::from_secs(600), Vec::new()).unwrap();
+    assert_eq!(porch.close("anna").unwrap(), 1, "what it knows of");
+    assert!(!porch.takes_newcomers());
+    assert!(open_slips(&vault(), dir.path()).unwrap().is_empty(), "a restart meanwhile");
+    std::fs::write(&key, hex::encode([1; 32])).unwrap();
+    for _ in 0..2 {
+        assert!(open_slips(&vault(), dir.path()).unwrap().is_empty(), "closed is closed");
+    }
+    keep_slips(&vault(), &[slip()]).unwrap();
+    assert_eq!(open_slips(&vault(), dir.path()).unwrap().len(), 1, "and those of later count");
+}
+
 /// What is logged while this runs.
 fn logged(run: impl FnOnce()) -> String {
     #[derive(Clone, Default)]
@@ -73,4 +95,23 @@ fn a_list_of_slips_that_cannot_be_read_is_told_without_what_it_says() {
     let told = logged(|| assert!(open_slips(&vault, dir.path()).unwrap().is_empty()));
     assert!(told.contains("the list of open slips cannot be read"), "{told}");
     assert!(!told.contains("planted"), "{told}");
+}
+
+#[test]
+fn slips_that_have_not_changed_are_not_written_again() {
+    use std::os::unix::fs::MetadataExt;
+    let (dir, key, _) = with_file();
+    let vault = Vault::open(dir.path(), &key).unwrap();
+    let written = || {
+        let files = std::fs::read_dir(dir.path()).unwrap();
+        let inodes = files.map(|file| file.unwrap().metadata().unwrap().ino());
+        inodes.collect::<std::collections::BTreeSet<_>>()
+    };
+    let open = [slip()];
+    keep_slips(&vault, &open).unwrap();
+    let before = written();
+    keep_slips(&vault, &open).unwrap();
+    assert_eq!(written(), before, "every refused stranger would wear the disk out");
+    keep_slips(&vault, &[]).unwrap();
+    assert_ne!(written(), before);
 }

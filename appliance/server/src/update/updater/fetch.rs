@@ -20,8 +20,8 @@ use crate::update::BlocksError;
 const SLICE: Duration = Duration::from_secs(15);
 /// The same where nothing is asked for anew.
 const DOWNLOAD_SLICE: Duration = Duration::from_secs(5);
-/// Blocks that are asked for at once.
-const AT_ONCE: usize = 4;
+/// Blocks that are asked for at once: a quarter of a megabyte keeps a line busy whose answers take their time.
+const AT_ONCE: usize = 8;
 /// Blocks that are written together.
 const BATCH: usize = 16;
 

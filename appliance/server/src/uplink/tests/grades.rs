@@ -34,7 +34,7 @@ struct Neighbour {
 async fn neighbour() -> Neighbour {
     let home = tempfile::tempdir().unwrap();
     let copies = Copies::open(&home.path().join("copies")).unwrap().copies;
-    let shelf = Shelf { copies: copies.clone(), folder: home.path().to_owned() };
+    let shelf = Shelf::new(copies.clone(), home.path().to_owned());
     let silent = Arc::new(AtomicBool::new(false));
     let hears = silent.clone();
     let gate = from_fn(move |request: Request, next: Next| {

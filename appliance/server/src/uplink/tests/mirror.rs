@@ -1,6 +1,7 @@
 //! A second node for what a box holds, and a box that begins with nothing under the name of one that burned.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +15,7 @@ use axum::response::IntoResponse;
 use storebox_proto::ids::SourceId;
 use storebox_proto::sync::ladder::Kind;
 use storebox_proto::sync::outbox::Work;
-use storebox_proto::ticket::Envelope;
+use storebox_proto::ticket::{Envelope, Grade};
 use tokio_util::sync::CancellationToken;
 
 use super::relay::{eventually, node, open, serve, ship, start, ways};
@@ -29,6 +30,9 @@ use crate::uplink::{Copies, Ledger, Mirror, Outbox, Routes, Signers};
 struct Neighbour {
     copies: Copies,
     routes: Routes,
+    address: SocketAddr,
+    /// While this says so, it refuses everything.
+    is_away: Arc<AtomicBool>,
     home: tempfile::TempDir,
 }
 
@@ -36,17 +40,19 @@ struct Neighbour {
 async fn neighbour(breaks_off: &Arc<AtomicBool>) -> Neighbour {
     let home = tempfile::tempdir().unwrap();
     let copies = Copies::open(&home.path().join("copies")).unwrap().copies;
-    let shelf = Shelf { copies: copies.clone(), folder: home.path().to_owned() };
-    let breaks_off = breaks_off.clone();
+    let shelf = Shelf::new(copies.clone(), home.path().to_owned());
+    let (breaks_off, is_away) = (breaks_off.clone(), Arc::new(AtomicBool::new(false)));
+    let away = is_away.clone();
     let gate = from_fn(move |request: Request, next: Next| {
         let second = request.uri().query().is_some_and(|query| query.starts_with("after="));
         let is_cut = second && breaks_off.swap(false, Ordering::SeqCst);
+        let is_cut = is_cut || away.load(Ordering::SeqCst);
         async move {
             if is_cut { StatusCode::BAD_GATEWAY.into_response() } else { next.run(request).await }
         }
     });
     let address = serve(routes(shelf).layer(gate), "far").await;
-    Neighbour { copies, routes: ways(&[("near", Kind::Peer, address)]), home }
+    Neighbour { copies, routes: ways(&[("near", Kind::Peer, address)]), address, is_away, home }
 }
 
 /// One of the transactions of a single ticket; later ones have the lower keys, as after a clock that was put back.
@@ -125,6 +131,55 @@ async fn a_mirror_that_breaks_off_lets_no_part_of_what_it_gives_go_first() {
     let breaks_off = Arc::new(AtomicBool::new(true));
     burns_and_is_replaced(&neighbour(&breaks_off).await, 120).await;
     assert!(!breaks_off.load(Ordering::SeqCst), "it did break off");
+}
+
+#[tokio::test]
+async fn a_list_of_terminals_that_was_overheard_brings_no_terminal_back() {
+    let neighbour = neighbour(&Arc::default()).await;
+    let base = format!("http://{}/sync/v1/mirror/far/terminals", neighbour.address);
+    let client = reqwest::Client::new();
+    let asks = async || {
+        let asked = client.get(format!("{base}/asks")).send().await.unwrap();
+        asked.json::<String>().await.unwrap()
+    };
+    let put = async |asked: &str, list: &'static str| {
+        let request = client.put(format!("{base}?asked={asked}")).body(list);
+        let answer = request.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let code = answer.json::<serde_json::Value>().await.unwrap()["code"].clone();
+        (status, code.as_str().unwrap_or_default().to_owned())
+    };
+    let active = r#"[{"name":"till-1","epoch":1}]"#;
+    let revoked = r#"[{"name":"till-1","epoch":1,"revoked":"2026-11-22T10:00:00Z"}]"#;
+    let overheard = asks().await;
+    assert_eq!(put(&overheard, active).await.0, 200);
+    assert_eq!(put(&asks().await, revoked).await.0, 200);
+    for asked in [overheard.as_str(), ""] {
+        assert_eq!(put(asked, active).await, (409, "list_outdated".to_owned()));
+    }
+    assert!(neighbour.terminals().contains("revoked"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_that_was_away_is_told_of_the_terminals_again() {
+    let home = tempfile::tempdir().unwrap();
+    let (outbox, stop) = (open(home.path(), "far").outbox, CancellationToken::new());
+    let neighbour = neighbour(&Arc::default()).await;
+    let mirrored = neighbour.mirror(&outbox, "[{\"till\":1}]", &stop);
+    eventually(|| async { neighbour.terminals().contains("till") }).await;
+    let mut sold = 0;
+    let mut grade = async || {
+        sold += 1;
+        mirrored.accept(part(sold)).await.unwrap().grade
+    };
+    while grade().await != Grade::Mirrored {}
+    neighbour.is_away.store(true, Ordering::SeqCst);
+    assert_eq!(grade().await, Grade::Held);
+    // Its disk was replaced meanwhile.
+    std::fs::remove_file(neighbour.home.path().join("far.terminals")).unwrap();
+    neighbour.is_away.store(false, Ordering::SeqCst);
+    eventually(|| async { neighbour.terminals().contains("till") }).await;
+    stop.cancel();
 }
 
 /// Polls a future once.
