@@ -30,6 +30,12 @@ pub(super) fn free_bytes(dir: &Path) -> io::Result<u64> {
     Ok(product(stat.blocks_available(), stat.fragment_size()))
 }
 
+/// Bytes of the whole file system of this directory.
+pub(super) fn disk_bytes(dir: &Path) -> io::Result<u64> {
+    let stat = nix::sys::statvfs::statvfs(dir).map_err(io::Error::from)?;
+    Ok(product(stat.blocks(), stat.fragment_size()))
+}
+
 /// The width of the fields of `statvfs` differs between platforms.
 fn product(blocks: impl Into<u64>, size: impl Into<u64>) -> u64 {
     blocks.into().saturating_mul(size.into())

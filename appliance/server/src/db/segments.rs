@@ -312,6 +312,11 @@ impl SegmentStore {
         durable::free_bytes(&self.inner.dir).map_err(StoreError::at(&self.inner.dir))
     }
 
+    /// Bytes of the disk that the segments are on.
+    pub fn disk_bytes(&self) -> Result<u64, StoreError> {
+        durable::disk_bytes(&self.inner.dir).map_err(StoreError::at(&self.inner.dir))
+    }
+
     fn path(&self, name: Hash32) -> PathBuf {
         let hex = name.to_string();
         self.inner.dir.join(&hex[..2]).join(hex)

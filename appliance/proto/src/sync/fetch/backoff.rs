@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The longest wait after a failed request.
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// The longest wait after a step that failed here: a full disk may have room at any moment, and to look costs a head.
+const SETBACK_MAX: Duration = Duration::from_secs(15);
 /// The longest wait of a follower whose source is silent: the line may return at any moment.
 const SILENT_MAX: Duration = Duration::from_secs(2);
 /// At most one complete rebuild of a feed in this time.
@@ -39,7 +41,7 @@ impl Backoff {
     /// A step failed that no answer of the source makes good: when to try again.
     pub(super) fn set_back(&mut self, now: Instant) -> Instant {
         self.setbacks = self.setbacks.saturating_add(1);
-        now + self.wait(self.setbacks, RETRY_MAX)
+        now + self.wait(self.setbacks, SETBACK_MAX)
     }
 
     /// The source of a follower did not answer: when to try again, soon each time.
@@ -134,7 +136,7 @@ mod tests {
             boxes[1].worked();
         }
         assert!(
-            boxes[1].set_back(zero) - zero >= RETRY_MAX / 2,
+            boxes[1].set_back(zero) - zero >= SETBACK_MAX / 2,
             "an answer makes nothing good here"
         );
         boxes[1].settled();

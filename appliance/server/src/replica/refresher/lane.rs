@@ -25,8 +25,9 @@ use crate::replica::wording;
 /// How long a load waits for feeds that are to be switched before it.
 const HELD_UP_MAX: Duration = Duration::from_secs(10);
 
-/// Masterdata leaves so much of the disk to sales, journals and the files of the system.
+/// Masterdata leaves so much of the disk to sales, journals and the files of the system, and of a small one a share.
 const KEPT_FREE_BYTES: u64 = 16 * 1024 * 1024;
+const KEPT_FREE_SHARE: u64 = 32;
 
 /// What the machine may ask about this box's disk.
 struct BoxShelf<'a> {
@@ -53,7 +54,8 @@ impl Shelf for BoxShelf<'_> {
     fn room(&self) -> u64 {
         // A disk that does not tell says so when it is written to.
         let free = self.segments.free_bytes().unwrap_or(u64::MAX);
-        free.saturating_sub(KEPT_FREE_BYTES)
+        let disk = self.segments.disk_bytes().unwrap_or(u64::MAX);
+        free.saturating_sub(KEPT_FREE_BYTES.min(disk / KEPT_FREE_SHARE))
     }
 }
 
