@@ -16,7 +16,9 @@
 //! - An entry leaves only after the authoritative sink has taken it, or after a person has given it up.
 //! - What a till was given a receipt for is this box's own, also when it is passed on for a neighbour at that moment.
 //! - What depends on something that nobody brings goes to quarantine after a day, so that somebody looks at it.
-//! - Within a lane nothing is offered while something before it is not taken and not in the same batch before it.
+//! - Within a lane nothing is offered while something before it is not taken and not in the same batch before it;
+//!   a terminal's later epochs and numbers come behind its earlier ones, and what depends on an entry behind that entry,
+//!   in whatever order they arrived.
 //! - Nothing is offered while something that it depends on is held here, not taken and not in the same batch
 //!   before it.
 //! - A cash-up is offered only when nothing else of its session is held here and its terminal has no gap below it.
@@ -108,7 +110,7 @@ pub enum SinksError {
 struct Entry {
     meta: Meta,
     at: Timestamp,
-    /// Where it stands in its lane; its position, unless a later number of the same terminal came first.
+    /// Where it stands in its lane; its position, unless a later epoch or number of the same terminal came first.
     rank: u64,
     phase: Phase,
     /// A person said that it shall not wait for missing numbers.

@@ -89,7 +89,7 @@ impl Outbox {
         let waits = entry.guest.is_some()
             || entry.meta.depends_on.is_empty()
             || needed.any(|needed| self.entries.get(needed).is_some_and(|e| e.phase.is_held()))
-            || self.order.before_in_lane(position, entry.rank, &entry.meta).is_some();
+            || self.before_in_lane(position, entry).is_some();
         let Some(entry) = self.entries.get_mut(&position) else { return false };
         if waits {
             entry.missing_since = None;

@@ -2,15 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Outbox;
 use super::record::Meta;
+use super::{Entry, Outbox};
 use crate::ids::{LaneId, TxKey};
 use crate::ticket::envelope::CASH_UP;
 
-/// Rank, number of the terminal, position: the order within a lane.
-type Place = (u64, u64, u64);
-const FIRST: Place = (0, 0, 0);
-const LAST: Place = (u64::MAX, u64::MAX, u64::MAX);
+/// So many that depend on an entry, one through the other, are looked for in front of it in its lane.
+const DEPENDENTS_MAX: usize = 256;
+
+/// Rank, epoch and number of the terminal, position: the order within a lane.
+type Place = (u64, u32, u64, u64);
+const FIRST: Place = (0, 0, 0, 0);
+const LAST: Place = (u64::MAX, u32::MAX, u64::MAX, u64::MAX);
+
+fn place(position: u64, rank: u64, meta: &Meta) -> Place {
+    (rank, meta.epoch, meta.sequence, position)
+}
 
 /// Entries that the authoritative sink has not taken, by what orders them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,8 +39,7 @@ pub(super) enum Blocker {
 
 impl Order {
     pub(super) fn insert(&mut self, position: u64, rank: u64, meta: &Meta) {
-        let place = (rank, meta.sequence, position);
-        self.lanes.insert((meta.lane.clone(), place));
+        self.lanes.insert((meta.lane.clone(), place(position, rank, meta)));
         if let Some(session) = &meta.session {
             self.sessions.entry(session.clone()).or_default().insert(position);
         }
@@ -43,7 +49,7 @@ impl Order {
     }
 
     pub(super) fn remove(&mut self, position: u64, rank: u64, meta: &Meta) {
-        self.lanes.remove(&(meta.lane.clone(), (rank, meta.sequence, position)));
+        self.lanes.remove(&(meta.lane.clone(), place(position, rank, meta)));
         if let Some(session) = &meta.session {
             remove_from(&mut self.sessions, session, &position);
         }
@@ -56,20 +62,19 @@ impl Order {
     pub(super) fn waiting_for(&self, meta: &Meta) -> Vec<u64> {
         let dependents = self.dependents.get(&meta.key).into_iter().flatten().copied();
         let next = self.lane_from(&meta.lane, FIRST).next();
-        dependents.chain(next.map(|(_, _, position)| *position)).collect()
+        dependents.chain(next.map(|(.., position)| *position)).collect()
     }
 
     /// What comes behind an entry in its lane, and what depends on it.
     fn behind(&self, position: u64, rank: u64, meta: &Meta) -> impl Iterator<Item = u64> + '_ {
-        let place = (rank, meta.sequence, position);
-        let lane = self.lane_from(&meta.lane, place).map(|(_, _, other)| *other);
+        let place = place(position, rank, meta);
+        let lane = self.lane_from(&meta.lane, place).map(|(.., other)| *other);
         lane.chain(self.dependents.get(&meta.key).into_iter().flatten().copied())
     }
 
-    pub(super) fn before_in_lane(&self, position: u64, rank: u64, meta: &Meta) -> Option<u64> {
-        let first = (meta.lane.clone(), FIRST);
-        let this = (meta.lane.clone(), (rank, meta.sequence, position));
-        self.lanes.range(first..this).next_back().map(|(_, (_, _, before))| *before)
+    fn before_in_lane(&self, lane: &LaneId, this: Place) -> Option<u64> {
+        let before = self.lanes.range((lane.clone(), FIRST)..(lane.clone(), this)).next_back();
+        before.map(|(_, (.., before))| *before)
     }
 
     /// A lane in its order, from a place on.
@@ -92,13 +97,14 @@ fn remove_from<K: Ord, V: Ord>(lists: &mut BTreeMap<K, BTreeSet<V>>, key: &K, va
 }
 
 impl Outbox {
-    /// The place in the lane for a new entry: in front of later numbers of the same terminal that came first.
+    /// The place in the lane for a new entry: in front of later epochs and numbers of the same terminal that came
+    /// first.
     pub(super) fn rank_for(&self, position: u64, meta: &Meta) -> u64 {
         let mut rank = position;
-        for (other_rank, sequence, other) in self.order.lane_from(&meta.lane, FIRST).rev() {
+        for (other_rank, epoch, sequence, other) in self.order.lane_from(&meta.lane, FIRST).rev() {
             let Some(entry) = self.entries.get(other) else { continue };
-            if entry.meta.terminal == meta.terminal && entry.meta.epoch == meta.epoch {
-                if *sequence < meta.sequence {
+            if entry.meta.terminal == meta.terminal {
+                if (*epoch, *sequence) < (meta.epoch, meta.sequence) {
                     break;
                 }
                 rank = *other_rank;
@@ -111,8 +117,9 @@ impl Outbox {
     pub(super) fn blocker(&self, position: u64, batch: &BTreeSet<u64>) -> Option<Blocker> {
         let entry = self.entries.get(&position)?;
         let meta = &entry.meta;
-        if let Some(before) = self.order.before_in_lane(position, entry.rank, meta)
-            && !batch.contains(&before)
+        let is_ahead = |before: &u64| !batch.contains(before);
+        if self.before_in_lane(position, entry).is_some_and(|before| is_ahead(&before))
+            && let Some(before) = self.before_its_dependents(position).filter(is_ahead)
         {
             return Some(Blocker::Entry(before));
         }
@@ -125,6 +132,32 @@ impl Outbox {
             }
         }
         if meta.kind.as_str() == CASH_UP { self.session_blocker(position, batch) } else { None }
+    }
+
+    pub(super) fn before_in_lane(&self, position: u64, entry: &Entry) -> Option<u64> {
+        let this = place(position, entry.rank, &entry.meta);
+        self.order.before_in_lane(&entry.meta.lane, this)
+    }
+
+    /// What is before an entry in its lane, and before everything there that depends on it.
+    ///
+    /// Two tills that share a lane come in any order when a box takes back what its mirror has: a payment may stand
+    /// in front of the order that it depends on, and each would wait for the other.
+    fn before_its_dependents(&self, position: u64) -> Option<u64> {
+        let entry = self.entries.get(&position)?;
+        let mut first = place(position, entry.rank, &entry.meta);
+        let (mut found, mut open) = (BTreeSet::from([position]), vec![entry]);
+        while let Some(needed) = open.pop() {
+            for dependent in self.order.dependents.get(&needed.meta.key).into_iter().flatten() {
+                let Some(other) = self.entries.get(dependent) else { continue };
+                let is_here = other.meta.lane == entry.meta.lane;
+                if is_here && found.len() < DEPENDENTS_MAX && found.insert(*dependent) {
+                    first = first.min(place(*dependent, other.rank, &other.meta));
+                    open.push(other);
+                }
+            }
+        }
+        self.order.before_in_lane(&entry.meta.lane, first)
     }
 
     /// A neighbour's entry, and those of its neighbours that have to come behind it and have not been taken.
@@ -152,7 +185,8 @@ impl Outbox {
         for other in session.into_iter().flatten().filter(|other| **other != position) {
             let Some(member) = self.entries.get(other) else { continue };
             let is_later_in_lane = member.meta.lane == entry.meta.lane
-                && (member.rank, member.meta.sequence) > (entry.rank, entry.meta.sequence);
+                && place(*other, member.rank, &member.meta)
+                    > place(position, entry.rank, &entry.meta);
             let is_later_cash_up = member.meta.kind.as_str() == CASH_UP && *other > position;
             if !batch.contains(other) && !is_later_in_lane && !is_later_cash_up {
                 return Some(Blocker::Entry(*other));

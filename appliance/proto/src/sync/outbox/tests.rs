@@ -470,5 +470,6 @@ proptest! {
     }
 }
 
+mod arrival;
 mod claims;
 mod model;
