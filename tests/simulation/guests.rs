@@ -64,10 +64,10 @@ impl Sales {
         }
         let meta = Meta::of(envelope, &envelope.canonical());
         let node = format!("store-{origin}").parse().unwrap();
-        let (at, clock_word, signature) = (clock, None, String::new());
+        let (at, clock_word, batch, signature) = (clock, None, None, String::new());
         let (grade, position) = (Grade::Held, 0);
         let receipt =
-            Receipt { key, digest, grade, node, position, at, clock: clock_word, signature };
+            Receipt { key, digest, grade, node, position, at, clock: clock_word, batch, signature };
         let admission = match origin == number {
             true => self.outbox.admit(&meta, clock),
             false => self.outbox.admit_guest(&meta, receipt, clock),
@@ -123,6 +123,7 @@ impl Sales {
             position: 0,
             at,
             clock: None,
+            batch: None,
             signature,
         }
     }

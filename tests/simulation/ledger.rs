@@ -152,8 +152,9 @@ impl Ledger {
     fn receipt(&self, key: TxKey, digest: Hash32, place: usize) -> Receipt {
         let at = Timestamp::from_unix_ms(0);
         let position = u64::try_from(place).unwrap();
-        let (node, signature) = (self.node.clone(), String::new());
-        Receipt { key, digest, grade: Grade::Settled, node, position, at, clock: None, signature }
+        let (node, clock, batch) = (self.node.clone(), None, None);
+        let (grade, signature) = (Grade::Settled, String::new());
+        Receipt { key, digest, grade, node, position, at, clock, batch, signature }
     }
 }
 

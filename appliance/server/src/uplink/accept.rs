@@ -13,7 +13,7 @@ use storebox_proto::ids::{NodeId, SinkId, TerminalId, TxKey, TxKind};
 use storebox_proto::limits::ENVELOPE_BYTES_MAX;
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::sync::outbox::{self, By, Have, Limits, Meta, SinkDef, SinksError, Summary};
-use storebox_proto::ticket::{Envelope, EnvelopeError, Grade, Receipt};
+use storebox_proto::ticket::{Envelope, EnvelopeError, Grade, Receipt, Statement};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::command::{
@@ -189,12 +189,12 @@ impl Outbox {
         let copied = self.mirror.as_ref().filter(|_| guest.is_none());
         let copied = copied.map(|mirror| (mirror, Bytes::from(bytes.clone())));
         let accept = |answer| Accept { meta, bytes, at, document, guest, adopted, answer };
-        let taken = self.ask(|answer| Command::Accept(accept(answer))).await??;
-        let receipt = self.sign(&taken);
+        let told = self.ask(|answer| Command::Accept(accept(answer))).await??;
+        let receipt = told.receipt(|taken| self.state(taken, Grade::Held), &self.signer);
         if let Some((mirror, envelope)) = copied
             && mirror.copy(envelope, &receipt).await
         {
-            return Ok(self.sign_as(&taken, Grade::Mirrored));
+            return Ok(self.state(told.taken(), Grade::Mirrored).sign(&self.signer));
         }
         Ok(receipt)
     }
@@ -436,13 +436,13 @@ impl Outbox {
     }
 
     fn sign(&self, taken: &Taken) -> Receipt {
-        self.sign_as(taken, Grade::Held)
+        self.state(taken, Grade::Held).sign(&self.signer)
     }
 
-    fn sign_as(&self, taken: &Taken, grade: Grade) -> Receipt {
+    fn state(&self, taken: &Taken, grade: Grade) -> Statement {
         let Taken { key, digest, position, at } = *taken;
         let statement = Receipt::state(key, digest, grade, &self.node, position, at);
-        statement.by_clock(env::clock_confidence()).sign(&self.signer)
+        statement.by_clock(env::clock_confidence())
     }
 }
 

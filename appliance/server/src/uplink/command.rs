@@ -1,13 +1,15 @@
 //! What the keeper of the outbox is asked, and what it answers.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
+use ed25519_dalek::SigningKey;
 use serde::Serialize;
 use storebox_proto::ids::{Hash32, SinkId, TxKey};
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::sync::outbox::{Audit, By, Failure, Meta, SinkStatus, Summary, Verdict, Work};
-use storebox_proto::ticket::{Grade, Receipt};
+use storebox_proto::ticket::{Grade, Receipt, Signed, Statement};
 use storebox_proto::time::Timestamp;
 use tokio::sync::oneshot;
 
@@ -56,7 +58,7 @@ pub(super) struct Accept {
     pub(super) guest: Option<Box<Receipt>>,
     /// Taken over from a box that had this one's name.
     pub(super) adopted: bool,
-    pub(super) answer: oneshot::Sender<Result<Taken, Problem>>,
+    pub(super) answer: oneshot::Sender<Result<Told, Problem>>,
 }
 
 /// What a receipt for an accepted transaction says.
@@ -66,6 +68,53 @@ pub(super) struct Taken {
     pub(super) digest: Hash32,
     pub(super) position: u64,
     pub(super) at: Timestamp,
+}
+
+/// What is said of the transactions of one group, which are signed together by whoever asks first.
+pub(super) struct Said {
+    taken: Vec<Taken>,
+    signed: OnceLock<Signed>,
+}
+
+/// One of them.
+pub(super) struct Told {
+    said: Arc<Said>,
+    index: usize,
+}
+
+impl Said {
+    pub(super) fn of(taken: Vec<Taken>) -> Arc<Self> {
+        Arc::new(Self { taken, signed: OnceLock::new() })
+    }
+
+    /// For each who waits, in the order of the group.
+    pub(super) fn tell(self: &Arc<Self>) -> impl Iterator<Item = Told> + use<> {
+        let said = Arc::clone(self);
+        (0..said.taken.len()).map(move |index| Told { said: Arc::clone(&said), index })
+    }
+}
+
+impl Told {
+    pub(super) fn alone(taken: Taken) -> Self {
+        Self { said: Said::of(vec![taken]), index: 0 }
+    }
+
+    pub(super) fn taken(&self) -> &Taken {
+        &self.said.taken[self.index]
+    }
+
+    /// Its receipt, by a signature that all of the group share.
+    pub(super) fn receipt(
+        &self,
+        state: impl Fn(&Taken) -> Statement,
+        signer: &SigningKey,
+    ) -> Receipt {
+        let signed = self
+            .said
+            .signed
+            .get_or_init(|| Signed::sign(self.said.taken.iter().map(state).collect(), signer));
+        signed.receipt(self.index).expect("it is one of those that were signed")
+    }
 }
 
 /// Work with the places where the envelopes are.

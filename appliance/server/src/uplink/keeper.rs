@@ -17,7 +17,7 @@ use storebox_proto::sync::outbox::{By, Event, Outbox, Record, Verdict, Work};
 use storebox_proto::ticket::Receipt;
 use tokio::sync::{oneshot, watch};
 
-use super::command::{Act, Command, Given, News, OutboxFigures, Taken};
+use super::command::{Act, Command, Given, News, OutboxFigures, Said, Taken, Told};
 use super::documents::Held;
 use super::refusals::{not_done, not_stored};
 use super::settled::{Settled, SettledKeys};
@@ -63,7 +63,7 @@ pub(super) struct Keeper {
 /// What a group is about, in the order of its commands.
 enum Pending {
     Accept {
-        answer: oneshot::Sender<Result<Taken, Problem>>,
+        answer: oneshot::Sender<Result<Told, Problem>>,
         result: Result<Taken, Problem>,
         written: Option<(usize, Record)>,
         /// The neighbour's word for what it made this box's own.
@@ -287,15 +287,19 @@ impl Keeper {
     fn finish(
         &mut self,
         pending: Pending,
-        written: Result<&[Location], &Problem>,
+        written: Result<(&[Location], &mut impl Iterator<Item = Told>), &Problem>,
         unwritten: &BTreeSet<u64>,
         journal: &mut Journal,
     ) {
         match (pending, written) {
-            (Pending::Accept { answer, result, written: record, document, .. }, Ok(locations)) => {
+            (
+                Pending::Accept { answer, result, written: record, document, .. },
+                Ok((locations, told)),
+            ) => {
                 if let Some((index, record)) = record {
                     self.place(&record, locations[index], journal, document);
                 }
+                let result = result.map(|_| told.next().expect("one for each that is taken"));
                 let _ = answer.send(result);
             }
             (Pending::Accept { answer, result, written: record, claimed, .. }, Err(problem)) => {
@@ -309,7 +313,7 @@ impl Keeper {
                 let stands = |taken: &Taken| !unwritten.contains(&taken.position);
                 let result = match result {
                     Ok(taken) if !stands(&taken) => Err(problem.clone()),
-                    other @ (Ok(_) | Err(_)) => other,
+                    other @ (Ok(_) | Err(_)) => other.map(Told::alone),
                 };
                 let _ = answer.send(result);
             }
@@ -321,7 +325,7 @@ impl Keeper {
                 }
                 let _ = answer.send(());
             }
-            (Pending::Act { record, index, answer }, Ok(locations)) => {
+            (Pending::Act { record, index, answer }, Ok((locations, _))) => {
                 tracing::info!(event = ?record.event, "operator acted on a transaction");
                 self.outbox.apply(&record);
                 self.place(&record, locations[index], journal, None);
@@ -330,10 +334,10 @@ impl Keeper {
             (Pending::Act { answer, .. }, Err(problem)) => {
                 let _ = answer.send(Err(problem.clone()));
             }
-            (Pending::Carried { position, index }, Ok(locations)) => {
+            (Pending::Carried { position, index }, Ok((locations, _))) => {
                 self.move_to(position, locations[index], journal);
             }
-            (Pending::CarriedConflict { number, index }, Ok(locations)) => {
+            (Pending::CarriedConflict { number, index }, Ok((locations, _))) => {
                 let old = self.conflict_locations.insert(number, locations[index]);
                 replace(old, locations[index], journal);
             }
@@ -389,14 +393,16 @@ impl Owner for Keeper {
         let unwritten = if written.is_err() { unwritten(&pending) } else { BTreeSet::new() };
         match &written {
             Ok(locations) => {
+                let mut told = Said::of(pending.iter().filter_map(Pending::taken).collect()).tell();
                 for pending in pending {
-                    self.finish(pending, Ok(locations), &unwritten, journal);
+                    self.finish(pending, Ok((locations, &mut told)), &unwritten, journal);
                 }
             }
             Err(error) => {
                 let problem = not_stored(error);
                 for pending in pending.into_iter().rev() {
-                    self.finish(pending, Err(&problem), &unwritten, journal);
+                    let written = Err::<(_, &mut std::iter::Empty<Told>), _>(&problem);
+                    self.finish(pending, written, &unwritten, journal);
                 }
             }
         }

@@ -123,6 +123,7 @@ fn a_guest_that_is_refused_takes_what_follows_it_back_to_its_box() {
             position: 1,
             at: at(0),
             clock: None,
+            batch: None,
             signature: String::new(),
         };
         let Admission::New { record, .. } = outbox.admit_guest(guest, receipt, at(0)) else {

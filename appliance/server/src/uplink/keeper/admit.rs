@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{Keeper, Pending, RECORD, read_envelope};
 use crate::journal::Group;
-use crate::uplink::command::{Accept, Taken};
+use crate::uplink::command::{Accept, Taken, Told};
 use crate::uplink::refusals::{conflict, full};
 use crate::uplink::settled::Settled;
 
@@ -81,7 +81,7 @@ impl Keeper {
 
     fn answer_later(
         &mut self,
-        answer: oneshot::Sender<Result<Taken, Problem>>,
+        answer: oneshot::Sender<Result<Told, Problem>>,
         result: Result<Taken, Problem>,
     ) {
         let (written, claimed, document) = (None, None, None);
@@ -96,6 +96,20 @@ impl Keeper {
         let Settled { digest, position, at, .. } = self.settled.get(&meta.key)?;
         let same = digest == meta.digest;
         Some(if same { Ok(Taken { key: meta.key, digest, position, at }) } else { Err(()) })
+    }
+}
+
+impl Pending {
+    /// What it says to whom, if it is taken.
+    pub(super) fn taken(&self) -> Option<Taken> {
+        match self {
+            Self::Accept { result: Ok(taken), .. } => Some(*taken),
+            Self::Accept { result: Err(_), .. }
+            | Self::Heard { .. }
+            | Self::Act { .. }
+            | Self::Carried { .. }
+            | Self::CarriedConflict { .. } => None,
+        }
     }
 }
 

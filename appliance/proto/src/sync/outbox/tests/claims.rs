@@ -12,6 +12,7 @@ fn word(meta: &Meta) -> Receipt {
         position: 1,
         at: at(0),
         clock: None,
+        batch: None,
         signature: String::new(),
     }
 }
