@@ -50,7 +50,7 @@ fn estate(site: &Site) -> anyhow::Result<()> {
     ])
 }
 
-async fn download(site: &Site, folder: &Path) -> anyhow::Result<()> {
+pub(crate) async fn download(site: &Site, folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder)?;
     fs::write(folder.join("package.json"), r#"{"type":"module"}"#)?;
     fs::write(folder.join("program.js"), PROGRAM)?;

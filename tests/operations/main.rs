@@ -10,6 +10,7 @@ mod doctor;
 mod doors;
 mod drill;
 mod estate;
+mod examples;
 mod excerpts;
 mod fuzzer;
 mod hooks;
