@@ -70,8 +70,10 @@ async fn the_query_of_the_guide_to_channels_finds_what_it_asks_for() -> anyhow::
     let price = |id: &str, amount: &str| {
         line(json!({"id": id, "productId": id, "priceListId": "L", "listPrice": amount}))
     };
-    let names = product("P1", "Choc bar") + &product("P2", "Chocolate") + &product("P3", "Milk");
-    let prices = price("P1", "3.50") + &price("P2", "3.51") + &price("P3", "1.00");
+    let names = [("P1", "Choc bar"), ("P2", "Chocolate"), ("P3", "Milk")];
+    let prices = [("P1", "3.50"), ("P2", "3.51"), ("P3", "1.00")];
+    let names: String = names.iter().map(|(id, name)| product(id, name)).collect();
+    let prices: String = prices.iter().map(|(id, amount)| price(id, amount)).collect();
     let category = line(json!({"id": "C0180", "searchKey": "C0180", "name": "Sweets"}));
     site.import(&[("Product", &names), ("ProductPrice", &prices), ("ProductCategory", &category)])?;
     site.await_level().await?;
@@ -96,7 +98,7 @@ async fn the_lines_in_javascript_of_the_guide_ask_sell_and_listen() -> anyhow::R
     let folder = tempfile::tempdir()?;
     let site = Site::open(folder.path(), "").await?;
     let push = json!({"id": "prices", "channelId": "web", "entity": "Product",
-        "delivery": "sse", "content": "reference"});
+        "delivery": "sse", "content": "signal"});
     let mut records = channels::estate();
     records.retain(|(model, _)| *model != "Terminal");
     let terminal = json!({"id": "web-1", "channelId": "web", "roleId": "shop"}).to_string();
@@ -123,9 +125,7 @@ async fn the_lines_in_javascript_of_the_guide_ask_sell_and_listen() -> anyhow::R
     };
     ensure!(next().await? == "1 settled");
     ensure!(next().await?.starts_with("reset"), "a listener begins anew");
-    site.change(
-        r#"{"model":"Product","record":{"id":"P1","barcode":"4001","name":"Pear"}}"#,
-    )?;
+    site.change(r#"{"model":"Product","record":{"id":"P1","barcode":"4001","name":"Pear"}}"#)?;
     ensure!(next().await? == "changed Product P1");
     Ok(())
 }
