@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use serde_json::json;
 use storebox_proto::estate::channel::QueryParameters;
 use storebox_proto::limits::QUERY_CODES_MAX;
@@ -60,4 +61,31 @@ async fn codes_are_looked_up_when_it_is_the_questions_turn() {
     assert_eq!(ask().await.code, Code::Busy);
     drop(another);
     assert_eq!(ask().await.code, Code::ReplicaEmpty);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_at_many_customers_of_the_shop_has_its_turn_though_an_index_leads_to_the_others() {
+    let shop = shop(vec![]);
+    for hundred in 0..6 {
+        let made = (0..100).map(|number| {
+            shop.done("customer", json!({"name": format!("Ada {hundred}-{number}")}))
+        });
+        join_all(made).await;
+    }
+    let reader = Arc::new(Reader::new(shop.masterdata.clone(), shop.documents.clone()));
+    let context = shop.context("web-1").unwrap();
+    let by_name = json!([{"fieldName": "name", "operator": "iStartsWith", "value": "ada 5-99"}]);
+    let ask = |criteria: &Value| {
+        let question = json!({"entity": "Customer", "criteria": criteria});
+        let (reader, context) = (&reader, &context);
+        async move {
+            let parameters = QueryParameters::default();
+            answer(reader, &NoHooks, context, &parameters, question).await
+        }
+    };
+    let another = reader.scans.acquire().await.unwrap();
+    assert_eq!(ask(&by_name).await.unwrap_err().code, Code::Busy);
+    assert_eq!(ask(&equals("searchKey", "none")).await.unwrap().json["totalRows"], 0);
+    drop(another);
+    assert_eq!(ask(&by_name).await.unwrap().json["totalRows"], 1);
 }
