@@ -135,6 +135,8 @@ pub const QUERY_DEPTH_MAX: usize = 8;
 pub const QUERY_CRITERIA_MAX: usize = 64;
 /// Values of one `inSet` or `notInSet`.
 pub const QUERY_SET_MAX: usize = 500;
+/// Codes, and ids of customers, that are looked up for one query, in all its criteria together.
+pub const QUERY_CODES_MAX: usize = 500;
 /// One text in a criterion.
 pub const QUERY_TEXT_BYTES_MAX: usize = 256;
 /// Rows that a query may skip.
@@ -228,6 +230,7 @@ pub const BOOK_PROBES_MAX: usize = 8;
 /// Of these, how many may go to endpoints that are not known to be alive.
 pub const BOOK_PROBES_UNPROVEN_MAX: usize = 6;
 
+const _: () = assert!(QUERY_CODES_MAX >= QUERY_SET_MAX);
 const _: () = assert!(BOOK_PROBES_UNPROVEN_MAX < BOOK_PROBES_MAX);
 const _: () = assert!(BOOK_ENDPOINTS_MAX >= 2 * BOOK_REMEMBERED_MAX);
 const _: () = assert!(BOOK_ENDPOINTS_MAX >= 2 * BOX_ADDRESSES_MAX);

@@ -20,13 +20,14 @@
 //! - nothing here can refuse or delay a sale beyond the writing of one small file.
 
 mod folder;
+mod slots;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
@@ -46,19 +47,14 @@ use crate::env;
 use crate::uplink::Outbox;
 
 use folder::Folder;
+use slots::{PAUSE_MAX, Slot, Slots, State, WAITING_MAX};
 
-/// What waits at most: a week of a shop that sells 7,000 times a day.
-const WAITING_MAX: usize = 50_000;
-/// Hooks that run at the same time, each of another definition.
-const AT_ONCE: usize = 16;
 /// How long what waits rests while no definitions can be read.
 const UNDEFINED_PAUSE: Duration = Duration::from_secs(10);
 /// How often a hook is tried that refuses or fails.
 const TRIES_MAX: u32 = 5;
 /// The first pause; doubled each time.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
-/// The longest pause.
-const PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// One hook that is to run, as it is on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,25 +99,6 @@ pub struct Waiting {
 #[error("no hook waits under {0:?}")]
 pub struct NoErrand(pub String);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// The commit is under way.
-    Open,
-    /// The commit is over; whether the transaction is there is to be proven.
-    Committed,
-    /// The transaction is there: to be run from then on.
-    Due { at: Instant },
-    /// Waits for a person.
-    Dead,
-}
-
-struct Slot {
-    key: TxKey,
-    hook: String,
-    at: Timestamp,
-    state: State,
-}
-
 /// Hooks after the commit; cheap to clone.
 #[derive(Clone)]
 pub struct Afterwards {
@@ -130,7 +107,7 @@ pub struct Afterwards {
 
 struct Inner {
     folder: Folder,
-    slots: Mutex<BTreeMap<String, Slot>>,
+    slots: Mutex<Slots>,
     /// Something is to be proven.
     committed: Notify,
     /// Something is due.
@@ -141,6 +118,11 @@ struct Inner {
 impl Afterwards {
     /// What waits in this directory; after a start, every commit is looked up again.
     pub fn open(dir: &Path) -> std::io::Result<Self> {
+        Self::bounded(dir, WAITING_MAX)
+    }
+
+    /// Likewise, with room for so many.
+    fn bounded(dir: &Path, waiting_max: usize) -> std::io::Result<Self> {
         let (folder, errands) = Folder::open(dir)?;
         let now = env::instant();
         let slots = errands.into_iter().map(|(id, errand)| {
@@ -153,7 +135,7 @@ impl Afterwards {
         });
         let inner = Inner {
             folder,
-            slots: Mutex::new(slots.collect()),
+            slots: Mutex::new(Slots::new(slots, waiting_max)),
             committed: Notify::new(),
             moved: Notify::new(),
             missed: AtomicU64::new(0),
@@ -161,18 +143,29 @@ impl Afterwards {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Writes a hook down before the commit; what cannot be written is named and costs the call nothing.
-    pub(super) async fn write_down(&self, hook: &Hook, facts: Facts, object: &Value, key: TxKey) {
+    /// Writes a hook down before the commit, where so many hooks are defined; what cannot be written is named and costs
+    /// the call nothing.
+    pub(super) async fn write_down(
+        &self,
+        hook: &Hook,
+        facts: Facts,
+        object: &Value,
+        key: TxKey,
+        hooks: usize,
+    ) {
         let id = folder::name(key, &hook.id);
-        if !self.has_room() {
+        let at = env::timestamp();
+        let slot = Slot { key, hook: hook.id.clone(), at, state: State::Open };
+        let admitted = self.slots().admit(id.clone(), slot, hooks);
+        if let Err(full) = admitted {
             let missed = self.inner.missed.fetch_add(1, Ordering::Relaxed) + 1;
-            tracing::error!(hook = %hook.id, %key, missed, "too many hooks wait, this one is not kept");
+            tracing::error!(hook = %hook.id, %key, missed, error = %full, "too many hooks wait, this one is not kept");
             return;
         }
         let errand = Errand {
             key,
             hook: hook.id.clone(),
-            at: env::timestamp(),
+            at,
             facts,
             object: object.clone(),
             attempts: 0,
@@ -180,8 +173,6 @@ impl Afterwards {
             is_proven: false,
             is_dead: false,
         };
-        let slot = Slot { key, hook: hook.id.clone(), at: errand.at, state: State::Open };
-        self.slots().insert(id.clone(), slot);
         if let Err(error) = self.store(&id, errand).await {
             self.slots().remove(&id);
             self.inner.missed.fetch_add(1, Ordering::Relaxed);
@@ -191,26 +182,16 @@ impl Afterwards {
 
     /// The commit of a transaction is over: look what became of it.
     pub(super) fn look(&self, key: TxKey) {
-        let mut is_any = false;
         let first = folder::name(key, "");
-        let first = first.split('.').next().unwrap_or_default().to_owned();
-        for (_, slot) in self
-            .slots()
-            .range_mut(first.clone()..)
-            .take_while(|(id, _)| id.starts_with(&first))
-            .filter(|(_, slot)| slot.state == State::Open)
-        {
-            slot.state = State::Committed;
-            is_any = true;
-        }
-        if is_any {
+        let first = first.split('.').next().unwrap_or_default();
+        if self.slots().committed(first) {
             self.inner.committed.notify_one();
         }
     }
 
     /// The first of what waits, by transaction: blocking.
     pub fn list(&self, count_max: usize) -> Vec<Waiting> {
-        let ids: Vec<String> = self.slots().keys().take(count_max).cloned().collect();
+        let ids: Vec<String> = self.slots().ids().take(count_max).cloned().collect();
         let load = |id: String| Some(Waiting { errand: self.inner.folder.load(&id)?, id });
         ids.into_iter().filter_map(load).collect()
     }
@@ -222,14 +203,12 @@ impl Afterwards {
 
     /// Those that wait, and those of them that wait for a person.
     pub fn count(&self) -> (usize, usize) {
-        let slots = self.slots();
-        let dead = slots.values().filter(|slot| slot.state == State::Dead).count();
-        (slots.len(), dead)
+        self.slots().count()
     }
 
     /// When the oldest of them was written down.
     pub fn oldest(&self) -> Option<Timestamp> {
-        self.slots().values().map(|slot| slot.at).min()
+        self.slots().oldest()
     }
 
     /// A person wants one to be tried again now.
@@ -240,11 +219,7 @@ impl Afterwards {
         if let Err(error) = self.store(id, errand.clone()).await {
             tracing::warn!(id, %error, "a hook cannot be written down");
         }
-        let due = State::Due { at: env::instant() };
-        let is_over = |slot: &&mut Slot| matches!(slot.state, State::Due { .. } | State::Dead);
-        if let Some(slot) = self.slots().get_mut(id).filter(is_over) {
-            slot.state = due;
-        }
+        self.slots().hasten(id, env::instant());
         self.inner.moved.notify_one();
         Ok(errand)
     }
@@ -271,7 +246,8 @@ impl Afterwards {
     /// Looks up what became of each commit that is over, and writes it down.
     async fn prove_all(&self, outbox: &Outbox) {
         loop {
-            for (id, key) in self.unproven() {
+            let unproven = self.slots().unproven();
+            for (id, key) in unproven {
                 match outbox.known(key).await {
                     Ok(known) if known.summary.is_none() && known.settled.is_none() => {
                         tracing::info!(%key, "the transaction of a hook was not committed");
@@ -295,7 +271,7 @@ impl Afterwards {
         if let Err(error) = self.store(id, errand).await {
             tracing::warn!(id, %error, "a hook cannot be written down");
         }
-        self.set(id, later(Duration::ZERO));
+        self.slots().set(id, later(Duration::ZERO));
         self.inner.moved.notify_one();
     }
 
@@ -303,11 +279,12 @@ impl Afterwards {
     async fn run_all(&self, runner: &Runner, book: &Book) {
         let (mut works, mut busy) = (FuturesUnordered::new(), BTreeSet::new());
         loop {
-            for (id, key, hook) in self.due(env::instant(), &busy) {
+            let due = self.slots().due(env::instant(), &busy);
+            for (id, key, hook) in due {
                 busy.insert(hook.clone());
                 works.push(self.work(id, key, runner, book).map(|()| hook));
             }
-            let pause = self.pause(&busy);
+            let pause = self.slots().pause(env::instant(), &busy);
             let moved = tokio::time::timeout(pause, self.inner.moved.notified());
             let done = async {
                 match works.next().await {
@@ -331,7 +308,7 @@ impl Afterwards {
         let Some(hook) = hook else {
             // Without any channel the estate cannot be read, and nothing follows from what it does not say.
             if definitions.channels().next().is_none() {
-                return self.rest(&errand.hook, env::instant() + UNDEFINED_PAUSE);
+                return self.slots().rest(&errand.hook, env::instant() + UNDEFINED_PAUSE);
             }
             tracing::info!(hook = %errand.hook, %key, "a hook is no longer defined, what waits for it goes");
             return self.forget(&id).await;
@@ -360,73 +337,14 @@ impl Afterwards {
         if let Err(error) = self.store(id, errand).await {
             tracing::warn!(id, %error, "a hook cannot be written down");
         }
-        self.set(id, state);
+        self.slots().set(id, state);
         if let (ChainFault::Away(_), State::Due { at }) = (fault, state) {
-            self.rest(&hook, at);
-        }
-    }
-
-    /// What else waits for a hook that is away rests with it.
-    fn rest(&self, hook: &str, until: Instant) {
-        for slot in self.slots().values_mut().filter(|slot| slot.hook == hook) {
-            if let State::Due { at } = &mut slot.state {
-                *at = (*at).max(until);
-            }
-        }
-    }
-
-    /// What is committed and not proven.
-    fn unproven(&self) -> Vec<(String, TxKey)> {
-        let slots = self.slots();
-        let unproven = slots.iter().filter(|(_, slot)| slot.state == State::Committed);
-        unproven.map(|(id, slot)| (id.clone(), slot.key)).collect()
-    }
-
-    /// The oldest that is due of each of a few hooks that are not busy.
-    fn due(&self, now: Instant, busy: &BTreeSet<String>) -> Vec<(String, TxKey, String)> {
-        let slots = self.slots();
-        let (mut found, mut hooks) = (Vec::new(), BTreeSet::new());
-        for (id, slot) in slots.iter() {
-            if busy.len() + found.len() >= AT_ONCE {
-                break;
-            }
-            if let State::Due { at } = slot.state
-                && at <= now
-                && !busy.contains(&slot.hook)
-                && hooks.insert(&slot.hook)
-            {
-                found.push((id.clone(), slot.key, slot.hook.clone()));
-            }
-        }
-        found
-    }
-
-    /// How long nothing becomes due of a hook that is not busy.
-    fn pause(&self, busy: &BTreeSet<String>) -> Duration {
-        if busy.len() >= AT_ONCE {
-            return PAUSE_MAX;
-        }
-        let slots = self.slots();
-        let due = slots.values().filter_map(|slot| match slot.state {
-            State::Due { at } if !busy.contains(&slot.hook) => Some(at),
-            State::Due { .. } | State::Open | State::Committed | State::Dead => None,
-        });
-        let next = due.min().map(|at| at.saturating_duration_since(env::instant()));
-        next.map_or(PAUSE_MAX, |pause| pause.min(PAUSE_MAX))
-    }
-
-    fn has_room(&self) -> bool {
-        self.slots().len() < WAITING_MAX
-    }
-
-    fn set(&self, id: &str, state: State) {
-        if let Some(slot) = self.slots().get_mut(id) {
-            slot.state = state;
+            self.slots().rest(&hook, at);
         }
     }
 
     async fn load(&self, id: &str) -> Option<Errand> {
-        if !self.slots().contains_key(id) {
+        if !self.slots().contains(id) {
             return None;
         }
         let (inner, id) = (Arc::clone(&self.inner), id.to_owned());
@@ -446,7 +364,7 @@ impl Afterwards {
         self.slots().remove(id);
     }
 
-    fn slots(&self) -> MutexGuard<'_, BTreeMap<String, Slot>> {
+    fn slots(&self) -> MutexGuard<'_, Slots> {
         self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

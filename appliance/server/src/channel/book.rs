@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use serde_json::{Map, Value};
 use storebox_proto::estate::channel::{
-    Access, Channel, ChannelService, Definition, Hook, PushDefinition, ServiceType,
+    Access, Channel, ChannelService, Definition, Hook, PushDefinition, ServiceType, Stage,
 };
 use storebox_proto::feed::registry::ESTATE;
 use storebox_proto::ids::{FeedId, ModelName};
@@ -58,6 +58,12 @@ impl Definitions {
     /// The hooks of a channel, in the order of their call.
     pub fn hooks(&self, channel: &str) -> impl Iterator<Item = &Arc<Hook>> {
         self.hooks.get(channel).into_iter().flatten()
+    }
+
+    /// How many hooks of all channels run after the commit.
+    pub fn hooks_after_commit(&self) -> usize {
+        let hooks = self.hooks.values().flatten();
+        hooks.filter(|hook| hook.stage == Stage::AfterComplete).count()
     }
 
     /// All push definitions.

@@ -357,8 +357,10 @@ impl Hooks for Engine {
     ) -> BoxFuture<'a, ()> {
         let hooks: Vec<&Arc<Hook>> = context.hooks_at(point).collect();
         Box::pin(async move {
+            let defined = context.definitions.hooks_after_commit();
             for hook in hooks {
-                self.afterwards.write_down(hook, Facts::at(context, point), object, key).await;
+                let facts = Facts::at(context, point);
+                self.afterwards.write_down(hook, facts, object, key, defined).await;
             }
         })
     }

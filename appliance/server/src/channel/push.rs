@@ -219,19 +219,28 @@ impl Pushes {
 
     /// A client of a channel has taken everything that it was told up to a number: blocking.
     ///
-    /// A number that no event has had is of a time before these records began, and says nothing about them.
+    /// A number that the channel was never told is of a time before these records began, and says nothing about them:
+    /// what waits gets numbers behind it, or the client would take it unheard when it comes with that number again.
     pub fn taken(&self, channel: &str, number: u64) -> Result<(), DiskError> {
-        if number > self.inner.store.number() {
-            tracing::info!(channel, number, "a client goes on where these records never were");
+        let store = &self.inner.store;
+        let heard = self.heard(channel);
+        let told = |push: &Arc<PushDefinition>| store.course(&push.id).unwrap_or_default().told;
+        if number > heard.iter().map(told).max().unwrap_or(0) {
+            tracing::info!(channel, number, "a client goes on where it was never told");
+            if store.begin_behind(number)? {
+                for push in &heard {
+                    store.put_behind(&push.id, 0, number)?;
+                }
+                store.commit()?;
+            }
             return Ok(());
         }
-        for push in self.heard(channel) {
-            let told = self.inner.store.course(&push.id).unwrap_or_default().told;
-            let taken = self.inner.store.up_to(&push.id, number.min(told))?;
+        for push in heard {
+            let taken = store.up_to(&push.id, number.min(told(&push)))?;
             if let Some(last) = taken.last() {
                 let at = self.inner.now().at;
                 let last = Last { at, number: last.number, count: taken.len() };
-                self.inner.store.delivered(&push.id, &taken, last)?;
+                store.delivered(&push.id, &taken, last)?;
             }
         }
         figures::take(&self.inner);
@@ -254,7 +263,7 @@ impl Pushes {
             if !courier::is_time(&self.inner, push, now)? {
                 continue;
             }
-            store.put_behind(&push.id, last)?;
+            store.put_behind(&push.id, told(push), last)?;
             let place = places.get(&push.id).copied().unwrap_or(0);
             let waiting = store.waiting(&push.id, place, BATCH)?;
             found.extend(waiting.into_iter().map(|record| (push, record)));

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{FromRequest, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -187,13 +188,17 @@ impl FromRequest<Entrance> for Message {
 
     async fn from_request(request: Request, entrance: &Entrance) -> Result<Self, Refusal> {
         secured(request.extensions().get().cloned().map(Extension))?;
-        let body = axum::body::to_bytes(request.into_body(), JOIN_BYTES_MAX).await;
-        body.map(Self).map_err(|_| {
-            entrance.porch.count_unread();
-            let detail = format!("a message of enrolment may have {JOIN_BYTES_MAX} bytes");
-            Refusal::new(Code::TooLarge, detail)
-        })
+        let body = taken_in(request.into_body()).await;
+        body.map(Self).inspect_err(|_| entrance.porch.count_unread())
     }
+}
+
+/// Reads no further than a message may go.
+async fn taken_in(body: Body) -> Result<Bytes, Refusal> {
+    axum::body::to_bytes(body, JOIN_BYTES_MAX).await.map_err(|_| {
+        let detail = format!("a message of enrolment may have {JOIN_BYTES_MAX} bytes");
+        Refusal::new(Code::TooLarge, detail)
+    })
 }
 
 impl Entrance {
@@ -291,4 +296,39 @@ pub(super) fn refuse(error: PorchError) -> Refusal {
         }
     };
     Refusal::new(code, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::http::StatusCode;
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+
+    const PIECE: usize = 1024;
+
+    /// A body of so many pieces, and how many of them were asked for.
+    fn pieces(count: usize) -> (Body, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        let pieces = stream::iter(0..count).map(move |_| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, Infallible>(Bytes::from_static(&[b' '; PIECE]))
+        });
+        (Body::from_stream(pieces), asked)
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_too_long_is_refused_and_not_read_to_its_end() {
+        let (body, asked) = pieces(JOIN_BYTES_MAX / PIECE);
+        assert_eq!(taken_in(body).await.unwrap().len(), JOIN_BYTES_MAX);
+        assert_eq!(asked.load(Ordering::Relaxed), JOIN_BYTES_MAX / PIECE);
+        let (body, asked) = pieces(usize::MAX);
+        let refused = taken_in(body).await.unwrap_err().into_response();
+        assert_eq!(refused.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(asked.load(Ordering::Relaxed), JOIN_BYTES_MAX / PIECE + 1);
+    }
 }

@@ -148,6 +148,12 @@ impl Held {
     }
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How many documents this thread has loaded.
+    pub(crate) static LOADED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// Documents that were created in this shop; cheap to clone.
 #[derive(Clone)]
 pub struct LocalDocuments {
@@ -172,6 +178,8 @@ impl LocalDocuments {
 
     /// One document; reads the disk.
     pub fn load(&self, kind: &TxKind, id: &str) -> Option<Document> {
+        #[cfg(test)]
+        LOADED.set(LOADED.get() + 1);
         let held = {
             let maps = self.held.0.read().unwrap_or_else(PoisonError::into_inner);
             maps.by_id.get(&(kind.clone(), id.to_owned())).cloned()
@@ -190,17 +198,18 @@ impl LocalDocuments {
 
     /// Documents of a kind in the order of their ids, behind `after`; reads the disk.
     pub fn list(&self, kind: &TxKind, after: Option<&str>, count_max: usize) -> Vec<Document> {
-        self.list_under(kind, "", after, count_max)
+        let ids = self.ids_under(kind, "", after, count_max);
+        ids.iter().filter_map(|id| self.load(kind, id)).collect()
     }
 
-    /// Documents of a kind whose ids begin so, in the order of their ids, behind `after`; reads the disk.
-    pub fn list_under(
+    /// The ids of documents of a kind that begin so, in their order, behind `after`; reads the disk, and no document.
+    pub fn ids_under(
         &self,
         kind: &TxKind,
         beginning: &str,
         after: Option<&str>,
         count_max: usize,
-    ) -> Vec<Document> {
+    ) -> Vec<String> {
         let name = |id: &str| (kind.clone(), id.to_owned());
         let start = after.map_or(Bound::Included(name(beginning)), |id| Bound::Excluded(name(id)));
         let mut ids: Vec<String> = {
@@ -225,7 +234,7 @@ impl LocalDocuments {
         ids.sort_unstable();
         ids.dedup();
         ids.truncate(count_max);
-        ids.iter().filter_map(|id| self.load(kind, id)).collect()
+        ids
     }
 
     /// What was created behind a position of the outbox, in its order: position, kind and id; reads the disk.

@@ -39,6 +39,8 @@ pub(crate) mod tests;
 pub use accept::{Outbox, OutboxOpenError, OutboxOpened, OutboxOptions};
 pub use command::{ConflictView, Entry, Known, OutboxFigures, Progress};
 pub use copies::{Copies, CopiesOpenError, CopiesOpened, Copy};
+#[cfg(test)]
+pub(crate) use documents::LOADED;
 pub use documents::{Document, LocalDocuments};
 pub use follow::{LedgerCursor, LedgerPage};
 pub use ledger::{

@@ -117,7 +117,7 @@ async fn after_a_crash_what_was_committed_runs_and_what_was_not_is_forgotten() {
         entity: None,
     };
     let facts = Facts::at(&context, point);
-    shop.afterwards.write_down(&hook, facts, &json!({"id": "never"}), key(9)).await;
+    shop.afterwards.write_down(&hook, facts, &json!({"id": "never"}), key(9), 1).await;
     assert_eq!(shop.afterwards.count().0, 2);
     let again = Afterwards::open(&shop.dir.path().join("hooks")).unwrap();
     let shop = Shop { afterwards: again, ..shop };
@@ -158,8 +158,7 @@ async fn while_the_estate_cannot_be_read_nothing_is_forgotten() {
     shop.world.done("customer", json!({"name": "Ada"})).await;
     let supervisor = shop.start_with(&Masterdata::new(Readers::new()));
     let rests = |slot: &Slot| matches!(slot.state, State::Due { at } if at > env::instant());
-    shop.until(|afterwards| afterwards.count().0 == 0 || afterwards.slots().values().any(rests))
-        .await;
+    shop.until(|afterwards| afterwards.count().0 == 0 || afterwards.slots().any(rests)).await;
     assert_eq!(shop.afterwards.count(), (1, 0));
     assert!(peer.is_quiet().await);
     supervisor.stop(Duration::from_secs(5)).await;
@@ -240,4 +239,42 @@ fn a_damaged_errand_is_set_aside_and_the_others_stay() {
     let afterwards = Afterwards::open(dir.path()).unwrap();
     assert_eq!(afterwards.count(), (0, 0));
     assert!(dir.path().join("x.damaged").exists());
+}
+
+#[tokio::test]
+async fn a_hook_whose_target_is_dead_leaves_the_others_their_share_of_the_room() {
+    let peer = Peer::open().await;
+    let hooks = ["dead", "addresses"].map(|path| {
+        let mut hook = told(&peer, path);
+        hook["id"] = json!(path);
+        hook
+    });
+    let shop = open_with(&hooks);
+    let context = shop.world.context("web-1").unwrap();
+    let point = crate::channel::Point {
+        stage: storebox_proto::estate::channel::Stage::AfterComplete,
+        service: storebox_proto::estate::channel::ServiceType::Customer,
+        entity: Some(storebox_proto::query::Entity::Customer),
+    };
+    let afterwards = Afterwards::bounded(&shop.dir.path().join("few"), 40).unwrap();
+    let write = async |hook: &str, number: u64| {
+        let hook = context.definitions.hooks("web").find(|one| one.id == hook).unwrap();
+        let defined = context.definitions.hooks_after_commit();
+        let facts = Facts::at(&context, point);
+        afterwards.write_down(hook, facts, &json!({}), key(number), defined).await;
+    };
+    for number in 0..100 {
+        write("dead", number).await;
+    }
+    assert_eq!((afterwards.count().0, afterwards.missed()), (30, 70));
+    for number in 0..20 {
+        write("addresses", number).await;
+    }
+    assert_eq!((afterwards.count().0, afterwards.missed()), (40, 80));
+    // What is written down again takes no further room, and what goes makes some.
+    write("dead", 0).await;
+    assert_eq!((afterwards.count().0, afterwards.missed()), (40, 80));
+    afterwards.give_up(&folder::name(key(0), "dead")).await.unwrap();
+    write("dead", 200).await;
+    assert_eq!((afterwards.count().0, afterwards.missed()), (40, 80));
 }

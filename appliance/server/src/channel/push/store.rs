@@ -2,8 +2,11 @@
 //!
 //! Letters of the keys, each followed by the definition and a zero:
 //! `p` id → record, `q` number → id (the order), `d` id → dead record, `t` id (was told), `s` → course.
+//! `n`, followed by nothing: the greatest number, where the records do not say it any more.
 //!
 //! What touches several keys has its turn alone: logs are followed, targets told and clients heard at the same time.
+
+mod dead;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -22,6 +25,9 @@ const ORDER: u8 = b'q';
 const DEAD: u8 = b'd';
 const TOLD: u8 = b't';
 const COURSE: u8 = b's';
+const NUMBER: u8 = b'n';
+/// The greatest number of a client that is believed; as many are left for events, which JSON tells exactly.
+const BELIEVED_MAX: u64 = 1 << 52;
 
 /// Records of one definition; beyond that one `reset` says the same.
 #[derive(Debug, Clone, Copy)]
@@ -113,12 +119,6 @@ struct Known {
     courses: BTreeMap<String, Course>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Dead {
-    record: Record,
-    error: String,
-}
-
 impl Store {
     /// The records in this directory, and why those before are gone, if they are.
     pub(super) fn open(dir: &Path) -> Result<(Self, Option<DiskError>), DiskError> {
@@ -153,6 +153,9 @@ impl Store {
             }
             true
         })?;
+        if let Some(number) = keyed.get(NUMBER, b"")?.as_deref().and_then(read::<u64>) {
+            known.number = known.number.max(number);
+        }
         let (turn, known) = (Mutex::default(), Mutex::new(known));
         Ok((Self { keyed, turn, known, bounds }, opened.lost))
     }
@@ -195,17 +198,17 @@ impl Store {
         self.keyed.put(RECORD, &key(push, id), &write(record))
     }
 
-    /// What a client has not been told gets numbers behind this one, so that numbers are in the order of telling also
-    /// across definitions, of which one may wait for its time while others go on.
-    pub(super) fn put_behind(&self, push: &str, number: u64) -> Result<(), DiskError> {
+    /// What waits behind a place gets numbers behind this one, so that numbers are in the order of telling also across
+    /// definitions, of which one may wait for its time while others go on.
+    pub(super) fn put_behind(&self, push: &str, place: u64, number: u64) -> Result<(), DiskError> {
         let _turn = self.turn();
-        let told = self.course(push).unwrap_or_default().told;
-        let first = self.between(push, told, u64::MAX, 1)?;
-        if first.first().is_none_or(|first| first.number > number) {
+        let course = self.course(push).unwrap_or_default();
+        let first = self.between(push, place, u64::MAX, 1)?;
+        let Some(first) = first.first().filter(|first| first.number <= number) else {
             return Ok(());
-        }
+        };
         let mut last = 0;
-        for mut record in self.between(push, told, u64::MAX, usize::MAX)? {
+        for mut record in self.between(push, place, u64::MAX, usize::MAX)? {
             self.keyed.remove(ORDER, &key(push, &record.number.to_be_bytes()))?;
             last = {
                 let mut known = self.known();
@@ -215,7 +218,28 @@ impl Store {
             record.number = last;
             self.put(push, &record)?;
         }
-        self.amend_in_turn(push, |course| course.until = last)
+        // A delivery that is under way goes on; one that waits for its time still does.
+        let is_under_way = first.number <= course.until;
+        self.amend_in_turn(push, |course| {
+            if is_under_way {
+                course.until = last;
+            }
+        })
+    }
+
+    /// No number up to this one is given any more; false if there is no believing it.
+    pub(super) fn begin_behind(&self, number: u64) -> Result<bool, DiskError> {
+        let _turn = self.turn();
+        let is_believed = number <= BELIEVED_MAX;
+        if is_believed && number > self.number() {
+            self.known().number = number;
+            self.keep_number()?;
+        }
+        Ok(is_believed)
+    }
+
+    fn keep_number(&self) -> Result<(), DiskError> {
+        self.keyed.put(NUMBER, b"", &write(&self.number()))
     }
 
     /// The greatest number so far.
@@ -306,94 +330,6 @@ impl Store {
         self.keyed.commit()
     }
 
-    /// The target refuses this one: it waits for a person.
-    pub(super) fn bury(&self, push: &str, record: &Record, error: &str) -> Result<(), DiskError> {
-        let _turn = self.turn();
-        self.take(push, record)?;
-        let mut record = record.clone();
-        if self.dead_count(push) >= self.bounds.dead {
-            self.clear_dead(push)?;
-            (record.id, record.event) = (String::new(), Happened::Reset);
-        }
-        let dead = Dead { record, error: error.to_owned() };
-        let name = key(push, dead.record.id.as_bytes());
-        if self.keyed.get(DEAD, &name)?.is_none() {
-            *self.known().dead.entry(push.to_owned()).or_default() += 1;
-        }
-        self.keyed.put(DEAD, &name, &write(&dead))?;
-        self.keyed.commit()
-    }
-
-    /// The dead records.
-    pub(super) fn dead(
-        &self,
-        push: &str,
-        count_max: usize,
-    ) -> Result<Vec<(Record, String)>, DiskError> {
-        let mut found = Vec::new();
-        self.keyed.scan(DEAD, &key(push, &[]), None, &mut |_, value| {
-            found.extend(read::<Dead>(value).map(|dead| (dead.record, dead.error)));
-            found.len() < count_max
-        })?;
-        Ok(found)
-    }
-
-    /// The dead records wait again; how many there were.
-    pub(super) fn revive(&self, push: &str) -> Result<usize, DiskError> {
-        let _turn = self.turn();
-        let dead = self.dead(push, usize::MAX)?;
-        for (record, _) in &dead {
-            if record.event == Happened::Reset {
-                self.reset_in_turn(push, record.at)?;
-            } else if self.keyed.get(RECORD, &key(push, record.id.as_bytes()))?.is_none() {
-                self.note_in_turn(push, &record.id, record.event, record.at)?;
-            }
-        }
-        self.clear_dead(push)?;
-        self.keyed.commit()?;
-        Ok(dead.len())
-    }
-
-    /// The dead records are no more; how many there were.
-    pub(super) fn give_up(&self, push: &str) -> Result<usize, DiskError> {
-        let _turn = self.turn();
-        let count = self.clear_dead(push)?;
-        self.keyed.commit()?;
-        Ok(count)
-    }
-
-    /// How many dead records there are.
-    pub(super) fn dead_count(&self, push: &str) -> u64 {
-        self.known().dead.get(push).copied().unwrap_or(0)
-    }
-
-    /// What was refused before of the same thing is out of date once something newer was taken.
-    fn bygones(&self, push: &str, taken: &Record) -> Result<(), DiskError> {
-        if self.dead_count(push) == 0 {
-            return Ok(());
-        }
-        if taken.event == Happened::Reset {
-            return self.clear_dead(push).map(drop);
-        }
-        let name = key(push, taken.id.as_bytes());
-        if self.keyed.get(DEAD, &name)?.is_some() {
-            self.keyed.remove(DEAD, &name)?;
-            if let Some(count) = self.known().dead.get_mut(push) {
-                *count = count.saturating_sub(1);
-            }
-        }
-        Ok(())
-    }
-
-    fn clear_dead(&self, push: &str) -> Result<usize, DiskError> {
-        let dead = self.dead(push, usize::MAX)?;
-        for (record, _) in &dead {
-            self.keyed.remove(DEAD, &key(push, record.id.as_bytes()))?;
-        }
-        self.known().dead.remove(push);
-        Ok(dead.len())
-    }
-
     pub(super) fn course(&self, push: &str) -> Option<Course> {
         self.known().courses.get(push).cloned()
     }
@@ -425,9 +361,10 @@ impl Store {
         self.known().courses.keys().cloned().collect()
     }
 
-    /// A definition is no more.
+    /// A definition is no more; its numbers were given.
     pub(super) fn forget(&self, push: &str) -> Result<(), DiskError> {
         let _turn = self.turn();
+        self.keep_number()?;
         for letter in [RECORD, ORDER, DEAD, TOLD, COURSE] {
             let mut keys = Vec::new();
             self.keyed.scan(letter, &key(push, &[]), None, &mut |key, _| {

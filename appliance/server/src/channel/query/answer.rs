@@ -37,11 +37,17 @@ pub(in crate::channel) async fn answer(
     let query = Query::parse(&request).map_err(fault::query)?;
     allowed(&query, entity, context, parameters)?;
     let rows_max = parameters.rows_max.unwrap_or(QUERY_ROWS_MAX).min(QUERY_ROWS_MAX);
-    let (own, scope) = (Arc::clone(reader), Scope::of(context));
-    let planned = blocking(move || own.plan(query)).await?;
-    let _turn = match planned.is_scan() {
+    let (own, asked) = (Arc::clone(reader), query.clone());
+    let early = match blocking(move || own.is_broad(&asked)).await? {
         true => Some(turn(reader).await?),
         false => None,
+    };
+    let (own, scope) = (Arc::clone(reader), Scope::of(context));
+    let planned = blocking(move || own.plan(query)).await?;
+    // An index may let too much through, which shows only when it is asked.
+    let _turn = match early {
+        None if planned.is_broad() => Some(turn(reader).await?),
+        early => early,
     };
     let own = Arc::clone(reader);
     let work = move || {

@@ -1,7 +1,6 @@
 //! What a row brings from elsewhere: a product its price, stock and categories; a customer its addresses; a ticket
 //! what happened to it.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
@@ -11,30 +10,31 @@ use storebox_proto::query::{Entity, Query};
 
 use super::answer::Scope;
 use super::reader::{Reader, row};
-use super::rows::Row;
+use super::rows::{Row, size};
 use crate::channel::context::ancestors;
 use crate::channel::save::stock::Level;
+use crate::db::Probe;
 
 /// Prices, stocks or addresses of one thing.
 const BROUGHT_MAX: usize = 1000;
+/// What one row brings of one kind from what the shop created, roughly.
+const BROUGHT_BYTES_MAX: usize = 1024 * 1024;
 /// Products of an assortment whose categories are looked at.
 const ASSORTMENT_MAX: usize = 50_000;
 /// What happened to a ticket, by the kind of its transactions.
 const HAPPENED: [(&str, &str); 3] =
     [("shipments", "TicketShipment"), ("payments", "TicketPayment"), ("invoices", "TicketInvoice")];
 
-/// Brings; what several rows need is read once.
+/// Brings.
 pub(super) struct Bringing<'a> {
     reader: &'a Reader,
     query: &'a Query,
     scope: &'a Scope,
-    /// Addresses that were created here, by customer.
-    addresses: OnceCell<BTreeMap<String, Vec<Row>>>,
 }
 
 impl<'a> Bringing<'a> {
     pub(super) fn new(reader: &'a Reader, query: &'a Query, scope: &'a Scope) -> Self {
-        Self { reader, query, scope, addresses: OnceCell::new() }
+        Self { reader, query, scope }
     }
 
     /// Adds what the entity brings.
@@ -43,7 +43,10 @@ impl<'a> Bringing<'a> {
         match self.query.entity {
             Entity::Product => self.product(&id, row),
             Entity::Customer => self.customer(&id, row),
-            Entity::Ticket => self.ticket(&id, row),
+            Entity::Ticket => {
+                self.ticket(&id, row);
+                Ok(())
+            }
             Entity::Store => {
                 let above = self.above(&id);
                 row.insert("parents".to_owned(), json!(above));
@@ -155,45 +158,52 @@ impl<'a> Bringing<'a> {
             let named = central.into_iter().filter_map(|row| Some((text(&row, "id")?, row)));
             addresses.extend(named);
         }
-        let local = self.local_addresses()?;
-        for address in names.iter().filter_map(|name| local.get(name)).flatten() {
-            let Some(id) = text(address, "id") else { continue };
-            addresses.entry(id).or_default().extend(address.clone());
+        for name in &names {
+            let probe = Probe::Exact(name.clone());
+            let ids = self.reader.addresses.ids("businessPartnerId", &probe, BROUGHT_MAX + 1);
+            let found = self.locals("ChangedBPlocation", ids, row);
+            // An entry may be out of date.
+            let own = found
+                .into_iter()
+                .filter(|row| text(row, "businessPartnerId").as_ref() == Some(name));
+            for address in own {
+                let Some(id) = text(&address, "id") else { continue };
+                addresses.entry(id).or_default().extend(address);
+            }
         }
         let addresses = addresses.into_values().map(Value::Object).collect();
         row.insert("addresses".to_owned(), Value::Array(addresses));
         Ok(())
     }
 
-    fn local_addresses(&self) -> Result<&BTreeMap<String, Vec<Row>>, Problem> {
-        if let Some(known) = self.addresses.get() {
-            return Ok(known);
-        }
-        let mut known: BTreeMap<String, Vec<Row>> = BTreeMap::new();
-        self.reader.each_local("ChangedBPlocation", "", &mut |document| {
-            let row = row(document);
-            if let Some(customer) = text(&row, "businessPartnerId") {
-                known.entry(customer).or_default().push(row);
-            }
-            true
-        })?;
-        Ok(self.addresses.get_or_init(|| known))
-    }
-
     /// What happened to a ticket in transactions of its own, behind what it brought itself.
-    fn ticket(&self, id: &str, row: &mut Row) -> Result<(), Problem> {
+    fn ticket(&self, id: &str, row: &mut Row) {
         for (name, kind) in HAPPENED {
             let mut list = match row.remove(name) {
                 Some(Value::Array(list)) => list,
                 Some(_) | None => Vec::new(),
             };
-            self.reader.each_local(kind, &format!("{id}/"), &mut |document| {
-                list.push(Value::Object(self::row(document)));
-                true
-            })?;
+            let ids = self.reader.ids_under(kind, &format!("{id}/"), BROUGHT_MAX + 1);
+            list.extend(self.locals(kind, ids, row).into_iter().map(Value::Object));
             row.insert(name.to_owned(), Value::Array(list));
         }
-        Ok(())
+    }
+
+    /// Documents of the shop as far as one row may bring them; where that are not all, the row says so.
+    fn locals(&self, kind: &str, ids: Vec<String>, row: &mut Row) -> Vec<Row> {
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for id in ids {
+            if found.len() >= BROUGHT_MAX || bytes > BROUGHT_BYTES_MAX {
+                row.insert("incomplete".to_owned(), Value::Bool(true));
+                break;
+            }
+            if let Some(document) = self.reader.local(kind, &id) {
+                let local = self::row(document);
+                bytes += size(&local);
+                found.push(local);
+            }
+        }
+        found
     }
 
     /// The organisations above one, the nearest first.

@@ -7,6 +7,8 @@
 mod answer;
 mod bring;
 mod entity;
+mod local_index;
+mod locals;
 mod plan;
 mod reader;
 mod references;
@@ -14,7 +16,6 @@ mod rows;
 mod search;
 #[cfg(test)]
 mod tests;
-mod tickets;
 
 pub(super) use answer::{answer, one};
-pub(super) use reader::Reader;
+pub(super) use reader::{CANDIDATES_MAX, Reader};

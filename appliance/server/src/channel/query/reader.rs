@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 use storebox_proto::feed::{IndexDef, Record};
 use storebox_proto::ids::{RecordId, TxKind};
-use storebox_proto::problem::{Code, Problem};
+use storebox_proto::problem::Problem;
 use storebox_proto::query::{Entity, Query};
 
 use super::answer::Scope;
 use super::entity::{Sources, sources};
+use super::local_index::LocalIndex;
+use super::locals::Locals;
 use super::plan::{Plan, Spot};
+use super::references;
 use super::rows::{Row, Rows};
 use super::search::Search;
-use super::tickets::TicketBook;
 use crate::channel::fault;
 use crate::channel::save::stock::StockBook;
 use crate::db::Probe;
@@ -21,13 +23,13 @@ use crate::masterdata::{Masterdata, View, position_of};
 use crate::uplink::{Document, LocalDocuments};
 
 /// Candidates that are taken from indexes; beyond that every row is looked at.
-const CANDIDATES_MAX: usize = 5_000;
+pub(in crate::channel) const CANDIDATES_MAX: usize = 5_000;
 /// Questions that look at every row at the same time; one core stays with the tills.
 const SCANS_MAX: usize = 1;
-/// Documents of the shop that are read at once.
-const LOCAL_PAGE: usize = 500;
-/// Documents of the shop that one question reads.
-const LOCAL_MAX: usize = 100_000;
+/// What the shop creates that is found by what people know of it.
+const TICKETS: (&str, &[&str]) = ("Order", &["documentNo", "businessPartnerId"]);
+const CUSTOMERS: (&str, &[&str]) = ("ChangedBusinessPartners", &["searchKey", "edgeId"]);
+const ADDRESSES: (&str, &[&str]) = ("ChangedBPlocation", &["businessPartnerId", "edgeId"]);
 
 /// What was found.
 #[derive(Debug)]
@@ -44,44 +46,77 @@ pub(in crate::channel) struct Found {
 pub(super) struct Planned {
     pub(super) query: Query,
     plan: Plan,
+    view: Option<View>,
+    /// What the plan found at head office's; nothing if every row is looked at.
+    candidates: Option<Candidates>,
+    locals: Locals,
 }
 
+/// Records by id.
+pub(super) type Candidates = BTreeMap<RecordId, Record>;
+
 impl Planned {
-    /// Whether every row will be looked at.
-    pub(super) fn is_scan(&self) -> bool {
-        self.plan == Plan::Scan
+    /// Whether every row will be looked at, or many documents of the shop.
+    pub(super) fn is_broad(&self) -> bool {
+        self.plan == Plan::Scan || self.locals.are_many()
     }
 }
 
 /// Reads entities; shared by all queries and by what writes.
 pub(in crate::channel) struct Reader {
     pub(super) masterdata: Masterdata,
-    pub(super) documents: LocalDocuments,
+    documents: LocalDocuments,
     pub(in crate::channel) stock: StockBook,
     /// The shop's tickets by number and customer.
-    pub(in crate::channel) tickets: TicketBook,
+    pub(in crate::channel) tickets: LocalIndex,
+    /// The shop's customers by code.
+    pub(super) customers: LocalIndex,
+    /// The shop's addresses by customer.
+    pub(super) addresses: LocalIndex,
     /// Questions that look at every row and may do so now.
     pub(super) scans: tokio::sync::Semaphore,
 }
 
 impl Reader {
     pub(in crate::channel) fn new(masterdata: Masterdata, documents: LocalDocuments) -> Self {
-        let stock = StockBook::new(documents.clone());
-        let tickets = TicketBook::new(documents.clone(), tx_kind("Order"));
-        let scans = tokio::sync::Semaphore::new(SCANS_MAX);
-        Self { masterdata, documents, stock, tickets, scans }
+        let index = |(kind, fields): (&str, &'static [&'static str])| {
+            LocalIndex::new(documents.clone(), tx_kind(kind), fields)
+        };
+        Self {
+            masterdata,
+            stock: StockBook::new(documents.clone()),
+            tickets: index(TICKETS),
+            customers: index(CUSTOMERS),
+            addresses: index(ADDRESSES),
+            scans: tokio::sync::Semaphore::new(SCANS_MAX),
+            documents,
+        }
+    }
+
+    /// Whether a query will look at every row, as far as it can be told before anything is read; refused if it names
+    /// too much by codes.
+    pub(super) fn is_broad(&self, query: &Query) -> Result<bool, Problem> {
+        let outline = references::outline(query.entity, &query.criteria)?;
+        Ok(Plan::of(&outline, &self.indexes(query.entity)) == Plan::Scan)
     }
 
     /// A query with ids in the place of codes, and how it will be answered.
     pub(super) fn plan(&self, query: Query) -> Result<Planned, Problem> {
         let criteria = self.resolve(query.entity, &query.criteria)?;
-        let query = Query { criteria, ..query };
-        let central = sources(query.entity).central;
-        let view = central.map(|model| self.view(model)).transpose()?;
-        let is_ticket = query.entity == Entity::Ticket;
-        let indexes = if is_ticket { TicketBook::indexes() } else { self.indexes(view.as_ref()) };
-        let plan = Plan::of(&query.criteria, &indexes);
-        Ok(Planned { query, plan })
+        let plan = Plan::of(&criteria, &self.indexes(query.entity));
+        self.planned(Query { criteria, ..query }, plan)
+    }
+
+    fn planned(&self, query: Query, plan: Plan) -> Result<Planned, Problem> {
+        let sources = sources(query.entity);
+        let view = sources.central.map(|model| self.view(model)).transpose()?;
+        if let Plan::Spots(spots) = &plan
+            && let Some((candidates, locals)) = self.behind(spots, &sources, view.as_ref())?
+        {
+            return Ok(Planned { query, plan, view, candidates: Some(candidates), locals });
+        }
+        let locals = sources.local.map_or_else(Locals::none, |kind| self.all_locals(kind));
+        Ok(Planned { query, plan: Plan::Scan, view, candidates: None, locals })
     }
 
     /// The rows of a query; `rows_max` at most.
@@ -91,35 +126,10 @@ impl Reader {
         scope: &Scope,
         rows_max: u64,
     ) -> Result<Found, Problem> {
-        let Planned { query, plan } = planned;
-        let sources = sources(query.entity);
-        let view = sources.central.map(|model| self.view(model)).transpose()?;
-        self.find_by(plan, &query, scope, rows_max, &sources, view.as_ref())
-    }
-
-    fn find_by(
-        &self,
-        plan: Plan,
-        query: &Query,
-        scope: &Scope,
-        rows_max: u64,
-        sources: &Sources,
-        view: Option<&View>,
-    ) -> Result<Found, Problem> {
-        let (plan, candidates) = match (plan, view) {
-            (Plan::Spots(spots), Some(view)) => match self.candidates(view, &spots)? {
-                Some(candidates) => (Plan::Spots(spots), Some(candidates)),
-                None => (Plan::Scan, None),
-            },
-            (plan, _) => (plan, None),
-        };
-        let locals = match sources.local {
-            Some(kind) => self.locals(kind, &plan)?,
-            None => BTreeMap::new(),
-        };
-        let mut rows = Rows::new(query, rows_max);
-        let search = Search::new(self, query, scope, sources.brought);
-        search.walk(&mut rows, view, candidates, locals)?;
+        let Planned { query, plan, view, candidates, locals } = planned;
+        let mut rows = Rows::new(&query, rows_max);
+        let search = Search::new(self, &query, scope, sources(query.entity).brought);
+        search.walk(&mut rows, view.as_ref(), candidates, locals)?;
         search.finish(&mut rows)?;
         Ok(Found {
             total: (!rows.more).then_some(rows.fitting),
@@ -135,20 +145,42 @@ impl Reader {
         self.masterdata.view(model).map_err(|why| fault::not_readable(&why))
     }
 
-    fn indexes(&self, view: Option<&View>) -> Vec<IndexDef> {
+    /// The indexes by which an entity is found.
+    fn indexes(&self, entity: Entity) -> Vec<IndexDef> {
+        let Some(model) = sources(entity).central else { return self.tickets.indexes() };
         let registry = self.masterdata.registry();
-        let def = view.and_then(|view| registry.get(&view.model));
+        let def = model.parse().ok().and_then(|model| registry.get(&model));
         def.map(|def| def.indexes.clone()).unwrap_or_default()
     }
 
-    /// The records at these spots by id; nothing if there are too many.
-    fn candidates(
+    /// What is at these spots, at head office's and in the shop; nothing if that is too much.
+    fn behind(
         &self,
-        view: &View,
         spots: &[Spot],
-    ) -> Result<Option<BTreeMap<RecordId, Record>>, Problem> {
+        sources: &Sources,
+        view: Option<&View>,
+    ) -> Result<Option<(Candidates, Locals)>, Problem> {
+        let found = match view {
+            Some(view) => self.candidates(view, spots)?,
+            None => Some(Candidates::new()),
+        };
+        let Some(candidates) = found else { return Ok(None) };
+        let Some(kind) = sources.local else { return Ok(Some((candidates, Locals::none()))) };
+        let Some(mut ids) = self.local_ids(kind, spots, view) else {
+            return Ok(Some((candidates, self.all_locals(kind))));
+        };
+        if ids.len() > CANDIDATES_MAX + spots.len() {
+            return Ok(None);
+        }
+        // What the shop says of a candidate stands for what head office says.
+        ids.extend(candidates.keys().map(|id| id.as_str().to_owned()));
+        Ok(Some((candidates, Locals::these(self.documents.clone(), tx_kind(kind), ids))))
+    }
+
+    /// The records at these spots by id; nothing if there are too many.
+    fn candidates(&self, view: &View, spots: &[Spot]) -> Result<Option<Candidates>, Problem> {
         let View { model, generation } = view;
-        let mut found = BTreeMap::new();
+        let mut found = Candidates::new();
         for spot in spots {
             let records = match spot {
                 Spot::Id(id) => match id.parse::<RecordId>() {
@@ -168,70 +200,54 @@ impl Reader {
         Ok(Some(found))
     }
 
-    /// What the shop has created of a kind, as far as the plan looks at it.
-    fn locals(&self, kind: &str, plan: &Plan) -> Result<BTreeMap<String, Row>, Problem> {
-        if let Plan::Spots(spots) = plan
-            && let Some(ids) = self.local_ids(kind, spots)
-        {
-            let kind = tx_kind(kind);
-            let found = ids.iter().filter_map(|id| self.documents.load(&kind, id));
-            return Ok(found.map(|document| (document.id.clone(), row(document))).collect());
-        }
-        let mut found = BTreeMap::new();
-        self.each_local(kind, "", &mut |document| {
-            found.insert(document.id.clone(), row(document));
-            true
-        })?;
-        Ok(found)
-    }
-
-    /// The documents that can be at these spots; nothing if only a look at all of them can tell.
-    fn local_ids(&self, kind: &str, spots: &[Spot]) -> Option<BTreeSet<String>> {
+    /// The ids of the documents that can be at these spots; nothing if only a look at all of them can tell.
+    fn local_ids(
+        &self,
+        kind: &str,
+        spots: &[Spot],
+        view: Option<&View>,
+    ) -> Option<BTreeSet<String>> {
+        let index = [&self.tickets, &self.customers, &self.addresses]
+            .into_iter()
+            .find(|index| index.kind().as_str() == kind)?;
+        let registry = self.masterdata.registry();
+        let central = view.and_then(|view| registry.get(&view.model));
         let mut ids = BTreeSet::new();
         for spot in spots {
             match spot {
                 Spot::Id(id) => {
                     ids.insert(id.clone());
                 }
-                Spot::Index { field, probe } if kind == "Order" => {
-                    ids.extend(self.tickets.ids(field, probe));
+                Spot::Index { field, probe } if index.answers(field, central) => {
+                    ids.extend(index.ids(field, probe, CANDIDATES_MAX + 1));
                 }
                 Spot::Index { .. } => return None,
+            }
+            if ids.len() > CANDIDATES_MAX + spots.len() {
+                break;
             }
         }
         Some(ids)
     }
 
-    /// Shows documents of a kind whose ids begin so, in the order of their ids, until `visit` says no.
-    pub(in crate::channel) fn each_local(
-        &self,
-        kind: &str,
-        prefix: &str,
-        visit: &mut dyn FnMut(Document) -> bool,
-    ) -> Result<(), Problem> {
-        let kind = tx_kind(kind);
-        // A search by prefix wants a few; its first page is small.
-        let mut page_max = if prefix.is_empty() { LOCAL_PAGE } else { 8 };
-        let (mut after, mut seen) = (None::<String>, 0);
-        loop {
-            let page = self.documents.list_under(&kind, prefix, after.as_deref(), page_max);
-            let is_last = page.len() < page_max;
-            seen += page.len();
-            after = page.last().map(|document| document.id.clone());
-            for document in page {
-                if !visit(document) {
-                    return Ok(());
-                }
-            }
-            if is_last {
-                return Ok(());
-            }
-            if seen > LOCAL_MAX {
-                let detail = format!("the shop holds more than {LOCAL_MAX} of {kind}; ask by id");
-                return Err(Problem::new(Code::QueryTooBroad, detail));
-            }
-            page_max = LOCAL_PAGE;
-        }
+    fn all_locals(&self, kind: &str) -> Locals {
+        Locals::all(self.documents.clone(), tx_kind(kind))
+    }
+
+    /// What the shop says of something, behind what head office says of it.
+    pub(super) fn completed(&self, view: &View, local: Row) -> Result<Row, Problem> {
+        let id = local.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+        let Some(id) = id else { return Ok(local) };
+        let record = view.generation.get(&view.model, &id);
+        let record = record.map_err(|error| fault::not_read(&self.masterdata, &error))?;
+        let mut row = record.as_ref().and_then(fields).unwrap_or_default();
+        row.extend(local);
+        Ok(row)
+    }
+
+    /// The ids of documents of the shop that begin so, in their order.
+    pub(super) fn ids_under(&self, kind: &str, beginning: &str, count_max: usize) -> Vec<String> {
+        self.documents.ids_under(&tx_kind(kind), beginning, None, count_max)
     }
 
     /// One document of the shop.
@@ -308,8 +324,6 @@ impl Reader {
         scope: &Scope,
         rows_max: u64,
     ) -> Result<Found, Problem> {
-        let sources = sources(query.entity);
-        let view = sources.central.map(|model| self.view(model)).transpose()?;
-        self.find_by(Plan::Scan, query, scope, rows_max, &sources, view.as_ref())
+        self.find(self.planned(query.clone(), Plan::Scan)?, scope, rows_max)
     }
 }

@@ -1,18 +1,18 @@
 //! One query under way: which rows the caller may see, which of them fit, and what they bring.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 use storebox_proto::feed::Record;
-use storebox_proto::ids::RecordId;
 use storebox_proto::problem::Problem;
 use storebox_proto::query::{Criteria, Entity, Query};
 
 use super::answer::Scope;
 use super::bring::Bringing;
 use super::entity::USER_FIELDS;
-use super::reader::{Reader, fields};
+use super::locals::Locals;
+use super::reader::{Candidates, Reader, fields};
 use super::rows::{Row, Rows, size};
 use crate::channel::context::ancestors;
 use crate::channel::fault;
@@ -54,12 +54,14 @@ impl<'a> Search<'a> {
         &self,
         rows: &mut Rows<'_>,
         view: Option<&View>,
-        candidates: Option<BTreeMap<RecordId, Record>>,
-        mut locals: BTreeMap<String, Row>,
+        candidates: Option<Candidates>,
+        mut locals: Locals,
     ) -> Result<(), Problem> {
+        // What head office says of a local document is among all records, and need not be among candidates.
+        let behind = candidates.as_ref().and(view);
         let mut outcome = Ok(true);
         let mut visit = |record: Record| {
-            outcome = self.record(rows, &mut locals, &record);
+            outcome = self.record(rows, &mut locals, behind, &record);
             matches!(outcome, Ok(true))
         };
         match (candidates, view) {
@@ -72,12 +74,9 @@ impl<'a> Search<'a> {
             }
             (None, None) => {}
         }
-        if outcome? {
-            for (_, row) in locals {
-                if !self.consider(rows, row)? {
-                    break;
-                }
-            }
+        let mut goes_on = outcome?;
+        while goes_on && locals.next_id().is_some() {
+            goes_on = self.local(rows, &mut locals, behind)?;
         }
         Ok(())
     }
@@ -86,21 +85,36 @@ impl<'a> Search<'a> {
     fn record(
         &self,
         rows: &mut Rows<'_>,
-        locals: &mut BTreeMap<String, Row>,
+        locals: &mut Locals,
+        behind: Option<&View>,
         record: &Record,
     ) -> Result<bool, Problem> {
-        while let Some(first) = locals.first_entry() {
-            if first.key().as_str() >= record.id.as_str() {
-                break;
-            }
-            if !self.consider(rows, first.remove())? {
+        while locals.next_id().is_some_and(|id| id < record.id.as_str()) {
+            if !self.local(rows, locals, behind)? {
                 return Ok(false);
             }
         }
+        let changed = match locals.next_id() == Some(record.id.as_str()) {
+            true => locals.load_next(),
+            false => None,
+        };
         let Some(mut row) = fields(record) else { return Ok(true) };
-        if let Some(changed) = locals.remove(record.id.as_str()) {
-            row.extend(changed);
-        }
+        row.extend(changed.into_iter().flatten());
+        self.consider(rows, row)
+    }
+
+    /// The next of what the shop created.
+    fn local(
+        &self,
+        rows: &mut Rows<'_>,
+        locals: &mut Locals,
+        behind: Option<&View>,
+    ) -> Result<bool, Problem> {
+        let Some(local) = locals.load_next() else { return Ok(true) };
+        let row = match behind {
+            Some(view) => self.reader.completed(view, local)?,
+            None => local,
+        };
         self.consider(rows, row)
     }
 

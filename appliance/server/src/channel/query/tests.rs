@@ -1,4 +1,6 @@
+mod locals;
 mod planner;
+mod turns;
 
 use serde_json::{Value, json};
 use storebox_proto::problem::Code;

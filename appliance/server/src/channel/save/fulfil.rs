@@ -12,7 +12,7 @@ use super::draft::{Draft, lane};
 use super::input::Input;
 use super::ticket::ORDER;
 use super::writer::Making;
-use crate::channel::query::Reader;
+use crate::channel::query::{CANDIDATES_MAX, Reader};
 use crate::db::Probe;
 use crate::uplink::Document;
 
@@ -94,7 +94,8 @@ pub(super) fn names_of(reader: &Reader, request: &Value, key: TxKey) -> Vec<Stri
     let tickets = match (text("ticketId"), text("ticket")) {
         (Some(id), _) => vec![id.to_owned()],
         (None, Some(code)) => {
-            let mut tickets = reader.tickets.ids("documentNo", &Probe::Exact(code.to_owned()));
+            let mut tickets =
+                reader.tickets.ids("documentNo", &Probe::Exact(code.to_owned()), CANDIDATES_MAX);
             tickets.push(code.to_owned());
             tickets
         }
@@ -117,7 +118,8 @@ fn ticket_of(making: &Making<'_>, input: &mut Input) -> Result<Document, Problem
     if let Some(found) = making.reader.local(ORDER, &code) {
         return Ok(found);
     }
-    let known = making.reader.tickets.ids("documentNo", &Probe::Exact(code.clone()));
+    let known =
+        making.reader.tickets.ids("documentNo", &Probe::Exact(code.clone()), CANDIDATES_MAX);
     let known = known.iter().filter_map(|id| making.reader.local(ORDER, id));
     let has_it = |document: &Document| {
         document.payload.get("documentNo").and_then(Value::as_str) == Some(code.as_str())

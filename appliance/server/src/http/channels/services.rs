@@ -110,7 +110,8 @@ changes! {
 
 /// Ask for entities.
 ///
-/// Things are named by code where the row holds an id: `category`, `customer`, `product`, `store`.
+/// Things are named by code where the row holds an id: `category`, `customer`, `product`, `store`; at most 500 of them,
+/// and of customers by `businessPartnerId`, in all criteria of a query together.
 /// What was created in this store is found at once.
 #[utoipa::path(post, path = "/v1/channel/query", tag = "channels", params(Call),
     request_body(content = QueryRequest, example = json!({

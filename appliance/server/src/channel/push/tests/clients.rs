@@ -63,7 +63,8 @@ fn a_number_of_records_that_are_lost_takes_nothing() {
     assert_eq!(shop.events(), [(json!("reset"), json!(""))]);
     shop.pushes.taken("web", 5000).unwrap();
     assert_eq!(waiting(&shop, "p1"), [""]);
-    shop.pushes.taken("web", 1).unwrap();
+    let number = shop.told()[0].number;
+    shop.pushes.taken("web", number).unwrap();
     assert!(waiting(&shop, "p1").is_empty());
 }
 
@@ -98,4 +99,85 @@ fn following_the_logs_and_delivering_do_not_undo_each_other() {
     store.amend("p", |course| course.documents = 7).unwrap();
     let course = store.course("p").unwrap();
     assert_eq!((course.last, course.documents), (Some(last), 7));
+}
+
+#[test]
+fn a_number_of_an_earlier_life_takes_nothing_that_was_told_and_not_heard() {
+    let shop = open_with(&[live("p1", 0)], clock::real());
+    shop.look();
+    note(&shop, "p1", "1");
+    for number in [2, 2, 5000, 5000, 5000] {
+        shop.pushes.taken("web", number).unwrap();
+        // The line is cut before the client hears anything of this.
+        let told = shop.told();
+        assert_eq!(told.iter().map(|told| told.id.as_str()).collect::<Vec<_>>(), ["", "1"]);
+        assert!(told[0].number > number, "{told:?}");
+    }
+    let last = shop.told()[1].number;
+    shop.pushes.taken("web", last).unwrap();
+    assert!(waiting(&shop, "p1").is_empty());
+    // What nobody can have been told moves no number.
+    shop.pushes.taken("web", u64::MAX).unwrap();
+    note(&shop, "p1", "2");
+    assert_eq!(shop.told()[0].number, last + 1);
+}
+
+#[test]
+fn numbers_of_a_definition_that_is_gone_are_not_given_again_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap().0;
+    for (push, id) in [("gone", "1"), ("gone", "2"), ("gone", "3")] {
+        store.note(push, id, Happened::Changed, at()).unwrap();
+    }
+    store.forget("gone").unwrap();
+    store.commit().unwrap();
+    drop(store);
+    let store = Store::open(dir.path()).unwrap().0;
+    assert_eq!(store.number(), 3);
+}
+
+/// One client over three lines, each cut in another way: while events of a filter, of a definition that waits for its
+/// time and of one that is told at once go on.
+#[tokio::test]
+async fn a_client_that_comes_back_with_its_last_number_misses_nothing_and_hears_nothing_twice() {
+    let now = Arc::new(Mutex::new(clock::real()()));
+    let read = Arc::clone(&now);
+    let mut some = live("some", 0);
+    some["where"] = json!([{"fieldName": "documentNo", "operator": "startsWith", "value": "WEB"}]);
+    let definitions = [some, live("all", 0), live("seldom", 60)];
+    let shop = open_with(&definitions, Arc::new(move || *read.lock().unwrap()));
+    shop.look();
+    let mut places = BTreeMap::new();
+    let resets = hear(&shop, &mut places);
+    shop.pushes.taken("web", resets[2].1).unwrap();
+    let (mut heard, mut last) = (Vec::new(), resets[2].1);
+    for line in 0..4 {
+        let tickets = [format!("WEB/{line}"), format!("POS/{line}")];
+        for number in &tickets {
+            shop.sell(number).await;
+        }
+        shop.look();
+        if line == 2 {
+            let later = Timestamp::from_unix_ms(now.lock().unwrap().at.unix_ms() + 3_600_000);
+            now.lock().unwrap().at = later;
+        }
+        // The client is sent all of it, and hears two events less before its line is cut.
+        let sent = shop.pushes.tell("web", &BTreeMap::new()).unwrap();
+        assert!(sent.iter().all(|told| told.number > last), "{sent:?}");
+        assert!(sent.is_sorted_by_key(|told| told.number));
+        let cut = if line == 3 { sent.len() } else { sent.len() - 2 };
+        for told in &sent[..cut] {
+            heard.push((told.push.clone(), told.id.clone()));
+            last = told.number;
+        }
+        shop.pushes.taken("web", last).unwrap();
+    }
+    let count = |push: &str| heard.iter().filter(|(of, _)| of == push).count();
+    assert_eq!((count("some"), count("all")), (4, 8));
+    // Those of the last line wait for the next time.
+    assert_eq!(count("seldom") + waiting(&shop, "seldom").len(), 8);
+    heard.sort();
+    assert!(heard.windows(2).all(|pair| pair[0] != pair[1]), "{heard:?}");
+    shop.pushes.taken("web", last).unwrap();
+    assert!(waiting(&shop, "some").is_empty() && waiting(&shop, "all").is_empty());
 }

@@ -57,6 +57,7 @@ struct Mixed {
     world: World,
     products: Vec<Row>,
     tickets: Vec<Row>,
+    customers: Vec<Row>,
     _runtime: Runtime,
 }
 
@@ -95,12 +96,27 @@ fn product(seed: u64, number: u64) -> Value {
     product
 }
 
+fn customer(seed: u64, number: u64) -> Value {
+    let mut customer = json!({"id": format!("C{number}"),
+        "name": format!("{} {}", WORDS[pick(seed, number + 70, WORDS.len())], number % 3)});
+    for (at, field) in (0_u64..).zip(["searchKey", "email", "edgeId"]) {
+        match any_value(seed, number * 10 + at + 30_000) {
+            Some(Value::Array(list)) => customer[field] = list[0].clone(),
+            Some(value) => customer[field] = value,
+            None => {}
+        }
+    }
+    customer
+}
+
 impl Mixed {
     fn new(seed: u64) -> Self {
         let runtime = Runtime::new().unwrap();
         let products: Vec<Value> = (0..300).map(|number| product(seed, number)).collect();
         let mut records: Vec<_> =
             products.iter().map(|product| ("Product", product.clone())).collect();
+        let customers: Vec<Value> = (0..60).map(|number| customer(seed, number)).collect();
+        records.extend(customers.iter().map(|customer| ("BusinessPartner", customer.clone())));
         records.extend(estate());
         let world = World::open(&records);
         runtime.block_on(async {
@@ -113,25 +129,43 @@ impl Mixed {
                     ticket["note"] = value;
                 }
                 world.done("ticket", ticket).await;
+                let mut change =
+                    json!({"name": format!("{} local", WORDS[pick(seed, number, 16)])});
+                if number.is_multiple_of(2) {
+                    change = json!({"id": format!("C{}", pick(seed, number, 60))});
+                }
+                for (at, field) in (0_u64..).zip(["searchKey", "email", "edgeId"]) {
+                    if let Some(value) = any_value(seed, number * 10 + at + 20_000) {
+                        change[field] = value;
+                    }
+                }
+                world.done("customer", change).await;
             }
         });
-        let products = sorted(products.into_iter().map(|product| {
-            let Value::Object(row) = product else { panic!("a product is an object") };
-            row
-        }));
-        let reader = Reader::new(world.masterdata.clone(), world.documents.clone());
-        let mut tickets = Vec::new();
-        let each = &mut |document| {
-            tickets.push(super::super::reader::row(document));
-            true
+        let objects = |list: Vec<Value>| {
+            list.into_iter().map(|value| {
+                let Value::Object(row) = value else { panic!("a record is an object") };
+                row
+            })
         };
-        reader.each_local("Order", "", each).unwrap();
-        Self { products, tickets: sorted(tickets), world, _runtime: runtime }
+        let locals = |kind: &str| {
+            let documents = world.documents.list(&kind.parse().unwrap(), None, 1000);
+            documents.into_iter().map(super::super::reader::row)
+        };
+        let mut known: BTreeMap<String, Row> =
+            objects(customers).map(|row| (id_of(&row), row)).collect();
+        for local in locals("ChangedBusinessPartners") {
+            known.entry(id_of(&local)).or_default().extend(local);
+        }
+        let (products, tickets) = (sorted(objects(products)), sorted(locals("Order")));
+        Self { products, tickets, customers: sorted(known.into_values()), world, _runtime: runtime }
     }
 
     /// What somebody finds who looks at everything.
     fn naively(&self, query: &Query) -> Vec<String> {
-        let rows = if query.entity == Entity::Ticket { &self.tickets } else { &self.products };
+        let lists = [(Entity::Ticket, &self.tickets), (Entity::Customer, &self.customers)];
+        let own = lists.into_iter().find(|(entity, _)| *entity == query.entity);
+        let rows = own.map_or(&self.products, |(_, rows)| rows);
         let fitting = rows.iter().filter(|row| query.criteria.fits(row));
         let count = |rows: u64| usize::try_from(rows).unwrap_or(usize::MAX);
         let wanted = query.end_row.map_or(usize::MAX, |end| count(end - query.start_row));
@@ -154,10 +188,13 @@ fn mixed(seed: usize) -> &'static Mixed {
 }
 
 fn names(entity: Entity) -> Vec<&'static str> {
-    match entity == Entity::Ticket {
-        true => vec!["id", "documentNo", "note", "lines.quantity", "gone"],
-        false => vec!["id", "barcode", "searchKey", "name", "weight", "updated", "gone"],
+    if entity == Entity::Ticket {
+        return vec!["id", "documentNo", "note", "lines.quantity", "gone"];
     }
+    if entity == Entity::Customer {
+        return vec!["id", "searchKey", "email", "edgeId", "name", "gone"];
+    }
+    vec!["id", "barcode", "searchKey", "name", "weight", "updated", "gone"]
 }
 
 fn value() -> impl Strategy<Value = Value> {
@@ -166,6 +203,7 @@ fn value() -> impl Strategy<Value = Value> {
         prop::sample::select(SPELLINGS.to_vec()).prop_map(Value::from),
         prop::sample::select(PARTS.to_vec()).prop_map(Value::from),
         (0..401_u32).prop_map(|number| Value::from(number.to_string())),
+        (0..60_u32).prop_map(|number| Value::from(format!("C{number}"))),
         (0..14_u32).prop_map(Value::from),
         (0..60_i32).prop_map(|number| json!(f64::from(number - 8) / 4.0)),
         any::<bool>().prop_map(Value::from),
@@ -200,7 +238,7 @@ fn criteria(entity: Entity) -> impl Strategy<Value = Value> {
 
 fn questions() -> impl Strategy<Value = (Entity, Value)> {
     let of = |entity| criteria(entity).prop_map(move |list| (entity, list));
-    prop_oneof![3 => of(Entity::Product), 1 => of(Entity::Ticket)]
+    prop_oneof![3 => of(Entity::Product), 1 => of(Entity::Ticket), 1 => of(Entity::Customer)]
 }
 
 proptest! {
@@ -223,8 +261,10 @@ proptest! {
         let planned = reader.plan(query.clone()).unwrap();
         let found = reader.find(planned, &Scope::default(), 1000).unwrap();
         let ids: Vec<String> = found.rows.iter().map(id_of).collect();
-        prop_assert_eq!(ids, shop.naively(&query), "plan {:?}", found.plan);
-        let scan = reader.find_naively(&query, &Scope::default(), 1000).unwrap();
+        let criteria = reader.resolve(entity, &query.criteria).unwrap();
+        let resolved = Query { criteria, ..query };
+        prop_assert_eq!(ids, shop.naively(&resolved), "plan {:?}", found.plan);
+        let scan = reader.find_naively(&resolved, &Scope::default(), 1000).unwrap();
         prop_assert_eq!((found.total, found.more, found.rows), (scan.total, scan.more, scan.rows));
     }
 }

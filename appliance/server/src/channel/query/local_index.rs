@@ -1,31 +1,30 @@
-//! Tickets of the shop by what people know of them: the number on the paper, the customer.
+//! Documents of the shop by what people know of them: a ticket by the number on the paper, a customer by its code.
 //!
 //! Built when it is asked for first, and kept up with what came or changed since.
-//! An entry may be outdated, because a ticket can change; whoever finds a ticket through it holds it against the
+//! An entry may be outdated, because a document can change; whoever finds one through it holds it against the
 //! criteria.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
-use storebox_proto::feed::{IndexDef, IndexKind};
+use storebox_proto::feed::{IndexDef, IndexKind, ModelDef};
 use storebox_proto::ids::TxKind;
 use storebox_proto::query::compare;
 
 use crate::db::Probe;
 use crate::uplink::{Document, LocalDocuments};
 
-/// The fields that are indexed.
-const FIELDS: [&str; 2] = ["documentNo", "businessPartnerId"];
 /// Entries; with more, the outdated ones are thrown out by beginning anew.
 const ENTRIES_MAX: usize = 500_000;
-/// Tickets that are read at once.
+/// Ids of documents that are read at once.
 const PAGE: usize = 500;
 
-/// The index.
-pub(in crate::channel) struct TicketBook {
+/// The index of one kind.
+pub(in crate::channel) struct LocalIndex {
     documents: LocalDocuments,
     kind: TxKind,
+    fields: &'static [&'static str],
     state: Mutex<Option<State>>,
 }
 
@@ -37,20 +36,43 @@ struct State {
     entries: BTreeSet<(u8, String, String)>,
 }
 
-impl TicketBook {
-    pub(super) fn new(documents: LocalDocuments, kind: TxKind) -> Self {
-        Self { documents, kind, state: Mutex::default() }
+impl LocalIndex {
+    /// The index of these fields.
+    pub(super) fn new(
+        documents: LocalDocuments,
+        kind: TxKind,
+        fields: &'static [&'static str],
+    ) -> Self {
+        Self { documents, kind, fields, state: Mutex::default() }
+    }
+
+    /// The kind.
+    pub(super) fn kind(&self) -> &TxKind {
+        &self.kind
+    }
+
+    /// Whether it finds what the index of head office's model finds.
+    pub(super) fn answers(&self, field: &str, central: Option<&ModelDef>) -> bool {
+        let is_exact = |def: &ModelDef| {
+            def.indexes.iter().any(|index| index.field == field && index.kind == IndexKind::Exact)
+        };
+        self.fields.contains(&field) && central.is_none_or(is_exact)
     }
 
     /// What the planner may use.
-    pub(super) fn indexes() -> Vec<IndexDef> {
-        let index = |field: &str| IndexDef { field: field.to_owned(), kind: IndexKind::Exact };
-        FIELDS.map(index).to_vec()
+    pub(super) fn indexes(&self) -> Vec<IndexDef> {
+        let index = |field: &&str| IndexDef { field: (*field).to_owned(), kind: IndexKind::Exact };
+        self.fields.iter().map(index).collect()
     }
 
-    /// The tickets behind a key; reads what came or changed since it was asked last.
-    pub(in crate::channel) fn ids(&self, field: &str, probe: &Probe) -> Vec<String> {
-        let Some(number) = FIELDS.iter().position(|known| *known == field) else {
+    /// The documents behind a key, so many at most; reads what came or changed since it was asked last.
+    pub(in crate::channel) fn ids(
+        &self,
+        field: &str,
+        probe: &Probe,
+        count_max: usize,
+    ) -> Vec<String> {
+        let Some(number) = self.fields.iter().position(|known| *known == field) else {
             return Vec::new();
         };
         let number = u8::try_from(number).unwrap_or(u8::MAX);
@@ -65,7 +87,7 @@ impl TicketBook {
         };
         let found = state.entries.range(from..);
         let found = found.take_while(|(of, value, _)| *of == number && fits(value));
-        found.map(|(_, _, id)| id.clone()).collect()
+        found.take(count_max).map(|(_, _, id)| id.clone()).collect()
     }
 
     fn kept_up(&self, state: Option<State>) -> State {
@@ -74,10 +96,10 @@ impl TicketBook {
         };
         let (count, names) = self.documents.changed_since(state.count);
         let Some(names) = names else { return self.read() };
-        let own: BTreeMap<_, _> = names.into_iter().map(|(kind, id)| (id, kind)).collect();
-        for (id, _) in own.into_iter().filter(|(_, kind)| *kind == self.kind) {
+        let own = names.into_iter().filter(|(kind, _)| *kind == self.kind).map(|(_, id)| id);
+        for id in own.collect::<BTreeSet<_>>() {
             if let Some(document) = self.documents.load(&self.kind, &id) {
-                state.note(&document);
+                state.note(self.fields, &document);
             }
         }
         state.count = count;
@@ -89,20 +111,21 @@ impl TicketBook {
         let mut state = State { count, ..State::default() };
         let mut after: Option<String> = None;
         loop {
-            let page = self.documents.list(&self.kind, after.as_deref(), PAGE);
-            page.iter().for_each(|document| state.note(document));
-            after = page.last().map(|document| document.id.clone());
-            if page.len() < PAGE {
+            let ids = self.documents.ids_under(&self.kind, "", after.as_deref(), PAGE);
+            let found = ids.iter().filter_map(|id| self.documents.load(&self.kind, id));
+            found.for_each(|document| state.note(self.fields, &document));
+            if ids.len() < PAGE {
                 return state;
             }
+            after = ids.last().cloned();
         }
     }
 }
 
 impl State {
-    fn note(&mut self, document: &Document) {
-        for (number, field) in (0_u8..).zip(FIELDS) {
-            if let Some(value) = document.payload.get(field) {
+    fn note(&mut self, fields: &[&str], document: &Document) {
+        for (number, field) in (0_u8..).zip(fields) {
+            if let Some(value) = document.payload.get(*field) {
                 self.note_value(number, value, &document.id);
             }
         }
