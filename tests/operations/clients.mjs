@@ -1,7 +1,7 @@
 // What a customer of the API would write, with a check behind each step.
 
 import assert from "node:assert/strict";
-import { Refusal, Storebox } from "./storebox.js";
+import { Boxes, Refusal, Storebox } from "./storebox.js";
 
 const box = new Storebox({ url: process.env.BOX, token: process.env.TOKEN }, { terminal: "web-1" });
 
@@ -38,6 +38,29 @@ const sale = await box.sell("Order", { id: "order-1", gross: "6.98" });
 assert.ok(["held", "settled"].includes(sale.grade), sale.problem);
 assert.ok(await box.progress(sale.key));
 assert.deepEqual(await box.devices(), []);
+
+// One of a session's sales goes through the box next door, and its cash-up comes here.
+const session = "session-1";
+await box.sell("Order", { id: "order-2", gross: "1.00" }, { session });
+box.boxes.ask = async (path, how) =>
+  how?.body?.payload?.id === "order-3" ? { grade: "settled" } : Boxes.prototype.ask.call(box.boxes, path, how);
+const elsewhere = await box.sell("Order", { id: "order-3", gross: "2.00" }, { session });
+delete box.boxes.ask;
+assert.equal(elsewhere.grade, "settled");
+assert.equal(await box.progress(elsewhere.key), null, "this box has not seen it");
+await box.journal.tidy();
+let closing = await box.sell("CashUp", { id: "cash-up-1" }, { session });
+const { epochs } = await box.boxes.ask("/v1/transactions/have");
+const { have, want } = epochs.find(({ epoch }) => epoch === 1);
+assert.deepEqual([have, want], [[{ from: 1, to: 4 }], []]);
+for (const end = Date.now() + 60000; closing.grade !== "settled"; closing = await box.sale(closing.key)) {
+  assert.ok(Date.now() < end, "the cash-up still waits");
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await box.ship();
+}
+await box.ship();
+await box.journal.tidy();
+assert.deepEqual(await box.journal.sales().then((sales) => sales.filter((one) => one.envelope.session)), []);
 
 const heard = new AbortController();
 const [events, changes] = [[], []];

@@ -64,6 +64,27 @@ pub(crate) async fn download(site: &Site, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[test]
+fn the_client_in_javascript_hands_over_what_a_box_misses_before_it_closes_a_session() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    if Blocking::new("node").arg("--version").output().is_err() {
+        return skip("there is no node").unwrap_or_default();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for module in MODULES {
+        let client = root.join("appliance/server/console/client").join(module);
+        fs::copy(client, folder.path().join(module)).unwrap();
+    }
+    fs::write(folder.path().join("package.json"), r#"{"type":"module"}"#).unwrap();
+    let run = Blocking::new("node")
+        .arg(root.join("tests/operations/shipper.mjs"))
+        .arg(folder.path().join("storebox.js"))
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    assert_eq!(String::from_utf8_lossy(&run.stdout).trim(), "complete");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_in_javascript_sells_through_a_channel_and_is_told_what_changes()
 -> anyhow::Result<()> {

@@ -152,6 +152,8 @@ pub const ORGANISATION_DEPTH_MAX: usize = 32;
 
 /// The longest a waiting request is held open before it is answered empty.
 pub const LONG_POLL_MAX: Duration = Duration::from_secs(55);
+/// Objects that a source does not have, as they are remembered.
+pub const ABSENCES_MAX: usize = 4096;
 /// An object that comes more slowly than this is asked for again.
 pub const LINE_FLOOR_BYTES_PER_S: u32 = 2048;
 

@@ -247,6 +247,8 @@ fn add_transactions(registry: &mut Registry, status: &Status) {
     if let Some(ledger) = &status.ledger {
         counter(registry, "ledger_settled", "Transactions in the ledger", ledger.settled);
         counter(registry, "ledger_refused", "Transactions refused", ledger.refused);
+        let failed = u64::from(ledger.failed || ledger.index_failed);
+        gauge(registry, "ledger_failed", "Whether the disk keeps the ledger from settling", failed);
     }
 }
 

@@ -32,6 +32,8 @@ const OVERHEAD_BYTES_MAX: usize = 64 * 1024;
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
 /// How long a connection may take to be made.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// An answer that has begun goes on within this, unless its reader says otherwise.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// A write is sealed again so often: for another life of the box, and for another counter.
 const TRIES_MAX: usize = 3;
 
@@ -47,6 +49,12 @@ pub enum WireError {
     /// No answer, or not in time.
     #[error("exchange sealed bytes")]
     Transport(#[source] reqwest::Error),
+    /// An answer that has begun, or should have, and does not go on.
+    #[error("nothing comes for {silence:?}")]
+    Silent {
+        /// For how long.
+        silence: Duration,
+    },
     /// What came back is not opened or not believed.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -72,7 +80,9 @@ impl WireError {
         match self {
             Self::NoKey { .. } => true,
             Self::Transport(error) => error.is_connect() || error.is_builder(),
-            Self::Seal(_) | Self::Refused { .. } | Self::TooLarge { .. } => false,
+            Self::Silent { .. } | Self::Seal(_) | Self::Refused { .. } | Self::TooLarge { .. } => {
+                false
+            }
         }
     }
 }
@@ -96,6 +106,7 @@ pub struct Ask<'a> {
 #[derive(Clone, Debug)]
 pub struct Wire {
     inner: Arc<Inner>,
+    silence: Duration,
 }
 
 struct Inner {
@@ -148,10 +159,18 @@ impl Wire {
             counter: AtomicU64::new(now << 10),
             horizon: Mutex::default(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), silence: SILENCE_MAX })
+    }
+
+    /// The same line for somebody whose answers may stop for so long and no longer.
+    #[must_use]
+    pub fn patient(self, silence: Duration) -> Self {
+        Self { silence, ..self }
     }
 
     /// Reads what everybody in the scope may have; a cache may answer.
+    ///
+    /// A large answer on a slow line may take all of its time, as long as something of it comes.
     pub async fn read(
         &self,
         path: &str,
@@ -162,8 +181,8 @@ impl Wire {
         let keys = self.keys()?;
         let url = read::seal(&keys, &Query::new(path, pairs)?);
         let request = self.inner.client.get(self.address(&url)).timeout(within);
-        let sealed = self.exchange(request, bytes_max).await?;
-        self.open(&keys, &Question::read(&url), &sealed)
+        let exchange = self.exchange(request, self.silence.min(within), bytes_max);
+        self.open(&keys, &Question::read(&url), &exchange.await?)
     }
 
     /// Asks as this box: for its own eyes, and once.
@@ -205,7 +224,7 @@ impl Wire {
         let question = Question::write(&url, &body);
         let request = self.inner.client.post(self.address(&url)).timeout(ask.within);
         let request = request.header("content-type", MEDIA_TYPE).body(body);
-        let sealed = self.exchange(request, ask.bytes_max).await?;
+        let sealed = self.exchange(request, ask.within, ask.bytes_max).await?;
         self.open(&keys, &question, &sealed)
     }
 
@@ -236,19 +255,20 @@ impl Wire {
     async fn exchange(
         &self,
         request: RequestBuilder,
+        begins_within: Duration,
         bytes_max: usize,
     ) -> Result<Vec<u8>, WireError> {
-        let response = request.send().await.map_err(transport)?;
+        let response = soon(begins_within, request.send()).await?;
         let kind = response.headers().get("content-type").map(|kind| kind.as_bytes());
         let is_sealed = kind == Some(MEDIA_TYPE.as_bytes());
         let status = response.status();
         if status.is_success() && is_sealed {
-            return body(response, bytes_max + OVERHEAD_BYTES_MAX).await;
+            return body(response, self.silence, bytes_max + OVERHEAD_BYTES_MAX).await;
         }
         if status.is_success() {
             return Err(SealError::Downgraded.into());
         }
-        let text = body(response, REFUSAL_BYTES_MAX).await?;
+        let text = body(response, self.silence, REFUSAL_BYTES_MAX).await?;
         let problem = serde_json::from_slice(&text).ok();
         Err(WireError::Refused { status: status.as_u16(), problem })
     }
@@ -264,15 +284,28 @@ impl Wire {
     }
 }
 
-async fn body(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, WireError> {
+async fn body(
+    mut response: Response,
+    silence: Duration,
+    bytes_max: usize,
+) -> Result<Vec<u8>, WireError> {
     let mut body = Vec::new();
-    while let Some(part) = response.chunk().await.map_err(transport)? {
+    while let Some(part) = soon(silence, response.chunk()).await? {
         if body.len() + part.len() > bytes_max {
             return Err(WireError::TooLarge { bytes_max });
         }
         body.extend_from_slice(&part);
     }
     Ok(body)
+}
+
+/// What the other side does in time.
+async fn soon<T>(
+    silence: Duration,
+    work: impl Future<Output = Result<T, reqwest::Error>>,
+) -> Result<T, WireError> {
+    let done = tokio::time::timeout(silence, work).await;
+    done.map_err(|_| WireError::Silent { silence })?.map_err(transport)
 }
 
 fn transport(error: reqwest::Error) -> WireError {

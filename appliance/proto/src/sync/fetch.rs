@@ -25,6 +25,7 @@ mod extent;
 mod failure;
 mod plan;
 mod view;
+mod width;
 mod words;
 
 use std::collections::VecDeque;
@@ -37,9 +38,11 @@ use crate::feed::head::{Head, SignedHead};
 use crate::feed::position::Position;
 use crate::ids::{FeedId, Hash32};
 use crate::limits;
+use crate::sync::absence::Absences;
 
 use backoff::Backoff;
 use plan::Plan;
+use width::Width;
 
 pub use backoff::REBUILD_EVERY;
 pub use plan::Load;
@@ -85,6 +88,9 @@ pub struct Fetch {
     at_least: Mode,
     state: State,
     backoff: Backoff,
+    width: Width,
+    /// Objects that no source had.
+    absent: Absences<Hash32>,
     events: VecDeque<Event>,
 }
 
@@ -96,7 +102,7 @@ impl Fetch {
         options: Options,
         position: Option<Position>,
     ) -> Self {
-        let backoff = Backoff::new(options.seed);
+        let (backoff, width) = (Backoff::new(options.seed), Width::new(options.in_flight_max));
         let of = Some(feed.clone());
         Self {
             feed,
@@ -110,12 +116,15 @@ impl Fetch {
             at_least: Mode::Incremental,
             state: State::Resting,
             backoff,
+            width,
+            absent: Absences::default(),
             events: VecDeque::new(),
         }
     }
 
     /// Somebody wants a refresh; a wait for the next attempt is cut short.
     pub fn handle_wish(&mut self, wish: Wish) {
+        self.absent.release();
         match &self.state {
             State::Resting | State::Asking { .. } | State::Waiting { plan: None, .. } => {
                 self.wish = self.wish.max(Some(wish));
@@ -178,13 +187,18 @@ impl Fetch {
     pub fn handle_object(&mut self, name: &Hash32, bytes: &[u8], now: Instant) -> Verdict {
         let Some(plan) = self.plan() else { return Verdict::Unwanted };
         let Some(max) = plan.wanted(name) else { return Verdict::Unwanted };
-        if bytes.len() <= max as usize && Hash32::of(bytes) == *name {
-            return Verdict::Keep;
+        let is_in_time = plan.asked(name).is_some();
+        if bytes.len() > max as usize || Hash32::of(bytes) != *name {
+            plan.failed(name);
+            self.events.push_back(Event::Lied { name: *name });
+            self.pause(now, Self::fail);
+            return Verdict::Lied;
         }
-        plan.failed(name);
-        self.events.push_back(Event::Lied { name: *name });
-        self.pause(now, Self::fail);
-        Verdict::Lied
+        if is_in_time {
+            self.width.in_time();
+        }
+        self.absent.found(name);
+        Verdict::Keep
     }
 
     /// An object is on the shelf, durably.
@@ -240,16 +254,15 @@ impl Fetch {
 
     /// Time passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        match &mut self.state {
+        let late = self.plan().map(|plan| plan.expire(now)).unwrap_or_default();
+        late.iter().for_each(|asked| self.width.late(*asked, now));
+        match &self.state {
             State::Waiting { until, .. } if *until <= now => self.go_on(),
             State::Asking { until: Some(until) } if *until <= now => self.unheard(now),
-            State::Fetching(plan) => {
-                if !plan.expire(now).is_empty() {
-                    self.unheard(now);
-                }
-            }
+            State::Fetching(_) if !late.is_empty() => self.pause(now, Self::unheard),
             State::Resting
             | State::Asking { .. }
+            | State::Fetching(_)
             | State::Loading { .. }
             | State::Waiting { .. } => {}
         }
@@ -285,7 +298,12 @@ impl Fetch {
                 Some(Request::Head { after, wait })
             }
             State::Fetching(plan) => {
-                let (name, bytes) = plan.next_request(now, &self.options)?;
+                let (width, absent) = (self.width.get(), &self.absent);
+                let next = plan.next_request(width, absent, now, &self.options);
+                if next.is_none() && plan.is_stuck(absent, now) {
+                    self.look_again(now);
+                }
+                let (name, bytes) = next?;
                 Some(Request::Object { name, bytes })
             }
             State::Resting
@@ -416,6 +434,7 @@ impl Fetch {
             self.backoff.sound();
         }
         self.backoff.settled();
+        self.absent.clear();
         let unserved = self.wish == Some(Wish::Full) && plan.mode == Mode::Incremental;
         if !unserved {
             self.wish = None;

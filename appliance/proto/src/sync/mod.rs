@@ -1,5 +1,6 @@
 //! The machines that decide what is fetched, shown and sent; none of them does it.
 
+pub mod absence;
 pub mod book;
 pub mod decide;
 pub mod deferral;

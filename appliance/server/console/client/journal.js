@@ -1,8 +1,25 @@
-// What a till sold, on its own disk until head office has settled it (G3); only then it may be forgotten.
+// What a till sold, on its own disk until head office has settled it (G3) and its session is closed; only then it may
+// be forgotten.
 
 const VERSION = 1;
 /** Settled sales that are kept to be looked at. */
 const SETTLED_KEPT = 50;
+/** Settled sales of open sessions that are kept, because a box may want them again before their cash-up goes on. */
+const OPEN_KEPT = 2000;
+
+/** The kind that closes a session. */
+export const CASH_UP = "CashUp";
+
+/** Which of these sales, oldest first, may be forgotten: settled ones whose session is closed, or that are too many. */
+export function forgettable(sales, kept = SETTLED_KEPT) {
+  const settled = sales.filter((sale) => sale.grade === "settled");
+  const closings = settled.filter(({ envelope }) => envelope.kind === CASH_UP);
+  const closed = new Set(closings.map(({ envelope }) => envelope.session));
+  const isOpen = ({ envelope }) => Boolean(envelope.session) && !closed.has(envelope.session);
+  const [open, done] = [settled.filter(isOpen), settled.filter((sale) => !isOpen(sale))];
+  const oldest = (of, left) => of.slice(0, Math.max(of.length - left, 0));
+  return [...oldest(open, OPEN_KEPT), ...oldest(done, kept)];
+}
 
 function done(request) {
   return new Promise((resolve, reject) => {
@@ -91,11 +108,11 @@ export class Journal {
     await ended(transaction);
   }
 
-  /** Forgets the oldest sales that head office has settled, and no other. */
+  /** Forgets the oldest sales that head office has settled and no box can want again, and no other. */
   async tidy() {
-    const settled = (await this.sales()).filter((sale) => sale.grade === "settled");
+    const gone = forgettable(await this.sales());
     const transaction = this.db.transaction("sales", "readwrite");
-    settled.slice(0, -SETTLED_KEPT).forEach((sale) => transaction.objectStore("sales").delete(sale.key));
+    gone.forEach((sale) => transaction.objectStore("sales").delete(sale.key));
     await ended(transaction);
   }
 

@@ -5,7 +5,7 @@
 // const { data } = await box.query("Product", [{ fieldName: "name", operator: "iContains", value: "choc" }]);
 
 import { Boxes, NoBox, Refusal } from "./boxes.js";
-import { mint } from "./journal.js";
+import { forgettable, mint } from "./journal.js";
 import { Shipper } from "./shipper.js";
 
 export { Boxes, NoBox, Refusal, mint };
@@ -30,6 +30,8 @@ const EVENT_CHARS_MAX = 4 * 1024 * 1024;
 /** @typedef {{key: string, envelope: any, grade: "kept" | "held" | "settled", problem: string | null}} Sale */
 /**
  * What a journal does; that of `journal.js` keeps it on a browser's disk.
+ * `tidy` forgets what is settled, but not of a session whose cash-up (`forgettable` of `journal.js`) is not: a box that
+ * has only some of a session's sales wants the others from here.
  * @typedef {{
  *   sell(epoch: number, make: (sequence: number) => any): Promise<any>,
  *   sales(): Promise<Sale[]>,
@@ -67,7 +69,7 @@ export class MemoryJournal {
   }
 
   async tidy() {
-    for (const [key, sale] of this.kept) if (sale.grade === "settled") this.kept.delete(key);
+    for (const { key } of forgettable(await this.sales(), 0)) this.kept.delete(key);
   }
 }
 

@@ -337,8 +337,7 @@ impl Refresher {
             let lane = &mut self.lanes[at];
             let holds = self.is_unassigned && at > 0 && lane.machine.position().is_none();
             while !holds && let Some(request) = lane.machine.poll_request(now) {
-                let work = ask(&self.sources, lane, request);
-                self.work.push(work);
+                self.work.extend(ask(&self.sources, lane, request));
             }
             if !lane.arrived.is_empty() && !lane.is_writing {
                 self.work.push(write(&self.segments, lane));
@@ -397,23 +396,26 @@ impl Refresher {
     }
 }
 
-fn ask(sources: &Sources, lane: &mut Lane, request: Request) -> BoxFuture<'static, Done> {
+/// Sends a request; an object that is still under way is waited for and not sent for twice.
+fn ask(sources: &Sources, lane: &mut Lane, request: Request) -> Option<BoxFuture<'static, Done>> {
     let (sources, feed, asked) = (sources.clone(), lane.feed.clone(), lane.extent.clone());
     match request {
         Request::Head { after, wait } => {
             std::mem::take(&mut lane.asking).cancel();
             let asking = lane.asking.clone();
-            Box::pin(async move {
+            Some(Box::pin(async move {
                 let head = sources.head(&asked, after, wait);
                 match asking.run_until_cancelled(head).await {
                     Some(result) => Done::Head { feed, result },
                     None => Done::Asked,
                 }
-            })
+            }))
         }
-        Request::Object { name, bytes } => Box::pin(async move {
-            let result = sources.object(&asked, &name, bytes).await;
-            Done::Object { feed, name, result }
+        Request::Object { name, bytes } => lane.under_way.insert(name).then(|| -> BoxFuture<_> {
+            Box::pin(async move {
+                let result = sources.object(&asked, &name, bytes).await;
+                Done::Object { feed, name, result }
+            })
         }),
     }
 }

@@ -118,6 +118,12 @@ pub enum SourceError {
         /// Its name.
         name: Hash32,
     },
+    /// Every source that answers said lately that it does not have it.
+    #[error("no source that answers has object {name}; they are asked again within a minute")]
+    Absent {
+        /// Its name.
+        name: Hash32,
+    },
     /// The line is cut on purpose.
     #[error("a drill cuts the line")]
     Drill,
@@ -142,14 +148,35 @@ impl SourceError {
             Self::TooLarge { .. } | Self::Forged { .. } => Some(Fault::Lied),
             Self::Stale { .. } => Some(Fault::Stale),
             Self::Sealed { source, .. } => Some(sealed_fault(source)),
-            Self::Gone { .. } | Self::Missing { .. } | Self::Nowhere => None,
+            Self::Gone { .. } | Self::Missing { .. } | Self::Absent { .. } | Self::Nowhere => None,
+        }
+    }
+
+    /// Whether it took too long, as on a line that carries more than it can.
+    pub fn is_late(&self) -> bool {
+        match self {
+            Self::Silent { .. } | Self::Storage(StorageError::Late { .. }) => true,
+            Self::Unreachable { source, .. } => source.is_timeout(),
+            Self::Sealed { source, .. } => sealed_is_late(source),
+            Self::Status { .. }
+            | Self::Skew { .. }
+            | Self::Redirected { .. }
+            | Self::Gone { .. }
+            | Self::TooLarge { .. }
+            | Self::Forged { .. }
+            | Self::Stale { .. }
+            | Self::Missing { .. }
+            | Self::Absent { .. }
+            | Self::Drill
+            | Self::Storage(_)
+            | Self::Nowhere => false,
         }
     }
 
     /// Whether the source has a newer head than the one that named this.
     pub fn is_gone(&self) -> bool {
         match self {
-            Self::Gone { .. } | Self::Missing { .. } => true,
+            Self::Gone { .. } | Self::Missing { .. } | Self::Absent { .. } => true,
             Self::Unreachable { .. }
             | Self::Silent { .. }
             | Self::Status { .. }
@@ -166,9 +193,22 @@ impl SourceError {
     }
 }
 
+fn sealed_is_late(error: &WireError) -> bool {
+    match error {
+        WireError::Transport(error) => error.is_timeout(),
+        WireError::Silent { .. } => true,
+        WireError::NoKey { .. }
+        | WireError::Seal(_)
+        | WireError::Refused { .. }
+        | WireError::TooLarge { .. } => false,
+    }
+}
+
 fn sealed_fault(error: &WireError) -> Fault {
     match error {
-        WireError::NoKey { .. } | WireError::Transport(_) => Fault::Silent,
+        WireError::NoKey { .. } | WireError::Transport(_) | WireError::Silent { .. } => {
+            Fault::Silent
+        }
         WireError::Refused { status: 401 | 403, .. } => Fault::Forbidden,
         WireError::Refused { status, .. } => Fault::Unable { status: *status },
         WireError::Seal(_) | WireError::TooLarge { .. } => Fault::Lied,
@@ -271,3 +311,6 @@ async fn through<T>(
 ) -> Result<T, SourceError> {
     valve.pass(work).await.unwrap_or(Err(SourceError::Drill))
 }
+
+#[cfg(test)]
+mod tests;

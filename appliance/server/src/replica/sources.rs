@@ -16,6 +16,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use storebox_proto::feed::{Position, SignedHead};
 use storebox_proto::ids::{FeedId, Hash32, SourceId};
+use storebox_proto::sync::absence::Absences;
 use storebox_proto::sync::ladder::{Fault, Kind, Rung, Service};
 use storebox_proto::sync::pace::{Pace, Window};
 
@@ -69,6 +70,8 @@ struct Inner {
     here: BTreeMap<FeedId, Position>,
     /// Where the last head came from.
     heads_from: BTreeMap<FeedId, SourceId>,
+    /// Which source did not have which object.
+    absent: Absences<(SourceId, Hash32)>,
 }
 
 impl Sources {
@@ -245,13 +248,17 @@ impl Sources {
     /// An object of at most so many bytes whose bytes have its name.
     ///
     /// Asks the nearest; when that takes longer than usual, the next one as well, and takes what comes first.
+    /// Who did not have it is asked last, and not at all for a while that grows each time.
     pub async fn object(
         &self,
         feed: &FeedId,
         name: &Hash32,
         bytes_max: u32,
     ) -> Result<Bytes, SourceError> {
-        let mut next = self.tiers.order_near(FEEDS).into_iter();
+        let Some(order) = self.order_of(name) else {
+            return Err(SourceError::Absent { name: *name });
+        };
+        let mut next = order.into_iter();
         let (mut asked, mut missing, mut last) = (Vec::new(), None, SourceError::Nowhere);
         let mut under_way: FuturesUnordered<BoxFuture<'_, Answer<Bytes>>> = FuturesUnordered::new();
         loop {
@@ -282,12 +289,13 @@ impl Sources {
                 Ok(bytes) => {
                     let before = asked.iter().take_while(|earlier| **earlier != id);
                     before.for_each(|slow| self.tiers.beaten(slow, FEEDS));
+                    self.lock().absent.found(&(id, *name));
                     return Ok(bytes);
                 }
                 Err(error) => {
                     asked.retain(|earlier| *earlier != id);
                     if error.is_gone() {
-                        self.note_missing(&id, feed);
+                        self.note_missing(&id, feed, name);
                         missing = Some(error);
                     } else {
                         last = error;
@@ -297,6 +305,17 @@ impl Sources {
         }
         // Whoever does not have it says more than who did not answer: there is a newer head.
         Err(missing.unwrap_or(last))
+    }
+
+    /// Whom to ask for an object, in order; nothing: all who answer said lately that they do not have it.
+    fn order_of(&self, name: &Hash32) -> Option<Vec<SourceId>> {
+        let all = self.tiers.order_near(FEEDS);
+        let (inner, now) = (self.lock(), env::instant());
+        let key = |id: &SourceId| (id.clone(), *name);
+        let may = |id: &&SourceId| !inner.absent.is_held(&key(id), now);
+        let mut order: Vec<SourceId> = all.iter().filter(may).cloned().collect();
+        order.sort_by_key(|id| inner.absent.is_known(&key(id)));
+        (all.is_empty() || !order.is_empty()).then_some(order)
     }
 
     async fn ask_head(
@@ -390,7 +409,8 @@ impl Sources {
     }
 
     /// Storage and neighbours are to have what their own head names; a server may have swept it since.
-    fn note_missing(&self, id: &SourceId, feed: &FeedId) {
+    fn note_missing(&self, id: &SourceId, feed: &FeedId, name: &Hash32) {
+        self.lock().absent.note((id.clone(), *name), env::instant());
         let is_its_head = self.lock().heads_from.get(feed) == Some(id);
         if is_its_head && matches!(self.tiers.kind(id), Some(Kind::Storage | Kind::Peer)) {
             self.tiers.fault(id, FEEDS, Fault::Incomplete);

@@ -30,6 +30,7 @@ use reqwest::Url;
 use rustls::pki_types::ServerName;
 use storebox_proto::feed::{Position, SignedHead};
 use storebox_proto::ids::{FeedId, Hash32, SiteId};
+use storebox_proto::limits::object_time;
 use storebox_proto::seal::SealError;
 use storebox_proto::sync::ladder::Fault;
 
@@ -49,8 +50,10 @@ use web::Web;
 
 /// Storage cannot say that there is something new: it is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// One file is read or written within this.
+/// One file is written within this, and read unless it is large.
 const FILE_MAX: Duration = Duration::from_secs(60);
+/// A server that sends nothing for so long is given up.
+const SILENT_MAX: Duration = Duration::from_secs(10);
 /// Connecting takes no longer.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
@@ -345,7 +348,9 @@ impl Storage {
                 Way::Ftp(ftp) => ftp.read(path, bytes_max).await,
             }
         };
-        self.in_time(path, read).await
+        // A large file on a slow line may take long, as long as something of it comes.
+        let bytes_max = u32::try_from(bytes_max).unwrap_or(u32::MAX);
+        self.in_time(path, object_time(FILE_MAX, bytes_max), read).await
     }
 
     async fn size_as_is(&self, path: &str) -> Result<Option<u64>, StorageError> {
@@ -357,7 +362,7 @@ impl Storage {
                 Way::Ftp(ftp) => ftp.size(path).await,
             }
         };
-        self.in_time(path, size).await
+        self.in_time(path, FILE_MAX, size).await
     }
 
     async fn write_as_is(&self, path: &str, bytes: &Bytes) -> Result<(), StorageError> {
@@ -369,7 +374,7 @@ impl Storage {
                 Way::Ftp(ftp) => ftp.write(path, bytes).await,
             }
         };
-        self.in_time(path, write).await
+        self.in_time(path, FILE_MAX, write).await
     }
 
     /// Removes the file of exactly this name, if it is there.
@@ -382,16 +387,17 @@ impl Storage {
                 Way::Ftp(ftp) => ftp.remove(path).await,
             }
         };
-        self.in_time(path, remove).await
+        self.in_time(path, FILE_MAX, remove).await
     }
 
     async fn in_time<T>(
         &self,
         path: &str,
+        within: Duration,
         work: impl Future<Output = Result<T, StorageError>>,
     ) -> Result<T, StorageError> {
-        let late = |_| StorageError::Late { at: self.at(path), within_s: FILE_MAX.as_secs() };
-        tokio::time::timeout(FILE_MAX, work).await.map_err(late)?
+        let late = |_| StorageError::Late { at: self.at(path), within_s: within.as_secs() };
+        tokio::time::timeout(within, work).await.map_err(late)?
     }
 
     fn at(&self, path: &str) -> String {

@@ -19,8 +19,8 @@ use crate::sink::Aside;
 use crate::status::{LedgerStatus, LineStatus, OutboxStatus, PanelBuilder};
 use crate::uplink::shipper::LineBack;
 use crate::uplink::{
-    Ledger, LedgerOpened, LedgerOptions, LocalDocuments, Outbox, OutboxFigures, OutboxOpened,
-    OutboxOptions, Relay, Route, Routes, Shipper, ShipperOptions, Signers,
+    Ledger, LedgerFigures, LedgerOpened, LedgerOptions, LocalDocuments, Outbox, OutboxFigures,
+    OutboxOpened, OutboxOptions, Relay, Route, Routes, Shipper, ShipperOptions, Signers,
 };
 
 /// The sink that `[main]` is.
@@ -211,8 +211,9 @@ pub(super) fn start_ledger(
             async move { ledger.figures().await.ok() }
         },
         |status, figures| {
-            let (settled, refused) = (figures.settled, figures.refused);
-            status.ledger = Some(LedgerStatus { settled, refused });
+            let LedgerFigures { settled, refused, index_failed, usage } = figures;
+            let failed = usage.failed;
+            status.ledger = Some(LedgerStatus { settled, refused, failed, index_failed });
         },
     );
     deliveries::start(basics, &ledger, panel)?;

@@ -10,6 +10,12 @@ pub struct LedgerStatus {
     pub settled: u64,
     /// Transactions that were refused or are in conflict.
     pub refused: u64,
+    /// Its disk failed: nothing is settled until the server starts again.
+    #[serde(default)]
+    pub failed: bool,
+    /// Its index failed: nothing is settled until it is open again, which is tried twice a minute.
+    #[serde(default)]
+    pub index_failed: bool,
 }
 
 /// A way of settled transactions to a system of the company.

@@ -10,7 +10,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use storebox_proto::time::{ClockConfidence, Timestamp};
 
-use super::{DeviceStatus, DrillStatus, LineStatus, OutboxStatus, Status, VisitStatus};
+use super::{
+    DeviceStatus, DrillStatus, LedgerStatus, LineStatus, OutboxStatus, Status, VisitStatus,
+};
 use crate::tiers::SourceStatus;
 
 mod channels;
@@ -92,6 +94,7 @@ pub fn findings(status: &Status) -> Vec<Finding> {
     let mut found = Vec::new();
     readiness(status, &mut found);
     money(status, &mut found);
+    found.extend(status.ledger.as_ref().and_then(ledger));
     found.extend(status.devices.iter().filter_map(devices::finding));
     found.extend(status.drill.as_ref().map(|drill| drilled(status, drill)));
     lines(status, &mut found);
@@ -165,6 +168,21 @@ fn money(status: &Status, found: &mut Vec<Finding>) {
         let advice = "Open Sales, compare both contents, and dismiss what has been dealt with.";
         found.push(Finding::new(Level::Bad, "conflicts", text).advise(advice));
     }
+}
+
+/// What keeps the ledger of head office from taking sales; they wait in the shops.
+fn ledger(ledger: &LedgerStatus) -> Option<Finding> {
+    if ledger.failed {
+        let text = "The disk of the ledger failed and no sales are settled";
+        let advice = "Restart this server; if this comes back, have its disk replaced. \
+                      What was settled is on the disk, and the shops keep their other sales.";
+        return Some(Finding::new(Level::Bad, "ledger_failed", text).advise(advice));
+    }
+    let text = "The index of the ledger failed and no sales are settled until it is open again";
+    let advice = "Nothing to do at first: with the next sales it is opened again, and the shops \
+                  keep theirs until then. If this stays, have the disk of this server looked at.";
+    let finding = Finding::new(Level::Notice, "ledger_index_failed", text).advise(advice);
+    ledger.index_failed.then_some(finding)
 }
 
 /// What concerns head office and further servers, which one finding each.

@@ -113,7 +113,7 @@ pub(super) struct Bookkeeper {
     answers: Vec<(oneshot::Sender<Vec<Outcome>>, Vec<Outcome>)>,
     later: Vec<Command>,
     /// The index failed: what is asked is answered with "later" until it is open again.
-    failed: bool,
+    pub(super) failed: bool,
     /// When it was last tried to open it again.
     reopened: Option<Instant>,
     /// Transactions in the ledger, whatever the index knows.

@@ -83,8 +83,21 @@ pub struct LedgerFigures {
     pub settled: u64,
     /// Refusals and contradictions since the ledger began.
     pub refused: u64,
+    /// The index failed and is not open again yet.
+    pub index_failed: bool,
     /// The journal.
     pub usage: Usage,
+}
+
+impl LedgerFigures {
+    pub(super) fn of(keeper: &Bookkeeper) -> Self {
+        Self {
+            settled: keeper.index.count(),
+            refused: keeper.refused,
+            index_failed: keeper.failed,
+            usage: keeper.usage,
+        }
+    }
 }
 
 /// A settled transaction.
@@ -239,12 +252,7 @@ impl Ledger {
 
     /// The ledger in numbers.
     pub async fn figures(&self) -> Result<LedgerFigures, Problem> {
-        self.look(|keeper| LedgerFigures {
-            settled: keeper.index.count(),
-            refused: keeper.refused,
-            usage: keeper.usage,
-        })
-        .await
+        self.look(LedgerFigures::of).await
     }
 
     /// Changes whenever something was settled.

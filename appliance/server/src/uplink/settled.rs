@@ -2,8 +2,9 @@
 //!
 //! Losing this does no harm: the till's transaction is then accepted as new, and the main server knows its key.
 //! But it must not stay dead: a mirror would give back again and again what is settled.
-//! So what cannot be written is opened anew at once, and what came lately is in memory as well.
+//! So what cannot be read or written is opened anew at once, and what came lately is in memory as well.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -25,6 +26,7 @@ const LATELY_MAX: usize = 2000;
 /// A map that does not open is tried again after this long: trying takes time.
 const REOPEN_EVERY: Duration = Duration::from_secs(60);
 const BY_KEY: u8 = b's';
+const CLOSED: DiskError = DiskError::Damaged("it is not open");
 
 /// A settled transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +41,10 @@ pub struct Settled {
     pub receipt: Receipt,
 }
 
-/// The memory of settled transactions.
-pub struct SettledKeys {
+/// The memory of settled transactions; whoever only asks may have to open it again.
+pub struct SettledKeys(RefCell<Memory>);
+
+struct Memory {
     dir: PathBuf,
     /// Nothing while the disk gives none.
     keyed: Option<Keyed>,
@@ -53,6 +57,23 @@ pub struct SettledKeys {
 impl SettledKeys {
     /// Opens it; says why, if what was remembered is gone.
     pub fn open(dir: &Path) -> Result<(Self, Option<DiskError>), DiskError> {
+        let (memory, lost) = Memory::open(dir)?;
+        Ok((Self(RefCell::new(memory)), lost))
+    }
+
+    /// What is remembered of a key; an unreadable memory is no memory.
+    pub fn get(&self, key: &TxKey) -> Option<Settled> {
+        self.0.borrow_mut().get(key)
+    }
+
+    /// Remembers a settled transaction.
+    pub fn put(&mut self, key: &TxKey, settled: &Settled) {
+        self.0.get_mut().put(key, settled);
+    }
+}
+
+impl Memory {
+    fn open(dir: &Path) -> Result<(Self, Option<DiskError>), DiskError> {
         let opened = Keyed::open(dir)?;
         let mut count = 0;
         let counted = opened.keyed.scan(BY_KEY, &[], None, &mut |_, _| {
@@ -73,26 +94,26 @@ impl SettledKeys {
         Self { dir, keyed: Some(keyed), count, lately, reopened: None }
     }
 
-    /// What is remembered of a key; an unreadable memory is no memory.
-    pub fn get(&self, key: &TxKey) -> Option<Settled> {
+    fn get(&mut self, key: &TxKey) -> Option<Settled> {
         if let Some(settled) = self.lately.get(key) {
             return Some(settled.clone());
         }
-        match self.keyed.as_ref()?.get(BY_KEY, key.0.as_bytes()) {
-            Ok(bytes) => serde_json::from_slice(&bytes?).ok(),
-            Err(error) => {
-                tracing::warn!(%error, "memory of settled transactions cannot be read");
-                None
-            }
-        }
+        let read = self.read(key).or_else(|error| {
+            self.reopen(&error);
+            self.read(key)
+        });
+        serde_json::from_slice(&read.ok()??).ok()
     }
 
-    /// Remembers a settled transaction.
-    pub fn put(&mut self, key: &TxKey, settled: &Settled) {
+    fn read(&self, key: &TxKey) -> Result<Option<Vec<u8>>, DiskError> {
+        let keyed = self.keyed.as_ref().ok_or(CLOSED)?;
+        keyed.get(BY_KEY, key.0.as_bytes())
+    }
+
+    fn put(&mut self, key: &TxKey, settled: &Settled) {
         self.lately.insert(*key, settled.clone());
         if let Err(error) = self.write() {
-            tracing::warn!(%error, "memory of settled transactions cannot be written");
-            self.reopen();
+            self.reopen(&error);
         }
         while self.lately.len() > LATELY_MAX {
             self.lately.pop_first();
@@ -104,7 +125,7 @@ impl SettledKeys {
 
     /// Writes what the disk has not taken yet.
     fn write(&mut self) -> Result<(), DiskError> {
-        let Some(keyed) = &self.keyed else { return Err(DiskError::Damaged("it is not open")) };
+        let keyed = self.keyed.as_ref().ok_or(CLOSED)?;
         while let Some(entry) = self.lately.first_entry() {
             let bytes = serde_json::to_vec(entry.get()).expect("plain data with string keys");
             keyed.put(BY_KEY, entry.key().0.as_bytes(), &bytes)?;
@@ -115,11 +136,12 @@ impl SettledKeys {
     }
 
     /// A map that failed once fails for ever: what it has is opened again, or begun anew.
-    fn reopen(&mut self) {
+    fn reopen(&mut self, why: &DiskError) {
         let now = env::instant();
         if self.reopened.is_some_and(|last| now.duration_since(last) < REOPEN_EVERY) {
             return;
         }
+        tracing::warn!(error = %why, "memory of settled transactions failed and is opened again");
         self.reopened = Some(now);
         self.keyed = None;
         let opened = Self::open(&self.dir);
@@ -170,7 +192,7 @@ mod tests {
     fn a_map_that_died_is_opened_again_and_nothing_that_was_settled_is_unknown() {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().join("settled");
-        let mut keys = SettledKeys::open(&dir).unwrap().0;
+        let mut keys = Memory::open(&dir).unwrap().0;
         let all: Vec<_> = (1..=4).map(settled).collect();
         let [first, second, third, fourth] = &all[..] else { panic!("there are four") };
         keys.put(&first.0, &first.1);
@@ -184,8 +206,22 @@ mod tests {
         keys.reopened = None;
         keys.put(&fourth.0, &fourth.1);
         drop(keys);
-        let keys = SettledKeys::open(&dir).unwrap().0;
+        let mut keys = Memory::open(&dir).unwrap().0;
         assert!(all.iter().all(|(key, settled)| keys.get(key).as_ref() == Some(settled)));
         assert_eq!(keys.count, 4);
+    }
+
+    #[test]
+    fn a_map_that_died_is_opened_again_by_whoever_asks_although_nothing_is_settled() {
+        let home = tempfile::tempdir().unwrap();
+        let mut keys = SettledKeys::open(home.path()).unwrap().0;
+        let (key, known) = settled(1);
+        keys.put(&key, &known);
+        keys.0.get_mut().keyed = None;
+        assert_eq!(keys.get(&key), Some(known.clone()));
+        keys.0.get_mut().keyed = None;
+        assert_eq!(keys.get(&key), None, "it is not tried all the time");
+        keys.0.get_mut().reopened = None;
+        assert_eq!(keys.get(&key), Some(known));
     }
 }

@@ -20,22 +20,37 @@ impl Fetch {
         }
     }
 
+    /// An object did not arrive in time: the line may be too slow for all that is under way.
+    pub fn handle_object_late(&mut self, name: &Hash32, now: Instant) {
+        if let Some(asked) = self.plan().and_then(|plan| plan.asked(name)) {
+            self.width.late(asked, now);
+        }
+        self.handle_object_failed(name, now);
+    }
+
     /// An object arrived and could not be put on the shelf.
     ///
     /// Nothing more is asked for before a new head, whose plan looks at the room that there is.
     pub fn handle_object_unstored(&mut self, name: &Hash32, now: Instant) {
         if self.plan().is_some_and(|plan| plan.failed(name)) {
-            self.wish = self.wish.max(Some(Wish::Incremental));
-            self.set_back(now);
+            self.look_again(now);
         }
     }
 
-    /// The source does not have the object any more: it has a newer head.
+    /// No source has the object any more: there is a newer head.
+    ///
+    /// If there is none, what else is missing comes first, and this one is asked for ever less often.
     pub fn handle_object_gone(&mut self, name: &Hash32, now: Instant) {
         if self.plan().is_some_and(|plan| plan.failed(name)) {
-            self.wish = self.wish.max(Some(Wish::Incremental));
-            self.fail(now);
+            self.absent.note(*name, now);
+            self.look_again(now);
         }
+    }
+
+    /// Nothing can be asked for before a new head.
+    pub(super) fn look_again(&mut self, now: Instant) {
+        self.wish = self.wish.max(Some(Wish::Incremental));
+        self.set_back(now);
     }
 
     pub(super) fn refuse(&mut self, refused: Refused, now: Instant) {

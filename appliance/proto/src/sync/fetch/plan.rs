@@ -10,6 +10,7 @@ use crate::feed::head::{Head, Run};
 use crate::feed::manifest::Manifest;
 use crate::ids::{Hash32, ModelName};
 use crate::limits;
+use crate::sync::absence::Absences;
 
 /// Everything that a load needs, once all of it is on the shelf.
 #[derive(Debug, Clone)]
@@ -39,6 +40,13 @@ struct Need {
     model: usize,
 }
 
+/// A request that is under way.
+#[derive(Debug, Clone, Copy)]
+struct Flight {
+    asked: Instant,
+    until: Instant,
+}
+
 /// What is known of one model's load, for progress and log.
 #[derive(Debug, Clone)]
 struct ModelLoad {
@@ -64,7 +72,7 @@ pub(super) struct Plan {
     needs: Vec<Need>,
     by_name: BTreeMap<Hash32, usize>,
     queue: VecDeque<usize>,
-    in_flight: BTreeMap<Hash32, Instant>,
+    in_flight: BTreeMap<Hash32, Flight>,
     models: Vec<ModelLoad>,
     /// The model that the log is at; the next is told of when this one is complete.
     told: usize,
@@ -237,19 +245,41 @@ impl Plan {
         Ok(())
     }
 
-    /// The next object to ask for, while not too many are under way.
+    /// The next object to ask for, while fewer than that are under way.
+    ///
+    /// What was not there before comes last: to learn that it is still not there ends the plan.
     pub(super) fn next_request(
         &mut self,
+        width: usize,
+        absent: &Absences<Hash32>,
         now: Instant,
         options: &Options,
     ) -> Option<(Hash32, u32)> {
-        if self.in_flight.len() >= options.in_flight_max {
+        if self.in_flight.len() >= width {
             return None;
         }
-        let need = &self.needs[self.queue.pop_front()?];
+        let name = |at: &usize| &self.needs[*at].name;
+        let new = self.queue.iter().position(|at| !absent.is_known(name(at)));
+        let at = new.or_else(|| {
+            let due = self.queue.iter().position(|at| !absent.is_held(name(at), now));
+            due.filter(|_| self.in_flight.is_empty())
+        })?;
+        let need = &self.needs[self.queue.remove(at)?];
         let within = limits::time_at(options.line_floor, options.page_timeout, need.bytes);
-        self.in_flight.insert(need.name, now + within);
+        self.in_flight.insert(need.name, Flight { asked: now, until: now + within });
         Some((need.name, need.bytes))
+    }
+
+    /// Whether all that is missing was not there before, and it is too early to ask for it again.
+    pub(super) fn is_stuck(&self, absent: &Absences<Hash32>, now: Instant) -> bool {
+        self.in_flight.is_empty()
+            && !self.queue.is_empty()
+            && self.queue.iter().all(|at| absent.is_held(&self.needs[*at].name, now))
+    }
+
+    /// When the object was asked for, if it is under way.
+    pub(super) fn asked(&self, name: &Hash32) -> Option<Instant> {
+        self.in_flight.get(name).map(|flight| flight.asked)
     }
 
     /// How large an object that is wanted may be; nothing for one that is not.
@@ -340,18 +370,21 @@ impl Plan {
         true
     }
 
-    /// Requests whose time is up; they are asked for again.
-    pub(super) fn expire(&mut self, now: Instant) -> Vec<Hash32> {
-        let late = self.in_flight.iter().filter(|(_, until)| **until <= now);
-        let late: Vec<Hash32> = late.map(|(name, _)| *name).collect();
-        for name in &late {
-            self.failed(name);
-        }
-        late
+    /// Ends requests whose time is up, which are asked for again; tells when they were sent.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<Instant> {
+        let late = self.in_flight.iter().filter(|(_, flight)| flight.until <= now);
+        let late: Vec<(Hash32, Instant)> =
+            late.map(|(name, flight)| (*name, flight.asked)).collect();
+        late.into_iter()
+            .map(|(name, asked)| {
+                self.failed(&name);
+                asked
+            })
+            .collect()
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.in_flight.values().min().copied()
+        self.in_flight.values().map(|flight| flight.until).min()
     }
 
     /// Whether nothing is missing.

@@ -81,6 +81,8 @@ pub(super) struct Lane {
     /// Objects that wait to be written together.
     pub(super) arrived: Vec<(Hash32, Bytes)>,
     pub(super) is_writing: bool,
+    /// Objects that were asked for and whose answers are not here, however long ago that was.
+    pub(super) under_way: BTreeSet<Hash32>,
     /// Ends the last request for a head when another is sent.
     pub(super) asking: CancellationToken,
     pub(super) loading: Option<Bytes>,
@@ -116,6 +118,7 @@ impl Lane {
             defs: None,
             arrived: Vec::new(),
             is_writing: false,
+            under_way: BTreeSet::new(),
             asking: CancellationToken::new(),
             loading: None,
             ready_since: None,
@@ -202,6 +205,7 @@ impl Lane {
         result: Result<Bytes, SourceError>,
         now: Instant,
     ) {
+        self.under_way.remove(&name);
         match result {
             Ok(bytes) => match self.machine.handle_object(&name, &bytes, now) {
                 Verdict::Keep => self.arrived.push((name, bytes)),
@@ -211,6 +215,8 @@ impl Lane {
                 self.note(&error);
                 if error.is_gone() {
                     self.machine.handle_object_gone(&name, now);
+                } else if error.is_late() {
+                    self.machine.handle_object_late(&name, now);
                 } else {
                     self.machine.handle_object_failed(&name, now);
                 }

@@ -79,7 +79,7 @@ impl HttpSource {
     /// Asks everything over this sealed line, if there is one.
     #[must_use]
     pub fn sealed(self, wire: Option<Wire>) -> Self {
-        Self { wire, ..self }
+        Self { wire: wire.map(|wire| wire.patient(self.page_timeout)), ..self }
     }
 
     /// Asks everything through this valve.
@@ -274,7 +274,7 @@ impl HttpSource {
 fn given(answer: Answer, url: &Url) -> Result<Bytes, SourceError> {
     match answer.status {
         200 => Ok(answer.body.into()),
-        404 => Err(SourceError::Gone { url: url.to_string() }),
+        404 | 410 => Err(SourceError::Gone { url: url.to_string() }),
         status => Err(SourceError::Status { url: url.to_string(), status }),
     }
 }
@@ -325,7 +325,7 @@ fn refusal(response: &Response, url: &Url) -> SourceError {
         return SourceError::Redirected { url, to };
     }
     match status {
-        StatusCode::NOT_FOUND => SourceError::Gone { url },
+        StatusCode::NOT_FOUND | StatusCode::GONE => SourceError::Gone { url },
         status => SourceError::Status { url, status: status.as_u16() },
     }
 }

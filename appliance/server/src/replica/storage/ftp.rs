@@ -19,14 +19,12 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::place::FtpServer;
-use super::{CONNECT_MAX, StorageError};
+use super::{CONNECT_MAX, SILENT_MAX, StorageError};
 
 /// A line of a server's answer.
 const LINE_BYTES_MAX: u64 = 1024;
 /// Lines of one answer; welcome messages have a dozen.
 const LINES_MAX: usize = 100;
-/// A server that says nothing for so long is given up.
-const SILENT_MAX: std::time::Duration = std::time::Duration::from_secs(10);
 /// Appended to the name of a file that is being written.
 const PART: &str = ".part";
 

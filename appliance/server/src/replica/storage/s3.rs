@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use storebox_proto::time::Timestamp;
 
 use super::place::Bucket;
-use super::web::{self, accept, body, length, send};
+use super::web::{self, accept, ask, body, length, send};
 use super::{PlaceError, StorageError};
 use crate::env;
 use crate::trust::line::Line;
@@ -35,12 +35,12 @@ impl S3 {
         bytes_max: usize,
     ) -> Result<Option<Bytes>, StorageError> {
         let request = self.signed(Method::GET, path, &Bytes::new());
-        body(send(&self.client, request).await?, bytes_max).await
+        body(ask(&self.client, request).await?, bytes_max).await
     }
 
     pub(super) async fn size(&self, path: &str) -> Result<Option<u64>, StorageError> {
         let request = self.signed(Method::HEAD, path, &Bytes::new());
-        length(&send(&self.client, request).await?)
+        length(&ask(&self.client, request).await?)
     }
 
     /// A bucket shows an object when all of it has arrived.

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::{CONTENT_LENGTH, LOCATION};
 use reqwest::{Client, Method, Request, Response, StatusCode, Url};
 
-use super::{CONNECT_MAX, PlaceError, StorageError};
+use super::{CONNECT_MAX, PlaceError, SILENT_MAX, StorageError};
 use crate::client;
 use crate::trust::line::Line;
 
@@ -57,12 +57,11 @@ impl Web {
         bytes_max: usize,
     ) -> Result<Option<Bytes>, StorageError> {
         let request = self.request(Method::GET, path);
-        let response = send(&self.client, request).await?;
-        body(response, bytes_max).await
+        body(ask(&self.client, request).await?, bytes_max).await
     }
 
     pub(super) async fn size(&self, path: &str) -> Result<Option<u64>, StorageError> {
-        let response = send(&self.client, self.request(Method::HEAD, path)).await?;
+        let response = ask(&self.client, self.request(Method::HEAD, path)).await?;
         length(&response)
     }
 
@@ -149,12 +148,24 @@ pub(super) async fn send(client: &Client, request: Request) -> Result<Response, 
     client.execute(request).await.map_err(|error| unreachable(at, error))
 }
 
-/// The whole body, if it is no longer than it may be; nothing if there is no such file.
+/// Sends what carries no file, so that its answer begins soon.
+pub(super) async fn ask(client: &Client, request: Request) -> Result<Response, StorageError> {
+    let at = request.url().to_string();
+    soon(&at, send(client, request)).await?
+}
+
+/// What a server does in time.
+async fn soon<T>(at: &str, work: impl Future<Output = T>) -> Result<T, StorageError> {
+    let late = |_| StorageError::Late { at: at.to_owned(), within_s: SILENT_MAX.as_secs() };
+    tokio::time::timeout(SILENT_MAX, work).await.map_err(late)
+}
+
+/// The whole body, if it is no longer than it may be and does not stop coming; nothing if there is no such file.
 pub(super) async fn body(
     mut response: Response,
     bytes_max: usize,
 ) -> Result<Option<Bytes>, StorageError> {
-    if response.status() == StatusCode::NOT_FOUND {
+    if is_absent(&response) {
         return Ok(None);
     }
     accept(&response)?;
@@ -165,7 +176,8 @@ pub(super) async fn body(
     }
     let mut body = BytesMut::new();
     loop {
-        let part = response.chunk().await.map_err(|error| unreachable(at.clone(), error))?;
+        let part = soon(&at, response.chunk()).await?;
+        let part = part.map_err(|error| unreachable(at.clone(), error))?;
         let Some(part) = part else { return Ok(Some(body.freeze())) };
         if body.len() + part.len() > bytes_max {
             return Err(too_large());
@@ -176,12 +188,16 @@ pub(super) async fn body(
 
 /// The length that an answer to HEAD tells; nothing if there is no such file.
 pub(super) fn length(response: &Response) -> Result<Option<u64>, StorageError> {
-    if response.status() == StatusCode::NOT_FOUND {
+    if is_absent(response) {
         return Ok(None);
     }
     accept(response)?;
     let length = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     Ok(Some(length.and_then(|length| length.parse().ok()).unwrap_or(u64::MAX)))
+}
+
+fn is_absent(response: &Response) -> bool {
+    matches!(response.status(), StatusCode::NOT_FOUND | StatusCode::GONE)
 }
 
 /// Whether the answer says yes.

@@ -73,6 +73,21 @@ fn a_shop_without_trouble_sells_normally() {
 }
 
 #[test]
+fn a_ledger_that_settles_nothing_is_told_with_what_to_do() {
+    let of = |failed, index_failed| {
+        let ledger = Some(LedgerStatus { failed, index_failed, ..LedgerStatus::default() });
+        let found = findings(&Status { outbox: None, ledger, ..status() }).remove(0);
+        assert!(found.level == Level::Good || found.advice.is_some(), "{found:?}");
+        (found.code, found.level)
+    };
+    assert_eq!(of(false, false).0, "normal");
+    assert_eq!(of(false, true), ("ledger_index_failed".to_owned(), Level::Notice));
+    for index_failed in [false, true] {
+        assert_eq!(of(true, index_failed), ("ledger_failed".to_owned(), Level::Bad));
+    }
+}
+
+#[test]
 fn definitions_that_break_a_rule_are_told_by_its_name_while_the_shop_sells() {
     let mut broken = status();
     broken.broken_rules = vec!["rule \"SRC-32 customers\": here".to_owned()];

@@ -9,10 +9,10 @@ use super::samples::sale;
 use crate::env;
 use crate::journal::sim::SimDisk;
 use crate::journal::{Group, Journal, Options, Owner};
-use crate::uplink::Rules;
 use crate::uplink::bookkeeper::{Bookkeeper, Candidate, Command, Outcome};
 use crate::uplink::index::Index;
 use crate::uplink::reindex::Replay;
+use crate::uplink::{LedgerFigures, Rules};
 
 /// Settles these as one group.
 fn settle(keeper: &mut Bookkeeper, journal: &mut Journal, numbers: &[u64]) -> Vec<Outcome> {
@@ -61,7 +61,9 @@ fn an_index_that_failed_is_open_again_for_the_next_batch_and_takes_nothing_twice
             "{outcome:?}"
         );
     }
+    assert!(LedgerFigures::of(&keeper).index_failed);
     assert_eq!(positions(&settle(&mut keeper, &mut journal, &[1, 30, 31])), [1, 30, 31]);
     assert_eq!(keeper.index.count(), 31);
+    assert!(!LedgerFigures::of(&keeper).index_failed);
     assert_eq!(positions(&settle(&mut keeper, &mut journal, &all)), all);
 }

@@ -76,6 +76,28 @@ async fn a_line_that_is_too_slow_for_all_objects_at_once_brings_them_all_the_sam
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_waits_for_its_turn_on_the_line_is_not_sent_for_twice() {
+    let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
+    office.prices(0..10, 1).await;
+    let shop = Shop::open(dir.path(), &office);
+    shop.reaches(office.position()).await;
+    shop.stop().await;
+    let before = office.fetched();
+    for round in 2..8 {
+        let lines: Vec<_> = (0..50).map(|id| price(id, round)).collect();
+        office.changes(&lines.join("\n")).await;
+    }
+    // All six are asked for at once, and each may take two seconds; the last one waits longer for its turn.
+    let silence = Duration::from_secs(2);
+    let thrift = crate::replica::sources::Thrift { bytes_per_s: 400, ..Default::default() };
+    let sources = Sources::new(Tiers::new(0), vec![key().verifying_key()]).with(&thrift);
+    put_patient(&sources, "main", Kind::Primary, &office.address, silence);
+    let shop = Shop::through(dir.path(), sources, Options { page_timeout: silence, ..options() });
+    shop.reaches(office.position()).await;
+    assert_eq!(office.fetched() - before, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn changes_that_one_answer_does_not_hold_are_all_told() {
     let (office, dir) = (HeadOffice::open().await, tempfile::tempdir().unwrap());
     office.prices(0..5000, 1).await;

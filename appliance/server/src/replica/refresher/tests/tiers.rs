@@ -197,3 +197,27 @@ fn office_bytes(shop: &Shop) -> usize {
     let names = shop.segments.names().unwrap();
     names.into_iter().filter_map(|name| shop.segments.read(name).ok()).map(|b| b.len()).sum()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_have_an_object_is_not_asked_for_it_again_at_once() {
+    let office = HeadOffice::open().await;
+    office.prices(0..100, 1).await;
+    let head = office.board.current(&feed()).unwrap().head;
+    let (name, bytes) = (head.models[0].manifest, head.models[0].manifest_bytes);
+    for status in [404, 410] {
+        let sources = Sources::new(Tiers::new(0), vec![key().verifying_key()]);
+        let before = office.fetched();
+        office.line(Line::Lacks(status));
+        put(&sources, "main", Kind::Primary, &office.address);
+        for _ in 0..5 {
+            let refused = sources.object(&feed(), &name, bytes).await.unwrap_err();
+            assert!(refused.is_gone(), "{status}: {refused}");
+        }
+        assert_eq!(office.fetched() - before, 1, "{status}");
+        // Another source is asked in its place, however near the first one is.
+        let (address, _) = second(&office, Line::Good).await;
+        put(&sources, "second", Kind::Additional, &address);
+        sources.object(&feed(), &name, bytes).await.unwrap();
+        assert_eq!(office.fetched() - before, 1, "{status}");
+    }
+}

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -67,6 +68,8 @@ pub(super) enum Line {
     Slow(u32),
     /// Objects are begun and never sent.
     Hangs,
+    /// Objects are answered with this status.
+    Lacks(u16),
     /// Nothing is answered but errors.
     Broken,
 }
@@ -185,13 +188,13 @@ async fn disturb(
         return axum::response::Redirect::temporary("/healthz").into_response();
     }
     if now == Line::Broken {
-        return axum::http::StatusCode::BAD_GATEWAY.into_response();
+        return StatusCode::BAD_GATEWAY.into_response();
     }
     if !is_object {
         return next.run(request).await;
     }
     match now {
-        Line::CutAfter(0) => return axum::http::StatusCode::BAD_GATEWAY.into_response(),
+        Line::CutAfter(0) => return StatusCode::BAD_GATEWAY.into_response(),
         Line::CutAfter(left) => *line.lock().unwrap() = Line::CutAfter(left - 1),
         Line::Endless => {
             let part = || Ok::<_, std::io::Error>(Bytes::from(vec![b'x'; 1 << 16]));
@@ -199,6 +202,10 @@ async fn disturb(
             return Response::new(Body::from_stream(parts));
         }
         Line::Hangs => return std::future::pending().await,
+        Line::Lacks(status) => {
+            objects.fetch_add(1, Ordering::Relaxed);
+            return StatusCode::from_u16(status).unwrap().into_response();
+        }
         Line::Good | Line::Flips | Line::Slow(_) | Line::Redirects | Line::Broken => {}
     }
     objects.fetch_add(1, Ordering::Relaxed);
