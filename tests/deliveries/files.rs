@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use serde_json::Value;
 use storebox_tests::wait;
 
@@ -54,5 +54,43 @@ async fn every_settled_transaction_is_one_line_however_often_the_box_is_killed()
     ensure!(found == (1..1601).map(key).collect::<Vec<_>>(), "{} lines", found.len());
     let finished = fs::read_dir(&out)?.count();
     ensure!(finished > 3, "{finished} files");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_ledger_cannot_give_is_set_aside_and_named_and_the_rest_is_delivered()
+-> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("out");
+    let settings =
+        format!("[[deliver]]\nid = \"erp\"\nto = \"files\"\nurl = {:?}\n", out.to_string_lossy());
+    let mut office = Office::open(folder.path(), &settings).await?;
+    office.settle(1..41).await?;
+    office.await_level().await?;
+    office.main.kill();
+    let segment = office.main.data().join("ledger/journal/seg-0000000001.log");
+    let mut bytes = fs::read(&segment)?;
+    let at = bytes.windows(10).position(|part| part == b"\"order-17\"").context("a sale")?;
+    bytes[at + 2] ^= 1;
+    fs::write(&segment, bytes)?;
+    // The company lost its files and wants all of it once more.
+    fs::remove_dir_all(&out)?;
+    fs::remove_dir_all(office.main.data().join("deliver"))?;
+    office.restart().await?;
+    office.await_level().await?;
+    let found = lines(&out)?;
+    let wanted: Vec<_> = (1..41).filter(|number| *number != 17).map(key).collect();
+    ensure!(found == wanted, "{} lines", found.len());
+    ensure!(office.delivery().await?["aside"] == 1);
+    let aside: Value = serde_json::from_str(&office.main.ask(&["ledger", "aside", "erp"])?)?;
+    let one = &aside["aside"][0];
+    ensure!(one["position"] == 17 && one["to"] == 17, "{aside}");
+    ensure!(one["why"].as_str().is_some_and(|why| why.contains("ledger/journal")), "{aside}");
+    let listed: Value = serde_json::from_str(&office.main.ask(&["ledger", "list"])?)?;
+    ensure!(listed["entries"].as_array().map(Vec::len) == Some(39), "{listed}");
+    let lost = &listed["unreadable"][0];
+    ensure!(lost["key"] == key(17) && lost["position"] == 17, "{listed}");
+    let detail = lost["problem"]["detail"].as_str().unwrap_or_default();
+    ensure!(detail.contains(&*segment.to_string_lossy()), "{listed}");
     Ok(())
 }

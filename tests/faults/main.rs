@@ -62,6 +62,9 @@ const ROUND_MAX: Duration = Duration::from_secs(600);
 /// The short form takes two minutes on two busy cores.
 const SHORT_MAX: Duration = Duration::from_secs(900);
 
+/// Two of three power cuts go through the kinds of files in turn, of which no node writes more than 36.
+const CUTS_MIN: usize = 54;
+
 /// How much of everything there is.
 #[derive(Debug, Clone, Copy)]
 struct Measure {
@@ -111,7 +114,7 @@ impl Measure {
                 tills: 50,
                 round: all / 45,
                 day: all / 3,
-                cuts: (args.minutes.max(2) * 12).try_into().unwrap_or(usize::MAX),
+                cuts: (args.minutes * 12).try_into().unwrap_or(usize::MAX).max(CUTS_MIN),
                 bytes: (args.minutes / 10).clamp(1, 20).try_into().unwrap_or(1),
                 is_short: false,
                 seed: args.seed,

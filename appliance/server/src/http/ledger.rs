@@ -16,7 +16,7 @@ use super::problem::Refusal;
 use super::settle::parse_key;
 use crate::blocking::beside;
 use crate::sink::Aside;
-use crate::uplink::{Ledger, LedgerEntry};
+use crate::uplink::{Ledger, LedgerEntry, LedgerList, Unreadable};
 
 /// Entries on a page without `limit`.
 const LIMIT_DEFAULT: usize = 100;
@@ -47,6 +47,10 @@ struct List {
     /// In the order of their keys.
     #[schema(value_type = Vec<Object>)]
     entries: Vec<Entry>,
+    /// Settled, and the disk does not give them back: `key`, `position`, `at`, `node` and `problem`, which names the file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    unreadable: Vec<Lost>,
     /// The key to go on behind, if there is more.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -66,7 +70,22 @@ struct Entry {
     envelope: Envelope,
 }
 
-/// Settled transactions with their content, page by page.
+/// A settled transaction that cannot be read.
+#[derive(Serialize)]
+struct Lost {
+    /// Its key.
+    key: TxKey,
+    /// Its number in the ledger.
+    position: u64,
+    /// When it was settled.
+    at: Timestamp,
+    /// Which box sent it.
+    node: NodeId,
+    /// `storage_failed`, with the file.
+    problem: Problem,
+}
+
+/// Settled transactions with their content, page by page; one that cannot be read hides no other.
 #[utoipa::path(get, path = "/v1/ledger", tag = "ledger", params(Page),
     responses((status = 200, description = "A page of the ledger.", body = List)))]
 async fn list(
@@ -77,9 +96,13 @@ async fn list(
     operator_only(&identity)?;
     let after = page.after.as_deref().map(parse_key).transpose()?;
     let limit = page.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, PAGE_RECORDS_MAX);
-    let found = ledger.list(after, limit).await?;
-    let next = (found.len() == limit).then(|| found[limit - 1].key);
-    Ok(Json(List { entries: found.into_iter().map(Entry::from).collect(), next }))
+    let LedgerList { entries, unreadable, next } = ledger.list(after, limit).await?;
+    let lost = |one| {
+        let Unreadable { key, position, at, node, problem } = one;
+        Lost { key, position, at, node, problem }
+    };
+    let entries = entries.into_iter().map(Entry::from).collect();
+    Ok(Json(List { entries, unreadable: unreadable.into_iter().map(lost).collect(), next }))
 }
 
 impl From<LedgerEntry> for Entry {

@@ -16,21 +16,21 @@ const DAMAGE: [i32; 3] = [5, 74, 117];
 /// Why a record could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The segment is gone or holds something else by now: the record was moved or is no longer needed.
-    #[error("record {sequence} is no longer in segment {segment}")]
+    /// The file is gone, or holds something else there by now: damage, or a record that was moved or is not needed.
+    #[error("record {sequence} cannot be read in {}: the file is damaged there or gone", file.display())]
     Gone {
         /// The record.
         sequence: u64,
         /// Where it was.
-        segment: u64,
+        file: PathBuf,
     },
     /// The disk did not give the bytes.
-    #[error("read record {sequence} from segment {segment}")]
+    #[error("the disk does not give record {sequence} of {}", file.display())]
     Io {
         /// The record.
         sequence: u64,
         /// Where it is.
-        segment: u64,
+        file: PathBuf,
         /// What the disk said.
         #[source]
         source: io::Error,
@@ -61,6 +61,11 @@ impl Reader {
         Self { disk, dir: dir.into() }
     }
 
+    /// Where the files are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The body of the record at this location, checked.
     pub fn read(&self, location: &Location) -> Result<Bytes, ReadError> {
         let Location { segment, sequence, .. } = *location;
@@ -70,14 +75,16 @@ impl Reader {
         let read = read.and_then(|file| file.read_exact_at(&mut bytes, location.offset));
         match read {
             Ok(()) => {}
-            Err(error) if is_absence(&error) => return Err(ReadError::Gone { sequence, segment }),
-            Err(source) => return Err(ReadError::Io { sequence, segment, source }),
+            Err(error) if is_absence(&error) => {
+                return Err(ReadError::Gone { sequence, file: path });
+            }
+            Err(source) => return Err(ReadError::Io { sequence, file: path, source }),
         }
         match record::parse(&bytes, 0, None) {
             Some(found) if found.header.sequence == sequence => {
                 Ok(Bytes::from(bytes).slice(found.body()))
             }
-            Some(_) | None => Err(ReadError::Gone { sequence, segment }),
+            Some(_) | None => Err(ReadError::Gone { sequence, file: path }),
         }
     }
 }

@@ -44,9 +44,13 @@ pub enum Step {
 
 impl Reader {
     /// Shows records from this spot on, in order, until there is no more or the follower stops.
+    ///
+    /// With `durable` the follower answers for it that all it takes is durable, and where it comes to proves nothing
+    /// about what lies before it; otherwise it waits in front of what may be on its way still.
     pub fn follow(
         &self,
         spot: Spot,
+        durable: bool,
         each: &mut dyn FnMut(&Replayed<'_>) -> Step,
     ) -> io::Result<Spot> {
         let mut at = spot;
@@ -60,7 +64,7 @@ impl Reader {
                 at = Spot { segment: current, offset: 0 };
             }
             let next = numbers.iter().copied().find(|number| *number > current);
-            let (spot, stopped) = self.walk(at, next.is_some(), each)?;
+            let (spot, stopped) = self.walk(at, durable || next.is_some(), each)?;
             at = spot;
             match next {
                 Some(next) if !stopped => at = Spot { segment: next, offset: 0 },
@@ -209,7 +213,7 @@ mod tests {
 
     fn numbers(reader: &Reader, spot: Spot, max: usize) -> (Vec<u64>, Spot) {
         let mut seen = Vec::new();
-        let spot = reader.follow(spot, &mut |record| {
+        let spot = reader.follow(spot, false, &mut |record| {
             if record.kind == 0 {
                 return Step::Taken;
             }

@@ -1,9 +1,10 @@
 //! What a sink keeps on the disk: how far it is, and what its target would not take.
 
 use std::io::{self, Write};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::aside;
 use crate::env;
@@ -56,14 +57,27 @@ impl Shelf {
 
     /// Writes down what the target refused, durable when this returns; the ledger has its content.
     pub(super) fn set_aside(&self, entry: &LedgerEntry, why: &str) -> io::Result<()> {
-        let line = json!({
+        self.add(&json!({
             "position": entry.position,
             "key": entry.key,
             "kind": entry.envelope.kind,
             "node": entry.node,
             "at": env::timestamp(),
             "why": why,
-        });
+        }))
+    }
+
+    /// Writes down which positions the ledger could not give, durable when this returns.
+    pub(super) fn set_aside_unread(
+        &self,
+        positions: &RangeInclusive<u64>,
+        why: &str,
+    ) -> io::Result<()> {
+        let (position, to) = (positions.start(), positions.end());
+        self.add(&json!({ "position": position, "to": to, "at": env::timestamp(), "why": why }))
+    }
+
+    fn add(&self, line: &Value) -> io::Result<()> {
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.aside)?;
         file.write_all(format!("{line}\n").as_bytes())?;
         file.sync_all()

@@ -96,7 +96,7 @@ impl Runner {
             let page = self.ledger.follow(self.cursor, BATCH_ENTRIES_MAX, BATCH_BYTES_MAX).await;
             let last = page.as_ref().map_or(u64::MAX, |page| page.last);
             let done = match page {
-                Ok(page) if page.entries.is_empty() => self.keep(page.cursor),
+                Ok(page) if page.entries.is_empty() => self.pass(&page),
                 Ok(page) => self.deliver(page).await,
                 Err(problem) => Err(TargetError::Unavailable(problem.to_string())),
             };
@@ -117,7 +117,7 @@ impl Runner {
     }
 
     async fn deliver(&mut self, page: LedgerPage) -> Result<(), TargetError> {
-        let LedgerPage { mut entries, cursor, .. } = page;
+        let mut entries = page.entries.clone();
         let kinds = &self.options.kinds;
         entries.retain(|entry| {
             kinds.is_empty() || kinds.iter().any(|kind| kind == entry.envelope.kind.as_str())
@@ -131,7 +131,7 @@ impl Runner {
                 Err(error) => return Err(error),
             }
         }
-        self.keep(cursor)?;
+        self.pass(&page)?;
         self.pause.reset();
         self.note(|figures| {
             figures.delivered += entries.len() as u64 - aside;
@@ -184,9 +184,21 @@ impl Runner {
         }
     }
 
-    fn keep(&mut self, cursor: LedgerCursor) -> Result<(), TargetError> {
+    /// The page is dealt with; what the ledger could not give for it is written down for a person.
+    fn pass(&mut self, page: &LedgerPage) -> Result<(), TargetError> {
+        let cursor = page.cursor;
         if cursor == self.cursor {
             return Ok(());
+        }
+        for lost in &page.missing {
+            let (sink, files) = (&self.options.id, self.ledger.files().display());
+            let (from, to) = (lost.start(), lost.end());
+            tracing::error!(%sink, from, to, %files, "set aside: not readable in the ledger");
+            let why = format!(
+                "{files} is damaged there, so this was passed over; `storebox ledger list` names the sales"
+            );
+            self.shelf.set_aside_unread(lost, &why).map_err(|error| unkept(&error))?;
+            self.note(|figures| figures.aside += 1);
         }
         self.shelf.keep(&cursor).map_err(|error| unkept(&error))?;
         self.cursor = cursor;

@@ -4,6 +4,9 @@
 //! The position counts; the place is a hint, and a wrong one costs a walk through the ledger and nothing else.
 //! Only what is durable is shown, so nobody outside learns of a transaction that a power cut could take back.
 
+use std::ops::RangeInclusive;
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::ticket::Envelope;
@@ -11,7 +14,7 @@ use storebox_proto::ticket::Envelope;
 use super::bookkeeper::{Head, TAKEN};
 use super::ledger::{Ledger, LedgerEntry};
 use crate::blocking::beside;
-use crate::journal::{Spot, Step};
+use crate::journal::{Location, Spot, Step};
 
 /// How far a follower is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +31,8 @@ pub struct LedgerCursor {
 pub struct LedgerPage {
     /// Settled transactions, ascending by position.
     pub entries: Vec<LedgerEntry>,
+    /// Positions up to the cursor that the disk does not give back, ascending.
+    pub missing: Vec<RangeInclusive<u64>>,
     /// The cursor behind them.
     pub cursor: LedgerCursor,
     /// The last position in the ledger.
@@ -44,35 +49,44 @@ impl Ledger {
     ) -> Result<LedgerPage, Problem> {
         let last = self.look(|keeper| keeper.next - 1).await?;
         if cursor.position >= last {
-            return Ok(LedgerPage { entries: Vec::new(), cursor, last });
+            return Ok(LedgerPage { entries: Vec::new(), missing: Vec::new(), cursor, last });
         }
         let ledger = self.clone();
         let read = move || {
-            let page = ledger.read_on(cursor, last, count_max, bytes_max)?;
-            if !page.entries.is_empty() {
-                return Ok(page);
+            let most = (count_max, bytes_max);
+            let mut page = ledger.read_on(cursor, last, most, false)?;
+            let begins = page.entries.first().map(|entry| entry.position);
+            if begins != Some(cursor.position + 1) {
+                // The place was wrong, or what is missing cannot be read.
+                let whole = LedgerCursor { spot: Spot::default(), ..cursor };
+                page = ledger.read_on(whole, last, most, true)?;
             }
-            // The place was wrong, or what is missing cannot be read: the start would have named it.
-            let whole = LedgerCursor { spot: Spot::default(), ..cursor };
-            let mut page = ledger.read_on(whole, last, count_max, bytes_max)?;
             if page.entries.is_empty() {
                 page.cursor.position = last;
             }
+            page.missing = missing(cursor.position, &page);
             Ok(page)
         };
         beside(read).await
     }
 
+    /// Where the files of the ledger are that a page is read from.
+    pub fn files(&self) -> &Path {
+        self.reader.dir()
+    }
+
+    /// Reads on to `last`, which is durable, and everything before it; with `passing` what cannot be read keeps it from
+    /// nothing behind it.
     fn read_on(
         &self,
         cursor: LedgerCursor,
         last: u64,
-        count_max: usize,
-        bytes_max: usize,
+        (count_max, bytes_max): (usize, usize),
+        passing: bool,
     ) -> Result<LedgerPage, Problem> {
-        let mut reached = cursor.position;
+        let LedgerCursor { position: mut reached, spot: mut behind } = cursor;
         let (mut entries, mut bytes) = (Vec::new(), 0);
-        let spot = self.reader.follow(cursor.spot, &mut |record| {
+        let spot = self.reader.follow(cursor.spot, passing, &mut |record| {
             if record.kind != TAKEN {
                 return Step::Taken;
             }
@@ -86,6 +100,8 @@ impl Ledger {
             }
             let Ok(envelope) = Envelope::parse(envelope) else { return Step::Taken };
             let Head { position, at, node, .. } = head;
+            let Location { segment, offset, length, .. } = record.location;
+            behind = Spot { segment, offset: offset + u64::from(length) };
             reached = position;
             bytes += record.body.len();
             entries.push(LedgerEntry { key: envelope.key, position, at, node, envelope });
@@ -94,6 +110,22 @@ impl Ledger {
         let spot = spot.map_err(|error| {
             Problem::new(Code::StorageFailed, format!("ledger cannot be read: {error}"))
         })?;
-        Ok(LedgerPage { entries, cursor: LedgerCursor { position: reached, spot }, last })
+        let spot = if passing { behind } else { spot };
+        let cursor = LedgerCursor { position: reached, spot };
+        Ok(LedgerPage { entries, missing: Vec::new(), cursor, last })
     }
+}
+
+/// Positions behind `from` that a page does not have, although it goes beyond them: each is given once, without gaps.
+fn missing(from: u64, page: &LedgerPage) -> Vec<RangeInclusive<u64>> {
+    let ends = page.entries.iter().map(|entry| entry.position).chain([page.cursor.position + 1]);
+    let mut expected = from + 1;
+    let mut found = Vec::new();
+    for position in ends {
+        if position > expected {
+            found.push(expected..=position - 1);
+        }
+        expected = position + 1;
+    }
+    found
 }

@@ -18,6 +18,7 @@ use super::settle::{Objection, Rules};
 use crate::db::DiskError;
 use crate::env;
 use crate::journal::{self, Disk, Journal, Location, Reader, RealDisk, Usage};
+use crate::logging;
 
 /// A ledger keeps everything, so its segments are large.
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
@@ -115,6 +116,32 @@ pub struct LedgerEntry {
     pub envelope: Envelope,
 }
 
+/// A part of the ledger in the order of keys.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LedgerList {
+    /// What is readable.
+    pub entries: Vec<LedgerEntry>,
+    /// What is settled and cannot be read.
+    pub unreadable: Vec<Unreadable>,
+    /// The key to go on behind, if there is more.
+    pub next: Option<TxKey>,
+}
+
+/// A settled transaction whose content the disk does not give back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unreadable {
+    /// Its key.
+    pub key: TxKey,
+    /// Its number in the ledger.
+    pub position: u64,
+    /// When it was settled.
+    pub at: Timestamp,
+    /// Which box sent it, and still has it if it has not forgotten what was settled.
+    pub node: NodeId,
+    /// Why, with the file.
+    pub problem: Problem,
+}
+
 /// Something that a box sent and the ledger refused.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refusal {
@@ -193,11 +220,13 @@ impl Ledger {
     }
 
     /// Settled transactions in the order of their keys, behind `after`; reads the disk.
+    ///
+    /// One that cannot be read hides no other.
     pub async fn list(
         &self,
         after: Option<TxKey>,
         count_max: usize,
-    ) -> Result<Vec<LedgerEntry>, Problem> {
+    ) -> Result<LedgerList, Problem> {
         let lines = self.look(move |keeper| {
             let mut lines = Vec::new();
             let scanned = keeper.index.scan(after.as_ref(), &mut |key, line| {
@@ -206,9 +235,23 @@ impl Ledger {
             });
             scanned.map(|()| lines)
         });
-        let lines =
+        let mut lines =
             lines.await?.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
-        lines.iter().take(count_max).map(|(key, line)| self.read(*key, line)).collect()
+        lines.truncate(count_max);
+        let mut list = LedgerList::default();
+        list.next = lines.last().filter(|_| lines.len() == count_max).map(|(key, _)| *key);
+        for (key, line) in lines {
+            match self.read(key, &line) {
+                Ok(entry) => list.entries.push(entry),
+                Err(problem) => {
+                    let TakenLine { position, at, node, .. } = line;
+                    let why = &problem.detail;
+                    tracing::error!(ticket = %key, position, why, "settled, and cannot be read");
+                    list.unreadable.push(Unreadable { key, position, at, node, problem });
+                }
+            }
+        }
+        Ok(list)
     }
 
     /// Refusals and conflicts behind this number, in order; reads the disk.
@@ -237,8 +280,13 @@ impl Ledger {
         let read = self.record(line.key, &line.location());
         let (head, envelope) = match read {
             Ok((head, envelope)) if envelope.key == line.key => (head, envelope),
-            Ok(_) | Err(_) => {
+            Ok(_) => {
                 tracing::warn!(number, ticket = %line.key, "refusal is not where the index says");
+                return None;
+            }
+            Err(problem) => {
+                let why = &problem.detail;
+                tracing::error!(number, ticket = %line.key, why, "refused, and cannot be read");
                 return None;
             }
         };
@@ -277,11 +325,12 @@ impl Ledger {
     }
 
     fn record(&self, key: TxKey, location: &Location) -> Result<(Head, Envelope), Problem> {
-        let broken = |detail: String| Problem::new(Code::Internal, detail);
-        let body = self.reader.read(location).map_err(|error| broken(error.to_string()))?;
-        let (head, envelope) = Head::decode(&body)
-            .ok_or_else(|| broken(format!("ledger record of {key} is not understood")))?;
-        let envelope = Envelope::parse(envelope).map_err(|error| broken(error.to_string()))?;
+        let broken = |detail: String| Problem::new(Code::StorageFailed, detail);
+        let body = self.reader.read(location).map_err(|error| broken(logging::chain(&error)))?;
+        let odd =
+            |why: &str| broken(format!("{}: record of {key} {why}", self.reader.dir().display()));
+        let (head, envelope) = Head::decode(&body).ok_or_else(|| odd("is not understood"))?;
+        let envelope = Envelope::parse(envelope).map_err(|error| odd(&error.to_string()))?;
         Ok((head, envelope))
     }
 

@@ -44,7 +44,8 @@ pub(crate) use documents::LOADED;
 pub use documents::{Document, LocalDocuments};
 pub use follow::{LedgerCursor, LedgerPage};
 pub use ledger::{
-    Ledger, LedgerEntry, LedgerFigures, LedgerOpenError, LedgerOpened, LedgerOptions, Refusal,
+    Ledger, LedgerEntry, LedgerFigures, LedgerList, LedgerOpenError, LedgerOpened, LedgerOptions,
+    Refusal, Unreadable,
 };
 pub use mirror::{Mirror, MirrorState};
 pub use relay::Relay;

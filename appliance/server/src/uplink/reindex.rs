@@ -53,7 +53,7 @@ pub(super) fn again(
     let found = index.reopen()?;
     let mut replay = Replay::new(found.index);
     let from = Spot { segment: found.from, offset: 0 };
-    reader.follow(from, &mut |record| {
+    reader.follow(from, true, &mut |record| {
         replay.take(record);
         Step::Taken
     })?;

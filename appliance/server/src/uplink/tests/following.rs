@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use storebox_proto::problem::Code;
 use storebox_proto::ticket::SettleRequest;
 
 use super::samples::{key, main_options, number, sale};
@@ -85,4 +86,71 @@ async fn a_bad_first_sector_of_the_last_segment_gives_no_position_twice_and_take
         ledger.stop().await;
         tokio::task::spawn_blocking(|| opened.thread.join().unwrap()).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_sale_that_the_disk_does_not_give_back_is_named_with_its_file_and_hides_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = SimDisk::new();
+    let options = main_options(dir.path());
+    let opened = Ledger::open(LedgerOptions { disk: Arc::new(disk.clone()), ..options }).unwrap();
+    let ledger = opened.ledger;
+    settle(&ledger, 1..21).await;
+    let segment = dir.path().join("ledger/journal/seg-0000000001.log");
+    disk.damage(&segment, |bytes| {
+        let at = bytes.windows(9).position(|part| part == b"\"order-7\"").unwrap();
+        bytes[at + 2] ^= 1;
+    });
+
+    let all = ledger.list(None, 100).await.unwrap();
+    let read: Vec<_> = all.entries.iter().map(|entry| number(entry.key)).collect();
+    assert_eq!(read, (1..21).filter(|number| *number != 7).collect::<Vec<_>>());
+    let [lost] = &all.unreadable[..] else { panic!("{:?}", all.unreadable) };
+    assert_eq!((lost.key, lost.position, lost.node.clone()), (key(7), 7, store()));
+    assert_eq!(lost.problem.code, Code::StorageFailed);
+    assert!(lost.problem.detail.contains(&*segment.to_string_lossy()), "{}", lost.problem.detail);
+    assert_eq!(all.next, None);
+    let page = ledger.list(Some(key(6)), 1).await.unwrap();
+    assert_eq!((page.entries.len(), page.unreadable.len()), (0, 1));
+    assert_eq!(page.next, Some(key(7)), "the next page goes on behind it");
+    assert_eq!(ledger.load(key(7)).await.unwrap_err().code, Code::StorageFailed);
+    assert_eq!(ledger.receipt(key(7)).await.unwrap().unwrap().position, 7, "settled all the same");
+
+    let followed = |position, spot, count| {
+        let ledger = ledger.clone();
+        async move {
+            let cursor = LedgerCursor { position, spot };
+            let page = ledger.follow(cursor, count, 1 << 20).await.unwrap();
+            let read: Vec<_> = page.entries.iter().map(|entry| entry.position).collect();
+            (read, page.missing, page.cursor)
+        }
+    };
+    // All of one group: what stands behind the damage might be on its way, says the journal; the ledger knows better.
+    let (read, missing, before) = followed(0, Spot::default(), 100).await;
+    assert_eq!((read, missing), ((1..7).collect(), vec![]));
+    let (read, missing, _) = followed(6, before.spot, 100).await;
+    assert_eq!((read, missing), ((8..21).collect(), vec![7..=7]));
+    settle(&ledger, 21..22).await;
+    let (read, missing, behind) = followed(0, Spot::default(), 10).await;
+    assert_eq!((read.last(), missing), (Some(&11), vec![7..=7]), "proven by the next group");
+    let (read, missing, _) = followed(2, behind.spot, 2).await;
+    assert_eq!((read, missing), (vec![3, 4], vec![]), "a place too far on passes nothing over");
+    let (read, missing, cursor) = followed(6, Spot::default(), 1).await;
+    assert_eq!((read, missing, cursor.position), (vec![8], vec![7..=7], 8));
+    ledger.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_at_the_end_is_told_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = SimDisk::new();
+    let options = main_options(dir.path());
+    let opened = Ledger::open(LedgerOptions { disk: Arc::new(disk.clone()), ..options }).unwrap();
+    settle(&opened.ledger, 1..6).await;
+    let segment = dir.path().join("ledger/journal/seg-0000000001.log");
+    disk.spoil(&segment, 0..1 << 20);
+    let page = opened.ledger.follow(LedgerCursor::default(), 10, 1 << 20).await.unwrap();
+    assert_eq!((page.entries.len(), page.missing, page.cursor.position), (0, vec![1..=5], 5));
+    assert_eq!(opened.ledger.list(None, 10).await.unwrap().unreadable.len(), 5);
+    opened.ledger.stop().await;
 }

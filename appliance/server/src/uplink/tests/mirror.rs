@@ -126,7 +126,7 @@ async fn burns_and_is_replaced(neighbour: &Neighbour, count: u64) {
     ship(&fresh, "far", ways(&[("main", Kind::Primary, main)]), &stop);
     let fresh = neighbour.mirror(&fresh, "[]", &stop);
     fresh.settled(part(count).key).await.unwrap();
-    let mut settled = ledger.list(None, 1000).await.unwrap();
+    let mut settled = ledger.list(None, 1000).await.unwrap().entries;
     settled.sort_by_key(|entry| entry.position);
     let sequences: Vec<u64> = settled.iter().map(|entry| entry.envelope.sequence).collect();
     let all: Vec<u64> = (1..=count).collect();

@@ -293,7 +293,7 @@ async fn check_ledger(
         std::fs::remove_dir_all(index).unwrap();
     }
     let opened = Ledger::open(ledger_options(disk, home)).unwrap();
-    let entries = opened.ledger.list(None, 10_000).await.unwrap();
+    let entries = opened.ledger.list(None, 10_000).await.unwrap().entries;
     let mut found = BTreeSet::new();
     let mut positions = BTreeSet::new();
     for entry in &entries {

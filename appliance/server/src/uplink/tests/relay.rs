@@ -136,7 +136,7 @@ async fn what_a_cut_off_box_sells_is_settled_in_its_name_through_its_neighbour()
     let receipt = shop.far.settled(key(20)).await.unwrap();
     assert!(receipt.is_signed_by(&signer(2).verifying_key()), "head office's own word");
     eventually(|| async { shop.far.figures().await.unwrap().waiting == 0 }).await;
-    let settled = shop.ledger.list(None, 100).await.unwrap();
+    let settled = shop.ledger.list(None, 100).await.unwrap().entries;
     assert_eq!(settled.len(), 20);
     assert!(settled.iter().all(|entry| entry.node == node("far")), "in its own name");
     eventually(|| async { shop.near.figures().await.unwrap().waiting == 0 }).await;
@@ -177,5 +177,5 @@ async fn a_receipt_that_its_box_has_not_signed_settles_nothing_until_the_box_sho
     assert_eq!(shop.ledger.figures().await.unwrap().settled, 0);
     shop.signers.learn(&node("far"), &signer(1).verifying_key()).unwrap();
     shop.far.settled(key(1)).await.unwrap();
-    assert_eq!(shop.ledger.list(None, 10).await.unwrap()[0].node, node("far"));
+    assert_eq!(shop.ledger.list(None, 10).await.unwrap().entries[0].node, node("far"));
 }
