@@ -238,8 +238,8 @@ impl Ledger {
         let mut lines =
             lines.await?.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
         lines.truncate(count_max);
-        let mut list = LedgerList::default();
-        list.next = lines.last().filter(|_| lines.len() == count_max).map(|(key, _)| *key);
+        let next = lines.last().filter(|_| lines.len() == count_max).map(|(key, _)| *key);
+        let mut list = LedgerList { next, ..LedgerList::default() };
         for (key, line) in lines {
             match self.read(key, &line) {
                 Ok(entry) => list.entries.push(entry),
