@@ -318,7 +318,7 @@ pub enum Ledger {
         #[arg(long, default_value_t = 0)]
         after: u64,
     },
-    /// List settled transactions that the target of a delivery would not take, and why.
+    /// List settled transactions that the target of a delivery would not take or the ledger could not give, and why.
     Aside {
         /// The delivery, as `[[deliver]]` names it.
         sink: SinkId,

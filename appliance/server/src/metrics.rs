@@ -259,7 +259,12 @@ fn add_deliveries(registry: &mut Registry, status: &Status) {
     };
     gauges(registry, "delivery_position", "Last position at the sink", all(|one| one.position));
     gauges(registry, "delivery_behind", "Settled transactions to go", all(|one| one.behind));
-    gauges(registry, "delivery_aside", "Transactions that the sink refused", all(|one| one.aside));
+    gauges(
+        registry,
+        "delivery_aside",
+        "Entries for a person: refused by the sink, or not readable in the ledger",
+        all(|one| one.aside),
+    );
     let failing = all(|one| u64::from(one.failing.is_some()));
     gauges(registry, "delivery_failing", "Whether the last attempt failed", failing);
 }

@@ -50,7 +50,7 @@ struct List {
     /// Settled, and the disk does not give them back: `key`, `position`, `at`, `node` and `problem`, which names the file.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
-    unreadable: Vec<Lost>,
+    unreadable: Vec<Unreadable>,
     /// The key to go on behind, if there is more.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -70,21 +70,6 @@ struct Entry {
     envelope: Envelope,
 }
 
-/// A settled transaction that cannot be read.
-#[derive(Serialize)]
-struct Lost {
-    /// Its key.
-    key: TxKey,
-    /// Its number in the ledger.
-    position: u64,
-    /// When it was settled.
-    at: Timestamp,
-    /// Which box sent it.
-    node: NodeId,
-    /// `storage_failed`, with the file.
-    problem: Problem,
-}
-
 /// Settled transactions with their content, page by page; one that cannot be read hides no other.
 #[utoipa::path(get, path = "/v1/ledger", tag = "ledger", params(Page),
     responses((status = 200, description = "A page of the ledger.", body = List)))]
@@ -97,12 +82,8 @@ async fn list(
     let after = page.after.as_deref().map(parse_key).transpose()?;
     let limit = page.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, PAGE_RECORDS_MAX);
     let LedgerList { entries, unreadable, next } = ledger.list(after, limit).await?;
-    let lost = |one| {
-        let Unreadable { key, position, at, node, problem } = one;
-        Lost { key, position, at, node, problem }
-    };
     let entries = entries.into_iter().map(Entry::from).collect();
-    Ok(Json(List { entries, unreadable: unreadable.into_iter().map(lost).collect(), next }))
+    Ok(Json(List { entries, unreadable, next }))
 }
 
 impl From<LedgerEntry> for Entry {
@@ -186,10 +167,11 @@ struct AsidePage {
     limit: Option<usize>,
 }
 
-/// What the target of a delivery would not take.
+/// What a delivery has passed over.
 #[derive(Serialize, utoipa::ToSchema)]
 struct SetAside {
-    /// In the order in which it refused them: `number`, `position` in the ledger, `key`, `kind`, `node`, `at` and `why`.
+    /// In the order of passing over: `number`, `position` in the ledger, `key`, `kind`, `node`, `at` and `why`; of what
+    /// the ledger could not give only the positions from `position` to `to`.
     #[schema(value_type = Vec<Object>)]
     aside: Vec<serde_json::Value>,
     /// The number to go on behind, if there may be more.
@@ -197,7 +179,7 @@ struct SetAside {
     next: Option<usize>,
 }
 
-/// Settled transactions that the target of a delivery would not take, with why; the ledger has their content.
+/// Settled transactions that the target of a delivery would not take, or the ledger could not give, with why.
 #[utoipa::path(get, path = "/v1/ledger/aside", tag = "ledger", params(AsidePage),
     responses((status = 200, description = "A page of what was set aside.", body = SetAside),
               (status = 400, description = "parameter_invalid: there is no such delivery")))]

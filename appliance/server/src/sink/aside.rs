@@ -1,4 +1,4 @@
-//! What targets would not take, as a person reads it who is to put it right there.
+//! What targets would not take, and what the ledger could not give them, as a person reads it who is to put it right there.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};

@@ -1,4 +1,4 @@
-//! What a sink keeps on the disk: how far it is, and what its target would not take.
+//! What a sink keeps on the disk: how far it is, and what it had to pass over.
 
 use std::io::{self, Write};
 use std::ops::RangeInclusive;

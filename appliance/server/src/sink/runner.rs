@@ -2,6 +2,7 @@
 //!
 //! Dropped at an await, what was under way is delivered again at the next start.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -36,7 +37,7 @@ pub struct Figures {
     pub position: u64,
     /// Transactions delivered since the box started.
     pub delivered: u64,
-    /// Transactions that its target would not take, since the sink began.
+    /// Entries for a person since the sink began: what its target would not take, or the ledger could not give.
     pub aside: u64,
     /// Why the last attempt failed; nothing if it did not.
     pub failing: Option<String>,
@@ -96,7 +97,7 @@ impl Runner {
             let page = self.ledger.follow(self.cursor, BATCH_ENTRIES_MAX, BATCH_BYTES_MAX).await;
             let last = page.as_ref().map_or(u64::MAX, |page| page.last);
             let done = match page {
-                Ok(page) if page.entries.is_empty() => self.pass(&page),
+                Ok(page) if page.entries.is_empty() => self.pass(&page.missing, page.cursor),
                 Ok(page) => self.deliver(page).await,
                 Err(problem) => Err(TargetError::Unavailable(problem.to_string())),
             };
@@ -117,7 +118,7 @@ impl Runner {
     }
 
     async fn deliver(&mut self, page: LedgerPage) -> Result<(), TargetError> {
-        let mut entries = page.entries.clone();
+        let LedgerPage { mut entries, missing, cursor, .. } = page;
         let kinds = &self.options.kinds;
         entries.retain(|entry| {
             kinds.is_empty() || kinds.iter().any(|kind| kind == entry.envelope.kind.as_str())
@@ -131,7 +132,7 @@ impl Runner {
                 Err(error) => return Err(error),
             }
         }
-        self.pass(&page)?;
+        self.pass(&missing, cursor)?;
         self.pause.reset();
         self.note(|figures| {
             figures.delivered += entries.len() as u64 - aside;
@@ -184,13 +185,16 @@ impl Runner {
         }
     }
 
-    /// The page is dealt with; what the ledger could not give for it is written down for a person.
-    fn pass(&mut self, page: &LedgerPage) -> Result<(), TargetError> {
-        let cursor = page.cursor;
+    /// All up to the cursor is dealt with; what the ledger could not give of it is written down for a person.
+    fn pass(
+        &mut self,
+        missing: &[RangeInclusive<u64>],
+        cursor: LedgerCursor,
+    ) -> Result<(), TargetError> {
         if cursor == self.cursor {
             return Ok(());
         }
-        for lost in &page.missing {
+        for lost in missing {
             let (sink, files) = (&self.options.id, self.ledger.files().display());
             let (from, to) = (lost.start(), lost.end());
             tracing::error!(%sink, from, to, %files, "set aside: not readable in the ledger");

@@ -62,7 +62,7 @@ impl Ledger {
                 page = ledger.read_on(whole, last, most, true)?;
             }
             if page.entries.is_empty() {
-                page.cursor.position = last;
+                page.cursor = LedgerCursor { position: last, ..cursor };
             }
             page.missing = missing(cursor.position, &page);
             Ok(page)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use ed25519_dalek::SigningKey;
+use serde::Serialize;
 use storebox_proto::ids::{Hash32, NodeId, TxKey};
 use storebox_proto::problem::{Code, Problem};
 use storebox_proto::ticket::{Envelope, Grade, Receipt};
@@ -128,7 +129,7 @@ pub struct LedgerList {
 }
 
 /// A settled transaction whose content the disk does not give back.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Unreadable {
     /// Its key.
     pub key: TxKey,
@@ -138,7 +139,7 @@ pub struct Unreadable {
     pub at: Timestamp,
     /// Which box sent it, and still has it if it has not forgotten what was settled.
     pub node: NodeId,
-    /// Why, with the file.
+    /// `storage_failed`, with the file.
     pub problem: Problem,
 }
 

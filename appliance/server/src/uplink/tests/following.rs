@@ -1,5 +1,6 @@
 //! Reading the ledger in the order of settling.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use storebox_proto::problem::Code;
@@ -8,10 +9,15 @@ use storebox_proto::ticket::SettleRequest;
 use super::samples::{key, main_options, number, sale};
 use crate::journal::sim::SimDisk;
 use crate::journal::{Options, Spot};
-use crate::uplink::{Ledger, LedgerCursor, LedgerOptions};
+use crate::uplink::{Ledger, LedgerCursor, LedgerOpened, LedgerOptions};
 
 fn store() -> storebox_proto::ids::NodeId {
     "store-1".parse().unwrap()
+}
+
+fn open(dir: &Path, disk: &SimDisk) -> LedgerOpened {
+    let options = main_options(dir);
+    Ledger::open(LedgerOptions { disk: Arc::new(disk.clone()), ..options }).unwrap()
 }
 
 async fn settle(ledger: &Ledger, numbers: std::ops::Range<u64>) {
@@ -57,11 +63,7 @@ async fn a_follower_gets_everything_once_in_order_whatever_it_forgets() {
 async fn a_bad_first_sector_of_the_last_segment_gives_no_position_twice_and_takes_no_sale_twice() {
     let dir = tempfile::tempdir().unwrap();
     let disk = SimDisk::new();
-    let open = || {
-        let options = main_options(dir.path());
-        Ledger::open(LedgerOptions { disk: Arc::new(disk.clone()), ..options }).unwrap()
-    };
-    let opened = open();
+    let opened = open(dir.path(), &disk);
     settle(&opened.ledger, 1..51).await;
     let position = |ledger: Ledger, number| async move {
         ledger.receipt(key(number)).await.unwrap().unwrap().position
@@ -74,7 +76,7 @@ async fn a_bad_first_sector_of_the_last_segment_gives_no_position_twice_and_take
     let segment = dir.path().join("ledger/journal/seg-0000000001.log");
     disk.spoil(&segment, 0..4096);
     for round in 0..2 {
-        let opened = open();
+        let opened = open(dir.path(), &disk);
         assert_eq!(opened.incidents.is_empty(), round > 0, "a person is told");
         let ledger = opened.ledger;
         settle(&ledger, 1..52 + round).await;
@@ -92,8 +94,7 @@ async fn a_bad_first_sector_of_the_last_segment_gives_no_position_twice_and_take
 async fn a_sale_that_the_disk_does_not_give_back_is_named_with_its_file_and_hides_no_other() {
     let dir = tempfile::tempdir().unwrap();
     let disk = SimDisk::new();
-    let options = main_options(dir.path());
-    let opened = Ledger::open(LedgerOptions { disk: Arc::new(disk.clone()), ..options }).unwrap();
+    let opened = open(dir.path(), &disk);
     let ledger = opened.ledger;
     settle(&ledger, 1..21).await;
     let segment = dir.path().join("ledger/journal/seg-0000000001.log");
@@ -144,13 +145,17 @@ async fn a_sale_that_the_disk_does_not_give_back_is_named_with_its_file_and_hide
 async fn what_cannot_be_read_at_the_end_is_told_too() {
     let dir = tempfile::tempdir().unwrap();
     let disk = SimDisk::new();
-    let options = main_options(dir.path());
-    let opened = Ledger::open(LedgerOptions { disk: Arc::new(disk.clone()), ..options }).unwrap();
+    let opened = open(dir.path(), &disk);
     settle(&opened.ledger, 1..6).await;
     let segment = dir.path().join("ledger/journal/seg-0000000001.log");
     disk.spoil(&segment, 0..1 << 20);
     let page = opened.ledger.follow(LedgerCursor::default(), 10, 1 << 20).await.unwrap();
     assert_eq!((page.entries.len(), page.missing, page.cursor.position), (0, vec![1..=5], 5));
+    assert_eq!(
+        page.cursor.spot,
+        Spot::default(),
+        "read on from where it was, not from behind what it has not seen"
+    );
     assert_eq!(opened.ledger.list(None, 10).await.unwrap().unreadable.len(), 5);
     opened.ledger.stop().await;
 }
