@@ -262,7 +262,7 @@ fn add_deliveries(registry: &mut Registry, status: &Status) {
     gauges(
         registry,
         "delivery_aside",
-        "Entries for a person: refused by the sink, or not readable in the ledger",
+        "Transactions for a person: refused by the sink, or not readable in the ledger",
         all(|one| one.aside),
     );
     let failing = all(|one| u64::from(one.failing.is_some()));

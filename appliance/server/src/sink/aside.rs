@@ -12,6 +12,15 @@ pub(super) fn path(dir: &Path, id: &str) -> PathBuf {
     dir.join(format!("{id}.aside.ndjson"))
 }
 
+/// How many transactions a line of it speaks of.
+pub(super) fn count(line: &[u8]) -> u64 {
+    let line = serde_json::from_slice::<Value>(line).unwrap_or_default();
+    match (line["position"].as_u64(), line["to"].as_u64()) {
+        (Some(from), Some(to)) => to.saturating_sub(from).saturating_add(1),
+        (Some(_) | None, _) => 1,
+    }
+}
+
 /// What all sinks have set aside; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Aside {
@@ -70,5 +79,8 @@ mod tests {
             assert_eq!(torn["why"], "this line of the file cannot be read");
         }
         assert_eq!(aside.list(&erp, 1, 2).unwrap(), all[1..3]);
+        let counts =
+            [&b"{\"position\":4,\"to\":9}"[..], b"{\"position\":4}", b"7", b"{\"key\":\"b"];
+        assert_eq!(counts.map(count), [6, 1, 1, 1]);
     }
 }

@@ -43,7 +43,7 @@ impl Shelf {
             Err(error) => return Err(error),
         };
         let aside = match std::fs::read(&shelf.aside) {
-            Ok(bytes) => bytes.iter().filter(|byte| **byte == b'\n').count() as u64,
+            Ok(bytes) => bytes.split_inclusive(|byte| *byte == b'\n').map(aside::count).sum(),
             Err(_) => 0,
         };
         Ok((shelf, Kept { cursor, aside, lost }))

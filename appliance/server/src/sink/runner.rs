@@ -37,7 +37,7 @@ pub struct Figures {
     pub position: u64,
     /// Transactions delivered since the box started.
     pub delivered: u64,
-    /// Entries for a person since the sink began: what its target would not take, or the ledger could not give.
+    /// Transactions for a person since the sink began: its target would not take them, or the ledger not give them.
     pub aside: u64,
     /// Why the last attempt failed; nothing if it did not.
     pub failing: Option<String>,
@@ -202,7 +202,7 @@ impl Runner {
                 "{files} is damaged there, so this was passed over; `storebox ledger list` names the sales"
             );
             self.shelf.set_aside_unread(lost, &why).map_err(|error| unkept(&error))?;
-            self.note(|figures| figures.aside += 1);
+            self.note(|figures| figures.aside += to - from + 1);
         }
         self.shelf.keep(&cursor).map_err(|error| unkept(&error))?;
         self.cursor = cursor;

@@ -213,9 +213,9 @@ fn lines(status: &Status, found: &mut Vec<Finding>) {
 fn ways(status: &Status, found: &mut Vec<Finding>) {
     for delivery in status.deliveries.iter().filter(|delivery| delivery.aside > 0) {
         let sales = Count(delivery.aside, "settled sale waits", "settled sales wait");
-        let text = format!("{sales} for a person: {} does not take them", cut(&delivery.id));
+        let text = format!("{sales} for a person: {} did not get them", cut(&delivery.id));
         let advice = format!(
-            "`storebox ledger aside {}` shows each with its key and why; put it right in that system.",
+            "`storebox ledger aside {}` shows each and why; put it right in that system.",
             cut(&delivery.id)
         );
         found.push(Finding::new(Level::Bad, "delivery_aside", text).advise(advice));

@@ -233,7 +233,7 @@ fn a_detour_of_sales_and_what_a_company_system_refuses_are_told() {
     assert_eq!(said(&shop), sentence);
     shop.deliveries =
         vec![DeliveryStatus { id: "erp".to_owned(), aside: 2, ..DeliveryStatus::default() }];
-    assert_eq!(said(&shop), "2 settled sales wait for a person: erp does not take them");
+    assert_eq!(said(&shop), "2 settled sales wait for a person: erp did not get them");
 }
 
 #[test]
