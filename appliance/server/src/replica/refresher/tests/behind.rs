@@ -44,9 +44,7 @@ impl Cut {
             cut.handle.refresh(None, Wish::Incremental).unwrap();
         }
         neighbour.until(|status| !status.source_answers).await;
-        while shop.fault("main").is_none() {
-            tokio::task::yield_now().await;
-        }
+        shop.faulted("main").await;
         office.changes(PRICE).await;
         let newest = office.position();
         (Self { office, neighbour, shop, address, _dirs: dirs }, newest)

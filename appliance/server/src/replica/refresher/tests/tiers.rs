@@ -100,9 +100,8 @@ async fn an_old_signed_head_is_known_for_what_it_is() {
     office.board.post(&feed(), old);
     office.line(Line::Broken);
     shop.handle.refresh(None, Wish::Incremental).unwrap();
-    shop.until(|status| !status.source_answers).await;
-    let fault = shop.fault("neighbour");
-    assert_eq!(fault.as_deref(), Some("offers older masterdata than is here"));
+    // Head office may fail for the question that was on its way; the neighbour is asked with the next one.
+    assert_eq!(shop.faulted("neighbour").await, "offers older masterdata than is here");
     assert_eq!(shop.handle.statuses()[&feed()].position, Some(newest));
 }
 

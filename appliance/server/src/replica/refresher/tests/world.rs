@@ -341,6 +341,19 @@ impl Shop {
         statuses.iter().find(of).unwrap().fault.clone()
     }
 
+    /// What is wrong with a source, as soon as something is.
+    pub(super) async fn faulted(&self, id: &str) -> String {
+        let found = async {
+            loop {
+                match self.fault(id) {
+                    Some(fault) => break fault,
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, found).await.expect("something is wrong with the source")
+    }
+
     /// Serves what this shop has to its neighbours.
     pub(super) async fn serve(&self) -> String {
         let sync = Sync {
