@@ -1,7 +1,7 @@
 //! Boxes on hosts of a LAN that a head office has certified, and the commands of whoever stands before them.
 
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use crate::host::PORT;
@@ -45,6 +45,17 @@ impl<'a> Estate<'a> {
         further.lay_out(node, more);
         further.adopt(node);
         further
+    }
+
+    /// A box whose disk is a copy of this one's, which does not run.
+    pub(crate) fn copied(&self, host: &'static str, more: &str) -> Self {
+        let folder = self.folder.with_file_name(host);
+        let copy = Self { lan: self.lan, host, folder, office: self.office.clone() };
+        copy.lay_out("box-1", more);
+        let everything = format!("{}/.", self.path("data"));
+        let copied = Command::new("cp").args(["-a", &everything, &copy.path("data")]).status();
+        assert!(copied.is_ok_and(|copied| copied.success()), "a copy of the disk");
+        copy
     }
 
     /// A box that serves TLS on its LAN, and nothing else.

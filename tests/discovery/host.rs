@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use storebox::discovery::{
     AnnounceConfig, Announcer, BrowseConfig, Browser, ElectConfig, Elector, Found, Interfaces,
-    Naming, SeekConfig, Seeker, SeekerHandle, Service, Sighting, discover,
+    SeekConfig, Seeker, SeekerHandle, Service, Sighting, Told, discover,
 };
 use storebox_proto::beacon::{Beacon, Pointer, Progress, Role};
 use storebox_proto::sync::book::Outcome;
@@ -31,14 +31,12 @@ pub(crate) const PORT: u16 = 8443;
 #[serde(default, deny_unknown_fields)]
 struct Settings {
     label: String,
-    chosen: bool,
     node: String,
     site: String,
     priority: u16,
     boot: u32,
     services: Vec<String>,
     interfaces: Vec<String>,
-    seeks: bool,
     works: bool,
     address: String,
     packets: u32,
@@ -56,14 +54,12 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             label: "storebox-a1b2c3".to_owned(),
-            chosen: false,
             node: "box-1".to_owned(),
             site: "s1".to_owned(),
             priority: 10,
             boot: std::process::id(),
             services: vec!["tills".to_owned()],
             interfaces: Vec::new(),
-            seeks: false,
             works: false,
             address: String::new(),
             packets: 0,
@@ -152,9 +148,8 @@ impl Settings {
     }
 
     fn announce(&self) -> AnnounceConfig {
-        let label = self.label.parse().expect("a label");
         AnnounceConfig {
-            naming: if self.chosen { Naming::Chosen(label) } else { Naming::Unique(label) },
+            label: self.label.parse().expect("a label"),
             port: PORT,
             services: self.services(),
             interfaces: Interfaces::only(self.interfaces.clone()),
@@ -200,41 +195,35 @@ async fn play_box(settings: &Settings, mut orders: Lines<BufReader<Stdin>>) {
     let shutdown = CancellationToken::new();
     let listener = TcpListener::bind(("::", PORT)).await.expect("a free port in a free network");
     say("announcing");
-    let announcer = Announcer::start(settings.announce(), watched).expect("mDNS starts");
-    let mut names = announcer.handle();
-    let seeker = settings.seeks.then(|| {
-        let own = Some((announcer.handle(), settings.boot));
-        Seeker::start(settings.seek(), own).expect("mDNS starts")
-    });
-    let seek = async {
-        if let Some(seeker) = seeker {
-            seeker.run(shutdown.clone()).await;
-        }
-    };
+    let told = Told::default();
+    let (mut in_charge, mut namesake) = (told.in_charge.subscribe(), told.namesake.subscribe());
+    let announcer = Announcer::start(settings.announce(), watched, told.namesake.subscribe());
+    let announcer = announcer.expect("mDNS starts");
     let announce = async {
         announcer.run(shutdown.clone()).await;
         say("left");
     };
     let elect = async {
-        if !settings.elects {
-            return;
+        if settings.elects {
+            let elector = Elector::start(settings.elect()).expect("mDNS starts");
+            elector.run(&told, shutdown.clone()).await;
         }
-        let (sender, mut in_charge) = watch::channel(false);
-        let elector = Elector::start(settings.elect()).expect("mDNS starts");
-        let follow = async {
-            while in_charge.changed().await.is_ok() {
-                let is_primary = *in_charge.borrow();
-                say(if is_primary { "in charge" } else { "standing by" });
-                let role = if is_primary { Role::Primary } else { Role::Standby };
-                beacons.send_modify(|beacon| beacon.role = role);
-            }
-        };
-        tokio::join!(elector.run(&sender, shutdown.clone()), follow);
+    };
+    let follow = async {
+        while in_charge.changed().await.is_ok() {
+            let is_primary = *in_charge.borrow();
+            say(if is_primary { "in charge" } else { "standing by" });
+            let role = if is_primary { Role::Primary } else { Role::Standby };
+            beacons.send_modify(|beacon| beacon.role = role);
+        }
     };
     let tell = async {
-        while names.changed().await {
-            let names = names.announced();
-            say(&format!("named {}|{}", names.instance, names.host));
+        while namesake.changed().await.is_ok() {
+            let known = namesake.borrow_and_update().clone();
+            say(&match known {
+                Some(namesake) => format!("namesake {}", namesake.address),
+                None => "namesake none".to_owned(),
+            });
         }
     };
     let obey = async {
@@ -250,7 +239,7 @@ async fn play_box(settings: &Settings, mut orders: Lines<BufReader<Stdin>>) {
             }
         }
     };
-    tokio::join!(seek, announce, elect, tell, obey, answer(&listener, &settings.node));
+    tokio::join!(announce, elect, follow, tell, obey, answer(&listener, &settings.node));
 }
 
 /// Answers every request on every connection.
@@ -324,7 +313,7 @@ async fn work(handle: SeekerHandle) {
 }
 
 async fn play_till(settings: &Settings, mut orders: Lines<BufReader<Stdin>>) {
-    let seeker = Seeker::start(settings.seek(), None).expect("mDNS starts");
+    let seeker = Seeker::start(settings.seek()).expect("mDNS starts");
     let mut handle = seeker.handle();
     let shutdown = CancellationToken::new();
     say("seeking");

@@ -43,7 +43,8 @@ pub(crate) async fn play(impostor: Impostor) {
     let Impostor { beacon, announce, node, feeds, victim } = impostor;
     let (_beacons, watched) = watch::channel(beacon);
     let listener = TcpListener::bind(("::", PORT)).await.expect("a free port in a free network");
-    let announcer = Announcer::start(announce, watched).expect("mDNS starts");
+    let (_namesakes, nobody) = watch::channel(None);
+    let announcer = Announcer::start(announce, watched, nobody).expect("mDNS starts");
     say("announcing");
     let serve = async {
         let mut served = JoinSet::new();

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::chronicle::Keeper;
 use crate::config::{Config, Origin};
+use crate::discovery::{Namesake, Told};
 use crate::fleet::Roll;
 use crate::http::live::Live;
 use crate::http::rate::Rates;
@@ -148,6 +149,7 @@ struct Built {
     access: Access,
     router: Router,
     panel: Panel,
+    told: Told,
     traffic: Traffic,
     sealing: Sealing,
     logins: Logins,
@@ -179,7 +181,7 @@ async fn build(
     supervisor: &Supervisor,
 ) -> Result<Built, NodeError> {
     let key = key::open(&config.data_dir)?;
-    let mut panel = panel_of(config, &key, supervisor);
+    let (mut panel, told) = panel_of(config, &key, supervisor);
     let (vault, logins) = secrets_of(config, &key)?;
     let (access, trust) = (Access::open(&config.data_dir)?, Trust::open(config, &vault)?);
     let (is_vault_locked, seals) = (vault.is_locked(), Seals::open(vault.clone())?);
@@ -211,8 +213,7 @@ async fn build(
     let (drills, visits) =
         (care::drills(config, &valve, &mut panel), care::visits(config, &mut panel));
     let (panel, traffic) = (panel.finish(), Traffic::default());
-    let fleet = role::start_fleet(&basics, &panel)?;
-    let source = role::source_for_visits(&basics)?;
+    let (fleet, source) = (role::start_fleet(&basics, &panel)?, role::source_for_visits(&basics)?);
     routers.push(care::visit_routes(visits.as_ref()));
     let chain = fleet.clone().map_or(Chain::Unknown, Chain::Live);
     let metrics = Metrics::new(panel.clone(), traffic.clone()).of(chain);
@@ -233,6 +234,7 @@ async fn build(
         access,
         router,
         panel,
+        told,
         traffic,
         sealing: Sealing::new(seals.clone(), &config.seal),
         logins,
@@ -244,9 +246,17 @@ async fn build(
     })
 }
 
-fn panel_of(config: &Config, key: &SigningKey, supervisor: &Supervisor) -> PanelBuilder {
-    let public_key = key::public_text(key);
-    PanelBuilder::new(config.node.clone(), config.role, public_key, supervisor.clone())
+/// The panel, and what the election tells it.
+fn panel_of(config: &Config, key: &SigningKey, supervisor: &Supervisor) -> (PanelBuilder, Told) {
+    let (public_key, told) = (key::public_text(key), Told::default());
+    let (node, supervisor) = (config.node.clone(), supervisor.clone());
+    let mut panel = PanelBuilder::new(node, config.role, public_key, supervisor);
+    let namesake = told.namesake.subscribe();
+    panel.add(move |status| {
+        let address = |namesake: &Namesake| namesake.address.to_string();
+        status.namesake = namesake.borrow().as_ref().map(address);
+    });
+    (panel, told)
 }
 
 fn report_machine(config: &Config, is_vault_locked: bool, panel: &mut PanelBuilder) {
@@ -304,14 +314,15 @@ async fn serve(
 ) -> Result<(), NodeError> {
     let built = build(config, settings, supervisor).await?;
     care::start_visits(&built, config, origin, supervisor);
-    let Built { key, access, router, panel, traffic, sealing, logins, trust, customer, .. } = built;
+    let Built { key, access, router, panel, told, traffic, .. } = built;
+    let Built { sealing, logins, trust, customer, .. } = built;
     let network = premises.listen(&config.http.listen).await?;
     let secure = trust.secure(config, premises, customer).await?;
     let over_tls = secure.as_ref().map_or(&[][..], |secure| &secure.listeners);
     access.next_door().serve(premises::card(config, &key, &network, over_tls));
     let (public_key, listeners) = (key.verifying_key(), [&network[..], over_tls]);
     let (porch, public_key) = (trust.porch(), public_key.as_bytes());
-    beacon::start(config, public_key, panel.clone(), listeners, porch, supervisor);
+    beacon::start(config, public_key, panel.clone(), listeners, porch, told, supervisor);
     let control = premises.control()?;
     let addresses = premises.announce(&network)?;
     let (limits, gate, rates) =

@@ -74,6 +74,9 @@ pub struct Status {
     pub reasons: Vec<String>,
     /// Its masterdata.
     pub feeds: Vec<FeedStatus>,
+    /// Where another box on the LAN says that it is this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namesake: Option<String>,
     /// The line to head office is cut on purpose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill: Option<DrillStatus>,
@@ -419,6 +422,7 @@ impl Panel {
             ready: true,
             reasons: Vec::new(),
             feeds: Vec::new(),
+            namesake: None,
             drill: None,
             settings: None,
             visit: None,

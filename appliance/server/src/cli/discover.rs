@@ -75,7 +75,7 @@ pub(super) async fn show(look: Look, json: bool) -> Result<(), CommandError> {
 
 /// Who answers among those that hints lead to.
 async fn hinted(seek: SeekConfig, time: Duration) -> Result<Vec<Hinted>, DaemonError> {
-    let seeker = Seeker::start(seek, None)?;
+    let seeker = Seeker::start(seek)?;
     let (handle, stop) = (seeker.handle(), CancellationToken::new());
     let timer = async {
         tokio::time::sleep(time).await;

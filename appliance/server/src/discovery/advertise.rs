@@ -2,21 +2,22 @@
 //!
 //! What is announced comes from a `watch` channel, so that a new revision or a changed role reaches the
 //! LAN by itself, but not more often than mDNS allows.
-//! A name made from the box's key is announced without the second of probing that other names need;
-//! should it appear with another `boot` all the same (a copied disk), the box that notices first takes
-//! another one, because the library notices conflicts only while it probes.
+//! Its name is made from its key and announced without the second of probing that other names need.
+//! Should another box have it all the same (a copied disk), which the election notices, the box that is told first
+//! takes another one: the library notices conflicts only while it probes.
 //!
 //! Addresses that come and go, and links that go down and up, are followed by the library.
 //! Dropped at an await, the announcer says goodbye as well, without waiting for it.
 
 use std::time::{Duration, Instant};
 
-use mdns_sd::{DaemonEvent, DnsNameChange, Receiver, ServiceInfo};
+use mdns_sd::{DaemonEvent, Receiver, ServiceInfo};
 use storebox_proto::beacon::{Beacon, FIXED_NAME, Label, Role};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::daemon::{Daemon, DaemonError, Interfaces, Service};
+use super::electing::Namesake;
 use crate::env;
 
 /// RFC 6762 allows ten changes of a record a minute.
@@ -24,35 +25,11 @@ const CHANGE_EVERY_MIN: Duration = Duration::from_secs(6);
 /// How soon a daemon that died is started again.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 
-/// How the box is called on the LAN.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Naming {
-    /// Made from the box's key: announced at once.
-    Unique(Label),
-    /// Chosen by a person: first asked about, and changed if another box has it.
-    Chosen(Label),
-}
-
-impl Naming {
-    fn label(&self) -> &Label {
-        match self {
-            Self::Unique(label) | Self::Chosen(label) => label,
-        }
-    }
-
-    fn needs_probe(&self) -> bool {
-        match self {
-            Self::Unique(_) => false,
-            Self::Chosen(_) => true,
-        }
-    }
-}
-
 /// What stays the same while a box runs.
 #[derive(Debug, Clone)]
 pub struct AnnounceConfig {
-    /// Its name.
-    pub naming: Naming,
+    /// Its name, made from its key.
+    pub label: Label,
     /// Its port, for every service.
     pub port: u16,
     /// Who should find it.
@@ -66,40 +43,6 @@ pub struct AnnounceConfig {
 /// Carries the name of the box in charge; nobody looks for it.
 const ALIAS_SERVICE: &str = "_storebox-site._tcp.local.";
 
-/// The names under which the box is announced now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Announced {
-    /// The instance: what people see in a list.
-    pub instance: String,
-    /// The host name, ending in `.local.`.
-    pub host: String,
-}
-
-/// What others may do with the announcer.
-#[derive(Debug, Clone)]
-pub struct AnnouncerHandle {
-    names: watch::Receiver<Announced>,
-    contests: mpsc::Sender<u32>,
-}
-
-impl AnnouncerHandle {
-    /// The names under which the box is announced now.
-    pub fn announced(&self) -> Announced {
-        self.names.borrow().clone()
-    }
-
-    /// Waits until the names change; `false` once the announcer has ended.
-    pub async fn changed(&mut self) -> bool {
-        self.names.changed().await.is_ok()
-    }
-
-    /// Says that another box, started as `boot`, was seen under our name.
-    pub fn contest(&self, boot: u32) {
-        // A contest that is already waiting says the same.
-        let _ = self.contests.try_send(boot);
-    }
-}
-
 /// Announces one box.
 pub struct Announcer {
     config: AnnounceConfig,
@@ -112,9 +55,7 @@ pub struct Announcer {
     /// Under which name it answers to the fixed one, while it does.
     alias: Option<String>,
     moved: bool,
-    names: watch::Sender<Announced>,
-    contests: mpsc::Receiver<u32>,
-    handle: AnnouncerHandle,
+    namesakes: watch::Receiver<Option<Namesake>>,
 }
 
 enum Event {
@@ -124,20 +65,20 @@ enum Event {
     ChangeDue,
     Daemon(DaemonEvent),
     DaemonSilent,
-    Contested(u32),
+    Namesake,
 }
 
 impl Announcer {
     /// Announces the box; nothing is awaited, so that the first packet leaves at once.
+    ///
+    /// `namesakes` tells of another box that says it is this one.
     pub fn start(
         config: AnnounceConfig,
         beacons: watch::Receiver<Beacon>,
+        namesakes: watch::Receiver<Option<Namesake>>,
     ) -> Result<Self, DaemonError> {
         let daemon = Daemon::open(&config.interfaces)?;
         let events = daemon.monitor().map_err(DaemonError::order("watch mDNS"))?;
-        let (names, watched) = watch::channel(names_of(config.naming.label()));
-        let (sender, contests) = mpsc::channel(1);
-        let handle = AnnouncerHandle { names: watched, contests: sender };
         let mut announcer = Self {
             config,
             beacons,
@@ -148,17 +89,10 @@ impl Announcer {
             change_waits: false,
             alias: None,
             moved: false,
-            names,
-            contests,
-            handle,
+            namesakes,
         };
         announcer.announce()?;
         Ok(announcer)
-    }
-
-    /// For those who ask for its names or see them contested.
-    pub fn handle(&self) -> AnnouncerHandle {
-        self.handle.clone()
     }
 
     /// Keeps the announcement true until the shutdown, then says goodbye.
@@ -171,7 +105,7 @@ impl Announcer {
                 Event::ChangeDue => self.change(),
                 Event::Daemon(event) => self.handle_daemon(event),
                 Event::DaemonSilent => self.revive(&shutdown).await,
-                Event::Contested(boot) => self.move_away(boot),
+                Event::Namesake => self.move_away(),
             }
         }
     }
@@ -186,7 +120,7 @@ impl Announcer {
                 if changed.is_ok() { Event::Beacon } else { Event::BeaconsEnd }
             }
             event = self.events.recv_async() => event.map_or(Event::DaemonSilent, Event::Daemon),
-            Some(boot) = self.contests.recv() => Event::Contested(boot),
+            Ok(()) = self.namesakes.changed() => Event::Namesake,
         }
     }
 
@@ -201,7 +135,7 @@ impl Announcer {
     fn announce(&mut self) -> Result<(), DaemonError> {
         let entries = self.beacons.borrow_and_update().entries();
         for service in &self.config.services {
-            let label = self.config.naming.label();
+            let label = &self.config.label;
             let order = || DaemonError::order("announce the box");
             let info = ServiceInfo::new(
                 service.as_str(),
@@ -212,7 +146,7 @@ impl Announcer {
                 &entries[..],
             );
             let mut info = info.map_err(order())?.enable_addr_auto();
-            info.set_requires_probe(self.config.naming.needs_probe());
+            info.set_requires_probe(false);
             self.daemon.register(info).map_err(order())?;
         }
         self.announce_alias()
@@ -221,7 +155,7 @@ impl Announcer {
     /// The box in charge answers to the name that every till knows.
     fn announce_alias(&mut self) -> Result<(), DaemonError> {
         let wanted = self.config.alias && self.beacons.borrow().role == Role::Primary;
-        let label = self.config.naming.label();
+        let label = &self.config.label;
         let name = format!("{label}.{ALIAS_SERVICE}");
         match (wanted, &self.alias) {
             (true, None) => {
@@ -245,43 +179,29 @@ impl Announcer {
 
     fn handle_daemon(&mut self, event: DaemonEvent) {
         match event {
-            DaemonEvent::NameChange(change) => self.take_name(&change),
             DaemonEvent::IpAdd(address) => tracing::info!(%address, "announced at a new address"),
             DaemonEvent::IpDel(address) => tracing::info!(%address, "address gone"),
             DaemonEvent::Error(error) => tracing::debug!(%error, "mDNS"),
+            // Names are not probed for, so that the library changes none.
             DaemonEvent::Announce(..) | DaemonEvent::Respond(_) | _ => {}
         }
     }
 
-    /// The library found the name taken while it probed, and took another.
-    fn take_name(&mut self, change: &DnsNameChange) {
-        let instance = Service::ALL.iter().find_map(|service| {
-            let suffix = format!(".{}", service.as_str());
-            change.new_name.strip_suffix(&suffix).map(str::to_owned)
-        });
-        tracing::warn!(old = %change.original, new = %change.new_name, "name taken by another box");
-        self.names.send_modify(|names| match instance {
-            Some(instance) => names.instance = instance,
-            None => names.host.clone_from(&change.new_name),
-        });
-    }
-
     /// Moves to a name with our `boot` in it, once: should the other box do the same, no harm is done.
-    fn move_away(&mut self, other: u32) {
-        let boot = self.beacons.borrow().boot;
-        if self.moved || other == boot {
+    fn move_away(&mut self) {
+        let Some(other) = self.namesakes.borrow_and_update().clone() else { return };
+        let old = self.config.label.clone();
+        if self.moved || other.instance != old.as_str() {
             return;
         }
         self.moved = true;
-        let old = self.config.naming.label().clone();
-        let new = old.contested(boot);
+        let new = old.contested(self.beacons.borrow().boot);
         for service in &self.config.services {
             // The goodbye of a name that two boxes had; whoever drops both finds the new names.
             drop(self.daemon.unregister(&format!("{old}.{}", service.as_str())));
         }
-        tracing::warn!(%old, %new, other = format!("{other:08x}"), "another box has our name");
-        self.names.send_replace(names_of(&new));
-        self.config.naming = Naming::Unique(new);
+        tracing::warn!(%old, %new, other = %other.address, "another box has our name");
+        self.config.label = new;
         self.change();
     }
 
@@ -307,11 +227,6 @@ impl Announcer {
         self.daemon = Daemon::open(&self.config.interfaces)?;
         self.alias = None;
         self.events = self.daemon.monitor().map_err(DaemonError::order("watch mDNS"))?;
-        self.names.send_replace(names_of(self.config.naming.label()));
         self.announce()
     }
-}
-
-fn names_of(label: &Label) -> Announced {
-    Announced { instance: label.to_string(), host: label.host() }
 }

@@ -8,7 +8,7 @@
 //! - `advertise`: a box announces itself ([`Announcer`]);
 //! - `browse`: who announces itself ([`Browser`], [`discover`]);
 //! - `seek`: the task that keeps the address book ([`Seeker`]), with `probe`, `tongue`, `resolve`, `unicast` and `memory`;
-//! - `electing`: which box of a store is in charge ([`Elector`]);
+//! - `electing`: which box of a store is in charge, and who else says it is this one ([`Elector`]);
 //! - `sweep`: every address of a network, on command ([`sweep()`]);
 //! - `daemon`: what is common to both sides of the mDNS library.
 
@@ -24,10 +24,10 @@ mod sweep;
 mod tongue;
 mod unicast;
 
-pub use advertise::{AnnounceConfig, Announced, Announcer, AnnouncerHandle, Naming};
+pub use advertise::{AnnounceConfig, Announcer};
 pub use browse::{BrowseConfig, Browser, Found, Sighting, discover};
 pub use daemon::{DaemonError, Interfaces, Service, panic_is_contained};
-pub use electing::{ElectConfig, Elector};
+pub use electing::{ElectConfig, Elector, Namesake, Told};
 pub use seek::{SeekConfig, Seeker, SeekerHandle, View};
 pub use sweep::sweep;
 pub use tongue::Greeting;

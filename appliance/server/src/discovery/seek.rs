@@ -18,7 +18,6 @@ use storebox_proto::sync::book::{
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::advertise::AnnouncerHandle;
 use super::browse::{BrowseConfig, Browser, Found, Sighting};
 use super::daemon::{DaemonError, Interfaces, Service};
 use super::memory::Memory;
@@ -132,8 +131,6 @@ type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Keeps the address book.
 pub struct Seeker {
     config: SeekConfig,
-    announcer: Option<AnnouncerHandle>,
-    own_boot: Option<u32>,
     book: Book,
     browser: Browser,
     memory: Option<Memory>,
@@ -158,20 +155,14 @@ enum Event {
 }
 
 impl Seeker {
-    /// Begins to look around; `own` is how this box announces itself, and its `boot`.
-    pub fn start(
-        config: SeekConfig,
-        own: Option<(AnnouncerHandle, u32)>,
-    ) -> Result<Self, DaemonError> {
+    /// Begins to look around.
+    pub fn start(config: SeekConfig) -> Result<Self, DaemonError> {
         let browser = Browser::start(config.browse.clone())?;
         let (view, watched) = watch::channel(View::default());
         let (sender, reports) = mpsc::channel(REPORTS_MAX);
-        let (announcer, own_boot) = own.unzip();
         let tongues = Tongues::new(config.greeting.clone());
         Ok(Self {
             config,
-            announcer,
-            own_boot,
             book: Book::new(),
             browser,
             memory: None,
@@ -316,15 +307,6 @@ impl Seeker {
     }
 
     fn handle_found(&mut self, found: &Found) {
-        let ours = self.announcer.as_ref().map(AnnouncerHandle::announced);
-        let same_name = ours.is_some_and(|ours| ours.instance == found.instance);
-        if Some(found.beacon.boot) == self.own_boot {
-            return;
-        }
-        if let (true, Some(announcer)) = (same_name, &self.announcer) {
-            announcer.contest(found.beacon.boot);
-            return;
-        }
         if self.config.site.as_ref().is_some_and(|site| *site != found.beacon.site) {
             return;
         }

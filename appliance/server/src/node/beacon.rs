@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use storebox_proto::beacon::{Beacon, Label, Progress, Role as Told};
+use storebox_proto::beacon::{Beacon, Label, Progress, Role as BeaconRole};
 use storebox_proto::ids::Hash32;
 use storebox_proto::skew;
 use storebox_proto::sync::election::Candidate;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Role};
 use crate::discovery::{
-    AnnounceConfig, Announcer, ElectConfig, Elector, Interfaces, Naming, Service,
+    AnnounceConfig, Announcer, ElectConfig, Elector, Interfaces, Service, Told,
 };
 use crate::env;
 use crate::logging;
@@ -36,6 +36,7 @@ pub(super) fn start(
     panel: Panel,
     listeners: [&[TcpListener]; 2],
     porch: Option<&Porch>,
+    told: Told,
     supervisor: &Supervisor,
 ) {
     let Some(port) =
@@ -45,7 +46,7 @@ pub(super) fn start(
     };
     let (sender, beacons) = watch::channel(beacon(config));
     let announced = AnnounceConfig {
-        naming: Naming::Unique(Label::of_key(&Hash32::of(public_key))),
+        label: Label::of_key(&Hash32::of(public_key)),
         port,
         services: Service::ALL.to_vec(),
         interfaces: Interfaces::only(config.discovery.interfaces.clone()),
@@ -59,11 +60,13 @@ pub(super) fn start(
         probe_path: "/healthz".to_owned(),
         greeting: porch.and_then(role::greeting),
     };
-    let in_charge = elect(config.role, elected, supervisor);
+    let (in_charge, namesakes) = (told.in_charge.subscribe(), told.namesake.subscribe());
+    elect(config.role, elected, told, supervisor);
     supervisor.spawn("announcer", Policy::Restart, move |stop| {
         let (announced, beacons) = (announced.clone(), beacons.clone());
+        let namesakes = namesakes.clone();
         async move {
-            match Announcer::start(announced, beacons) {
+            match Announcer::start(announced, beacons, namesakes) {
                 Ok(announcer) => announcer.run(stop).await,
                 Err(error) => {
                     let error = logging::chain(&error);
@@ -79,20 +82,18 @@ pub(super) fn start(
 }
 
 /// Takes part in the election of the store; the main server is in charge of none.
-fn elect(role: Role, elected: ElectConfig, supervisor: &Supervisor) -> watch::Receiver<bool> {
-    let (sender, in_charge) = watch::channel(false);
+fn elect(role: Role, elected: ElectConfig, told: Told, supervisor: &Supervisor) {
     if role == Role::Main {
-        return in_charge;
+        return;
     }
     supervisor.spawn("election", Policy::Restart, move |stop| {
-        let (elected, sender) = (elected.clone(), sender.clone());
+        let (elected, told) = (elected.clone(), told.clone());
         async move {
             let elector = Elector::start(elected).map_err(|_| "mDNS does not start")?;
-            elector.run(&sender, stop).await;
+            elector.run(&told, stop).await;
             Ok(())
         }
     });
-    in_charge
 }
 
 /// The first port beyond loopback; plain listeners come before those over TLS.
@@ -107,8 +108,8 @@ fn beacon(config: &Config) -> Beacon {
         site: discovery.site.clone(),
         node: config.node.clone(),
         role: match config.role {
-            Role::Main => Told::Main,
-            Role::Store => Told::Standby,
+            Role::Main => BeaconRole::Main,
+            Role::Store => BeaconRole::Standby,
         },
         priority: discovery.priority,
         progress: None,
@@ -134,9 +135,9 @@ async fn keep_true(
         let takes_terminals = porch.as_ref().is_some_and(Porch::takes_newcomers);
         beacons.send_if_modified(|beacon| {
             let role = match beacon.role {
-                Told::Primary | Told::Standby if is_primary => Told::Primary,
-                Told::Primary | Told::Standby => Told::Standby,
-                other @ (Told::Main | Told::Peer) => other,
+                BeaconRole::Primary | BeaconRole::Standby if is_primary => BeaconRole::Primary,
+                BeaconRole::Primary | BeaconRole::Standby => BeaconRole::Standby,
+                other @ (BeaconRole::Main | BeaconRole::Peer) => other,
             };
             let news = Beacon { role, progress: told, takes_terminals, ..beacon.clone() };
             let is_news = news != *beacon;

@@ -63,7 +63,7 @@ pub(super) fn seek(basics: &Basics<'_>, pass: Option<Pass>, sources: &Sources, r
         };
         let seek = seek.clone();
         async move {
-            let seeker = Seeker::start(seek, None)?;
+            let seeker = Seeker::start(seek)?;
             let handle = seeker.handle();
             let look = stop.run_until_cancelled(neighbours.follow(handle));
             tokio::join!(seeker.run(stop.clone()), look);

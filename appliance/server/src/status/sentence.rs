@@ -94,6 +94,7 @@ pub fn findings(status: &Status) -> Vec<Finding> {
     let mut found = Vec::new();
     readiness(status, &mut found);
     money(status, &mut found);
+    found.extend(status.namesake.as_deref().map(namesake));
     found.extend(status.ledger.as_ref().and_then(ledger));
     found.extend(status.devices.iter().filter_map(devices::finding));
     found.extend(status.drill.as_ref().map(|drill| drilled(status, drill)));
@@ -168,6 +169,14 @@ fn money(status: &Status, found: &mut Vec<Finding>) {
         let advice = "Open Sales, compare both contents, and dismiss what has been dealt with.";
         found.push(Finding::new(Level::Bad, "conflicts", text).advise(advice));
     }
+}
+
+/// Two boxes of a shop say that they are this one.
+fn namesake(address: &str) -> Finding {
+    let text = format!("Another box in this shop says that it is this one, at {}", cut(address));
+    let advice = "Unplug the one that was added last. If its disk is a copy of the other's, write \
+                  its image anew; if only its name is the same, give it a name of its own.";
+    Finding::new(Level::Bad, "namesake", text).advise(advice)
 }
 
 /// What keeps the ledger of head office from taking sales; they wait in the shops.

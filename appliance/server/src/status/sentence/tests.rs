@@ -14,7 +14,7 @@ fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-fn status() -> Status {
+pub(super) fn status() -> Status {
     Status {
         node: "store-1".to_owned(),
         role: "store".to_owned(),
@@ -27,6 +27,7 @@ fn status() -> Status {
         ready: true,
         reasons: Vec::new(),
         feeds: Vec::new(),
+        namesake: None,
         drill: None,
         settings: None,
         visit: None,
@@ -472,23 +473,9 @@ fn what_head_office_does_with_a_box_is_said_and_stops_nothing() {
 }
 
 #[test]
-fn a_release_that_came_back_is_said_with_why_and_one_that_waits_is_not() {
-    let failed = |event: &str| crate::status::Failed {
-        version: "1.5.0".to_owned(),
-        event: event.to_owned(),
-        why: "the service\ndid not start".to_owned(),
-    };
-    let update = crate::status::UpdateStatus {
-        state: "held".to_owned(),
-        wanted: Some("1.6.0".to_owned()),
-        ..Default::default()
-    };
-    let held = Status { update: Some(update.clone()), ..status() };
-    assert_eq!(findings(&held)[0].code, "normal");
-    let failed = vec![failed("fell-back")];
-    let back =
-        Status { update: Some(crate::status::UpdateStatus { failed, ..update }), ..status() };
-    let first = &findings(&back)[0];
-    assert_eq!(first.text, "Release 1.5.0 came back: the service did not start");
-    assert_eq!(first.level, Level::Notice);
+fn a_second_box_of_the_same_name_is_a_matter_for_a_person() {
+    let seen = Status { namesake: Some("10.0.0.7:8080".to_owned()), ..status() };
+    let found = findings(&seen).remove(0);
+    assert_eq!((found.level, found.code.as_str()), (Level::Bad, "namesake"));
+    assert_eq!(found.text, "Another box in this shop says that it is this one, at 10.0.0.7:8080");
 }
