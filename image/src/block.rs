@@ -11,8 +11,11 @@ mod mounts;
 mod sysfs;
 
 use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use nix::sys::stat::{major, minor};
 pub use sysfs::{ListError, find, list};
 
 use crate::words;
@@ -29,11 +32,15 @@ const CONFIRM_CHARS: usize = 4;
 pub struct Roots {
     pub sys: PathBuf,
     pub proc: PathBuf,
+    /// The device of the file system that this program sees as `/`: in a chroot it is in no list of mounts.
+    pub here: Option<(u64, u64)>,
 }
 
 impl Default for Roots {
     fn default() -> Self {
-        Self { sys: "/sys".into(), proc: "/proc".into() }
+        let number = |root: fs::Metadata| (major(root.dev()), minor(root.dev()));
+        let here = fs::metadata("/").ok().map(number);
+        Self { sys: "/sys".into(), proc: "/proc".into(), here }
     }
 }
 

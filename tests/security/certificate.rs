@@ -35,13 +35,13 @@ fn make(folder: &std::path::Path, name: &str, domain: &str) -> bool {
     made.is_ok_and(|made| made.success())
 }
 
-/// What a browser is shown that asks for this name.
+/// What a browser is shown that asks for this name; later versions write no blanks around the equals sign.
 fn shown(at: SocketAddr, name: &str) -> anyhow::Result<String> {
     let output = Command::new("openssl")
         .args(["s_client", "-connect", &at.to_string(), "-servername", name])
         .stdin(Stdio::null())
         .output()?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    Ok(String::from_utf8_lossy(&output.stdout).replace(" = ", "="))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,19 +72,19 @@ async fn a_certificate_for_browsers_comes_with_the_estate_and_is_served_by_its_n
     let record = send("first")?;
     ensure!(!record.contains("PRIVATE") && !record.contains("CERTIFICATE"), "it travels sealed");
     wait::until("the certificate is served", PATIENCE, || async {
-        Ok(shown(secure, DOMAIN)?.contains("CN = first"))
+        Ok(shown(secure, DOMAIN)?.contains("CN=first"))
     })
     .await?;
     let own = shown(secure, "box.site-0007.storebox.internal")?;
-    ensure!(!own.contains("CN = first"), "by its name alone: {own}");
+    ensure!(!own.contains("CN=first"), "by its name alone: {own}");
     await_level(&main, &other).await?;
-    ensure!(!shown(foreign, DOMAIN)?.contains("CN = first"), "another site cannot open it");
+    ensure!(!shown(foreign, DOMAIN)?.contains("CN=first"), "another site cannot open it");
     let vault = fs::read(store.data().join("vault"))?;
     ensure!(!vault.windows(11).any(|window| window == b"PRIVATE KEY"), "it is kept sealed");
 
     send("second")?;
     wait::until("the next one is served", PATIENCE, || async {
-        Ok(shown(secure, DOMAIN)?.contains("CN = second"))
+        Ok(shown(secure, DOMAIN)?.contains("CN=second"))
     })
     .await?;
     // Without head office and without the ring, the box serves what it has.
@@ -93,7 +93,7 @@ async fn a_certificate_for_browsers_comes_with_the_estate_and_is_served_by_its_n
     store.stop();
     store.start().await?;
     let secure = storebox_tests::chain::secure(&store)?;
-    ensure!(shown(secure, DOMAIN)?.contains("CN = second"), "after a restart");
+    ensure!(shown(secure, DOMAIN)?.contains("CN=second"), "after a restart");
     let mismatched =
         ["--certificate", &chain.place("first.pem"), "--key", &chain.place("second.key")];
     let mut wrong = vec!["seal", "certificate", "--site", "0008", "--domain", DOMAIN];

@@ -162,13 +162,27 @@ struct InUse {
 
 impl InUse {
     /// An unreadable list of mounts is an error: an unknown use would look like no use.
+    ///
+    /// In a chroot or a namespace that list is not the computer's; the one of its first process is, if it may be read.
     fn load(roots: &Roots) -> Result<Self, ListError> {
         let path = roots.proc.join("self/mountinfo");
         let mountinfo =
             fs::read_to_string(&path).map_err(|source| ListError::Io { path, source })?;
+        let mut mounts = mounts::mounts(&mountinfo);
+        let outside = fs::read_to_string(roots.proc.join("1/mountinfo")).unwrap_or_default();
+        let root = roots.here.map(|number| {
+            let (at, source) = ("/".to_owned(), String::new());
+            Mount { number, at, source }
+        });
+        for other in mounts::mounts(&outside).into_iter().chain(root) {
+            let same = |known: &Mount| known.number == other.number && known.at == other.at;
+            if !mounts.iter().any(same) {
+                mounts.push(other);
+            }
+        }
         // A kernel without swap has no such file.
         let swaps = fs::read_to_string(roots.proc.join("swaps")).unwrap_or_default();
-        Ok(Self { mounts: mounts::mounts(&mountinfo), swaps: mounts::swaps(&swaps) })
+        Ok(Self { mounts, swaps: mounts::swaps(&swaps) })
     }
 
     /// The uses of a disk, its partitions and what is built on them; the worst first.

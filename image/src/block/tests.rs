@@ -79,7 +79,7 @@ impl Computer {
         let root = self.dir.path();
         fs::write(root.join("proc/self/mountinfo"), &self.mountinfo).unwrap();
         fs::write(root.join("proc/swaps"), &self.swaps).unwrap();
-        Roots { sys: root.join("sys"), proc: root.join("proc") }
+        Roots { sys: root.join("sys"), proc: root.join("proc"), here: None }
     }
 
     fn find(&self, name: &str) -> Disk {
@@ -217,6 +217,25 @@ fn without_a_list_of_mounts_no_disk_is_offered() {
     let roots = computer.roots();
     fs::remove_file(roots.proc.join("self/mountinfo")).unwrap();
     assert!(matches!(list(&roots), Err(ListError::Io { .. })));
+}
+
+#[test]
+fn from_within_a_chroot_the_disks_of_the_computer_are_still_in_use() {
+    let mut computer = Computer::new();
+    computer.stick();
+    let outside = std::mem::take(&mut computer.mountinfo);
+    let admitted = |roots: &Roots, name| find(roots, name).unwrap().admit(1 << 30, Some("1234"));
+    let roots = computer.roots();
+    assert_eq!(admitted(&roots, "sda"), Ok(()), "nothing speaks of it");
+    let here = Roots { here: Some((8, 1)), ..roots.clone() };
+    let refused = || Err(Refusal::SystemDisk { name: "sda".into(), at: "/".into() });
+    assert_eq!(admitted(&here, "sda"), refused());
+    fs::create_dir(roots.proc.join("1")).unwrap();
+    fs::write(roots.proc.join("1/mountinfo"), outside + "40 1 8:17 / /srv rw - vfat - rw\n")
+        .unwrap();
+    assert_eq!(admitted(&roots, "sda"), refused());
+    let mounted = Refusal::Mounted { device: "sdb1".into(), at: "/srv".into() };
+    assert_eq!(find(&roots, "sdb").unwrap().admit(1 << 30, None), Err(mounted));
 }
 
 #[test]

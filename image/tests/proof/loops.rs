@@ -1,9 +1,11 @@
 //! Real block devices: loop devices, which need root. A machine that has both must run these.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::sys::stat::{major, minor};
 use storebox_image::block::{self, Roots};
 use storebox_image::layout::{Layout, MIB, Role};
 use storebox_image::medium::{DiskMedium, MediumError};
@@ -184,14 +186,16 @@ fn first_boot_finds_room_for_the_data_partition() {
 fn the_disk_of_this_computer_is_never_offered() {
     let depot = Depot::new();
     let told = depot.run("list").ok();
-    let root = fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let source = root.lines().find(|line| line.split(' ').nth(4) == Some("/")).unwrap();
-    let Some(device) = source.split(" - ").nth(1).and_then(|rest| rest.split(' ').nth(1)) else {
-        return;
-    };
+    let number = fs::metadata("/").unwrap().dev();
+    let folder = format!("/sys/dev/block/{}:{}", major(number), minor(number));
+    // A file system that is laid over others has no device.
+    let Ok(folder) = fs::canonicalize(folder) else { return };
+    let is_part = folder.join("partition").exists();
+    let disk = if is_part { folder.parent().unwrap() } else { &folder };
+    let device = format!("/dev/{}", disk.file_name().unwrap().to_str().unwrap());
     let offered = told.split("Left alone:").next().unwrap();
     assert!(!offered.contains(&format!("{device} ")), "{told}");
-    if Path::new(device).exists() && told.contains(&format!("{device} ")) {
+    if Path::new(&device).exists() && told.contains(&format!("{device} ")) {
         // Without --yes: should the check ever fail, nobody answers the question that follows.
         let run =
             depot.run(&format!("flash {{box.sbx}} --trust {{release.key.pub}} --to {device}"));
