@@ -63,6 +63,12 @@ fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number"))
 }
 
+/// A line of the inputs that a guided search has found: two hexadecimal digits for each byte.
+fn bytes_of(line: &str) -> Vec<u8> {
+    let digits = line.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).expect("digits"));
+    digits.map(|pair| u8::from_str_radix(pair, 16).expect("hexadecimal digits")).collect()
+}
+
 fn tell(text: &str) {
     writeln!(std::io::stderr(), "{text}").expect("the test's output is open");
 }
@@ -102,7 +108,10 @@ impl Target {
             paths.extend(entries.map(|entry| entry.expect("an entry is readable").path()));
         }
         paths.sort();
-        paths.iter().map(|path| fs::read(path).expect("a seed is readable")).collect()
+        let seeds = paths.iter().map(|path| fs::read(path).expect("a seed is readable"));
+        let found = root.join("fuzz/corpus/found").join(self.name);
+        let found = fs::read_to_string(found).unwrap_or_default();
+        seeds.chain(found.lines().map(bytes_of)).collect()
     }
 
     fn check(&self, input: &[u8]) -> u64 {

@@ -9,8 +9,9 @@
 //!
 //! These tests need nothing but the compiler, so their mutations are guided by what an input comes
 //! to (its events, its errors).
-//! `guided` is the search for hours: the same targets under libFuzzer, led by the code that an input
-//! runs through; it compiles on the stable toolchain.
+//! `guided` of the repository's `tests/fuzz` is the search for hours: the same targets under libFuzzer, led by
+//! the code that an input runs through; it compiles on the stable toolchain.
+//! What it found and `guided --keep` kept is in `corpus/found/`, a line of hexadecimal digits for each input.
 
 #[macro_use]
 mod targets;
