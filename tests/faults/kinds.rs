@@ -2,7 +2,7 @@
 //! written, are errors of the campaign.
 
 /// Where a kind of file lies, and what it is; the first that fits counts.
-const KINDS: [(&str, &str); 36] = [
+const KINDS: [(&str, &str); 37] = [
     ("/outbox/journal/", "outbox journal"),
     ("/outbox/settled/", "settled keys"),
     ("/outbox/documents/", "documents"),
@@ -33,6 +33,7 @@ const KINDS: [(&str, &str); 36] = [
     ("/next-door/", "boxes next door"),
     ("/terminals.", "what terminals loaded"),
     ("/logins.", "audit of logins"),
+    ("/node.pub", "public half of the key"),
     ("/node.", "key of the box"),
     ("/vault", "vault and its key"),
     ("/trust/audit.log", "audit of trust"),

@@ -180,7 +180,7 @@ async fn build(
     settings: Option<&Desk>,
     supervisor: &Supervisor,
 ) -> Result<Built, NodeError> {
-    let key = key::open(&config.data_dir)?;
+    let key = key::open_to_serve(&config.data_dir)?;
     let (mut panel, told) = panel_of(config, &key, supervisor);
     let (vault, logins) = secrets_of(config, &key)?;
     let (access, trust) = (Access::open(&config.data_dir)?, Trust::open(config, &vault)?);
