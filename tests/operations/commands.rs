@@ -1,5 +1,7 @@
 //! The commands of an operator against running boxes.
 
+use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -184,6 +186,24 @@ async fn a_box_alone_sells_stops_in_time_and_refuses_a_bad_configuration() -> an
     let refused = bad.ask(&["run"]).unwrap_err().to_string();
     for word in ["78", "storebox.toml", "lissten", "4"] {
         ensure!(refused.contains(word), "{word} is not in {refused}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_start_that_fails_where_nobody_can_be_told_says_so_by_its_exit_code() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (config, data) = (folder.path().join("storebox.toml"), folder.path().join("data"));
+    fs::create_dir(&data)?;
+    fs::write(data.join("node.key"), "damaged")?;
+    for (settings, code) in [("[http]\nlissten = 1\n", 78), ("role = \"store\"\n", 70)] {
+        fs::write(&config, settings)?;
+        // As a log on a full disk.
+        let unheard = fs::OpenOptions::new().write(true).open("/dev/full")?;
+        let mut command = Command::new(executable());
+        command.arg("--config").arg(&config).arg("--data-dir").arg(&data).arg("run");
+        let ended = command.stderr(unheard).status()?;
+        ensure!(ended.code() == Some(code), "{settings:?}: {ended}");
     }
     Ok(())
 }

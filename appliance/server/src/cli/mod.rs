@@ -26,6 +26,7 @@ mod site;
 mod status;
 mod visit;
 
+use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -363,6 +364,7 @@ fn say(text: &str) {
     println!("{text}");
 }
 
+/// Says why a command failed; where nobody can be told (a log on a full disk), its exit code says it alone.
 fn complain(text: &str) {
-    eprintln!("storebox: {text}");
+    let _unheard = writeln!(std::io::stderr(), "storebox: {text}");
 }
