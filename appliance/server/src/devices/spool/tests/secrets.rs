@@ -8,12 +8,23 @@ fn slip(key: &str) -> Order {
     Order { secret: true, ..order(key, SECRET) }
 }
 
-/// Whether any file of the spool holds the secret.
+/// Whether any file of the spool holds the secret; the spool's thread may rename one meanwhile, then all are read again.
 fn is_on_disk(dir: &Path) -> bool {
-    std::fs::read_dir(dir).unwrap().any(|entry| {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-        bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes())
-    })
+    let look = || -> std::io::Result<bool> {
+        for entry in std::fs::read_dir(dir)? {
+            let bytes = std::fs::read(entry?.path())?;
+            if bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}"),
+        }
+    }
 }
 
 #[tokio::test]
