@@ -144,12 +144,6 @@ impl Fetch {
         }
     }
 
-    /// The generation in service is gone (damaged beyond use).
-    pub fn handle_lost(&mut self) {
-        self.position = None;
-        self.handle_wish(Wish::Full);
-    }
-
     /// The source answered with a head.
     pub fn handle_head(&mut self, bytes: &Bytes, shelf: &impl Shelf, now: Instant) {
         if !matches!(self.state, State::Asking { .. } | State::Resting) {

@@ -13,7 +13,6 @@ pub mod accept;
 pub mod documents;
 pub mod follow;
 pub mod ledger;
-pub mod measure;
 pub mod routes;
 pub mod settle;
 pub mod settled;
