@@ -28,6 +28,8 @@ const LONG_POLL_MS: Ms = 30_000;
 /// Between two looks of a person at what was refused.
 const REPAIR_EVERY_MS: Ms = 40_000;
 
+/// No world comes near it that does not ask and answer without an end.
+const EVENTS_MAX: u64 = 1_000_000;
 /// Between two looks of the tills at their timers.
 const TICK_MS: Ms = 5000;
 
@@ -140,7 +142,12 @@ impl World {
 
     /// Runs until all has settled; an error is a broken invariant.
     pub(crate) fn run(&mut self) -> Result<(), String> {
+        let mut events = 0_u64;
         while let Some(event) = self.queue.next() {
+            events += 1;
+            if events > EVENTS_MAX {
+                return Err(format!("{EVENTS_MAX} events in {} ms: a storm", self.queue.now()));
+            }
             self.handle(event)?;
             self.check()?;
             if self.quiet && self.is_settled() {

@@ -14,7 +14,7 @@ use storebox_proto::ids::Hash32;
 use zeroize::Zeroizing;
 
 use crate::secrets::SecretError;
-use crate::{env, files, secrets};
+use crate::{env, files, logging, secrets};
 
 /// Its name within the data directory.
 pub const FILE: &str = "node.key";
@@ -87,10 +87,15 @@ pub fn open(data_dir: &Path) -> Result<SigningKey, KeyError> {
 /// The same for the service, which notes the public half where it is missing or damaged.
 ///
 /// A command notes nothing: run by somebody else, it would leave a file that the service cannot replace.
+/// A disk that has no room for it keeps no box from starting; the next start tries again.
 pub fn open_to_serve(data_dir: &Path) -> Result<SigningKey, KeyError> {
     let key = open(data_dir)?;
-    if secrets::credential(FILE)?.is_none() && noted(data_dir).is_none() {
-        note(data_dir, &key)?;
+    if secrets::credential(FILE)?.is_none()
+        && noted(data_dir).is_none()
+        && let Err(error) = note(data_dir, &key)
+    {
+        let error = logging::chain(&error);
+        tracing::warn!(error, "the public half of the key is not kept beside it");
     }
     Ok(key)
 }
@@ -172,8 +177,13 @@ mod tests {
         let public = public_text(&open(dir.path()).unwrap());
         assert_eq!(noted(dir.path()), None, "a command notes nothing");
         assert_eq!(served(dir.path()).unwrap(), public);
-        assert_eq!(noted(dir.path()), Some(public));
+        assert_eq!(noted(dir.path()), Some(public.clone()));
         assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+        // As on a disk without room: where the file is written before it gets its name, nothing can be.
+        std::fs::remove_file(dir.path().join(PUBLIC_FILE)).unwrap();
+        std::fs::create_dir(dir.path().join("node.new")).unwrap();
+        assert_eq!(served(dir.path()).unwrap(), public);
+        std::fs::remove_dir(dir.path().join("node.new")).unwrap();
         // A key that a person removes is made anew, and is the one that is noted.
         std::fs::remove_file(&file).unwrap();
         let anew = served(dir.path()).unwrap();

@@ -163,8 +163,8 @@ impl Fetch {
         if !matches!(self.state, State::Asking { .. }) {
             return;
         }
-        // Nothing of this feed is in service, so the source has nothing of it either.
-        if self.is_foreign() {
+        // It was to say its head whatever is in service, so it has none: not to be asked again at once.
+        if self.is_owed() {
             return self.unheard(now);
         }
         self.up_to_date();
@@ -277,18 +277,19 @@ impl Fetch {
         if matches!(self.state, State::Resting) && self.options.follow {
             self.state = State::Asking { until: None };
         }
-        let foreign = self.is_foreign();
+        if matches!(self.state, State::Asking { until: None }) {
+            self.wish = self.wish.max(self.later.take());
+        }
+        let (owed, foreign) = (self.is_owed(), self.is_foreign());
         match &mut self.state {
             State::Asking { until: until @ None } => {
-                self.wish = self.wish.max(self.later.take());
                 let wait = self.options.follow
                     && !foreign
                     && self.wish.is_none()
                     && self.at_least == Mode::Incremental;
                 let held = if wait { limits::LONG_POLL_MAX } else { Duration::ZERO };
                 *until = Some(now + held + self.options.page_timeout);
-                let repeat = self.at_least > Mode::Incremental || self.wish == Some(Wish::Full);
-                let after = if repeat || foreign { None } else { self.position };
+                let after = if owed { None } else { self.position };
                 Some(Request::Head { after, wait })
             }
             State::Fetching(plan) => {
@@ -438,6 +439,12 @@ impl Fetch {
             (true, _) | (false, Some(_)) => State::Asking { until: None },
         };
         self.events.push_back(Event::Switched { mode: plan.mode, to });
+    }
+
+    /// Whether the next head is wanted whatever its revision, also that of what is in service.
+    fn is_owed(&self) -> bool {
+        let anew = self.is_foreign() || self.wish == Some(Wish::Full);
+        self.at_least > Mode::Incremental || anew && self.position.is_some()
     }
 
     fn up_to_date(&mut self) {

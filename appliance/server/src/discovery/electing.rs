@@ -73,7 +73,7 @@ pub struct Elector {
     browser: Browser,
     election: Election,
     heard: BTreeMap<String, Heard>,
-    /// Announced as this box by somebody else, whom nobody has asked yet.
+    /// Announced as this box by another start than this one: under which name, and where it may be asked.
     suspect: Option<(String, Vec<SocketAddr>)>,
     tongues: Tongues,
 }

@@ -75,6 +75,36 @@ fn what_does_not_fit_on_the_disk_is_not_fetched_until_there_is_room() {
 }
 
 #[test]
+fn a_source_without_a_head_is_not_asked_again_at_once_and_the_wish_stays() {
+    let (mut world, mut disk, mut now) = (World::new(), Disk::default(), start());
+    let position = settled(&mut world, &mut disk, now).position();
+    let keys = vec![world.key.verifying_key()];
+    let options = Options { follow: true, ..options() };
+    let follower =
+        || Fetch::new("catalogue".parse().unwrap(), keys.clone(), options.clone(), position);
+    let anew = Some(Request::Head { after: None, wait: false });
+    let mut wished = follower();
+    wished.handle_wish(Wish::Full);
+    // What the neighbour lost is wanted, and it has nothing either.
+    let mut damaged = follower();
+    world.publish();
+    damaged.handle_wish(Wish::Incremental);
+    assert!(serve(&mut damaged, &mut world, &mut disk, now).0.is_some());
+    damaged.handle_outcome(Outcome::Mismatch, now);
+    pass(&mut damaged, &mut now);
+    for machine in [&mut wished, &mut damaged] {
+        for _ in 0..5 {
+            assert_eq!(machine.poll_request(now), anew);
+            machine.handle_unchanged(now);
+            assert_eq!(machine.poll_request(now), None, "not at once");
+            let waited = pass(machine, &mut now);
+            assert!(waited >= Duration::from_millis(500) && waited <= Duration::from_secs(2));
+        }
+        assert!(!events(machine).contains(&Event::UpToDate));
+    }
+}
+
+#[test]
 fn an_object_has_time_by_its_size() {
     let (mut world, disk, now) = (World::new(), Disk::default(), start());
     let keys = vec![world.key.verifying_key()];
