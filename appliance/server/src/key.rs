@@ -14,7 +14,7 @@ use storebox_proto::ids::Hash32;
 use zeroize::Zeroizing;
 
 use crate::secrets::SecretError;
-use crate::{env, files, logging, secrets};
+use crate::{env, files, secrets};
 
 /// Its name within the data directory.
 pub const FILE: &str = "node.key";
@@ -94,8 +94,7 @@ pub fn open_to_serve(data_dir: &Path) -> Result<SigningKey, KeyError> {
         && noted(data_dir).is_none()
         && let Err(error) = note(data_dir, &key)
     {
-        let error = logging::chain(&error);
-        tracing::warn!(error, "the public half of the key is not kept beside it");
+        tracing::warn!(%error, file = PUBLIC_FILE, "the public half of the key is not kept beside it");
     }
     Ok(key)
 }
@@ -105,9 +104,10 @@ fn make(data_dir: &Path) -> Result<SigningKey, KeyError> {
     let (key, path) = (SigningKey::from_bytes(&secret), data_dir.join(FILE));
     let text = Zeroizing::new(format!("{}\n", hex::encode(*secret)));
     // The one of a key that is gone would speak against this one.
-    note(data_dir, &key)?;
-    let failed = |source| KeyError::File { file: path.display().to_string(), source };
-    files::replace(&path, text.as_bytes(), files::PRIVATE).map_err(failed)?;
+    let failed = |path: &Path, source| KeyError::File { file: path.display().to_string(), source };
+    note(data_dir, &key).map_err(|source| failed(&data_dir.join(PUBLIC_FILE), source))?;
+    files::replace(&path, text.as_bytes(), files::PRIVATE)
+        .map_err(|source| failed(&path, source))?;
     Ok(key)
 }
 
@@ -118,11 +118,10 @@ fn noted(data_dir: &Path) -> Option<String> {
     (Hash32::of(public.as_bytes()).to_string() == hash).then(|| public.to_owned())
 }
 
-fn note(data_dir: &Path, key: &SigningKey) -> Result<(), KeyError> {
-    let (path, public) = (data_dir.join(PUBLIC_FILE), public_text(key));
+fn note(data_dir: &Path, key: &SigningKey) -> io::Result<()> {
+    let public = public_text(key);
     let text = format!("{public} {}\n", Hash32::of(public.as_bytes()));
-    let failed = |source| KeyError::File { file: path.display().to_string(), source };
-    files::replace(&path, text.as_bytes(), files::PUBLIC).map_err(failed)
+    files::replace(&data_dir.join(PUBLIC_FILE), text.as_bytes(), files::PUBLIC)
 }
 
 /// The public half as text.
