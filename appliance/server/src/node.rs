@@ -50,8 +50,10 @@ use crate::visit;
 mod beacon;
 mod care;
 mod premises;
+mod reserve;
 mod trust;
 
+use reserve::Reserve;
 use trust::{Trust, TrustError};
 
 pub use premises::{CONTROL_SOCKET, Premises, PremisesError};
@@ -112,11 +114,15 @@ pub enum Ending {
 pub async fn run(config: Config, book: Book, origin: Origin) -> Result<Ending, NodeError> {
     let mut wishes = Wishes::listen().map_err(NodeError::Signals)?;
     let premises = Premises::enter(&config.data_dir)?;
+    let reserve = Reserve::give_back(&config.data_dir);
     let supervisor = Supervisor::new();
     let settings = care::settings_of(&config, book, &origin, &supervisor);
     let notifier = Notifier::from_environment();
     let task = (&supervisor, &notifier);
-    let outcome = serve(&config, &origin, settings.as_ref(), &premises, task, &mut wishes).await;
+    let house = (&premises, &reserve);
+    let outcome = serve(&config, &origin, settings.as_ref(), house, task, &mut wishes).await;
+    // It may not have got as far as to serve, and will start again.
+    outcome.as_ref().is_err().then(|| reserve.keep());
     // Whoever was told to stop does not begin again, whatever is found out while it stops.
     let begins_again = settings.is_some_and(|settings| settings.begins_again());
     match outcome.is_ok() && supervisor.fatal().is_none() {
@@ -308,7 +314,7 @@ async fn serve(
     config: &Config,
     origin: &Origin,
     settings: Option<&Desk>,
-    premises: &Premises,
+    (premises, reserve): (&Premises, &Reserve),
     (supervisor, notifier): (&Supervisor, &Notifier),
     wishes: &mut Wishes,
 ) -> Result<(), NodeError> {
@@ -334,6 +340,8 @@ async fn serve(
     }
     notifier.ready(&format!("serving on {addresses}"));
     tracing::info!(node = %config.node, role = config.role.as_str(), addresses, "serving");
+    let reserve = reserve.clone();
+    supervisor.spawn_owner("reserve", |stop| reserve.run(stop));
     let line = move || {
         let panel = panel.clone();
         async move { summary(&panel.status().await) }.boxed()

@@ -23,7 +23,7 @@ use crate::{files, key, role};
 /// What a shop's box fetches from head office, by its name in the data directory.
 const FETCHED: [&str; 2] = ["feeds", "segments"];
 /// What belongs to a process that runs.
-const PASSING: [&str; 4] = ["lock", "control.sock", "http.addr", "https.addr"];
+const PASSING: [&str; 5] = ["lock", "control.sock", "http.addr", "https.addr", "reserve"];
 
 /// Does one of them.
 pub(super) async fn run(config: &Config, what: &Keep) -> Result<(), CommandError> {

@@ -32,6 +32,7 @@ use super::contain::contain;
 use super::durable;
 use super::generation::Generation;
 use super::model::{ModelView, Range};
+use crate::files;
 
 pub(super) use load::{Loaded, LoadedModel};
 
@@ -81,7 +82,7 @@ impl From<sled::Error> for DiskError {
 
 impl From<io::Error> for DiskError {
     fn from(error: io::Error) -> Self {
-        if durable::is_full(&error) { Self::Full } else { Self::Engine(error.to_string()) }
+        if files::is_full(&error) { Self::Full } else { Self::Engine(error.to_string()) }
     }
 }
 

@@ -47,9 +47,12 @@ pub struct KeyedOpened {
 
 impl Keyed {
     /// Opens the map in this directory; what cannot be opened is set aside and an empty one begun.
+    ///
+    /// On a full disk nothing is set aside: what is there is whole, and an empty one would not open either.
     pub fn open(dir: &Path) -> Result<KeyedOpened, DiskError> {
         match Self::start(dir) {
             Ok(keyed) => Ok(KeyedOpened { keyed, lost: None }),
+            Err(DiskError::Full) => Err(DiskError::Full),
             Err(lost) => Ok(KeyedOpened { keyed: Self::anew(dir)?, lost: Some(lost) }),
         }
     }

@@ -16,6 +16,7 @@ use storebox_proto::ids::Hash32;
 use storebox_proto::limits::MANIFEST_BYTES_MAX;
 
 use super::durable;
+use crate::files;
 
 /// Damaged files that are kept for a technician; further ones are deleted.
 const SET_ASIDE_MAX: usize = 16;
@@ -52,7 +53,7 @@ impl StoreError {
     fn at(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         |source| {
             let path = path.to_owned();
-            if durable::is_full(&source) {
+            if files::is_full(&source) {
                 Self::DiskFull { path }
             } else {
                 Self::Io { path, source }
@@ -309,12 +310,12 @@ impl SegmentStore {
 
     /// Bytes that may still be written beside the segments.
     pub fn free_bytes(&self) -> Result<u64, StoreError> {
-        durable::free_bytes(&self.inner.dir).map_err(StoreError::at(&self.inner.dir))
+        files::free_bytes(&self.inner.dir).map_err(StoreError::at(&self.inner.dir))
     }
 
     /// Bytes of the disk that the segments are on.
     pub fn disk_bytes(&self) -> Result<u64, StoreError> {
-        durable::disk_bytes(&self.inner.dir).map_err(StoreError::at(&self.inner.dir))
+        files::disk_bytes(&self.inner.dir).map_err(StoreError::at(&self.inner.dir))
     }
 
     fn path(&self, name: Hash32) -> PathBuf {

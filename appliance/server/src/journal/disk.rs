@@ -8,6 +8,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::files;
+
 /// Directories and names.
 pub trait Disk: Send + Sync {
     /// Opens an existing file for reading and writing.
@@ -24,6 +26,8 @@ pub trait Disk: Send + Sync {
     fn make_dir(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Bytes that may still be written where this directory is.
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64>;
 }
 
 /// One file; every position is explicit.
@@ -83,6 +87,10 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        files::free_bytes(dir)
     }
 }
 

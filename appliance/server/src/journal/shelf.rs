@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile};
+use crate::files::START_BYTES;
 
 const RESERVE: &str = "reserve";
 const UNFINISHED: &str = "unfinished";
@@ -124,7 +125,12 @@ impl Shelf {
         self.disk.remove(&self.dir.join(RESERVE)).is_ok()
     }
 
+    /// The last of the disk is left for the next start.
     fn make_spare(&self) -> io::Result<String> {
+        let room = self.disk.free_bytes(&self.dir)?;
+        if room < self.spare_bytes + START_BYTES {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let name = self.free_name();
         let unfinished = self.dir.join(UNFINISHED);
         self.make_file(&unfinished, self.spare_bytes)?;

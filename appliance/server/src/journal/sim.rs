@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rand::{Rng, RngExt};
 
 use super::disk::{Disk, DiskFile};
+use crate::files::START_BYTES;
 
 /// What happened, in order; marks are the test's own.
 #[derive(Debug, Clone)]
@@ -316,6 +317,13 @@ impl Disk for SimDisk {
     fn sync_dir(&self, _path: &Path) -> io::Result<()> {
         self.world().events.push(Event::SyncDir);
         Ok(())
+    }
+
+    /// What is left for the next start comes on top of the room.
+    fn free_bytes(&self, _dir: &Path) -> io::Result<u64> {
+        let world = self.world();
+        let left = |room: usize| room.saturating_sub(world.used()) as u64 + START_BYTES;
+        Ok(world.room.map_or(u64::MAX, left))
     }
 }
 

@@ -16,11 +16,6 @@ use crate::db::generation::Generation;
 use crate::db::index::{FieldIndex, IndexError};
 
 pub(super) const CURRENT: &str = "CURRENT";
-const RESERVE: &str = "reserve";
-/// sled needs room to open; this much is given back to it when the disk is full.
-const RESERVE_BYTES: usize = 2 * 1024 * 1024;
-/// The reserve is made only while there is plenty of room.
-const PLENTY: u64 = 16 * RESERVE_BYTES as u64;
 
 impl FeedStore {
     /// Puts a generation into service whose base is new: a new directory, then the flip.
@@ -53,22 +48,6 @@ impl FeedStore {
         self.current.store(Some(Arc::clone(&generation)));
         generation
     }
-}
-
-/// Sets room aside for the day on which the disk is full; without it a start would not get past sled.
-///
-/// If it cannot be made now, the next start tries again.
-pub(super) fn make_reserve(root: &Path) {
-    let path = root.join(RESERVE);
-    let has_room = durable::free_bytes(root).is_ok_and(|free| free >= PLENTY);
-    if has_room && !path.exists() && fs::write(&path, vec![0xa5; RESERVE_BYTES]).is_err() {
-        spend_reserve(root);
-    }
-}
-
-/// Gives the reserve back to the file system; false if there was none.
-pub(super) fn spend_reserve(root: &Path) -> bool {
-    fs::remove_file(root.join(RESERVE)).is_ok()
 }
 
 fn write_directory(dir: &Path, generation: &Generation) -> Result<Disk, DiskError> {

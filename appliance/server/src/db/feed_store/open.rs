@@ -10,7 +10,7 @@ use arc_swap::ArcSwapOption;
 use storebox_proto::feed::{Change, ModelDef};
 use storebox_proto::ids::{FeedId, ModelName};
 
-use super::directory::{CURRENT, load_index, make_reserve, save_index, spend_reserve};
+use super::directory::{CURRENT, load_index, save_index};
 use super::{FeedStore, Options};
 use crate::db::base::{Base, IndexState};
 use crate::db::disk::{Disk, DiskError, Loaded, LoadedModel};
@@ -19,6 +19,9 @@ use crate::db::generation::Generation;
 use crate::db::model::{ModelView, totals};
 use crate::db::overlay::Overlay;
 use crate::db::segments::SegmentStore;
+
+/// Room that the version before kept for each replica.
+const RESERVE_BEFORE: &str = "reserve";
 
 /// Why a replica cannot be opened at all; nothing was set aside.
 #[derive(Debug, thiserror::Error)]
@@ -90,14 +93,8 @@ impl FeedStore {
         };
         let loaded = match &named {
             None => Ok(()),
-            Some((path, _)) => match store.load(path) {
-                Err(DiskError::Full) if spend_reserve(&root) => store.load(path),
-                loaded => loaded,
-            },
+            Some((path, _)) => store.load(path),
         };
-        if !matches!(loaded, Err(DiskError::Full)) {
-            make_reserve(&root);
-        }
         let (Some((path, number)), Err(error)) = (named, loaded) else {
             return Ok(Opened { store, incident: None });
         };
@@ -210,6 +207,10 @@ fn current_directory(root: &Path) -> io::Result<Option<(PathBuf, u64)>> {
 fn sweep(root: &Path, keep: Option<&Path>) -> io::Result<()> {
     for entry in fs::read_dir(root)? {
         let path = entry?.path();
+        if path.ends_with(RESERVE_BEFORE) {
+            fs::remove_file(&path)?;
+            continue;
+        }
         let is_generation = path
             .file_name()
             .and_then(|name| name.to_str())
