@@ -8,6 +8,7 @@ const SERVER: &[(&str, u8, Siblings)] = &[
     ("env", 0, Siblings::Apart),
     ("client", 0, Siblings::Apart),
     ("files", 0, Siblings::Apart),
+    ("room", 0, Siblings::Apart),
     ("http::identity", 0, Siblings::Apart),
     ("pass", 1, Siblings::Apart),
     ("pause", 1, Siblings::Apart),

@@ -1,5 +1,4 @@
 //! Small files that are replaced whole: after a power cut either the old or the new content is there.
-//! And how much room there is for files.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -10,31 +9,6 @@ use std::path::Path;
 pub const PRIVATE: u32 = 0o600;
 /// Read by everybody on this machine.
 pub const PUBLIC: u32 = 0o644;
-
-/// What a start may need of a full disk; nobody takes the last of it for what can wait.
-pub const START_BYTES: u64 = 8 * 1024 * 1024;
-
-/// Bytes that an ordinary user may still write on the file system of this directory.
-pub fn free_bytes(dir: &Path) -> io::Result<u64> {
-    let stat = nix::sys::statvfs::statvfs(dir).map_err(io::Error::from)?;
-    Ok(product(stat.blocks_available(), stat.fragment_size()))
-}
-
-/// Bytes of the whole file system of this directory.
-pub fn disk_bytes(dir: &Path) -> io::Result<u64> {
-    let stat = nix::sys::statvfs::statvfs(dir).map_err(io::Error::from)?;
-    Ok(product(stat.blocks(), stat.fragment_size()))
-}
-
-/// The width of the fields of `statvfs` differs between platforms.
-fn product(blocks: impl Into<u64>, size: impl Into<u64>) -> u64 {
-    blocks.into().saturating_mul(size.into())
-}
-
-/// Whether an error means that the disk is full.
-pub fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
 
 /// Replaces a file: written beside, flushed, renamed, and the name flushed too.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {

@@ -31,6 +31,7 @@ pub mod pass;
 pub mod pause;
 pub mod replica;
 pub mod role;
+pub mod room;
 pub mod seal;
 pub mod secrets;
 pub mod selftest;

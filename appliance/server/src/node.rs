@@ -114,7 +114,7 @@ pub enum Ending {
 pub async fn run(config: Config, book: Book, origin: Origin) -> Result<Ending, NodeError> {
     let mut wishes = Wishes::listen().map_err(NodeError::Signals)?;
     let premises = Premises::enter(&config.data_dir)?;
-    let reserve = Reserve::give_back(&config.data_dir);
+    let reserve = Reserve::give(&config.data_dir);
     let supervisor = Supervisor::new();
     let settings = care::settings_of(&config, book, &origin, &supervisor);
     let notifier = Notifier::from_environment();
@@ -122,7 +122,9 @@ pub async fn run(config: Config, book: Book, origin: Origin) -> Result<Ending, N
     let house = (&premises, &reserve);
     let outcome = serve(&config, &origin, settings.as_ref(), house, task, &mut wishes).await;
     // It may not have got as far as to serve, and will start again.
-    outcome.as_ref().is_err().then(|| reserve.keep());
+    if outcome.is_err() {
+        reserve.keep();
+    }
     // Whoever was told to stop does not begin again, whatever is found out while it stops.
     let begins_again = settings.is_some_and(|settings| settings.begins_again());
     match outcome.is_ok() && supervisor.fatal().is_none() {

@@ -29,8 +29,7 @@ use crate::tiers::SourceStatus;
 pub use channels::{ChannelsStatus, HookStatus, PushFigures};
 pub use feed::FeedStatus;
 pub use machine::{
-    MachineStatus, SlotStatus, SlotsStatus, UpdateLine, bytes_of, read_slots,
-    report as report_machine,
+    MachineStatus, SlotStatus, SlotsStatus, UpdateLine, read_slots, report as report_machine,
 };
 use memory::LineMemory;
 pub use office::{DeliveryStatus, LedgerStatus};

@@ -32,7 +32,7 @@ use super::contain::contain;
 use super::durable;
 use super::generation::Generation;
 use super::model::{ModelView, Range};
-use crate::files;
+use crate::room;
 
 pub(super) use load::{Loaded, LoadedModel};
 
@@ -82,7 +82,7 @@ impl From<sled::Error> for DiskError {
 
 impl From<io::Error> for DiskError {
     fn from(error: io::Error) -> Self {
-        if files::is_full(&error) { Self::Full } else { Self::Engine(error.to_string()) }
+        if room::is_out(&error) { Self::Full } else { Self::Engine(error.to_string()) }
     }
 }
 

@@ -16,7 +16,7 @@ use storebox_proto::ids::Hash32;
 use storebox_proto::limits::MANIFEST_BYTES_MAX;
 
 use super::durable;
-use crate::files;
+use crate::room::{self, Room};
 
 /// Damaged files that are kept for a technician; further ones are deleted.
 const SET_ASIDE_MAX: usize = 16;
@@ -53,11 +53,7 @@ impl StoreError {
     fn at(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         |source| {
             let path = path.to_owned();
-            if files::is_full(&source) {
-                Self::DiskFull { path }
-            } else {
-                Self::Io { path, source }
-            }
+            if room::is_out(&source) { Self::DiskFull { path } } else { Self::Io { path, source } }
         }
     }
 }
@@ -308,14 +304,9 @@ impl SegmentStore {
         }
     }
 
-    /// Bytes that may still be written beside the segments.
-    pub fn free_bytes(&self) -> Result<u64, StoreError> {
-        files::free_bytes(&self.inner.dir).map_err(StoreError::at(&self.inner.dir))
-    }
-
-    /// Bytes of the disk that the segments are on.
-    pub fn disk_bytes(&self) -> Result<u64, StoreError> {
-        files::disk_bytes(&self.inner.dir).map_err(StoreError::at(&self.inner.dir))
+    /// The room beside the segments.
+    pub fn room(&self) -> Result<Room, StoreError> {
+        room::around(&self.inner.dir).map_err(StoreError::at(&self.inner.dir))
     }
 
     fn path(&self, name: Hash32) -> PathBuf {

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::files;
+use crate::room;
 
 /// Directories and names.
 pub trait Disk: Send + Sync {
@@ -90,7 +90,7 @@ impl Disk for RealDisk {
     }
 
     fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
-        files::free_bytes(dir)
+        Ok(room::around(dir)?.free_bytes)
     }
 }
 

@@ -11,7 +11,7 @@ use super::reader::Reader;
 use super::record::{self, CHECKPOINT, Header};
 use super::shelf::Shelf;
 use super::{recovery, segment};
-use crate::env;
+use crate::{env, room};
 
 /// Room behind a full segment for the group that fills it, so that no group is ever split.
 pub const GROUP_BYTES_MAX: u64 = 1024 * 1024;
@@ -224,12 +224,12 @@ impl Journal {
         }
         let start = current.end;
         let mut written = file.write_all_at(&bytes, start);
-        if written.as_ref().is_err_and(is_full) && !keeps && self.shelf.spend_reserve() {
+        if written.as_ref().is_err_and(room::is_out) && !keeps && self.shelf.spend_reserve() {
             written = file.write_all_at(&bytes, start);
         }
         if let Err(error) = written {
             let cut = file.set_len(start).and_then(|()| file.sync_data());
-            if cut.is_err() || !is_full(&error) {
+            if cut.is_err() || !room::is_out(&error) {
                 self.poisoned = true;
                 return Err(CommitError::Failed(error));
             }
@@ -413,11 +413,4 @@ impl Journal {
 
 fn length_of(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).expect("a group is far smaller than 2^64 bytes")
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-    )
 }

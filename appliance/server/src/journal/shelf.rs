@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile};
-use crate::files::START_BYTES;
+use crate::room::START_BYTES;
 
 const RESERVE: &str = "reserve";
 const UNFINISHED: &str = "unfinished";
@@ -125,10 +125,10 @@ impl Shelf {
         self.disk.remove(&self.dir.join(RESERVE)).is_ok()
     }
 
-    /// The last of the disk is left for the next start.
+    /// The last of the disk is left for the next start; a disk that does not tell says so when it is written to.
     fn make_spare(&self) -> io::Result<String> {
-        let room = self.disk.free_bytes(&self.dir)?;
-        if room < self.spare_bytes + START_BYTES {
+        let needed = self.spare_bytes + START_BYTES;
+        if self.disk.free_bytes(&self.dir).is_ok_and(|free| free < needed) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let name = self.free_name();

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use rand::{Rng, RngExt};
 
 use super::disk::{Disk, DiskFile};
-use crate::files::START_BYTES;
+use crate::room::START_BYTES;
 
 /// What happened, in order; marks are the test's own.
 #[derive(Debug, Clone)]

@@ -2,8 +2,9 @@
 //!
 //! sled does not open without some blocks, and addresses and heads are files too: on a full disk a box that crashed
 //! would not come back, not even to send what fills the disk.
-//! So a file keeps that room: it is given back before anything is opened, and taken again as soon as the box serves,
-//! before others use it up.
+//! So a file keeps that room: it is emptied before anything is opened, and filled again as soon as the box serves,
+//! before others use the room up.
+//! The empty file says that the room is the box's, so that a start that is cut off forgets nothing.
 //! A start of a shop's box with real data took between 1 and 260 KB of it.
 
 use std::fs::{self, File};
@@ -14,7 +15,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::blocking;
-use crate::files::{self, START_BYTES};
+use crate::room::{self, START_BYTES};
 
 /// Its name within the data directory.
 const FILE: &str = "reserve";
@@ -26,26 +27,27 @@ static BLOCK: [u8; 64 * 1024] = [0xa5; 64 * 1024];
 
 /// The reserve of a data directory.
 #[derive(Debug, Clone)]
-pub(super) struct Reserve {
-    path: PathBuf,
-    /// What was given back for this start.
-    owed: u64,
-}
+pub(super) struct Reserve(PathBuf);
 
 impl Reserve {
-    /// Gives it back to the file system if there is less room than a start may need.
-    pub(super) fn give_back(data_dir: &Path) -> Self {
-        let path = data_dir.join(FILE);
-        let is_short = files::free_bytes(data_dir).is_ok_and(|free| free < START_BYTES);
-        let kept = fs::metadata(&path).map_or(0, |file| file.len());
-        let is_given = is_short && fs::remove_file(&path).is_ok();
-        if is_given {
-            tracing::warn!(
-                bytes = kept,
-                "the disk is full, the box starts in the room that was kept for it"
-            );
+    /// Gives it to the start if there is less room than that may need.
+    pub(super) fn give(data_dir: &Path) -> Self {
+        let reserve = Self(data_dir.join(FILE));
+        if room::around(data_dir).is_ok_and(|room| room.free_bytes < START_BYTES) {
+            reserve.empty();
         }
-        Self { path, owed: if is_given { kept } else { 0 } }
+        reserve
+    }
+
+    fn empty(&self) {
+        let bytes = length(&self.0);
+        match File::options().write(true).open(&self.0).and_then(|file| file.set_len(0)) {
+            Ok(()) => tracing::warn!(bytes, "the disk is full, the box starts in its reserve"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                tracing::warn!("the disk is full, and there never was room for a reserve");
+            }
+            Err(error) => tracing::warn!(%error, file = FILE, "the disk is full"),
+        }
     }
 
     /// Keeps it for as long as the box runs.
@@ -59,63 +61,55 @@ impl Reserve {
         }
     }
 
-    /// Takes what was given back, as far as it is still there; all of it where there is plenty of room.
+    /// Fills it, as far as there is room.
     pub(super) fn keep(&self) {
-        let free = self.path.parent().map_or(Ok(0), files::free_bytes).unwrap_or(0);
-        let wanted = if free >= PLENTY { START_BYTES } else { self.owed };
-        if let Err(error) = grow(&self.path, wanted)
-            && !files::is_full(&error)
+        let room = self.0.parent().map(room::around);
+        let free = room.and_then(Result::ok).map_or(0, |room| room.free_bytes);
+        if let Err(error) = self.fill(free)
+            && !room::is_out(&error)
         {
             tracing::warn!(%error, file = FILE, "room to start on a full disk is not kept");
         }
     }
+
+    /// What was the box's once is so again; a disk that is nearly full is not made full by a first reserve.
+    fn fill(&self, free: u64) -> io::Result<()> {
+        if free < PLENTY && !self.0.exists() {
+            return Ok(());
+        }
+        let mut missing = START_BYTES.saturating_sub(length(&self.0));
+        let mut file = File::options().create(true).append(true).open(&self.0)?;
+        while missing > 0 {
+            // Only blocks that are written are its own; what a power cut takes of them is filled again.
+            let step = usize::try_from(missing).unwrap_or(usize::MAX).min(BLOCK.len());
+            missing = missing.saturating_sub(file.write(&BLOCK[..step])?.max(1) as u64);
+        }
+        Ok(())
+    }
 }
 
-/// Makes a file at least this long, of blocks that are its own; a full disk leaves it as long as there was room.
-fn grow(path: &Path, bytes: u64) -> io::Result<()> {
-    let kept = fs::metadata(path).map_or(0, |file| file.len());
-    if kept >= bytes {
-        return Ok(());
-    }
-    let mut file = File::options().create(true).append(true).open(path)?;
-    let mut missing = bytes - kept;
-    while missing > 0 {
-        let step = usize::try_from(missing).unwrap_or(usize::MAX).min(BLOCK.len());
-        // Blocks that are never written are never its own.
-        let written = file.write(&BLOCK[..step])?;
-        missing = missing.saturating_sub(written.max(1) as u64);
-    }
-    // What a power cut takes of it is completed at the next start.
-    Ok(())
+fn length(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |file| file.len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn length(dir: &Path) -> u64 {
-        fs::metadata(dir.join(FILE)).map_or(0, |file| file.len())
-    }
-
     #[test]
-    fn it_is_made_once_where_there_is_plenty_of_room_and_completed_if_it_was_cut() {
+    fn it_is_begun_where_there_is_plenty_of_room_and_given_and_filled_again_wherever_it_is() {
         let dir = tempfile::tempdir().unwrap();
-        let reserve = Reserve::give_back(dir.path());
-        reserve.keep();
-        assert_eq!(length(dir.path()), START_BYTES);
-        fs::write(dir.path().join(FILE), b"cut").unwrap();
-        reserve.keep();
-        reserve.keep();
-        assert_eq!(length(dir.path()), START_BYTES);
-    }
-
-    #[test]
-    fn what_was_given_back_is_taken_again_and_no_more() {
-        let dir = tempfile::tempdir().unwrap();
-        let reserve = Reserve { path: dir.path().join(FILE), owed: 100_000 };
-        grow(&reserve.path, reserve.owed).unwrap();
-        assert_eq!(length(dir.path()), 100_000);
-        grow(&reserve.path, 0).unwrap();
-        assert_eq!(length(dir.path()), 100_000);
+        let reserve = Reserve(dir.path().join(FILE));
+        reserve.fill(PLENTY - 1).unwrap();
+        assert!(!reserve.0.exists(), "it makes no disk full");
+        reserve.empty();
+        assert!(!reserve.0.exists(), "what there never was is not owed");
+        reserve.fill(PLENTY).unwrap();
+        assert_eq!(length(&reserve.0), START_BYTES);
+        reserve.empty();
+        assert_eq!(length(&reserve.0), 0);
+        reserve.fill(0).unwrap();
+        reserve.fill(0).unwrap();
+        assert_eq!(length(&reserve.0), START_BYTES, "also by a start that did not empty it");
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Status;
 use crate::config::Machine;
-use crate::env;
+use crate::{env, room};
 
 /// What was read is believed for this long; nothing of it changes fast.
 const FRESH: Duration = Duration::from_secs(10);
@@ -108,16 +108,11 @@ pub fn report(data_dir: &Path, machine: &Machine) -> impl Fn(&mut Status) + Send
     }
 }
 
-/// So many blocks of a disk in bytes; how wide such numbers are differs between processors.
-pub fn bytes_of(blocks: impl Into<u64>, size: impl Into<u64>) -> u64 {
-    blocks.into().saturating_mul(size.into())
-}
-
 fn look(data_dir: &Path, slots_file: &Path, sys: &Path) -> MachineStatus {
-    let disk = nix::sys::statvfs::statvfs(data_dir).ok();
+    let disk = room::around(data_dir).ok();
     MachineStatus {
-        disk_free_bytes: disk.map(|disk| bytes_of(disk.blocks_available(), disk.fragment_size())),
-        disk_total_bytes: disk.map(|disk| bytes_of(disk.blocks(), disk.fragment_size())),
+        disk_free_bytes: disk.map(|disk| disk.free_bytes),
+        disk_total_bytes: disk.map(|disk| disk.total_bytes),
         wear_percent: wear(sys),
         temperature_c: temperature(sys),
         memory_bytes: memory(),
@@ -181,11 +176,6 @@ fn text(file: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_large_disk_is_counted_where_numbers_have_32_bits_too() {
-        assert_eq!(bytes_of(2_000_000_u32, 4_096_u32), 8_192_000_000);
-    }
 
     #[test]
     fn a_machine_that_does_not_tell_is_unknown() {

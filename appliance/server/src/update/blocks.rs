@@ -139,7 +139,7 @@ impl Blocks {
     }
 
     pub(super) fn free_bytes(&self) -> Result<u64, BlocksError> {
-        Ok(self.store.free_bytes()?)
+        Ok(self.store.room()?.free_bytes)
     }
 
     /// Cuts a bundle and keeps its blocks; blocks for as long as the disk takes.

@@ -6,7 +6,8 @@ use std::path::Path;
 use storebox_proto::time::ClockConfidence;
 
 use super::{bad, good};
-use crate::status::{Finding, Level, Status, bytes_of};
+use crate::room;
+use crate::status::{Finding, Level, Status};
 
 /// With less room than this, replicas are not refreshed; sales have their own reserve.
 const FREE_BYTES_MIN: u64 = 256 * 1024 * 1024;
@@ -30,16 +31,15 @@ pub(super) fn data_dir(dir: &Path) -> Vec<Finding> {
         let advice = format!("chmod o-rwx {}", dir.display());
         found.push(Finding::new(Level::Notice, "data_dir_open", text).advise(advice));
     }
-    match nix::sys::statvfs::statvfs(dir) {
+    match room::around(dir) {
         Ok(disk) => {
-            let free = bytes_of(disk.blocks_available(), disk.fragment_size());
-            let mebibytes = free / (1024 * 1024);
-            if disk.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY) {
+            let mebibytes = disk.free_bytes / (1024 * 1024);
+            if disk.is_read_only {
                 let text = format!("The disk of {} is read-only", dir.display());
                 let advice =
                     "A disk that turned read-only is usually dying: replace the box or its disk.";
                 found.push(bad("disk_read_only", text).advise(advice));
-            } else if free < FREE_BYTES_MIN {
+            } else if disk.free_bytes < FREE_BYTES_MIN {
                 let text = format!("Only {mebibytes} MiB are free for {}", dir.display());
                 let advice = "Sales are still accepted from their reserve; make room so that prices can be refreshed.";
                 found.push(bad("disk_full", text).advise(advice));

@@ -295,7 +295,7 @@ impl FeedStore {
     /// Whether a directory for so many records fits beside the one in service.
     pub(super) fn check_room(&self, records: u64) -> Result<(), AdoptError> {
         let needed = records * INDEX_BYTES_PER_RECORD + DIRECTORY_BYTES;
-        let free = self.segments.free_bytes()?;
+        let free = self.segments.room()?.free_bytes;
         if free < needed { Err(AdoptError::DiskFull { needed, free }) } else { Ok(()) }
     }
 }

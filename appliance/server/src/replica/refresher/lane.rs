@@ -53,9 +53,9 @@ impl Shelf for BoxShelf<'_> {
 
     fn room(&self) -> u64 {
         // A disk that does not tell says so when it is written to.
-        let free = self.segments.free_bytes().unwrap_or(u64::MAX);
-        let disk = self.segments.disk_bytes().unwrap_or(u64::MAX);
-        free.saturating_sub(KEPT_FREE_BYTES.min(disk / KEPT_FREE_SHARE))
+        // A disk that does not tell says so when it is written to.
+        let Ok(room) = self.segments.room() else { return u64::MAX };
+        room.free_bytes.saturating_sub(KEPT_FREE_BYTES.min(room.total_bytes / KEPT_FREE_SHARE))
     }
 }
 
