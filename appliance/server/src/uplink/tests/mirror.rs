@@ -16,6 +16,8 @@ use storebox_proto::ids::SourceId;
 use storebox_proto::sync::ladder::Kind;
 use storebox_proto::sync::outbox::Work;
 use storebox_proto::ticket::{Envelope, Grade};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::relay::{eventually, node, open, serve, ship, start, ways};
@@ -232,22 +234,48 @@ pub(super) async fn begin<F: Future>(mut future: std::pin::Pin<&mut F>) {
     .await;
 }
 
+/// The outbox's thread, held between two groups: what is handed over meanwhile falls into one.
+pub(super) struct Held {
+    release: std::sync::mpsc::Sender<()>,
+    look: JoinHandle<()>,
+}
+
+impl Held {
+    #[expect(clippy::disallowed_methods, reason = "the test's own task, ended by its release")]
+    pub(super) async fn hold(outbox: &Outbox) -> Held {
+        let (release, held) = std::sync::mpsc::channel();
+        let (held_now, is_held) = oneshot::channel();
+        let outbox = outbox.clone();
+        let look = tokio::spawn(async move {
+            let wait = outbox.look(move |_| {
+                held_now.send(()).unwrap();
+                held.recv().unwrap();
+            });
+            wait.await.unwrap();
+        });
+        // Before that, the thread could take what comes next into the group that ends with this look.
+        is_held.await.unwrap();
+        Held { release, look }
+    }
+
+    pub(super) async fn release(self) {
+        self.release.send(()).unwrap();
+        self.look.await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn who_asked_before_a_takeover_is_not_offered_what_is_taken_over() {
     let home = tempfile::tempdir().unwrap();
     let outbox = open(home.path(), "far").outbox;
-    // Its thread is held, so that all of this falls into one group.
-    let (release, held) = std::sync::mpsc::channel::<()>();
     let sink = main_sink();
-    let mut hold = pin!(outbox.look(move |_| held.recv()));
-    begin(hold.as_mut()).await;
+    let held = Held::hold(&outbox).await;
     let mut asked = pin!(outbox.poll(&sink));
     begin(asked.as_mut()).await;
     let hush = outbox.hush();
     let mut adopted = pin!(outbox.accept_as(part(2), None, true));
     begin(adopted.as_mut()).await;
-    release.send(()).unwrap();
-    hold.await.unwrap().unwrap();
+    held.release().await;
     assert_eq!(asked.await.unwrap().work, Work::Nothing);
     adopted.await.unwrap();
     drop(hush);
@@ -259,18 +287,15 @@ async fn what_was_given_to_a_carrier_that_is_gone_is_asked_for_by_the_next() {
     let home = tempfile::tempdir().unwrap();
     let outbox = open(home.path(), "far").outbox;
     outbox.accept(part(1)).await.unwrap();
-    let (release, held) = std::sync::mpsc::channel::<()>();
     let sink = main_sink();
-    let mut hold = pin!(outbox.look(move |_| held.recv()));
-    begin(hold.as_mut()).await;
+    let held = Held::hold(&outbox).await;
     {
         let mut gone = pin!(outbox.poll(&sink));
         begin(gone.as_mut()).await;
     }
     let mut next = pin!(outbox.report(&sink, News::Restarted));
     begin(next.as_mut()).await;
-    release.send(()).unwrap();
-    hold.await.unwrap().unwrap();
+    held.release().await;
     next.await.unwrap();
     let given = outbox.poll(&sink).await.unwrap();
     assert!(matches!(given.work, Work::Ask(_)), "{:?}", given.work);

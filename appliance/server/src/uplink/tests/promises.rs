@@ -11,7 +11,7 @@ use storebox_proto::ticket::{Envelope, Grade, Receipt};
 use storebox_proto::time::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use super::mirror::begin;
+use super::mirror::{Held, begin};
 use super::relay::{eventually, node, open, serve, ship, ways};
 use super::samples::{key, main_options, main_sink, sale, signer, store_options};
 use crate::http::settle;
@@ -35,16 +35,13 @@ async fn end(store: OutboxOpened) {
 
 /// The same sale twice in one group, which then cannot be written.
 async fn hands_over_twice(outbox: &Outbox, sold: &Envelope, spoil: impl FnOnce()) -> [Code; 2] {
-    let (release, held) = std::sync::mpsc::channel::<()>();
-    let mut hold = pin!(outbox.look(move |_| held.recv()));
-    begin(hold.as_mut()).await;
+    let held = Held::hold(outbox).await;
     let mut first = pin!(outbox.accept(sold.clone()));
     begin(first.as_mut()).await;
     let mut again = pin!(outbox.accept(sold.clone()));
     begin(again.as_mut()).await;
     spoil();
-    release.send(()).unwrap();
-    hold.await.unwrap().unwrap();
+    held.release().await;
     [first.await.unwrap_err().code, again.await.unwrap_err().code]
 }
 
