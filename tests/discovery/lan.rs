@@ -95,7 +95,13 @@ impl Lan {
     pub(crate) fn play(&self, host: &str, part: &str, settings: &serde_json::Value) -> Proc {
         let binary = std::env::current_exe().expect("a running test has a file");
         let mut command = self.command(host, &binary.to_string_lossy());
-        command.args(["--exact", "a_child_process_plays_its_host", "--nocapture"]);
+        // With one thread, as on one processor, the name of the test would stand before what it says first.
+        command.args([
+            "--exact",
+            "a_child_process_plays_its_host",
+            "--nocapture",
+            "--test-threads=2",
+        ]);
         command.env("RUST_BACKTRACE", "0").env(crate::host::PART, part);
         command.env(crate::host::SETTINGS, settings.to_string());
         Proc::start(command)

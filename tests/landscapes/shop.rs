@@ -145,7 +145,13 @@ impl Shop {
             boxes.push((format!("http://{address}:8080"), token));
         }
         let mut command = self.net.command("till", &std::env::current_exe()?);
-        command.args(["--exact", "a_child_process_plays_the_till", "--nocapture"]);
+        // With one thread, as on one processor, the name of the test would stand before what it says first.
+        command.args([
+            "--exact",
+            "a_child_process_plays_the_till",
+            "--nocapture",
+            "--test-threads=2",
+        ]);
         command.env(ORDERS, serde_json::to_string(&Orders { boxes })?);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         self.till = Some(command.spawn()?);
