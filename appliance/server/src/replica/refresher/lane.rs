@@ -53,7 +53,6 @@ impl Shelf for BoxShelf<'_> {
 
     fn room(&self) -> u64 {
         // A disk that does not tell says so when it is written to.
-        // A disk that does not tell says so when it is written to.
         let Ok(room) = self.segments.room() else { return u64::MAX };
         room.free_bytes.saturating_sub(KEPT_FREE_BYTES.min(room.total_bytes / KEPT_FREE_SHARE))
     }
